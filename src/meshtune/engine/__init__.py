@@ -1,0 +1,1 @@
+"""What makes it run: configuration, the round loop and the run store."""

@@ -1,0 +1,1 @@
+"""What crosses between devices: the payload format and the byte ledger."""

@@ -1,0 +1,1 @@
+"""How it is learnt: base model loading, the local trainer and evaluation."""

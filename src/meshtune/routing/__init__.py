@@ -1,0 +1,1 @@
+"""Who answers: task statistics and training-free routers (method section 8)."""
