@@ -1,0 +1,35 @@
+# make demo   a whole run in a minute: a random base model, sample questions, all methods
+# make test   the tests (not those marked slow); pytest's summary is the last line
+# make check  format, lint and types
+# make clean  what the others made
+#
+# Each makes .venv with PYTHON and installs into it once.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUN ?= runs/demo
+
+.PHONY: demo test check clean
+
+demo: $(STAMP)
+	@echo "The base model of this demo is random: it shows the mechanics, its answers mean nothing."
+	$(BIN)/meshtune run configs/demo.yaml --out $(RUN)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -q
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runs/demo
+	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
