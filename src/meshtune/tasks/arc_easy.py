@@ -1,0 +1,45 @@
+"""ARC-Easy (Clark et al. 2018): grade-school science questions, and the schema that ARC-Challenge shares."""
+
+from __future__ import annotations
+
+from meshtune.errors import UserError
+from meshtune.tasks.base import PUBLIC_TEST, Row, Task, text, texts
+
+
+class ArcEasy(Task):
+    """Science questions with three to five options, labelled A to E or 1 to 5."""
+
+    name = "arc_easy"
+    hub_id = "allenai/ai2_arc"
+    hub_config = "ARC-Easy"
+    splits = PUBLIC_TEST
+    fields = ("question", "choices", "answerKey")
+    licence = "CC BY-SA 4.0"
+
+    def body(self, row: Row) -> str:
+        return text(row, "question")
+
+    def own_prompt(self, row: Row) -> str:
+        return f"Question: {text(row, 'question')}\nAnswer:"
+
+    def options(self, row: Row) -> list[str]:
+        return texts(_choices(row), "text")
+
+    def answer(self, row: Row) -> int:
+        labels = texts(_choices(row), "label")
+        key = text(row, "answerKey")
+        if len(labels) != len(self.options(row)):
+            raise UserError(f"field 'choices' has {len(self.options(row))} texts but {len(labels)} labels")
+        if key not in labels:
+            raise UserError(f"field 'answerKey' is {key!r}, which is none of the labels {', '.join(labels)}")
+        return labels.index(key)
+
+    def row_id(self, row: Row, number: int) -> str:
+        return str(row.get("id", number))
+
+
+def _choices(row: Row) -> Row:
+    choices = row["choices"]
+    if not isinstance(choices, dict) or not {"text", "label"} <= choices.keys():
+        raise UserError("field 'choices' is not an object with the lists 'text' and 'label'")
+    return choices

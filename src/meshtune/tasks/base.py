@@ -1,0 +1,157 @@
+"""What a task is: it turns one row of its Hugging Face schema into a multiple-choice question in cloze form.
+
+A question is a prompt, its answer options and the index of the right one. The text that is trained on and
+scored is ``prompt + " " + option``: the prompt never ends in white space and never lists the options. Every
+task has two templates, the ``shared`` one (the same words for all tasks, so that a router cannot go by the
+wording) and its ``own`` (the form customary for that task).
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from meshtune.errors import UserError
+
+TEMPLATES = ("shared", "own")
+
+PUBLIC_TEST: Mapping[str, str] = MappingProxyType({"train": "train", "test": "test"})
+# Where the answers of the test split are hidden, the public validation split stands in for it.
+VALIDATION_AS_TEST: Mapping[str, str] = MappingProxyType({"train": "train", "test": "validation"})
+
+Row = Mapping[str, Any]
+
+
+class EmptyOptionError(UserError):
+    """A row has an answer option without text, so that its probability means nothing."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One multiple-choice question, ready to be scored as ``prompt + " " + option``."""
+
+    id: str
+    task: str
+    prompt: str
+    options: tuple[str, ...]
+    answer: int
+
+
+class Task(ABC):
+    """One task over the rows of its Hugging Face dataset.
+
+    Attributes:
+        name: the name used in configs and folders.
+        hub_id: the dataset on the Hugging Face hub; ``hub_config`` and ``hub_revision`` narrow it if needed.
+        splits: the hub's split behind our ``train`` and ``test``.
+        fields: the fields that every row must have.
+        licence: under which terms the data may be used.
+    """
+
+    name: ClassVar[str]
+    hub_id: ClassVar[str]
+    hub_config: ClassVar[str | None] = None
+    hub_revision: ClassVar[str | None] = None
+    splits: ClassVar[Mapping[str, str]]
+    fields: ClassVar[tuple[str, ...]]
+    licence: ClassVar[str]
+
+    @abstractmethod
+    def body(self, row: Row) -> str:
+        """Return what the shared template asks."""
+
+    @abstractmethod
+    def own_prompt(self, row: Row) -> str:
+        """Return the prompt in the task's customary form."""
+
+    @abstractmethod
+    def options(self, row: Row) -> Sequence[str]:
+        """Return the answer options in the order of the row."""
+
+    @abstractmethod
+    def answer(self, row: Row) -> int:
+        """Return the index of the right option; the caller checks that it is in range."""
+
+    def row_id(self, row: Row, number: int) -> str:
+        """Return an id that is unique within a split: the row's own where it has one, else its number."""
+        return str(number)
+
+    def keep(self, row: Row) -> bool:
+        """Tell whether the row belongs to the task at all."""
+        return True
+
+    def question(self, row: Row, template: str = "shared", number: int = 0) -> Question:
+        """Turn row ``number`` (counted from 0) into a question.
+
+        Raises:
+            UserError: unknown template; a field is missing, empty or of the wrong type; an option is empty
+                (:class:`EmptyOptionError`); the answer is out of range.
+        """
+        check_template(template)
+        for field in self.fields:
+            if field not in row:
+                needed = ", ".join(self.fields)
+                raise UserError(f"field {field!r} is missing: a row of {self.name} needs {needed}")
+        asked = self.body(row) if template == "shared" else self.own_prompt(row)
+        options = tuple(option.strip() for option in self.options(row))
+        if len(options) < 2:
+            raise UserError(f"a question needs at least two options, this row has {len(options)}")
+        if "" in options:
+            place = options.index("") + 1
+            raise EmptyOptionError(f"option {place} of {len(options)} is empty: fill it in or drop the row")
+        answer = self.answer(row)
+        if not 0 <= answer < len(options):
+            raise UserError(f"the answer is option {answer + 1}, but the row has {len(options)} options")
+        prompt = f"Question: {asked.strip()}\nAnswer:" if template == "shared" else asked.strip()
+        return Question(self.row_id(row, number), self.name, prompt, options, answer)
+
+    def chance(self, question: Question) -> float:
+        """Return the accuracy of guessing at random."""
+        return 1.0 / len(question.options)
+
+
+def check_template(template: str) -> None:
+    """Raise a UserError unless ``template`` is one of :data:`TEMPLATES`."""
+    if template not in TEMPLATES:
+        raise UserError(f"unknown template {template!r}: choose one of {', '.join(TEMPLATES)}")
+
+
+def text(row: Row, field: str, may_be_empty: bool = False) -> str:
+    """Return a text field, stripped; anything but text, and by default no text, is a UserError."""
+    value = row[field]
+    if not isinstance(value, str):
+        raise UserError(f"field {field!r} is {_shown(value)}, not text")
+    if not may_be_empty and not value.strip():
+        raise UserError(f"field {field!r} is empty: fill it in or drop the row")
+    return value.strip()
+
+
+def texts(row: Row, field: str) -> list[str]:
+    """Return a field that is a list of texts; anything else is a UserError."""
+    value = row[field]
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UserError(f"field {field!r} is {_shown(value)}, not a list of texts")
+    return list(value)
+
+
+def index(row: Row, field: str, first: int = 0) -> int:
+    """Return a whole number, written as a number or as text, counted from ``first``, as an index from 0."""
+    value = row[field]
+    if isinstance(value, str):
+        digits = value.strip()
+        value = int(digits) if re.fullmatch(r"-?[0-9]{1,9}", digits) else value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UserError(
+            f"field {field!r} is {_shown(value)}, not the number of an option counted from {first}"
+        )
+    return value - first
+
+
+def _shown(value: object) -> str:
+    """Show a value in an error without flooding the terminal."""
+    shown = repr(value)
+    return shown if len(shown) <= 40 else shown[:37] + "..."

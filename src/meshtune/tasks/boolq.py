@@ -1,0 +1,35 @@
+"""BoolQ (Clark et al. 2019): a passage and a yes/no question about it."""
+
+from __future__ import annotations
+
+from meshtune.errors import UserError
+from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, text
+
+
+class BoolQ(Task):
+    """Yes/no reading comprehension; the options are always ``("yes", "no")``."""
+
+    name = "boolq"
+    hub_id = "google/boolq"
+    splits = VALIDATION_AS_TEST
+    fields = ("question", "passage", "answer")
+    licence = "CC BY-SA 3.0"
+
+    def body(self, row: Row) -> str:
+        return f"{text(row, 'passage')}\n{_asked(row)}"
+
+    def own_prompt(self, row: Row) -> str:
+        return f"{text(row, 'passage')}\nQuestion: {_asked(row)}\nAnswer:"
+
+    def options(self, row: Row) -> tuple[str, ...]:
+        return ("yes", "no")
+
+    def answer(self, row: Row) -> int:
+        if not isinstance(row["answer"], bool):
+            raise UserError(f"field 'answer' is {row['answer']!r}, not true or false")
+        return 0 if row["answer"] else 1
+
+
+def _asked(row: Row) -> str:
+    # The hub's questions carry no question mark; a file that does write one must not get a second.
+    return text(row, "question").rstrip("? ") + "?"

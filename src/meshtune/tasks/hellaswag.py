@@ -1,0 +1,47 @@
+"""HellaSwag (Zellers et al. 2019): which of four sentences goes on with a caption or a how-to text."""
+
+from __future__ import annotations
+
+import re
+
+from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, index, text, texts
+
+
+class HellaSwag(Task):
+    """Sentence completion with four options.
+
+    The hub has the context in two parts besides the whole, and the second, the start of the sentence to
+    complete, begins in lower case: where both are there they are joined as evaluation harnesses do,
+    capitalised.
+    """
+
+    name = "hellaswag"
+    hub_id = "Rowan/hellaswag"
+    splits = VALIDATION_AS_TEST
+    fields = ("ctx", "activity_label", "endings", "label")
+    licence = "MIT"
+
+    def body(self, row: Row) -> str:
+        if "ctx_a" in row and "ctx_b" in row:
+            return clean(f"{text(row, 'ctx_a')} {text(row, 'ctx_b', may_be_empty=True).capitalize()}")
+        return clean(text(row, "ctx"))
+
+    def own_prompt(self, row: Row) -> str:
+        return f"{clean(text(row, 'activity_label'))}: {self.body(row)}"
+
+    def options(self, row: Row) -> list[str]:
+        return [clean(ending) for ending in texts(row, "endings")]
+
+    def answer(self, row: Row) -> int:
+        return index(row, "label")
+
+    def row_id(self, row: Row, number: int) -> str:
+        # Several rows share one source text, so `ind` alone is not unique.
+        return f"{row['ind']}-{number}" if "ind" in row else str(number)
+
+
+def clean(raw: str) -> str:
+    """Remove the how-to texts' mark-up: a title ends a sentence, other brackets and double spaces go."""
+    titled = raw.replace(" [title]", ". ")
+    unmarked = re.sub(r"\[[^\]]*\]", "", titled)
+    return re.sub(r" {2,}", " ", unmarked).strip()

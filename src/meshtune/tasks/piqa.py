@@ -1,0 +1,29 @@
+"""PIQA (Bisk et al. 2020): a goal and two ways to reach it, one of which works."""
+
+from __future__ import annotations
+
+from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, index, text
+
+
+class PIQA(Task):
+    """Physical common sense with two options."""
+
+    name = "piqa"
+    hub_id = "ybisk/piqa"
+    # The main branch is a loading script, which `datasets` 4 and later refuse; this is the hub's conversion.
+    hub_revision = "refs/convert/parquet"
+    splits = VALIDATION_AS_TEST
+    fields = ("goal", "sol1", "sol2", "label")
+    licence = "AFL 3.0"
+
+    def body(self, row: Row) -> str:
+        return text(row, "goal")
+
+    def own_prompt(self, row: Row) -> str:
+        return f"Question: {text(row, 'goal')}\nAnswer:"
+
+    def options(self, row: Row) -> tuple[str, ...]:
+        return (text(row, "sol1", may_be_empty=True), text(row, "sol2", may_be_empty=True))
+
+    def answer(self, row: Row) -> int:
+        return index(row, "label")

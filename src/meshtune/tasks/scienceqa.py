@@ -1,0 +1,38 @@
+"""ScienceQA (Lu et al. 2022), its text-only rows: school questions over many subjects, some with a hint."""
+
+from __future__ import annotations
+
+from meshtune.tasks.base import PUBLIC_TEST, Row, Task, index, text, texts
+
+
+class ScienceQA(Task):
+    """School questions with two to five options; rows with an image are left out."""
+
+    name = "scienceqa"
+    hub_id = "derek-thomas/ScienceQA"
+    splits = PUBLIC_TEST
+    fields = ("question", "choices", "answer", "hint")
+    licence = "CC BY-NC-SA 4.0 (not for commercial use)"
+
+    def body(self, row: Row) -> str:
+        return f"{_hint(row)}\n{text(row, 'question')}".strip()
+
+    def own_prompt(self, row: Row) -> str:
+        context = f"Context: {_hint(row)}\n" if _hint(row) else ""
+        return f"{context}Question: {text(row, 'question')}\nAnswer:"
+
+    def options(self, row: Row) -> list[str]:
+        return texts(row, "choices")
+
+    def answer(self, row: Row) -> int:
+        return index(row, "answer")
+
+    def row_id(self, row: Row, number: int) -> str:
+        return str(row.get("pid", number))
+
+    def keep(self, row: Row) -> bool:
+        return row.get("image") is None
+
+
+def _hint(row: Row) -> str:
+    return text(row, "hint", may_be_empty=True)

@@ -1,0 +1,33 @@
+"""Social IQa (Sap et al. 2019): a short event and a question on what people feel, want or do about it."""
+
+from __future__ import annotations
+
+from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, index, text
+
+
+class SocialIQA(Task):
+    """Social common sense with three options; the label counts them from 1."""
+
+    name = "social_i_qa"
+    hub_id = "allenai/social_i_qa"
+    # The main branch is a loading script, which `datasets` 4 and later refuse; this is the hub's conversion.
+    hub_revision = "refs/convert/parquet"
+    splits = VALIDATION_AS_TEST
+    fields = ("context", "question", "answerA", "answerB", "answerC", "label")
+    licence = "CC BY 4.0 (as third parties state it)"
+
+    def body(self, row: Row) -> str:
+        return f"{text(row, 'context')} {text(row, 'question')}"
+
+    def own_prompt(self, row: Row) -> str:
+        return f"Q: {self.body(row)}\nA:"
+
+    def options(self, row: Row) -> tuple[str, ...]:
+        return (
+            text(row, "answerA", may_be_empty=True),
+            text(row, "answerB", may_be_empty=True),
+            text(row, "answerC", may_be_empty=True),
+        )
+
+    def answer(self, row: Row) -> int:
+        return index(row, "label", first=1)
