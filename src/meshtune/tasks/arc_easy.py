@@ -17,15 +17,19 @@ class ArcEasy(Task):
     licence = "CC BY-SA 4.0"
 
     def body(self, row: Row) -> str:
+        """The question."""
         return text(row, "question")
 
     def own_prompt(self, row: Row) -> str:
+        """The question between ``Question:`` and ``Answer:``."""
         return f"Question: {text(row, 'question')}\nAnswer:"
 
     def options(self, row: Row) -> list[str]:
+        """The texts of ``choices``."""
         return texts(_choices(row), "text")
 
     def answer(self, row: Row) -> int:
+        """The place of ``answerKey`` among the labels, whichever labels the row uses."""
         labels = texts(_choices(row), "label")
         key = text(row, "answerKey")
         if len(labels) != len(self.options(row)):
@@ -35,6 +39,7 @@ class ArcEasy(Task):
         return labels.index(key)
 
     def row_id(self, row: Row, number: int) -> str:
+        """The question's id in ARC."""
         return str(row.get("id", number))
 
 

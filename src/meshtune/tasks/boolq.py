@@ -16,15 +16,19 @@ class BoolQ(Task):
     licence = "CC BY-SA 3.0"
 
     def body(self, row: Row) -> str:
+        """The passage, then the question."""
         return f"{text(row, 'passage')}\n{_asked(row)}"
 
     def own_prompt(self, row: Row) -> str:
+        """The passage, then the question between ``Question:`` and ``Answer:``."""
         return f"{text(row, 'passage')}\nQuestion: {_asked(row)}\nAnswer:"
 
     def options(self, row: Row) -> tuple[str, ...]:
+        """Always yes, then no."""
         return ("yes", "no")
 
     def answer(self, row: Row) -> int:
+        """0 where the answer is true."""
         if not isinstance(row["answer"], bool):
             raise UserError(f"field 'answer' is {row['answer']!r}, not true or false")
         return 0 if row["answer"] else 1

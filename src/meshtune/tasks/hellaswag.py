@@ -22,21 +22,25 @@ class HellaSwag(Task):
     licence = "MIT"
 
     def body(self, row: Row) -> str:
+        """The text to go on with, cleaned."""
         if "ctx_a" in row and "ctx_b" in row:
             return clean(f"{text(row, 'ctx_a')} {text(row, 'ctx_b', may_be_empty=True).capitalize()}")
         return clean(text(row, "ctx"))
 
     def own_prompt(self, row: Row) -> str:
+        """The activity, a colon and the text to go on with; the option follows as its next words."""
         return f"{clean(text(row, 'activity_label'))}: {self.body(row)}"
 
     def options(self, row: Row) -> list[str]:
+        """The endings, cleaned."""
         return [clean(ending) for ending in texts(row, "endings")]
 
     def answer(self, row: Row) -> int:
+        """The label, which is text in this schema."""
         return index(row, "label")
 
     def row_id(self, row: Row, number: int) -> str:
-        # Several rows share one source text, so `ind` alone is not unique.
+        """The source text's id and the row number, for several rows may share one source."""
         return f"{row['ind']}-{number}" if "ind" in row else str(number)
 
 

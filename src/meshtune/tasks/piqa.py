@@ -17,13 +17,17 @@ class PIQA(Task):
     licence = "AFL 3.0"
 
     def body(self, row: Row) -> str:
+        """The goal."""
         return text(row, "goal")
 
     def own_prompt(self, row: Row) -> str:
+        """The goal between ``Question:`` and ``Answer:``."""
         return f"Question: {text(row, 'goal')}\nAnswer:"
 
     def options(self, row: Row) -> tuple[str, ...]:
+        """The two solutions."""
         return (text(row, "sol1", may_be_empty=True), text(row, "sol2", may_be_empty=True))
 
     def answer(self, row: Row) -> int:
+        """The label."""
         return index(row, "label")

@@ -15,22 +15,28 @@ class ScienceQA(Task):
     licence = "CC BY-NC-SA 4.0 (not for commercial use)"
 
     def body(self, row: Row) -> str:
+        """The hint, if any, then the question."""
         return f"{_hint(row)}\n{text(row, 'question')}".strip()
 
     def own_prompt(self, row: Row) -> str:
+        """The hint as ``Context:``, if any, then the question."""
         context = f"Context: {_hint(row)}\n" if _hint(row) else ""
         return f"{context}Question: {text(row, 'question')}\nAnswer:"
 
     def options(self, row: Row) -> list[str]:
+        """The choices."""
         return texts(row, "choices")
 
     def answer(self, row: Row) -> int:
+        """The answer, an index already."""
         return index(row, "answer")
 
     def row_id(self, row: Row, number: int) -> str:
+        """The problem's id where the row has it (the hub's rows do not)."""
         return str(row.get("pid", number))
 
     def keep(self, row: Row) -> bool:
+        """Leave out the rows with an image."""
         return row.get("image") is None
 
 

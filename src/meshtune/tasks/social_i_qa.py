@@ -17,12 +17,15 @@ class SocialIQA(Task):
     licence = "CC BY 4.0 (as third parties state it)"
 
     def body(self, row: Row) -> str:
+        """The event, then the question."""
         return f"{text(row, 'context')} {text(row, 'question')}"
 
     def own_prompt(self, row: Row) -> str:
+        """The event and the question between ``Q:`` and ``A:``."""
         return f"Q: {self.body(row)}\nA:"
 
     def options(self, row: Row) -> tuple[str, ...]:
+        """The answers A, B and C."""
         return (
             text(row, "answerA", may_be_empty=True),
             text(row, "answerB", may_be_empty=True),
@@ -30,4 +33,5 @@ class SocialIQA(Task):
         )
 
     def answer(self, row: Row) -> int:
+        """The label, which is text and counts from 1."""
         return index(row, "label", first=1)
