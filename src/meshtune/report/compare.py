@@ -1,0 +1,107 @@
+"""Several runs side by side: the rows of all of them, and the tables over them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from meshtune.errors import UserError
+from meshtune.report.results import METRICS, Results, load_results
+from meshtune.report.scores import read_scores
+from meshtune.report.tables import Table, cost_table, difference_table, quality_table, router_table
+
+FORMATS = ("table", "markdown", "json", "csv")
+ROW_FIELDS = ("run", "method", "seed", "round", "device", "task", "metric", "value", "n", "stderr")
+
+
+def load_runs(paths: Sequence[Path]) -> dict[str, Results]:
+    """Return the results of every run folder, named by folder, and by full path where two folders share a
+    name.
+
+    Raises:
+        UserError: a run is missing, unfinished or damaged, or named twice.
+    """
+    full = [path.resolve() for path in paths]
+    twice = next((path for path in full if full.count(path) > 1), None)
+    if twice is not None:
+        raise UserError(f"the run {twice} is named twice: name it once")
+    names = [path.name for path in full]
+    chosen = [str(path) if names.count(name) > 1 else name for path, name in zip(full, names, strict=True)]
+    return {name: load_results(path) for name, path in zip(chosen, paths, strict=True)}
+
+
+def merged_rows(runs: Mapping[str, Results]) -> list[dict[str, object]]:
+    """Return the rows of all runs, each with the name of its run."""
+    return [{"run": name, **row.model_dump()} for name, results in runs.items() for row in results.rows]
+
+
+def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = None) -> list[Table]:
+    """Return the tables over the runs in ``paths``: quality, costs, and per run paired differences and
+    routers.
+
+    Args:
+        metric: one of ``nll``, ``option_nll``, ``acc``, ``acc_norm``.
+        against: the method that differences are taken to; by default ``lora`` where it ran, else ``frozen``.
+
+    Raises:
+        UserError: a run cannot be read, or the metric or the method does not exist.
+    """
+    if metric not in METRICS:
+        raise UserError(f"there is no metric {metric}: choose from {', '.join(METRICS)}")
+    runs = load_runs(paths)
+    if against is not None and not any(against in results.methods for results in runs.values()):
+        known = dict.fromkeys(name for results in runs.values() for name in results.methods)
+        raise UserError(f"no run has the method {against}: choose from {', '.join(known)}")
+    made = [quality_table(runs, metric), cost_table(runs)]
+    for (name, results), path in zip(runs.items(), paths, strict=True):
+        base = against or next((m for m in ("lora", "frozen") if m in results.methods), None)
+        extra = [router_table(results)] if results.header.router else []
+        if base is not None and base in results.methods:
+            folder = path if path.is_dir() else path.parent
+            extra.insert(0, difference_table(read_scores(folder), results.methods, base, metric))
+        for table in extra:
+            if len(runs) > 1:
+                table.title = f"{name}: {table.title}"
+        made += [table for table in extra if table.rows]
+    return made
+
+
+def compare(
+    paths: Sequence[Path], form: str = "table", metric: str = "nll", against: str | None = None
+) -> str:
+    """Return the comparison of the runs in ``paths`` as text: Markdown tables, or merged rows as JSON or CSV.
+
+    Raises:
+        UserError: the format is unknown, or see :func:`tables`.
+    """
+    if form not in FORMATS:
+        raise UserError(f"there is no format {form}: choose from {', '.join(FORMATS)}")
+    if form in ("json", "csv"):
+        rows = merged_rows(load_runs(paths))
+        if form == "json":
+            return json.dumps(rows, indent=1) + "\n"
+        out = io.StringIO()
+        writer = csv.DictWriter(out, ROW_FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return out.getvalue()
+    return "\n".join(table.markdown() for table in tables(paths, metric, against))
+
+
+def write_report(path: Path) -> list[Path]:
+    """Write ``table.md`` and ``accuracy.png`` next to the results in the run folder ``path``; return their
+    paths.
+
+    Raises:
+        UserError: the run has no readable results.
+    """
+    from meshtune.report.figures import draw
+
+    table, figure = path / "table.md", path / "accuracy.png"
+    parts = [compare([path], "markdown"), quality_table(load_runs([path]), "acc").markdown()]
+    table.write_text("\n".join(parts), encoding="utf-8")
+    draw(load_results(path), figure)
+    return [table, figure]

@@ -1,0 +1,198 @@
+"""The results of one run, as its folder holds them: ``results.json``, loaded and validated.
+
+This is the reading side of the contract in ``docs/results-format.md``. Everything else in this package works
+on :class:`Results`, never on raw JSON, so a damaged or foreign file ends in one sentence here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from meshtune.errors import UserError
+
+FORMAT = "meshtune-results"
+VERSION = 1
+METRICS = ("nll", "option_nll", "acc", "acc_norm")
+BYTE_KINDS = ("values", "masks", "router", "control", "relayed")
+
+
+class Row(BaseModel):
+    """One device's mean score on one task under one method.
+
+    Attributes:
+        value: mean over ``n`` questions; stderr: its standard error, None where ``n`` is too small for one.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    method: str
+    seed: int
+    round: int
+    device: int
+    task: str
+    metric: str
+    value: float
+    n: int = Field(ge=1)
+    stderr: float | None = None
+
+
+class MethodCost(BaseModel):
+    """What a method trained and sent.
+
+    Attributes:
+        parameters_updated: trained scalars of one device.
+        bytes: what left all devices in the whole run, by kind.
+        payload_bytes: one steady-state update of one device.
+        seconds: wall time of its training.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    parameters_updated: int = 0
+    bytes: dict[str, int] = Field(default_factory=dict)
+    payload_bytes: int = 0
+    seconds: float = 0.0
+
+
+class RouterScore(BaseModel):
+    """How well a router recognises the task of a prompt; ``confusion`` has the truth in its rows."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    template: str = "shared"
+    groups: list[str]
+    confusion: list[list[float]]
+    accuracy: float
+    accuracy_merged: float | None = None
+    regret: float | None = None
+    regret_stderr: float | None = None
+    log_loss: float | None = None
+    temperature: float | None = None
+
+
+class Header(BaseModel):
+    """What the run was: configuration, versions, model, groups, and what each method cost."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    config: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    model: dict[str, Any] = Field(default_factory=dict)
+    groups: dict[str, list[int]] = Field(default_factory=dict)
+    seed: int = 0
+    methods: dict[str, MethodCost] = Field(default_factory=dict)
+    router: dict[str, RouterScore] = Field(default_factory=dict)
+    seconds: dict[str, float] = Field(default_factory=dict)
+    peak_memory_bytes: int | None = None
+
+
+class Results(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    format: Literal["meshtune-results"]
+    version: Literal[1]
+    header: Header
+    rows: list[Row]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods with rows, in the order of the file."""
+        return list(dict.fromkeys(row.method for row in self.rows))
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks with rows, in the order of the file."""
+        return list(dict.fromkeys(row.task for row in self.rows))
+
+    @property
+    def devices(self) -> list[int]:
+        """The devices with rows, by id."""
+        return sorted({row.device for row in self.rows})
+
+    def final(self, method: str, metric: str) -> list[Row]:
+        """Return the rows of ``method`` and ``metric`` after its last round."""
+        rows = [row for row in self.rows if row.method == method and row.metric == metric]
+        last = max((row.round for row in rows), default=0)
+        return [row for row in rows if row.round == last]
+
+    def cell(self, method: str, task: str, metric: str) -> tuple[float, float] | None:
+        """Return (mean over devices, standard error) of one task, or None where there is no row.
+
+        Devices answer the same questions, so their errors do not average out: the standard error is the mean
+        of the devices' own, which is exact when all answer alike and an upper bound otherwise.
+        """
+        rows = [row for row in self.final(method, metric) if row.task == task]
+        if not rows:
+            return None
+        errors = [math.nan if row.stderr is None else row.stderr for row in rows]
+        return sum(row.value for row in rows) / len(rows), sum(errors) / len(rows)
+
+    def average(self, method: str, metric: str) -> tuple[float, float] | None:
+        """Return (mean over tasks, standard error), tasks weighing the same; None unless every task has
+        rows.
+        """
+        cells = [self.cell(method, task, metric) for task in self.tasks]
+        known = [cell for cell in cells if cell is not None]
+        if not known or len(known) < len(cells):
+            return None
+        error = math.sqrt(sum(cell[1] ** 2 for cell in known)) / len(known)
+        return sum(cell[0] for cell in known) / len(known), error
+
+    @property
+    def best(self) -> str | None:
+        """The method that counts as 100% of the gain: dense LoRA experts by oracle, else sparse ones."""
+        return next((name for name in ("hard_moe_lora", "hard_moe") if name in self.methods), None)
+
+    def share_of_gain(self, method: str) -> float | None:
+        """Return (frozen - method) / (frozen - best) on the task-averaged NLL.
+
+        None where frozen or best is missing or best gained nothing, so that no share is defined.
+        """
+        frozen, own = self.average("frozen", "nll"), self.average(method, "nll")
+        best = self.average(self.best, "nll") if self.best is not None else None
+        if frozen is None or own is None or best is None or not frozen[0] > best[0]:
+            return None
+        return (frozen[0] - own[0]) / (frozen[0] - best[0])
+
+
+def load_results(path: Path) -> Results:
+    """Read the results of the run folder (or ``results.json`` file) ``path``.
+
+    Raises:
+        UserError: there is no such file, it is not JSON, or it is not of this format and version.
+    """
+    file = path / "results.json" if path.is_dir() else path
+    if not path.exists():
+        raise UserError(f"there is no run {path}: give the folder that meshtune run printed")
+    if not file.is_file():
+        raise UserError(f"{path} has no results.json: finish the run first, by repeating its command")
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not JSON ({error}): run meshtune eval to write it again") from error
+    return parse_results(raw, str(file))
+
+
+def parse_results(raw: Any, where: str) -> Results:
+    """Validate the content of a ``results.json``; ``where`` names it in errors.
+
+    Raises:
+        UserError: it is not of this format and version, or an entry is missing or of the wrong type.
+    """
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise UserError(f"{where} is not a {FORMAT} file: give the results.json of a run")
+    if raw.get("version") != VERSION:
+        raise UserError(
+            f"{where} has version {raw.get('version')} of the format, this meshtune reads {VERSION}: "
+            "use the meshtune that wrote it"
+        )
+    try:
+        return Results.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"{where} is damaged at {key} ({first['msg'].lower()}): run meshtune eval to write it again"
+        ) from error

@@ -1,0 +1,191 @@
+"""Tables of one run or several: methods against tasks, costs, paired differences, routers.
+
+A :class:`Table` holds text only; it knows how to print itself for a terminal, for Markdown and as CSV.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshtune.report.results import BYTE_KINDS, METRICS, Results
+from meshtune.report.scores import paired, question_scores
+
+METRIC_NAMES: dict[str, str] = dict(
+    zip(
+        METRICS, ("NLL per answer token", "option NLL", "accuracy", "length-normalised accuracy"), strict=True
+    )
+)
+
+
+@dataclass
+class Table:
+    """A titled table of text.
+
+    Attributes:
+        title: one line above it.
+        columns: the heads; the first ``labels`` columns are left-aligned, the others right-aligned.
+        rows: as many texts as columns each.
+        note: one line below it.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: list[list[str]] = field(default_factory=list)
+    labels: int = 1
+    note: str = ""
+
+    def markdown(self) -> str:
+        """Return the table in Markdown, with title and note."""
+        rule = ["---" if i < self.labels else "---:" for i in range(len(self.columns))]
+        lines = [f"**{self.title}**", ""]
+        for row in (self.columns, rule, *self.rows):
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+        return "\n".join([*lines, *(["", self.note] if self.note else [])]) + "\n"
+
+    def csv(self) -> str:
+        """Return the table as CSV without title and note."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerows([self.columns, *self.rows])
+        return out.getvalue()
+
+    def rich(self) -> Any:
+        """Return the table as a rich renderable."""
+        from rich import box
+        from rich.table import Table as RichTable
+
+        table = RichTable(
+            title=self.title,
+            caption=self.note or None,
+            box=box.SIMPLE_HEAD,
+            title_justify="left",
+            caption_justify="left",
+        )
+        for i, column in enumerate(self.columns):
+            table.add_column(column, justify="left" if i < self.labels else "right", no_wrap=i < self.labels)
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+
+def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
+    """Return methods (rows) against tasks with standard errors, the task average and the share of gain."""
+    tasks = list(dict.fromkeys(task for results in runs.values() for task in results.tasks))
+    many = len(runs) > 1
+    columns = [*(["run"] if many else []), "method", *tasks, "average", "share of gain"]
+    table = Table(
+        f"{METRIC_NAMES[metric]} by task ({'lower' if metric.endswith('nll') else 'higher'} is better)",
+        columns,
+        labels=2 if many else 1,
+        note="± is one standard error; the share of gain is counted on the task-averaged NLL.",
+    )
+    for run, results in runs.items():
+        for method in results.methods:
+            cells = [_with_error(results.cell(method, task, metric), metric) for task in tasks]
+            average = _with_error(results.average(method, metric), metric)
+            share = results.share_of_gain(method)
+            shown = "-" if share is None else f"{100 * share:.0f}%"
+            table.rows.append([*([run] if many else []), method, *cells, average, shown])
+    return table
+
+
+def cost_table(runs: Mapping[str, Results]) -> Table:
+    """Return what each method trained and sent: parameters, one update's bytes, the run's bytes by kind."""
+    many = len(runs) > 1
+    columns = [
+        *(["run"] if many else []),
+        "method",
+        "parameters updated",
+        "of the model",
+        "one update",
+        "whole run",
+    ]
+    table = Table(
+        "Parameters a device updates, and what the air carried",
+        [*columns, *BYTE_KINDS],
+        labels=2 if many else 1,
+        note="One update is one device's steady-state payload; the rest is the whole run over all devices.",
+    )
+    for run, results in runs.items():
+        size = results.header.model.get("parameters")
+        for method, cost in results.header.methods.items():
+            part = f"{100 * cost.parameters_updated / size:.2f}%" if size else "-"
+            table.rows.append(
+                [
+                    *([run] if many else []),
+                    method,
+                    f"{cost.parameters_updated:,}",
+                    part,
+                    bytes_text(cost.payload_bytes),
+                    bytes_text(sum(cost.bytes.values())),
+                    *(bytes_text(cost.bytes.get(kind, 0)) for kind in BYTE_KINDS),
+                ]
+            )
+    return table
+
+
+def difference_table(
+    records: Sequence[Mapping[str, Any]], methods: Sequence[str], against: str, metric: str
+) -> Table:
+    """Return the paired difference of every method to ``against`` with its 95% interval.
+
+    Args:
+        records: the lines of a run's ``scores.jsonl``.
+        methods: the methods to compare; ``against`` itself is left out.
+    """
+    table = Table(
+        f"{METRIC_NAMES[metric]}: paired difference to {against}",
+        ["method", "difference", "95% interval", "questions"],
+        note="Paired over the same questions, tasks weighing the same.",
+    )
+    base = question_scores(records, against, metric)
+    for method in methods:
+        gap = paired(question_scores(records, method, metric), base) if method != against else None
+        if gap is not None:
+            interval = "-" if math.isnan(gap.stderr) else f"[{gap.low:+.3f}, {gap.high:+.3f}]"
+            table.rows.append([method, f"{gap.mean:+.3f}", interval, str(gap.questions)])
+    return table
+
+
+def router_table(results: Results) -> Table:
+    """Return how often each router chose the right group, and what its mistakes cost in NLL."""
+    table = Table(
+        "Routers",
+        ["router", "template", "right", "right, alike tasks merged", "regret NLL", "log-loss"],
+        labels=2,
+        note="Regret is NLL(routed) - NLL(perfect router), paired; ± is one standard error.",
+    )
+    for name, score in results.header.router.items():
+        merged = "-" if score.accuracy_merged is None else f"{score.accuracy_merged:.3f}"
+        loss = "-" if score.log_loss is None else f"{score.log_loss:.3f}"
+        regret = "-"
+        if score.regret is not None:
+            error = math.nan if score.regret_stderr is None else score.regret_stderr
+            regret = _with_error((score.regret, error), "nll")
+        table.rows.append([name, score.template, f"{score.accuracy:.3f}", merged, regret, loss])
+    return table
+
+
+def bytes_text(count: int) -> str:
+    """Return a count of bytes for people: decimal units, three digits."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB"):
+        value /= 1000
+        if value < 999.5:
+            return f"{value:.{max(0, 2 - int(math.log10(value)))}f} {unit}"
+    return f"{value / 1000:.2f} TB"
+
+
+def _with_error(cell: tuple[float, float] | None, metric: str) -> str:
+    if cell is None:
+        return "-"
+    digits = 2 if metric.endswith("nll") else 3
+    value, error = cell
+    return f"{value:.{digits}f}" if math.isnan(error) else f"{value:.{digits}f} ± {error:.{digits}f}"

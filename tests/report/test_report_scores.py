@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from meshtune.errors import UserError
+from meshtune.report.scores import paired, question_scores, read_scores
+
+
+def line(method: str, task: str, nll: list[float], devices: list[int], **more: Any) -> dict[str, Any]:
+    ids = [f"q{i}" for i in range(len(nll))]
+    return {
+        "method": method,
+        "task": task,
+        "devices": devices,
+        "round": 1,
+        "questions": ids,
+        "nll": nll,
+    } | more
+
+
+def test_paired_difference_by_hand() -> None:
+    # boolq: gaps -1, -3: mean -2, sd sqrt 2, stderr 1. piqa: gaps 0, 3, 3: mean 2, sd sqrt 3, stderr 1.
+    first = {"boolq": {"a": 1.0, "b": 1.0}, "piqa": {"a": 4.0, "b": 5.0, "c": 6.0, "extra": 99.0}}
+    second = {"boolq": {"a": 2.0, "b": 4.0}, "piqa": {"a": 4.0, "b": 2.0, "c": 3.0}, "arc": {"a": 1.0}}
+    gap = paired(first, second)
+    assert gap is not None
+    assert (gap.mean, gap.questions, gap.tasks) == (0.0, 5, 2)
+    assert gap.stderr == pytest.approx(2**0.5 / 2)
+    assert gap.high == pytest.approx(1.959964 * 2**0.5 / 2, rel=1e-5)
+    assert gap.low == -gap.high
+
+
+def test_one_task_agrees_with_scipy() -> None:
+    a, b = [1.0, 2.5, 3.0, 2.0], [0.5, 2.0, 3.5, 1.0]
+    gap = paired({"t": dict(enumerate(map(float, a)))}, {"t": dict(enumerate(map(float, b)))})  # type: ignore[dict-item]
+    assert gap is not None
+    assert gap.mean / gap.stderr == pytest.approx(stats.ttest_rel(a, b).statistic)
+
+
+def test_no_common_question_no_difference_and_one_pair_no_error() -> None:
+    assert paired({"t": {"a": 1.0}}, {"t": {"b": 1.0}}) is None
+    single = paired({"t": {"a": 1.0}}, {"t": {"a": 3.0}})
+    assert single is not None
+    assert single.mean == -2
+    assert single.stderr != single.stderr
+
+
+def test_devices_weigh_and_only_questions_of_all_scorings_count() -> None:
+    records = [
+        line("local", "boolq", [1.0, 2.0, 3.0], [0]),
+        line("local", "boolq", [4.0, 8.0], [1, 2]),
+        line("local", "boolq", [100.0, 100.0], [1], round=0),
+        line("lora", "boolq", [7.0], [0]),
+    ]
+    scores = question_scores(records, "local", "nll")
+    assert scores == {"boolq": {"q0": pytest.approx((1 + 2 * 4) / 3), "q1": pytest.approx((2 + 2 * 8) / 3)}}
+    assert question_scores(records, "absent", "nll") == {}
+
+
+def test_the_shared_template_is_preferred() -> None:
+    records = [
+        line("proposed", "boolq", [1.0], [0], template="own"),
+        line("proposed", "boolq", [2.0], [0], template="shared"),
+    ]
+    assert question_scores(records, "proposed", "nll") == {"boolq": {"q0": 2.0}}
+    assert question_scores(records[:1], "proposed", "nll") == {"boolq": {"q0": 1.0}}
+
+
+def test_reading_drops_a_cut_last_line_and_names_a_broken_one(make_run: Callable[..., Path]) -> None:
+    run = make_run("run", None, [line("lora", "boolq", [1.0], [0]), line("lora", "piqa", [1.0], [0])])
+    file = run / "scores.jsonl"
+    whole = file.read_text()
+    file.write_text(whole + '{"method": "lo')
+    assert [r["task"] for r in read_scores(run)] == ["boolq", "piqa"]
+    file.write_text('{"method"\n' + whole)
+    with pytest.raises(UserError, match="damaged at line 1"):
+        read_scores(run)
+    file.write_text(whole.replace('"q0"', '"q0", "q1"', 1))
+    with pytest.raises(UserError, match="lists differ in length"):
+        read_scores(run)
+    file.unlink()
+    assert read_scores(run) == []

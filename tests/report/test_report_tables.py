@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshtune.errors import UserError
+from meshtune.report.compare import compare, tables, write_report
+from meshtune.report.results import parse_results
+from meshtune.report.tables import Table, bytes_text, cost_table, quality_table, router_table
+
+
+def scores(method: str, nll: list[float]) -> dict[str, Any]:
+    ids = [str(i) for i in range(len(nll))]
+    return {"method": method, "task": "boolq", "devices": [0, 1], "round": 2, "questions": ids, "nll": nll}
+
+
+def test_quality_table_has_the_hand_computed_cells(raw: dict[str, Any]) -> None:
+    table = quality_table({"run": parse_results(raw, "here")})
+    assert list(table.columns) == ["method", "boolq", "piqa", "average", "share of gain"]
+    assert table.rows[0] == ["frozen", "6.00 ± 0.30", "4.00 ± 0.40", "5.00 ± 0.25", "0%"]
+    assert table.rows[1] == ["proposed", "2.00 ± 0.30", "3.00 ± 0.40", "2.50 ± 0.25", "83%"]
+
+
+def test_cost_table(raw: dict[str, Any]) -> None:
+    row = cost_table({"run": parse_results(raw, "here")}).rows[0]
+    assert row == ["proposed", "10", "1.00%", "120 B", "1.73 kB", "1.50 kB", "200 B", "0 B", "34 B", "0 B"]
+
+
+def test_router_table(raw: dict[str, Any]) -> None:
+    rows = router_table(parse_results(raw, "here")).rows
+    assert rows == [["whitened", "shared", "0.875", "1.000", "0.50 ± 0.10", "0.250"]]
+
+
+@pytest.mark.parametrize(
+    "count, text",
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (12_345, "12.3 kB"),
+        (999_900, "1.00 MB"),
+        (123_456_789, "123 MB"),
+        (5e12, "5.00 TB"),
+    ],
+)
+def test_bytes_for_people(count: float, text: str) -> None:
+    assert bytes_text(int(count)) == text
+
+
+def test_markdown_escapes_and_aligns() -> None:
+    table = Table("t", ["a", "b"], [["x|y", "1"]], note="n")
+    assert table.markdown() == "**t**\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n\nn\n"
+    assert table.csv() == "a,b\nx|y,1\n"
+
+
+def test_comparison_in_markdown_pairs_the_questions(make_run: Callable[..., Path]) -> None:
+    run = make_run("one", None, [scores("lora", [2.0, 4.0]), scores("proposed", [1.0, 1.0])])
+    text = compare([run], "markdown")
+    assert "paired difference to lora" in text
+    assert "| proposed | -2.000 | [-3.960, -0.040] | 2 |" in text
+    assert "[-3.960" not in compare([run], "markdown", against="frozen")
+
+
+def test_two_runs_are_merged_as_json_and_csv(make_run: Callable[..., Path], raw: dict[str, Any]) -> None:
+    runs = [make_run("one"), make_run("two")]
+    rows = json.loads(compare(runs, "json"))
+    assert rows == [{"run": name, **row} for name in ("one", "two") for row in raw["rows"]]
+    read = list(csv.DictReader(io.StringIO(compare(runs, "csv"))))
+    assert len(read) == len(rows)
+    assert (read[0]["run"], read[0]["method"], float(read[0]["value"])) == ("one", "frozen", 6.0)
+    made = tables(runs)
+    assert made[0].columns[0] == "run"
+    assert [row[:2] for row in made[0].rows[:4:3]] == [["one", "frozen"], ["one", "hard_moe"]]
+    assert any(table.title == "two: Routers" for table in made)
+
+
+def test_runs_of_one_name_are_told_apart(make_run: Callable[..., Path]) -> None:
+    runs = [make_run("a/demo"), make_run("b/demo")]
+    assert {row["run"] for row in json.loads(compare(runs, "json"))} == {str(run) for run in runs}
+
+
+def test_mistakes_are_named(make_run: Callable[..., Path]) -> None:
+    run = make_run("one")
+    with pytest.raises(UserError, match="no format html"):
+        compare([run], "html")
+    with pytest.raises(UserError, match="no metric bleu"):
+        compare([run], metric="bleu")
+    with pytest.raises(UserError, match="has the method best"):
+        compare([run], against="best")
+    with pytest.raises(UserError, match="named twice"):
+        compare([run, run])
+
+
+def test_the_report_is_a_table_and_a_picture(make_run: Callable[..., Path]) -> None:
+    run = make_run("one", None, [scores("lora", [2.0, 4.0]), scores("proposed", [1.0, 1.0])])
+    table, figure = write_report(run)
+    assert "83%" in table.read_text()
+    assert figure.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert not any("rich" in line for line in table.read_text().splitlines())
+
+
+def test_tables_print_on_a_terminal(raw: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=120)
+    console.print(quality_table({"run": parse_results(raw, "here")}).rich())
+    assert "2.50 ± 0.25" in console.file.getvalue()  # type: ignore[attr-defined]
