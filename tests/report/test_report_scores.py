@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from meshtune.errors import UserError
-from meshtune.report.scores import paired, question_scores, read_scores
+from meshtune.report.scores import of_exam, paired, question_scores, read_scores
 
 
 def line(method: str, task: str, nll: list[float], devices: list[int], **more: Any) -> dict[str, Any]:
@@ -62,13 +62,12 @@ def test_devices_weigh_and_only_questions_of_all_scorings_count() -> None:
     assert question_scores(records, "absent", "nll") == {}
 
 
-def test_the_shared_template_is_preferred() -> None:
-    records = [
-        line("proposed", "boolq", [1.0], [0], template="own"),
-        line("proposed", "boolq", [2.0], [0], template="shared"),
-    ]
-    assert question_scores(records, "proposed", "nll") == {"boolq": {"q0": 2.0}}
-    assert question_scores(records[:1], "proposed", "nll") == {"boolq": {"q0": 1.0}}
+def test_exams_are_not_mixed() -> None:
+    first = line("proposed", "boolq", [1.0], [0], signature="100 questions")
+    second = line("proposed", "boolq", [2.0], [0], signature="20 questions")
+    assert of_exam([first, second], None) == [second]
+    assert of_exam([first, second], "100 questions") == [first]
+    assert of_exam([], None) == []
 
 
 def test_reading_drops_a_cut_last_line_and_names_a_broken_one(make_run: Callable[..., Path]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from meshtune.errors import UserError
 from meshtune.report.results import METRICS, Results, load_results
-from meshtune.report.scores import read_scores
+from meshtune.report.scores import of_exam, read_scores
 from meshtune.report.tables import Table, cost_table, difference_table, quality_table, router_table
 
 FORMATS = ("table", "markdown", "json", "csv")
@@ -61,7 +61,8 @@ def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = Non
         extra = [router_table(results)] if results.header.router else []
         if base is not None and base in results.methods:
             folder = path if path.is_dir() else path.parent
-            extra.insert(0, difference_table(read_scores(folder), results.methods, base, metric))
+            scores = of_exam(read_scores(folder), results.header.exam)
+            extra.insert(0, difference_table(scores, results.methods, base, metric))
         for table in extra:
             if len(runs) > 1:
                 table.title = f"{name}: {table.title}"

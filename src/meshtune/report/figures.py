@@ -51,7 +51,7 @@ def draw(results: Results, path: Path) -> None:
     above, below = figure.subfigures(2, 1, height_ratios=heights)
     _heatmaps(above, results, mapped)
     bars = below.subplots(1, 3, sharey=True)
-    _averages(bars[0], results, "nll", "NLL per answer token, mean of tasks (lower is better)")
+    _averages(bars[0], results, "nll", "NLL, mean of tasks (lower is better)")
     _averages(bars[1], results, "acc", "accuracy, mean of tasks")
     _bytes(bars[2], results)
     figure.savefig(path, dpi=130, facecolor="white")
@@ -138,7 +138,13 @@ def _bytes(axis: Any, results: Results) -> None:
     axis.set_xlabel("MB", fontsize=8)
     if seen:
         axis.legend(
-            fontsize=8, frameon=False, ncols=len(seen), loc="upper center", bbox_to_anchor=(0.5, -0.13)
+            fontsize=8,
+            frameon=False,
+            ncols=len(seen),
+            columnspacing=1,
+            handlelength=1,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.13),
         )
 
 

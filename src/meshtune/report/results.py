@@ -73,7 +73,11 @@ class RouterScore(BaseModel):
 
 
 class Header(BaseModel):
-    """What the run was: configuration, versions, model, groups, and what each method cost."""
+    """What the run was: configuration, versions, model, groups, and what each method cost.
+
+    Attributes:
+        exam: the signature that the scores behind the rows carry in ``scores.jsonl``.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     config: dict[str, Any] = Field(default_factory=dict)
@@ -81,6 +85,7 @@ class Header(BaseModel):
     model: dict[str, Any] = Field(default_factory=dict)
     groups: dict[str, list[int]] = Field(default_factory=dict)
     seed: int = 0
+    exam: str | None = None
     methods: dict[str, MethodCost] = Field(default_factory=dict)
     router: dict[str, RouterScore] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)

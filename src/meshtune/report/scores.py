@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist, fmean, stdev
@@ -81,18 +81,27 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def of_exam(records: Sequence[Mapping[str, Any]], exam: str | None) -> list[Mapping[str, Any]]:
+    """Return the scorings of one exam: those signed ``exam``, or as the last one is where ``exam`` is None.
+
+    A run may have sat several exams (other questions, another template); their scores must not be mixed.
+    """
+    mark = exam if exam is not None or not records else records[-1].get("signature")
+    return [record for record in records if record.get("signature") == mark]
+
+
 def question_scores(records: Iterable[Mapping[str, Any]], method: str, metric: str) -> TaskScores:
     """Return the scores of ``method`` after its last round, per task and question, as means over devices.
+
+    Args:
+        records: the scorings of one exam.
+        method: whose scores.
+        metric: one of ``nll``, ``option_nll``, ``acc``, ``acc_norm``.
 
     Only questions that every scoring of a task answered are kept, so that no question stands for fewer
     devices than another.
     """
-    own = [
-        r
-        for r in records
-        if r["method"] == method and r.get("template", "shared") == "shared" and metric in r
-    ]
-    own = own or [r for r in records if r["method"] == method and metric in r]
+    own = [r for r in records if r["method"] == method and metric in r]
     last = max((r["round"] for r in own), default=0)
     parts: dict[str, list[tuple[int, dict[str, float]]]] = {}
     for record in own:

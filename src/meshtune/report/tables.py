@@ -55,21 +55,16 @@ class Table:
         return out.getvalue()
 
     def rich(self) -> Any:
-        """Return the table as a rich renderable."""
+        """Return the table as a rich renderable, without the note."""
         from rich import box
         from rich.table import Table as RichTable
+        from rich.text import Text
 
-        table = RichTable(
-            title=self.title,
-            caption=self.note or None,
-            box=box.SIMPLE_HEAD,
-            title_justify="left",
-            caption_justify="left",
-        )
+        table = RichTable(title=Text(self.title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left")
         for i, column in enumerate(self.columns):
             table.add_column(column, justify="left" if i < self.labels else "right", no_wrap=i < self.labels)
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*(Text(cell) for cell in row))
         return table
 
 

@@ -1,0 +1,51 @@
+"""``meshtune eval``: the exam of a run again, with other exam settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from meshtune.errors import UserError
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")],
+    questions: Annotated[
+        int | None,
+        typer.Option(min=1, help="Test questions a task."),
+    ] = None,
+    routers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--router", metavar="NAME", help="Also score this router: whitened, top1 or cosine. Repeatable."
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="Ask in the one template of all tasks (shared) or in each task's own."),
+    ] = None,
+) -> None:
+    """Sit the exam again from the newest checkpoint; scores that are already there are not computed twice."""
+    from meshtune.cli.progress import watch
+    from meshtune.cli.show import show_run
+
+    if not run.is_dir():
+        raise UserError(f"there is no run {run}: give the folder that meshtune run printed")
+    changes: dict[str, Any] = {}
+    if questions is not None:
+        changes["eval"] = {"questions": questions}
+    if routers:
+        changes["router"] = {"also": routers}
+    if template is not None:
+        changes["template"] = template
+    from meshtune.engine import run as engine
+
+    try:
+        with watch() as observer:
+            done = engine.evaluate(run, observer, changes)
+    except KeyboardInterrupt:
+        typer.echo("stopped: the scores so far are kept, repeat the same command to go on", err=True)
+        raise
+    show_run(done)

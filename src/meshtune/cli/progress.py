@@ -1,0 +1,112 @@
+"""Shows what the engine is doing: a live view on a terminal, plain lines elsewhere. Both write to stderr.
+
+The engine only tells (:class:`meshtune.engine.observer.Observer`); nothing here changes what it does.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from meshtune.report.tables import bytes_text
+
+if TYPE_CHECKING:
+    from meshtune.engine.observer import Observer
+
+PHASES = {"load": "loading model and data", "prepare": "masks and router statistics", "score": "scoring"}
+QUIET_SECONDS = 5.0
+
+
+@contextmanager
+def watch(stream: TextIO | None = None) -> Iterator[Observer]:
+    """Yield an observer that suits ``stream``, by default stderr; what it draws is cleared away on
+    leaving.
+    """
+    target = stream or sys.stderr
+    if target.isatty():
+        from meshtune.cli.live import Live
+
+        with Live(target) as live:
+            yield live
+    else:
+        yield Lines(target)
+
+
+class Lines:
+    """One line per phase and round, and at most one in :data:`QUIET_SECONDS` between.
+
+    Args:
+        stream: where lines go.
+        clock: seconds; only differences count.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._last = -QUIET_SECONDS
+        self._started: tuple[float, int] | None = None
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Print a line where the event is worth one."""
+        if kind == "phase":
+            self._say(PHASES.get(fields["name"], fields["name"]))
+        elif kind == "step":
+            self._step(**fields)
+        elif kind == "round":
+            sent = ", ".join(f"{name} {text}" for name, text in sent_by_method(fields["bytes"]).items())
+            self._say(f"round {fields['round']} done; sent so far: {sent or 'nothing'}")
+        elif kind == "scored" and self._due():
+            task = f"{fields['task']}: " if "task" in fields else ""
+            self._say(f"  {task}{fields['done']} of {fields['total']} options scored")
+        elif kind == "note":
+            self._say(str(fields["text"]))
+
+    def _step(
+        self, round: int, rounds: int, step: int, steps: int, losses: Mapping[str, float], **more: Any
+    ) -> None:
+        now, done = self._clock(), round * steps + step
+        if self._started is None:
+            self._started = (now, done)
+        if self._due() or step == steps:
+            since, first = self._started
+            speed = more.get("tokens_per_second")
+            left = remaining(now - since, done - first, rounds * steps - done)
+            parts = [
+                f"round {round + 1}/{rounds} step {step}/{steps}",
+                "loss " + ", ".join(f"{name} {loss:.3f}" for name, loss in loss_by_method(losses).items()),
+                *([f"{speed:,.0f} tokens/s"] if speed else []),
+                *([f"{left} left"] if left else []),
+            ]
+            self._say("  " + "; ".join(parts))
+
+    def _due(self) -> bool:
+        return self._clock() - self._last >= QUIET_SECONDS
+
+    def _say(self, text: str) -> None:
+        self._last = self._clock()
+        print(text, file=self._stream, flush=True)
+
+
+def loss_by_method(losses: Mapping[str, float]) -> dict[str, float]:
+    """Return the mean loss of each method from the losses of ``method/device``."""
+    piles: dict[str, list[float]] = {}
+    for key, loss in losses.items():
+        piles.setdefault(key.rpartition("/")[0], []).append(loss)
+    return {name: sum(pile) / len(pile) for name, pile in piles.items()}
+
+
+def sent_by_method(sent: Mapping[str, Any]) -> dict[str, str]:
+    """Return the bytes of each method for people; a method's count may be split by kind."""
+    totals = {n: sum(v.values()) if isinstance(v, Mapping) else int(v) for n, v in sent.items()}
+    return {name: bytes_text(total) for name, total in totals.items()}
+
+
+def remaining(seconds: float, done: int, left: int) -> str:
+    """Return the time left as h:mm:ss at the pace so far, or nothing while there is no pace."""
+    if done <= 0 or seconds <= 0:
+        return ""
+    whole = round(seconds / done * left)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

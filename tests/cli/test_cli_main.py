@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from meshtune import __version__
+from meshtune.cli.main import app
+from meshtune.methods.registry import METHODS
+from meshtune.tasks.registry import TASKS
+
+HEAVY = ("torch", "transformers", "datasets", "matplotlib", "scipy", "pydantic", "numpy")
+VERBS = ("run", "eval", "compare", "tasks", "methods", "models")
+
+
+def call(*args: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, list(args))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom meshtune.cli.main import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.rstrip().endswith("[]")
+    assert all(verb in shown for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str) -> None:
+    code, out, _ = call(verb, "--help")
+    assert code == 0
+    assert "Usage" in out
+
+
+def test_help_is_quick() -> None:
+    # Half a second is the aim on a quiet machine; the bound here only catches a heavy import.
+    best = 10.0
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "meshtune.cli.main", "--help"], capture_output=True, check=True)
+        best = min(best, time.perf_counter() - started)
+    assert best < 1.5
+
+
+def test_version() -> None:
+    assert call("--version")[:2] == (0, f"meshtune {__version__}\n")
+
+
+def test_listings_hold_what_is_registered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code, out, _ = call("methods")
+    assert code == 0
+    assert all(f" {name} " in out for name in METHODS)
+    code, out, _ = call("tasks")
+    assert code == 0
+    for name, task in TASKS.items():
+        line = next(line for line in out.splitlines() if line.split()[:1] == [name])
+        assert task.hub_id in line
+        assert task.licence in line
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "two.gguf").write_bytes(b"x" * 1500)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("MESHTUNE_MODELS", str(tmp_path))
+    code, out, _ = call("models")
+    assert code == 0
+    rows = [line.split() for line in out.splitlines() if "$MESHTUNE_MODELS/" in line]
+    assert rows == [
+        ["$MESHTUNE_MODELS/broken", "unreadable", "config.json", "1", "B"],
+        ["$MESHTUNE_MODELS/one", "llama", "23", "B"],
+        ["$MESHTUNE_MODELS/two.gguf", "GGUF", "1.50", "kB"],
+    ]
+    monkeypatch.setenv("MESHTUNE_MODELS", "")
+    assert "In $MESHTUNE_MODELS" not in call("models")[1]
+
+
+def test_chance_is_listed_for_every_task() -> None:
+    from meshtune.cli.tasks import CHANCE
+
+    assert set(CHANCE) == set(TASKS)
+
+
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        (["run"], "there is nothing to run"),
+        (["run", "absent.yaml"], "there is no configuration file absent.yaml"),
+        (["run", "--set", "tasks=[boolq]", "--set", "trian.rounds=2"], "did you mean train"),
+        (["run", "--set", "tasks=[boolq]", "--set", "methods=[proposd]"], "did you mean proposed"),
+        (["eval", "absent"], "there is no run absent"),
+        (["compare", "absent"], "there is no run absent"),
+    ],
+)
+def test_mistakes_end_in_one_sentence_and_exit_code_2(args: list[str], words: str) -> None:
+    code, out, err = call(*args)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert words in err

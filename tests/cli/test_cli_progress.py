@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from meshtune.cli.live import Live
+from meshtune.cli.progress import Lines, loss_by_method, remaining, sent_by_method, watch
+
+LOSSES = {"proposed/0": 2.0, "proposed/1": 4.0, "lora/0": 5.0}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def step(number: int, round: int = 0) -> dict[str, Any]:
+    return {
+        "round": round,
+        "rounds": 2,
+        "step": number,
+        "steps": 10,
+        "losses": LOSSES,
+        "tokens_per_second": 1234.5,
+    }
+
+
+def test_helpers_by_hand() -> None:
+    assert loss_by_method(LOSSES) == {"proposed": 3.0, "lora": 5.0}
+    assert sent_by_method({"a": {"values": 900, "masks": 200}, "b": 5}) == {"a": "1.10 kB", "b": "5 B"}
+    assert remaining(10.0, 4, 1600) == "1:06:40"
+    assert remaining(10.0, 0, 16) == ""
+
+
+def test_lines_are_sparse_and_say_what_matters() -> None:
+    clock, out = Clock(), io.StringIO()
+    lines = Lines(out, clock)
+    lines.event("phase", name="prepare", total=2)
+    lines.event("advance", name="prepare", done=1)
+    clock.now = 6
+    lines.event("step", **step(1))
+    clock.now = 7
+    lines.event("step", **step(2))  # within the quiet time
+    clock.now = 14
+    lines.event("step", **step(9))
+    lines.event("step", **step(10))  # the last of a round is always told
+    lines.event("round", round=1, bytes={"proposed": {"values": 1000, "masks": 500}, "local": {}})
+    lines.event("note", text="hello")
+    clock.now = 30
+    lines.event("scored", task="boolq", done=3, total=9)
+    lines.event("unheard of", anything=1)
+    assert out.getvalue().splitlines() == [
+        "masks and router statistics",
+        "  round 1/2 step 1/10; loss proposed 3.000, lora 5.000; 1,234 tokens/s",
+        # 8 steps in 8 seconds, 11 steps of 20 to go
+        "  round 1/2 step 9/10; loss proposed 3.000, lora 5.000; 1,234 tokens/s; 0:00:11 left",
+        "  round 1/2 step 10/10; loss proposed 3.000, lora 5.000; 1,234 tokens/s; 0:00:09 left",
+        "round 1 done; sent so far: proposed 1.50 kB, local 0 B",
+        "hello",
+        "  boolq: 3 of 9 options scored",
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_stream_that_is_no_terminal_gets_lines() -> None:
+    with watch(io.StringIO()) as observer:
+        assert isinstance(observer, Lines)
+
+
+def test_the_live_view_shows_losses_bytes_and_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "140")
+    out = Terminal()
+    with watch(out) as observer:
+        assert isinstance(observer, Live)
+        observer.event("phase", name="load", total=1)
+        observer.event("advance", name="load", done=1)
+        observer.event("note", text="[going on] behind round 1")
+        observer.event("step", **step(5, round=1))
+        observer.event("round", round=2, bytes={"proposed": {"values": 1_500_000}})
+        observer.event("phase", name="score", total=2)
+        observer.event("scored", task="piqa", done=1, total=2)
+        observer.event("advance", name="score", done=1)
+        observer.console.print(observer.view())
+    shown = out.getvalue()
+    for part in (
+        "[going on] behind round 1",
+        "round 2/2",
+        "1,234 tok/s",
+        "1.50 MB",
+        "1 of 2",
+        "3.00",
+        "scoring",
+    ):
+        assert part in shown
+    assert "\x1b[?25h" in shown  # the cursor is given back

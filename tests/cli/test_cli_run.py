@@ -1,0 +1,164 @@
+"""The verbs that call the engine, with an engine that only pretends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from meshtune.cli.main import app
+from meshtune.errors import UserError
+
+CONFIG = "tasks: [boolq]\ntrain: {rounds: 3}\n"
+RESULTS = {
+    "format": "meshtune-results",
+    "version": 1,
+    "header": {
+        "methods": {"proposed": {"parameters_updated": 7, "bytes": {"values": 5}, "payload_bytes": 5}}
+    },
+    "rows": [
+        {
+            "method": m,
+            "seed": 0,
+            "round": 1,
+            "device": 0,
+            "task": "boolq",
+            "metric": metric,
+            "value": v,
+            "n": 9,
+        }
+        | {"stderr": 0.1}
+        for m, v in (("frozen", 4.0), ("proposed", 2.0))
+        for metric in ("nll", "acc")
+    ],
+}
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Put a pretended engine in place; what it was called with is collected in the list that comes back."""
+
+    def install(action: Callable[[Path], None]) -> list[Any]:
+        calls: list[Any] = []
+        fake = ModuleType("meshtune.engine.run")
+
+        def run(config: Any, out: Path, observer: Any) -> Path:
+            calls.append((config, out))
+            observer.event("note", text="pretending")
+            action(out)
+            return out
+
+        def evaluate(path: Path, observer: Any, changes: Any) -> Path:
+            calls.append((path, changes))
+            action(path)
+            return path
+
+        fake.run, fake.evaluate = run, evaluate  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "meshtune.engine.run", fake)
+        monkeypatch.setattr("meshtune.engine.run", fake, raising=False)
+        return calls
+
+    return install
+
+
+def finish(out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.json").write_text(json.dumps(RESULTS))
+
+
+def call(*args: str | Path) -> Any:
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def test_a_run_gets_its_configuration_and_folder_and_ends_in_a_report(
+    engine: Callable[..., list[Any]], tmp_path: Path
+) -> None:
+    calls = engine(finish)
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    result = call(
+        "run", tmp_path / "c.yaml", "--set", "train.rounds=2", "--set", "seed=5", "--out", tmp_path / "out"
+    )
+    assert result.exit_code == 0, result.stderr
+    config, out = calls[0]
+    assert (config.train.rounds, config.seed, out) == (2, 5, tmp_path / "out")
+    assert "pretending" in result.stderr
+    assert "2.00 ± 0.10" in result.stdout
+    assert (tmp_path / "out" / "table.md").is_file()
+    assert (tmp_path / "out" / "accuracy.png").is_file()
+
+
+def test_the_folder_is_named_after_the_file(
+    engine: Callable[..., list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    calls = engine(finish)
+    (tmp_path / "five.yaml").write_text(CONFIG)
+    assert call("run", "five.yaml").exit_code == 0
+    assert calls[0][1] == Path("runs/five")
+
+
+def test_stopping_says_how_to_go_on(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    out = tmp_path / "out"
+
+    def stop(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    def stop_late(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    engine(stop)
+    result = call("run", tmp_path / "c.yaml", "--out", out)
+    assert result.exit_code == 130
+    assert "repeat the same command" in result.stderr
+    engine(stop_late)
+    result = call("run", tmp_path / "c.yaml", "--out", out)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1].endswith(f"go on with: meshtune run --out {out}")
+
+
+def test_errors_of_the_engine_are_told(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        raise UserError("no space left in the folder")
+
+    engine(fail)
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    result = call("run", tmp_path / "c.yaml", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("error: no space left in the folder\n")
+
+
+def test_eval_passes_the_exam_settings_on(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
+    calls = engine(finish)
+    result = call(
+        "eval", tmp_path, "--questions", "7", "--router", "top1", "--router", "cosine", "--template", "own"
+    )
+    assert result.exit_code == 0, result.stderr
+    changes = {"eval": {"questions": 7}, "router": {"also": ["top1", "cosine"]}, "template": "own"}
+    assert calls == [(tmp_path, changes)]
+    assert call("eval", tmp_path).exit_code == 0
+    assert calls[-1] == (tmp_path, {})
+
+
+def test_compare_prints_tables_and_rows(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        finish(tmp_path / name)
+    runs = [tmp_path / "one", tmp_path / "two"]
+    shown = call("compare", *runs)
+    assert shown.exit_code == 0, shown.stderr
+    assert "2.00 ± 0.10" in shown.stdout
+    rows = json.loads(call("compare", *runs, "--format", "json").stdout)
+    assert [row["run"] for row in rows] == ["one"] * 4 + ["two"] * 4
+    assert call("compare", *runs, "--format", "csv").stdout.startswith("run,method,seed,")
+    assert call("compare", *runs, "--format", "markdown", "--metric", "acc").stdout.startswith(
+        "**accuracy by task"
+    )
+    assert call("compare", *runs, "--format", "pdf").exit_code == 2
