@@ -1,0 +1,171 @@
+"""Every command in the README and in docs/ is executed, every link leads somewhere, every key is described.
+
+Commands run in order, page by page, in a folder of their own that sees the repository's configs and examples.
+Runs get a few overrides that make them small. Below ``<!-- long -->``, a run's configuration is loaded and
+its help is called.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+from typer.testing import CliRunner
+
+from meshtune.cli.main import app
+from meshtune.engine.config import RunConfig, TaskConfig, load_config, validate
+from meshtune.report.results import METRICS, parse_results
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(
+    r"^(?P<long><!-- long -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+SMALL = (
+    "train.rounds=1",
+    "train.steps=2",
+    "train.batch=2",
+    "train.max_tokens=64",
+    "eval.questions=2",
+    "eval.elsewhere=1",
+    "router.prompts=8",
+    "adapter.calibration_batches=1",
+    "adapter.entropy_tokens=16",
+)
+ELSEWHERE = ("pip install", "git clone", "cd ")  # what prepares a machine is not for a test to do
+
+
+def blocks(page: Path, *kinds: str) -> Iterator[tuple[bool, str]]:
+    for match in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        if match["kind"] in kinds:
+            yield match["long"] is not None, match["text"]
+
+
+def commands(page: Path) -> list[tuple[bool, str]]:
+    found = []
+    for long, text in blocks(page, "sh", "console", "bash"):
+        console = any(line.startswith("$ ") for line in text.splitlines())
+        for line in text.replace("\\\n", " ").splitlines():
+            if console and not line.startswith("$ "):
+                continue  # what the command printed
+            command = line.removeprefix("$ ").split("  #")[0].strip()
+            if command and not command.startswith("#"):
+                found.append((long, command))
+    return found
+
+
+def call(*args: str) -> str:
+    result = CliRunner().invoke(app, list(args))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, f"meshtune {shlex.join(args)}\n{result.stderr}"
+    return result.stdout
+
+
+def execute(command: str, long: bool, made: set[str]) -> None:
+    if command.startswith(ELSEWHERE):
+        return
+    if command.startswith("make "):
+        target = command.split()[1]
+        recipe = subprocess.run(
+            ["make", "-n", "-C", str(ROOT), target], capture_output=True, text=True, check=True
+        )
+        runs = [line for line in recipe.stdout.splitlines() if "/meshtune run" in line]
+        assert bool(runs) == (target == "demo")
+        for line in runs:
+            execute(line.partition("bin/")[2], long, made)
+        return
+    program, *args = shlex.split(command)
+    assert program == "meshtune", f"no test knows how to execute {command!r}"
+    given = args[1:] if args and args[0] == "run" else []
+    files = [arg for arg in given if arg.endswith(".yaml")]
+    if long:
+        if files:
+            load_config(Path(files[0]), [value for option, value in pairwise(given) if option == "--set"])
+        call(args[0], "--help")
+    elif files and given[given.index("--out") + 1] not in made:
+        made.add(given[given.index("--out") + 1])
+        call(*args, *(part for setting in SMALL for part in ("--set", setting)))
+    elif files:
+        # The folder's run, which the page made above with the small settings, is resumed.
+        call("run", "--out", given[given.index("--out") + 1])
+    elif args[:1] == ["eval"] and "--questions" in args:
+        args[args.index("--questions") + 1] = "3"
+        call(*args)
+    else:
+        call(*args)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_every_command_works(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("configs", "examples"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MESHTUNE_MODELS", raising=False)
+    made: set[str] = set()
+    for long, command in commands(page):
+        execute(command, long, made)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+def test_the_yaml_shown_is_accepted() -> None:
+    for page in PAGES:
+        for _, text in blocks(page, "yaml"):
+            validate(yaml.safe_load(text), page.name)
+    for file in sorted((ROOT / "configs").glob("*.yaml")):
+        load_config(file)
+
+
+def described() -> dict[str, str]:
+    rows = re.findall(
+        r"^\| `([a-z0-9_.]+)` \| (.*?) \|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) == len(dict(rows))
+    return dict(rows)
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys(field.annotation, f"{name}.")
+        else:
+            yield prefix + name, field
+
+
+def test_every_key_is_described_with_its_default() -> None:
+    shown = described()
+    known = {**dict(keys(RunConfig)), **dict(keys(TaskConfig))}
+    assert set(shown) == set(known)
+    for name, field in known.items():
+        if field.is_required():
+            assert shown[name] == "required"
+        elif name != "key":  # its default is computed
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            assert yaml.safe_load(shown[name].strip("`")) == default, name
+
+
+def test_the_results_page_shows_what_is_read() -> None:
+    page = ROOT / "docs/results-format.md"
+    whole, line = (json.loads(text) for _, text in blocks(page, "json"))
+    results = parse_results(whole, page.name)
+    assert results.header.methods["proposed"].bytes["relayed"] == 0
+    assert results.header.router["whitened"].groups == list(results.header.groups)
+    assert results.rows[0].metric == "nll"
+    assert {len(line[key]) for key in ("questions", *METRICS)} == {2}
+    text = page.read_text(encoding="utf-8")
+    assert all(f"| `{metric}` |" in text for metric in METRICS)
