@@ -1,0 +1,44 @@
+"""Spectral entropy of a layer over a device's own inputs, exactly and cheaply (eq. 20, 21; method section 4).
+
+C = H H^T / n for the layer's inputs H (k, n). The singular values of W0 C are those of (W0 H) H^T / n, whose rank is at
+most n: with QR factors W0 H = Q1 R1 and H = Q2 R2 they are the singular values of the small R1 R2^T. Exact, and
+O((d + k) n^2) instead of O(d k^2). Entropy = -sum p ln p with p = sigma / sum sigma, so the factor 1/n drops out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def spectral_entropies(weights: Sequence[Tensor], inputs: Tensor) -> list[float]:
+    """Return the spectral entropy (nats) of several layers that read the same inputs; H is factored once.
+
+    Args:
+        weights: W0 (d, k) of every layer.
+        inputs: H (k, n).
+    """
+    h = inputs.double()
+    small = torch.linalg.qr(h, mode="r").R
+    return [_entropy(torch.linalg.svdvals(torch.linalg.qr(w.double() @ h, mode="r").R @ small.T)) for w in weights]
+
+
+def spectral_entropy(weight: Tensor, inputs: Tensor) -> float:
+    """Return the spectral entropy (nats) of W0 C for one layer; 0 where all inputs are 0.
+
+    Args:
+        weight: W0 (d, k).
+        inputs: H (k, n).
+    """
+    return spectral_entropies([weight], inputs)[0]
+
+
+def _entropy(sigma: Tensor) -> float:
+    total = sigma.sum()
+    if total <= 0:
+        return 0.0
+    p = sigma / total
+    p = p[p > 0]
+    return float(-(p * p.log()).sum())

@@ -1,0 +1,177 @@
+"""What one device trains: a sparse expert over frozen projections, or a plain LoRA pair.
+
+Both keep every trainable scalar of a device in one flat fp32 vector, so that an optimiser step, a payload, a mean over
+a group and a checkpoint are each one operation on one tensor. A sparse expert holds only its nnz values and where they
+stand; its projections A are regenerated from their recipe and shared by all devices of a group (eq. 2 to 4, 16).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from meshtune.adapter.projection import Recipe, projection
+from meshtune.adapter.sites import LayerSpec
+from meshtune.seeds import stream
+
+
+class Projections:
+    """The frozen matrices A of one recipe, one per (site, k), built when first asked for.
+
+    Args:
+        recipe: what regenerates every A (kind, block, rank, federation seed).
+        dtype: element type of the matrices.
+        device: where they live.
+    """
+
+    def __init__(self, recipe: Recipe, dtype: torch.dtype = torch.float32, device: str = "cpu") -> None:
+        self.recipe = recipe
+        self._dtype = dtype
+        self._device = device
+        self._made: dict[tuple[str, int], Tensor] = {}
+
+    def of(self, layer: LayerSpec) -> Tensor:
+        """Return A (r, k) of ``layer``."""
+        key = (layer.site, layer.inputs)
+        if key not in self._made:
+            rows = torch.from_numpy(projection(self.recipe, layer.site, layer.inputs))
+            self._made[key] = rows.to(device=self._device, dtype=self._dtype)
+        return self._made[key]
+
+
+class Expert:
+    """A device's update dW = scale * B A, layer by layer, over one flat vector of trainable values.
+
+    Attributes:
+        layers: the adapted layers, in order.
+        rank: r.
+        scale: alpha / r.
+        values: the flat vector of trainable scalars (count,), fp32.
+    """
+
+    kind = ""
+
+    def __init__(self, layers: Sequence[LayerSpec], rank: int, scale: float, values: Tensor) -> None:
+        self.layers = layers
+        self.rank = rank
+        self.scale = scale
+        self.values = values
+
+    @property
+    def count(self) -> int:
+        """How many scalars the expert trains (and sends)."""
+        return self.values.numel()
+
+    def with_values(self, values: Tensor) -> Expert:
+        """Return an expert of the same shape that holds ``values`` instead."""
+        raise NotImplementedError
+
+    def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:
+        """Return A (r, k) and dense B (d, r) of ``layer``, detached."""
+        raise NotImplementedError
+
+    def _identity(self) -> bytes:
+        raise NotImplementedError
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of what the expert computes; equal digests answer equally. Values must not change after."""
+        state = hashlib.blake2b(self._identity(), digest_size=16)
+        state.update(self.values.detach().cpu().numpy().tobytes())
+        return state.hexdigest()
+
+    def delta(self, layer: LayerSpec) -> Tensor:
+        """Return scale * B A (d, k) of ``layer``: for merging and for tests."""
+        a, b = self.pair(layer)
+        return self.scale * (b @ a)
+
+
+class SparseExpert(Expert):
+    """dW = scale * (B o M) A with A frozen: only the values of B at the mask's positions exist (eq. 3, 4).
+
+    Args:
+        layers: the adapted layers.
+        projections: the group's frozen A.
+        masks: per layer the sorted flat positions (row * r + column) that are trained, int64.
+        scale: alpha / r.
+        values: the values at those positions, layer after layer (nnz,); zeros where not given (B starts at 0).
+    """
+
+    kind = "sparse"
+
+    def __init__(
+        self,
+        layers: Sequence[LayerSpec],
+        projections: Projections,
+        masks: Sequence[np.ndarray] | Sequence[Tensor],
+        scale: float,
+        values: Tensor | None = None,
+    ) -> None:
+        self.projections = projections
+        self.masks = [m if isinstance(m, Tensor) else torch.from_numpy(m) for m in masks]
+        self.counts = [m.numel() for m in self.masks]
+        filled = torch.zeros(sum(self.counts)) if values is None else values
+        super().__init__(layers, projections.recipe.rank, scale, filled)
+
+    def with_values(self, values: Tensor) -> SparseExpert:
+        return SparseExpert(self.layers, self.projections, self.masks, self.scale, values)
+
+    def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:
+        start = sum(self.counts[: layer.index])
+        mine = self.values.detach()[start : start + self.counts[layer.index]]
+        a = self.projections.of(layer)
+        return a, scatter(self.masks[layer.index], mine, layer.outputs, self.rank).to(a.dtype)
+
+    def _identity(self) -> bytes:
+        recipe = repr(self.projections.recipe).encode()
+        return recipe + b"".join(m.numpy().tobytes() for m in self.masks) + repr(self.scale).encode()
+
+
+class LoraExpert(Expert):
+    """Plain LoRA: A and B both dense and trained. The flat vector holds A then B of every layer in turn."""
+
+    kind = "lora"
+
+    def __init__(
+        self, layers: Sequence[LayerSpec], rank: int, scale: float, values: Tensor | None = None, seed: int = 0
+    ) -> None:
+        self.shapes = [((rank, layer.inputs), (layer.outputs, rank)) for layer in layers]
+        self.counts = [rank * n for layer in layers for n in (layer.inputs, layer.outputs)]
+        if values is None:
+            values = torch.zeros(sum(self.counts))
+            at = 0
+            for layer in layers:
+                # PEFT's default: uniform in +-1/sqrt(k) for A (Kaiming with a = sqrt 5), zeros for B.
+                draw = stream(seed, "lora-init", layer.name).uniform(-1.0, 1.0, rank * layer.inputs)
+                values[at : at + draw.size] = torch.from_numpy(draw / layer.inputs**0.5).float()
+                at += rank * (layer.inputs + layer.outputs)
+        super().__init__(layers, rank, scale, values)
+
+    def with_values(self, values: Tensor) -> LoraExpert:
+        return LoraExpert(self.layers, self.rank, self.scale, values)
+
+    def split(self, values: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return (A, B) views into ``values`` for every layer."""
+        parts = values.split(self.counts)
+        return [
+            (parts[2 * i].view(shape_a), parts[2 * i + 1].view(shape_b))
+            for i, (shape_a, shape_b) in enumerate(self.shapes)
+        ]
+
+    def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:
+        return self.split(self.values.detach())[layer.index]
+
+    def _identity(self) -> bytes:
+        return f"lora/{self.rank}/{self.scale}".encode()
+
+
+def scatter(positions: Tensor, values: Tensor, outputs: int, rank: int) -> Tensor:
+    """Return the dense B (outputs, rank) that holds ``values`` at the flat ``positions`` and 0 elsewhere."""
+    dense = values.new_zeros(outputs * rank)
+    dense[positions] = values
+    return dense.view(outputs, rank)

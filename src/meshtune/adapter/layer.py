@@ -1,0 +1,121 @@
+"""The adapted linear layer and how it is hung into any Hugging Face causal language model.
+
+The base model's linear modules stay as they are, frozen, behind a thin wrapper that asks the current route for an
+update. The route is set for one forward pass at a time, so one base model serves every device of the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from meshtune.adapter.route import Route
+from meshtune.adapter.sites import LayerSpec, describe
+from meshtune.errors import UserError
+
+
+class _Slot:
+    """What all adapted layers of one model share: the route of the pass that is running."""
+
+    def __init__(self) -> None:
+        self.route: Route | None = None
+        self.watch: Callable[[LayerSpec, Tensor], None] | None = None
+
+
+class AdaptedLinear(nn.Module):
+    """A frozen linear module plus the current route's update: y = W0 x + delta(x)."""
+
+    def __init__(self, base: nn.Module, layer: LayerSpec, slot: _Slot) -> None:
+        super().__init__()
+        self.base = base
+        self.layer = layer
+        self._slot = slot
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the adapted output (rows, tokens, d) for x (rows, tokens, k)."""
+        if self._slot.watch is not None:
+            self._slot.watch(self.layer, x)
+        y: Tensor = self.base(x)
+        return y if self._slot.route is None else self._slot.route.apply(self.layer, x, y)
+
+
+class Adapters:
+    """The adapted layers of one model.
+
+    Args:
+        model: a causal language model; its linear modules inside the decoder blocks are wrapped in place and every
+            weight is frozen.
+        per_layer: give every layer a projection of its own instead of one per input site.
+
+    Raises:
+        UserError: no linear layer was found inside the model's blocks.
+    """
+
+    def __init__(self, model: nn.Module, per_layer: bool = False) -> None:
+        model.requires_grad_(False)
+        self._slot = _Slot()
+        self._modules: list[AdaptedLinear] = []
+        for name, module in find_linear(model):
+            inputs, outputs = _shape(module)
+            layer = describe(len(self._modules), name, inputs, outputs, per_layer)
+            adapted = AdaptedLinear(module, layer, self._slot)
+            parent, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(parent), leaf, adapted)
+            self._modules.append(adapted)
+        self.layers = [module.layer for module in self._modules]
+
+    def weight(self, layer: LayerSpec) -> Tensor:
+        """Return the frozen W0 (d, k) of ``layer``."""
+        base = self._modules[layer.index].base
+        weight = base.weight
+        assert isinstance(weight, Tensor)
+        return weight.T if isinstance(base, Conv1D) else weight
+
+    @contextmanager
+    def routed(self, route: Route | None) -> Iterator[None]:
+        """Apply ``route`` to every forward pass inside the block."""
+        before, self._slot.route = self._slot.route, route
+        try:
+            yield
+        finally:
+            self._slot.route = before
+
+    @contextmanager
+    def watched(self, watch: Callable[[LayerSpec, Tensor], None]) -> Iterator[None]:
+        """Call ``watch(layer, x)`` with every adapted layer's input inside the block."""
+        self._slot.watch = watch
+        try:
+            yield
+        finally:
+            self._slot.watch = None
+
+
+def find_linear(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return (name, module) of every linear module inside the model's decoder blocks, in order.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and any(part.isdigit() for part in name.split("."))
+    ]
+    if not found:
+        kinds = sorted({type(m).__name__ for m in model.modules() if isinstance(getattr(m, "weight", None), Tensor)})
+        raise UserError(
+            f"the model {type(model).__name__} has no linear layers inside its blocks to adapt (it has {', '.join(kinds)}): "
+            "use a causal language model built from torch.nn.Linear or Conv1D"
+        )
+    return found
+
+
+def _shape(module: nn.Module) -> tuple[int, int]:
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features
+    assert isinstance(module.weight, torch.Tensor)
+    return int(module.weight.shape[0]), int(module.weight.shape[1])

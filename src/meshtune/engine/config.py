@@ -1,0 +1,247 @@
+"""The whole configuration of a run, validated once; YAML exists only at this edge.
+
+Each part's settings are typed next to the code that uses them; this module joins them, reads files and ``key=value``
+overrides, and turns every mistake into one sentence.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from meshtune.adapter.config import AdapterConfig
+from meshtune.errors import UserError
+from meshtune.methods.registry import check_method
+from meshtune.learning.config import EvalConfig, ModelConfig, TrainConfig
+from meshtune.routing.config import RouterConfig
+
+
+class TaskConfig(BaseModel):
+    """One task that devices learn.
+
+    Attributes:
+        task: the schema, a name of ``meshtune tasks``.
+        source: where its splits are: a folder, ``hub``, or None for ``data`` of the whole run.
+        train: a file to train on instead of the source's train split.
+        test: a file to test on instead of the source's test split.
+        key: the declared task key: devices with equal keys form a task group. Defaults to ``task``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    task: str
+    source: str | None = None
+    train: str | None = None
+    test: str | None = None
+    key: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_key(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"task": value}
+        if isinstance(value, Mapping) and not value.get("key") and isinstance(value.get("task"), str):
+            value = {**value, "key": value["task"]}
+        return value
+
+    @field_validator("task")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        from meshtune.tasks.registry import get_task
+
+        return get_task(value).name
+
+
+class DevicesConfig(BaseModel):
+    """How many devices there are. Devices take the tasks in turn; those of one task get disjoint training rows.
+
+    Attributes:
+        per_task: devices of each task.
+        count: how many devices in all; None for ``per_task`` times the number of tasks.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    per_task: int = Field(1, ge=1)
+    count: int | None = Field(None, ge=1)
+
+
+class GraphConfig(BaseModel):
+    """Who hears whom.
+
+    Attributes:
+        kind: ``full``, ``ring`` or ``random`` (every device links to ``neighbours`` others, links go both ways).
+        neighbours: links a device draws in a random graph.
+        relay: pass on what arrived, so that experts cross a graph that is not full.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["full", "ring", "random"] = "full"
+    neighbours: int = Field(3, ge=1)
+    relay: bool = True
+
+
+class ExchangeConfig(BaseModel):
+    """How values cross the air. ``values``: ``bfloat16`` or ``float32``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    values: Literal["bfloat16", "float32"] = "bfloat16"
+
+
+class RunConfig(BaseModel):
+    """Everything a run is a function of, besides the code and the data.
+
+    Attributes:
+        seed: of every named random stream.
+        federation_seed: of the shared projections A; part of what devices announce.
+        data: folder with a sub-folder a task, ``hub``, or None for $MESHTUNE_DATA, then the hub.
+        template: ``shared`` (one for all tasks) or ``own`` (each task's customary one).
+        validation: rows cut from every training split and never trained on.
+        methods: what is run side by side.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    seed: int = Field(0, ge=0)
+    federation_seed: int = Field(0, ge=0)
+    model: ModelConfig = ModelConfig()
+    data: str | None = None
+    tasks: tuple[TaskConfig, ...] = Field(min_length=1)
+    template: Literal["shared", "own"] = "shared"
+    validation: int = Field(100, ge=0)
+    devices: DevicesConfig = DevicesConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    router: RouterConfig = RouterConfig()
+    train: TrainConfig = TrainConfig()
+    graph: GraphConfig = GraphConfig()
+    exchange: ExchangeConfig = ExchangeConfig()
+    eval: EvalConfig = EvalConfig()
+    methods: tuple[str, ...] = Field(("proposed", "lora", "hard_moe", "local"), min_length=1)
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(check_method(name) for name in value))
+
+    @field_validator("tasks")
+    @classmethod
+    def _distinct_keys(cls, value: tuple[TaskConfig, ...]) -> tuple[TaskConfig, ...]:
+        keys = [task.key for task in value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise ValueError(f"the task key {twice} stands twice: use devices.per_task for several devices a task")
+        return value
+
+    @property
+    def device_tasks(self) -> list[TaskConfig]:
+        """The task of every device, in the order of device ids."""
+        count = self.devices.count or self.devices.per_task * len(self.tasks)
+        return [self.tasks[i % len(self.tasks)] for i in range(count)]
+
+
+def load_config(file: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a YAML file, apply ``key=value`` overrides (dotted keys, YAML values) and validate.
+
+    Raises:
+        UserError: the file is missing or not YAML, a key is unknown (names the nearest), or a value is impossible.
+    """
+    tree: Any = {}
+    if file is not None:
+        if not file.is_file():
+            raise UserError(f"there is no configuration file {file}")
+        try:
+            tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{file} is not valid YAML: {_one_line(error)}") from error
+        if not isinstance(tree, dict):
+            raise UserError(f"{file} holds a {type(tree).__name__}: a configuration is a mapping of keys to values")
+    for override in overrides:
+        _apply(tree, override)
+    return validate(tree, str(file) if file is not None else "the configuration")
+
+
+def validate(tree: Mapping[str, Any], where: str) -> RunConfig:
+    """Return the configuration in ``tree``; ``where`` names its origin in errors.
+
+    Raises:
+        UserError: the first mistake, in one sentence.
+    """
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(_sentence(error, where)) from error
+
+
+def expand(path: str) -> str:
+    """Return ``path`` with ``~`` and $VARIABLES filled in.
+
+    Raises:
+        UserError: a variable is not set.
+    """
+    full = os.path.expandvars(os.path.expanduser(path))
+    if "$" in full:
+        raise UserError(f"{path} names an environment variable that is not set: set it or give a path")
+    return full
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    name, sign, text = override.partition("=")
+    if not sign or not name:
+        raise UserError(f"--set {override} is not key=value, for example --set train.rounds=2")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {override}: the value is not valid YAML: {_one_line(error)}") from error
+    if isinstance(value, str):
+        value = _number(value)
+    *path, last = name.split(".")
+    node = tree
+    for part in path:
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise UserError(f"--set {override}: {part} is not a group of keys")
+    node[last] = value
+
+
+def _number(text: str) -> Any:
+    """YAML 1.1 reads 1e-3 as text; people mean a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _sentence(error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    parts = [str(part) for part in first["loc"]]
+    key = ".".join(parts) or "it"
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(parts[:-1])
+        near = difflib.get_close_matches(parts[-1], known, n=1)
+        hint = f"did you mean {'.'.join([*parts[:-1], near[0]])}?" if near else f"known keys: {', '.join(known)}"
+        return f"{where}: there is no key {key}: {hint}"
+    if first["type"] == "missing":
+        return f"{where}: the key {key} is missing"
+    cause = first.get("ctx", {}).get("error")
+    message = str(cause) if cause is not None else first["msg"]
+    given = first.get("input")
+    shown = f"={given}" if isinstance(given, str | int | float | bool) else ""
+    return f"{where}: {key}{shown}: {message[0].lower() + message[1:]}"
+
+
+def _keys_at(path: Sequence[str]) -> list[str]:
+    model: Any = RunConfig
+    for part in path:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        inner = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+        model = inner[0]
+    return list(model.model_fields)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

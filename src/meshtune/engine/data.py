@@ -1,0 +1,144 @@
+"""Each device's share of the data, and the exam every device sits.
+
+The training split of a task is shuffled once, its first rows are set aside for choosing settings, and the rest is dealt
+out so that devices of one task hold disjoint rows. Rows are tokenised when first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshtune.engine.config import RunConfig, TaskConfig, expand
+from meshtune.errors import UserError
+from meshtune.learning.encode import Row, encode, encode_prompt, encode_question
+from meshtune.seeds import stream
+from meshtune.tasks.base import Question
+from meshtune.tasks.loader import load
+
+
+@dataclass
+class DeviceData:
+    """One device's training questions.
+
+    Attributes:
+        device: its id.
+        group: its task key.
+        questions: its own training questions.
+        seed: the run's seed.
+        limit: longest row in tokens.
+    """
+
+    device: int
+    group: str
+    questions: Sequence[Question]
+    seed: int
+    limit: int
+    tokenizer: Any
+    _rows: dict[int, Row] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """N_i."""
+        return len(self.questions)
+
+    def row(self, number: int) -> Row:
+        """Return the tokenised prompt and right answer of question ``number``."""
+        if number not in self._rows:
+            question = self.questions[number]
+            self._rows[number] = encode(
+                self.tokenizer, question.prompt, question.options[question.answer], self.limit
+            )
+        return self._rows[number]
+
+    def batch(self, step: int, size: int) -> list[Row]:
+        """Return the rows of optimiser step ``step``: epochs one after the other, each in its own random order."""
+        rows = []
+        for position in range(step * size, (step + 1) * size):
+            epoch, at = divmod(position, self.samples)
+            order = stream(self.seed, "device", self.device, "epoch", epoch).permutation(self.samples)
+            rows.append(self.row(int(order[at])))
+        return rows
+
+    def calibration(self, batches: int, size: int) -> list[list[Row]]:
+        """Return the mini-batches behind the mask, from a stream of their own."""
+        draw = stream(self.seed, "device", self.device, "calibration")
+        return [[self.row(int(i)) for i in draw.integers(self.samples, size=size)] for _ in range(batches)]
+
+    def prompts(self, count: int) -> list[tuple[int, ...]]:
+        """Return the prompts of the first ``count`` questions, tokenised."""
+        return [encode_prompt(self.tokenizer, q.prompt, self.limit) for q in self.questions[:count]]
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The test questions of one task group.
+
+    Attributes:
+        group: the task key.
+        questions: what is asked.
+        rows: per question one row per option.
+        prompts: per question its prompt's tokens.
+    """
+
+    group: str
+    questions: Sequence[Question]
+    rows: Sequence[Sequence[Row]]
+    prompts: Sequence[tuple[int, ...]]
+
+
+def deal(config: RunConfig, tokenizer: Any) -> list[DeviceData]:
+    """Return every device's training data.
+
+    Raises:
+        UserError: a split is missing, broken or too small for its devices.
+    """
+    shares: dict[str, list[Sequence[Question]]] = {}
+    for task in config.tasks:
+        holders = sum(t.key == task.key for t in config.device_tasks)
+        rows = _shuffled(config, task, "train")[config.validation :]
+        if len(rows) < max(1, holders):
+            raise UserError(
+                f"task {task.key}: {len(rows)} training rows are left for {holders} devices after {config.validation} "
+                "were set aside: lower validation or give it more rows"
+            )
+        shares[task.key] = [rows[i::holders][: config.train.rows] for i in range(holders)]
+    return [
+        DeviceData(i, task.key, shares[task.key].pop(0), config.seed, config.train.max_tokens, tokenizer)
+        for i, task in enumerate(config.device_tasks)
+    ]
+
+
+def exams(config: RunConfig, tokenizer: Any) -> list[Exam]:
+    """Return the exam of every task: ``eval.questions`` questions of ``eval.split``, in a fixed random order.
+
+    Raises:
+        UserError: a split is missing or broken.
+    """
+    result = []
+    for task in config.tasks:
+        if config.eval.split == "validation":
+            pool = _shuffled(config, task, "train")[: config.validation]
+        else:
+            pool = _shuffled(config, task, "test")
+        questions = pool[: config.eval.questions]
+        if not questions:
+            raise UserError(f"task {task.key}: no {config.eval.split} questions: set validation above 0")
+        result.append(
+            Exam(
+                task.key,
+                questions,
+                [encode_question(tokenizer, q, config.train.max_tokens) for q in questions],
+                [encode_prompt(tokenizer, q.prompt, config.train.max_tokens) for q in questions],
+            )
+        )
+    return result
+
+
+def _shuffled(config: RunConfig, task: TaskConfig, split: str) -> list[Question]:
+    file = task.train if split == "train" else task.test
+    source = file or task.source or config.data
+    questions = load(task.task, split, expand(source) if source else None, config.template)
+    order = stream(config.seed, "data", task.key, split).permutation(len(questions))
+    return [questions[int(i)] for i in order]

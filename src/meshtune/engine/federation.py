@@ -1,0 +1,184 @@
+"""Before the first round: what each device works out alone, and what all devices tell each other once.
+
+Each device chooses its densities and mask from its own data and computes its task statistics. Then announcements flood
+the graph, each carried once over every link, and every device knows whom it can hear of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meshtune.adapter.blocks import assign_blocks, capacity
+from meshtune.adapter.budget import layer_counts
+from meshtune.adapter.expert import Projections
+from meshtune.adapter.mask import pack, unpack
+from meshtune.adapter.projection import Fingerprint, Recipe, fingerprint
+from meshtune.adapter.sites import LayerSpec, narrowest, sizes
+from meshtune.engine.config import RunConfig
+from meshtune.engine.data import DeviceData
+from meshtune.engine.observer import Observer
+from meshtune.errors import MeshtuneError, UserError
+from meshtune.exchange.ledger import Ledger
+from meshtune.exchange.payload import Message, byte_split, decode, encode
+from meshtune.learning.base import Base
+from meshtune.learning.prepare import calibrate, entropies, prompt_means, router_block
+from meshtune.methods.base import Announcement, Method
+from meshtune.routing.statistics import Statistics, summarise
+
+
+def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]:
+    """Return the projection recipe of every task group: one block each, sorted keys.
+
+    Raises:
+        UserError: there are more groups than orthogonal blocks.
+    """
+    groups = sorted({task.key for task in config.device_tasks})
+    rank, kind = config.adapter.rank, config.adapter.projection
+    room = capacity([layer.inputs for layer in layers], rank) if kind == "orthogonal" else None
+    if room is not None and len(groups) > room:
+        layer = narrowest(layers)
+        lower = layer.inputs // len(groups)
+        remedy = f"lower adapter.rank to {lower} or " if lower else ""
+        raise UserError(
+            f"{len(groups)} task groups of rank {rank} need {len(groups) * rank} rows, layer {layer.name} has "
+            f"{layer.inputs} inputs: {remedy}set adapter.projection=gaussian"
+        )
+    blocks = assign_blocks(groups, room)
+    return {g: Recipe(seed=config.federation_seed, kind=kind, block=blocks[g], rank=rank) for g in groups}
+
+
+def announce(
+    base: Base, config: RunConfig, devices: Sequence[DeviceData], sparse: bool, observer: Observer
+) -> list[Announcement]:
+    """Work out every device's announcement: densities, calibrated mask, task statistics.
+
+    Args:
+        base: the frozen model.
+        config: the run's settings.
+        devices: their data.
+        sparse: whether any method needs masks and statistics.
+        observer: told about progress.
+    """
+    recipe_of = recipes(config, base.adapters.layers)
+    if not sparse:
+        return [Announcement(d.device, d.group, d.samples, recipe_of[d.group]) for d in devices]
+    observer.event("phase", name="prepare", total=len(devices))
+    result = []
+    block = router_block(base, config.router.depth)
+    for number, data in enumerate(devices):
+        own = announcement_of(base, config, data, recipe_of[data.group], block)
+        result.append(own)
+        observer.event("advance", name="prepare", done=number + 1)
+    return result
+
+
+def announcement_of(base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, block: int) -> Announcement:
+    """Work out one device's announcement from its own data."""
+    layers, adapter = base.adapters.layers, config.adapter
+    prompts = data.prompts(max(config.router.prompts, adapter.entropy_tokens // 4))
+    spectrum = entropies(base, prompts, adapter.entropy_tokens) if adapter.budget != "uniform" else None
+    counts = layer_counts(
+        spectrum,
+        sizes(layers, adapter.rank),
+        density=adapter.density,
+        kind=adapter.budget,
+        temperature=adapter.temperature,
+    )
+    masks = calibrate(
+        base,
+        Projections(recipe, base.dtype, str(base.device)),
+        data.calibration(adapter.calibration_batches, config.train.batch),
+        counts,
+        config.train.micro_tokens,
+    )
+    seen = prompt_means(base, prompts[: config.router.prompts], block, config.train.micro_tokens)
+    statistics = summarise(seen, rank=config.router.sketch)
+    return Announcement(data.device, data.group, data.samples, recipe, tuple(masks), statistics)
+
+
+def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> list[Message]:
+    """Return what a device sends once under ``method``: its announcement and, for routing methods, its statistics."""
+    widths = {layer.site: layer.inputs for layer in layers}
+    meta: dict[str, Any] = {"group": own.group, "samples": own.samples}
+    tensors: dict[str, Tensor] = {}
+    if method.kind == "sparse":
+        r = own.recipe
+        meta["recipe"] = [r.seed, r.kind, r.block, r.rank, r.generator]
+        meta["fingerprint"] = fingerprint(r, widths).to_json()
+        tensors["mask"] = torch.from_numpy(pack(list(own.masks), sizes(layers, r.rank)))
+    messages = [Message("announce", own.device, 0, own.device, meta, tensors)]
+    if method.routes and own.statistics is not None:
+        packed = {
+            name: torch.from_numpy(np.ascontiguousarray(array)).to(torch.bfloat16)
+            for name, array in own.statistics.to_tensors().items()
+        }
+        messages.append(Message("router", own.device, 0, own.device, {"count": own.statistics.count}, packed))
+    return messages
+
+
+def from_messages(messages: Sequence[Message], layers: Sequence[LayerSpec], recipe: Recipe) -> Announcement:
+    """Return the announcement that arrived in ``messages``; ``recipe`` stands in where the method sends none.
+
+    Raises:
+        MeshtuneError: the sender's projection does not match what this device generates from its recipe.
+    """
+    first = messages[0]
+    masks: tuple[NDArray[np.int64], ...] = ()
+    if "mask" in first.tensors:
+        seed, kind, block, rank, generator = first.meta["recipe"]
+        recipe = Recipe(seed=seed, kind=kind, block=block, rank=rank, generator=generator)
+        mine = fingerprint(recipe, {layer.site: layer.inputs for layer in layers})
+        if not mine.matches(Fingerprint.from_json(first.meta["fingerprint"])):
+            raise MeshtuneError(f"device {first.source} generates another projection from {recipe}: versions differ")
+        masks = tuple(unpack(first.tensors["mask"].numpy(), sizes(layers, rank)))
+    statistics = None
+    if len(messages) > 1:
+        arrays = {name: tensor.float().numpy() for name, tensor in messages[1].tensors.items()}
+        statistics = Statistics.from_tensors(arrays, int(messages[1].meta["count"]))
+    return Announcement(first.source, first.meta["group"], first.meta["samples"], recipe, masks, statistics)
+
+
+def handshake(
+    own: Sequence[Announcement],
+    method: Method,
+    graph: Mapping[int, Sequence[int]],
+    layers: Sequence[LayerSpec],
+    ledger: Ledger,
+) -> list[dict[int, Announcement]]:
+    """Flood every device's announcement over the graph; return what each device ends up knowing.
+
+    Each device passes each announcement on once to the neighbours it did not come from; the first hop counts by kind,
+    later hops as relayed. Nothing is sent under a method that does not exchange.
+    """
+    if not method.exchanges:
+        return [{a.device: a} for a in own]
+    arrived: list[Announcement] = []
+    splits: list[list[dict[str, int]]] = []
+    for a in own:
+        wire = [(m, encode(m)) for m in to_messages(a, method, layers)]
+        splits.append([byte_split(m, data) for m, data in wire])
+        arrived.append(from_messages([decode(data) for _, data in wire], layers, a.recipe))
+    known: list[dict[int, Announcement]] = [{a.device: arrived[a.device]} for a in own]
+    fresh = [{a.device: -1} for a in own]  # source -> neighbour it came from
+    while any(fresh):
+        coming: list[dict[int, int]] = [{} for _ in own]
+        for sender, news in enumerate(fresh):
+            for source, origin in news.items():
+                for receiver in graph[sender]:
+                    if receiver in (origin, source) or source in coming[receiver]:
+                        continue
+                    if source in known[receiver]:
+                        continue
+                    for split in splits[source]:
+                        ledger.record(method.name, 0, sender, receiver, split, relayed=source != sender)
+                    coming[receiver][source] = sender
+        for receiver, news in enumerate(coming):
+            known[receiver].update({source: arrived[source] for source in news})
+        fresh = coming
+    return known

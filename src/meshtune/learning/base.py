@@ -1,0 +1,194 @@
+"""The frozen base model: loaded once per process, never copied per device.
+
+A name is a hub id, a local folder in Hugging Face layout, a GGUF file, or ``tiny-random``: a random two-block Llama over
+bytes that needs no download, for tests and for looking at the machinery. It answers nothing sensibly.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from meshtune.adapter.layer import Adapters
+from meshtune.errors import UserError
+from meshtune.learning.config import TINY, ModelConfig
+
+class Base:
+    """A frozen causal language model with adapters hung into it, and its tokenizer.
+
+    Args:
+        model: the Hugging Face model; its weights are frozen and its linear layers wrapped in place.
+        tokenizer: the matching tokenizer.
+        name: what the user called it.
+        per_layer: see :class:`meshtune.adapter.layer.Adapters`.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, name: str, per_layer: bool = False) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.name = name
+        self.parameters = sum(p.numel() for p in model.parameters())
+        self.adapters = Adapters(model, per_layer)
+        self.blocks = _blocks(model)
+        self._decoder = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+        self._head = model.get_output_embeddings()
+        text = model.config.get_text_config()
+        self.width = int(text.hidden_size)
+        self._cap = getattr(text, "final_logit_softcapping", None)
+        self.window = int(getattr(text, "sliding_window", None) or 1 << 30)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return next(iter(self.model.parameters())).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The element type of the frozen weights."""
+        return next(iter(self.model.parameters())).dtype
+
+    def hidden(self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Return the last hidden states (rows, tokens, width) of right-padded ``tokens`` (rows, tokens).
+
+        Causal attention never looks ahead, so padding on the right needs no mask.
+
+        Args:
+            tokens: token ids.
+            positions: position (rows, tokens) of every token, where they do not just count up.
+            mask: (rows, tokens, tokens) true where the second token may be looked at from the first, where that is
+                not just causal.
+        """
+        more: dict[str, Tensor] = {}
+        if mask is not None:
+            shut = torch.zeros(mask.shape, dtype=self.dtype, device=self.device)
+            more["attention_mask"] = shut.masked_fill_(~mask, torch.finfo(self.dtype).min)[:, None]
+        if positions is not None:
+            more["position_ids"] = positions
+        out: Tensor = self._decoder(input_ids=tokens, use_cache=False, **more).last_hidden_state
+        return out
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return fp32 logits (..., vocabulary) of hidden states (..., width)."""
+        logits: Tensor = self._head(hidden).float()
+        return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
+
+    def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Return -log p (n,) of ``labels`` (n,) under the hidden states (n, width) before them."""
+        return F.cross_entropy(self.logits(hidden), labels, reduction="none")
+
+    def block_input(self, tokens: Tensor, block: int) -> Tensor:
+        """Return the input (rows, tokens, width) of block ``block`` of the frozen model; later blocks are not run."""
+        with torch.no_grad(), _stop_at(self.blocks[block]) as caught:
+            try:
+                self.hidden(tokens)
+            except _Reached:
+                pass
+        return caught[0]
+
+
+class _Reached(Exception):
+    """The pass got to the block that was asked for."""
+
+
+@contextmanager
+def _stop_at(block: nn.Module) -> Iterator[list[Tensor]]:
+    caught: list[Tensor] = []
+
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        caught.append(args[0] if args else kwargs["hidden_states"])
+        raise _Reached
+
+    handle = block.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield caught
+    finally:
+        handle.remove()
+
+
+def _blocks(model: nn.Module) -> nn.ModuleList:
+    """Return the decoder blocks: the longest module list in the model."""
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=len)
+
+
+def load(config: ModelConfig, per_layer: bool = False) -> Base:
+    """Load the base model that ``config`` names.
+
+    Raises:
+        UserError: the model, its weights or its tokenizer cannot be had, or the element type is unknown.
+    """
+    dtype = getattr(torch, config.dtype, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise UserError(f"model.dtype={config.dtype} is not a floating-point type: use float32, bfloat16 or float16")
+    name = os.path.expandvars(os.path.expanduser(config.name))
+    if "$" in name:
+        raise UserError(f"model.name={config.name} names an environment variable that is not set: set it or give a path")
+    model, tokenizer = _tiny(dtype) if name == TINY else _pretrained(name, dtype)
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Base(model.to(device), tokenizer, config.name, per_layer)
+
+
+def _pretrained(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    path = Path(name)
+    where: dict[str, Any] = {}
+    target = name
+    if name.endswith(".gguf"):
+        if not path.is_file():
+            raise UserError(f"model.name={name}: there is no such GGUF file")
+        target, where = str(path.parent), {"gguf_file": path.name}
+    elif path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(f"model.name={name}: the folder has no config.json, so it is not a Hugging Face model folder")
+        if not any(path.glob("*.safetensors")) and not any(path.glob("pytorch_model*.bin")):
+            raise UserError(f"model.name={name}: the folder holds no weights (model.safetensors): download them first")
+    elif path.is_absolute() or name.startswith("."):
+        raise UserError(f"model.name={name}: there is no such file or folder")
+    logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(target, dtype=dtype, **where)
+        tokenizer = AutoTokenizer.from_pretrained(target, **where)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"model.name={name} cannot be loaded ({reason}): check the name, the files or the network") from error
+    finally:
+        logging.enable_progress_bar()
+    return model, tokenizer
+
+
+def _tiny(dtype: torch.dtype) -> tuple[Any, Any]:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = byte_tokenizer()
+    shape = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=256, num_hidden_layers=4,
+        num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True, max_position_embeddings=2048,
+        bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(shape)
+    return model.to(dtype), tokenizer
+
+
+def byte_tokenizer() -> Any:
+    """Return a tokenizer whose tokens are the 256 bytes: no training, no download."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=core)

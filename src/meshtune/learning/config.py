@@ -1,0 +1,81 @@
+"""Settings of the base model, of local training and of scoring. No heavy imports, so that help texts are quick."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TINY = "tiny-random"
+
+
+class ModelConfig(BaseModel):
+    """Which base model, and how it is held.
+
+    Attributes:
+        name: hub id, folder, ``.gguf`` file or ``tiny-random``; ``$VARIABLES`` are expanded.
+        dtype: element type of the frozen weights and activations.
+        device: ``auto`` takes a GPU where there is one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = TINY
+    dtype: str = "float32"
+    device: str = "auto"
+
+
+class TrainConfig(BaseModel):
+    """How a device learns.
+
+    Attributes:
+        rounds: rounds of local training and exchange.
+        steps: optimiser steps a round.
+        batch: rows a step and device.
+        lr: learning rate of sparse experts; lora_lr: of LoRA experts.
+        optimizer: ``adam`` (no weight decay) or plain ``sgd``.
+        warmup: optimiser steps over which the rate rises linearly from 0; then it falls linearly to
+            ``final_lr`` times its peak at the end of the run.
+        max_tokens: longest row; prompts are cut from their left.
+        micro_tokens: padded tokens of one micro-batch, over all devices: the memory dial.
+        rows: most training rows a device uses; None for all it holds.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    rounds: int = Field(4, ge=1)
+    steps: int = Field(20, ge=1)
+    batch: int = Field(4, ge=1)
+    lr: float = Field(3e-3, gt=0)
+    lora_lr: float = Field(1e-3, gt=0)
+    optimizer: Literal["adam", "sgd"] = "adam"
+    warmup: int = Field(4, ge=0)
+    final_lr: float = Field(0.1, ge=0, le=1)
+    max_tokens: int = Field(256, ge=8)
+    micro_tokens: int = Field(1024, ge=1)
+    rows: int | None = Field(None, ge=1)
+
+    def rate(self, kind: str, step: int) -> float:
+        """Return the learning rate of an expert of ``kind`` at optimiser step ``step`` of the whole run."""
+        peak = self.lora_lr if kind == "lora" else self.lr
+        if step < self.warmup:
+            return peak * (step + 1) / (self.warmup + 1)
+        left = 1 - (step - self.warmup) / max(1, self.rounds * self.steps - self.warmup)
+        return peak * (self.final_lr + (1 - self.final_lr) * max(0.0, left))
+
+
+class EvalConfig(BaseModel):
+    """What is scored.
+
+    Attributes:
+        questions: test questions a task.
+        elsewhere: questions a task that a device without exchange (``local``) is asked of the others' tasks.
+        split: ``test``, or ``validation``: rows cut from the training split, for choosing settings.
+        micro_tokens: padded tokens of one scoring pass.
+        one_group: tasks that count as one where router accuracy is quoted as one figure.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    questions: int = Field(100, ge=1)
+    elsewhere: int = Field(20, ge=1)
+    split: Literal["test", "validation"] = "test"
+    micro_tokens: int = Field(2048, ge=1)
+    one_group: tuple[str, ...] = ("arc_easy", "arc_challenge", "scienceqa")

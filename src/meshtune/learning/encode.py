@@ -1,0 +1,95 @@
+"""From questions to token rows, and from token rows to batches of like length.
+
+A row is a prompt and one option; its loss covers the option's tokens only. Rows of one pass are sorted by length and
+cut into micro-batches of bounded padded size, because padding is paid for like any token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from meshtune.tasks.base import Question
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tokenised prompt with its answer.
+
+    Attributes:
+        tokens: prompt tokens, then answer tokens.
+        prompt: how many of them are the prompt; at least 1.
+    """
+
+    tokens: tuple[int, ...]
+    prompt: int
+
+    @property
+    def answer(self) -> int:
+        """How many answer tokens the row has."""
+        return len(self.tokens) - self.prompt
+
+
+def encode(tokenizer: Any, prompt: str, answer: str, limit: int) -> Row:
+    """Return the row of ``prompt + " " + answer``, the prompt cut from its left to ``limit`` tokens in all.
+
+    The whole text is tokenised at once and split behind the prompt's own token count, as evaluation harnesses do.
+    """
+    whole = tokenizer(f"{prompt} {answer}", verbose=False)["input_ids"]
+    split = min(len(tokenizer(prompt, verbose=False)["input_ids"]), len(whole) - 1)
+    cut = max(0, min(len(whole) - limit, split - 1))
+    return Row(tuple(whole[cut:]), split - cut)
+
+
+def encode_question(tokenizer: Any, question: Question, limit: int) -> list[Row]:
+    """Return one row per option of ``question``; all are cut alike, so that they share their prompt."""
+    rows = [encode(tokenizer, question.prompt, option, 1 << 30) for option in question.options]
+    shortest = min(row.prompt for row in rows)
+    cut = max(0, min(max(len(row.tokens) for row in rows) - limit, shortest - 1))
+    return [Row(row.tokens[cut:], row.prompt - cut) for row in rows]
+
+
+def encode_prompt(tokenizer: Any, prompt: str, limit: int) -> tuple[int, ...]:
+    """Return the prompt's tokens alone, cut from the left to ``limit``."""
+    return tuple(tokenizer(prompt, verbose=False)["input_ids"][-limit:])
+
+
+def length_buckets(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group row numbers into micro-batches of like length with at most ``budget`` padded tokens each.
+
+    Longest first (so the largest allocation comes first); a row longer than the budget stands alone.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    buckets: list[list[int]] = []
+    for i in order:
+        if buckets and (len(buckets[-1]) + 1) * lengths[buckets[-1][0]] <= budget:
+            buckets[-1].append(i)
+        else:
+            buckets.append([i])
+    return buckets
+
+
+def pad(rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Tensor:
+    """Return the rows as one right-padded tensor (rows, longest), int64."""
+    width = max(len(row) for row in rows)
+    return torch.tensor([list(row) + [0] * (width - len(row)) for row in rows], device=device)
+
+
+def answer_positions(rows: Sequence[Row], width: int) -> tuple[list[int], list[int], list[int]]:
+    """Where the answers are in a padded batch of ``width`` columns.
+
+    Returns:
+        flat positions (n,) of the hidden states that predict an answer token, the tokens (n,) they predict, and the
+        row number (n,) of each.
+    """
+    flat, labels, owner = [], [], []
+    for number, row in enumerate(rows):
+        for at in range(row.prompt, len(row.tokens)):
+            flat.append(number * width + at - 1)
+            labels.append(row.tokens[at])
+            owner.append(number)
+    return flat, labels, owner

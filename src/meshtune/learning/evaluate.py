@@ -1,0 +1,179 @@
+"""Scoring multiple-choice questions under a routed model: one decision per sequence, taken from its prompt.
+
+Rows of many experts share one pass over the base model. Rows that name a single expert are grouped by expert; rows that
+mix a bank carry their gates with them. Measures are those of method section 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meshtune.adapter.expert import Expert
+from meshtune.adapter.route import Bank, Mixture, Route, Segments
+from meshtune.learning.base import Base
+from meshtune.learning.encode import Row, length_buckets, pad
+from meshtune.tasks.base import Question
+
+METRICS = ("nll", "option_nll", "acc", "acc_norm")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question, tokenised, and who answers it.
+
+    Attributes:
+        rows: one row per option.
+        expert: the single expert that answers, or None for the frozen model; ignored where ``gates`` is given.
+        gates: (G,) weights over the bank's experts.
+    """
+
+    rows: Sequence[Row]
+    expert: Expert | None = None
+    gates: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the model thinks of a question's options: summed log-probability (O,) and token count (O,) of each."""
+
+    logprobs: tuple[float, ...]
+    tokens: tuple[int, ...]
+
+
+def score(
+    base: Base,
+    asks: Sequence[Ask],
+    micro_tokens: int,
+    bank: Bank | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Score]:
+    """Return the score of every ask, in order.
+
+    Args:
+        base: the frozen model.
+        asks: the questions; either all with gates (then ``bank`` is needed) or none.
+        micro_tokens: padded tokens of one pass.
+        bank: the experts that gates weight.
+        progress: called with the number of rows done behind every pass.
+    """
+    sheets = [sheet for number, ask in enumerate(asks) for sheet in _sheets(number, ask, base.window)]
+    sums = [[0.0] * len(ask.rows) for ask in asks]
+    done = 0
+    for bucket in length_buckets([len(sheet.tokens) for sheet in sheets], micro_tokens):
+        part = [sheets[i] for i in bucket]
+        experts = {id(asks[sheet.ask].expert): sheet.ask for sheet in part}
+        part.sort(key=lambda sheet: (experts[id(asks[sheet.ask].expert)], sheet.ask, sheet.options))
+        tokens, positions, mask = _lay_out(part, base)
+        with torch.no_grad(), base.adapters.routed(_route(base, [asks[sheet.ask] for sheet in part], bank)):
+            hidden = base.hidden(tokens, positions, mask)
+            width = tokens.shape[1]
+            where = [n * width + at for n, sheet in enumerate(part) for at in sheet.sources]
+            labels = [label for sheet in part for label in sheet.labels]
+            owners = [(sheet.ask, option) for sheet in part for option in sheet.owners]
+            nll = base.token_losses(
+                hidden.flatten(0, 1)[torch.tensor(where, device=base.device)], torch.tensor(labels, device=base.device)
+            )
+        for (ask, option), value in zip(owners, nll.double().tolist(), strict=True):
+            sums[ask][option] -= value
+        done += sum(len(sheet.options) for sheet in part)
+        if progress is not None:
+            progress(done)
+    return [
+        Score(tuple(found), tuple(row.answer for row in ask.rows)) for found, ask in zip(sums, asks, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """One row of a scoring pass: a prompt once, then options side by side that do not see each other.
+
+    ``sources``, ``labels``, ``owners``: for every answer token the column of the hidden state that predicts it, the
+    token, and the option it belongs to.
+    """
+
+    ask: int
+    options: tuple[int, ...]
+    tokens: tuple[int, ...]
+    positions: tuple[int, ...]
+    parts: tuple[int, ...]
+    sources: tuple[int, ...]
+    labels: tuple[int, ...]
+    owners: tuple[int, ...]
+
+
+def _sheets(number: int, ask: Ask, window: int) -> list[_Sheet]:
+    """Return the rows that score ``ask``: one if all options share their prompt, else one per option."""
+    prompts = {row.tokens[: row.prompt] for row in ask.rows}
+    short = max(len(row.tokens) for row in ask.rows) <= window  # the layout's mask knows no sliding window
+    if len(prompts) == 1 and short:
+        return [_sheet(number, tuple(range(len(ask.rows))), ask.rows)]
+    return [_sheet(number, (option,), ask.rows) for option in range(len(ask.rows))]
+
+
+def _sheet(number: int, options: tuple[int, ...], rows: Sequence[Row]) -> _Sheet:
+    prompt = rows[options[0]].prompt
+    tokens = list(rows[options[0]].tokens[:prompt])
+    positions = list(range(prompt))
+    parts = [0] * prompt
+    sources, labels, owners = [], [], []
+    for option in options:
+        answer = rows[option].tokens[prompt:]
+        start = len(tokens)
+        sources += [prompt - 1, *range(start, start + len(answer) - 1)]
+        labels += answer
+        owners += [option] * len(answer)
+        tokens += answer[:-1]  # nothing looks behind an option's last token
+        positions += range(prompt, prompt + len(answer) - 1)
+        parts += [option + 1] * (len(answer) - 1)
+    return _Sheet(
+        number, options, tuple(tokens), tuple(positions), tuple(parts), tuple(sources), tuple(labels), tuple(owners)
+    )
+
+
+def _lay_out(sheets: Sequence[_Sheet], base: Base) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return tokens, positions and mask of one pass; the last two only where some row holds several options."""
+    tokens = pad([sheet.tokens for sheet in sheets], base.device)
+    if all(len(sheet.options) == 1 for sheet in sheets):
+        return tokens, None, None
+    positions = pad([sheet.positions for sheet in sheets], base.device)
+    parts = pad([sheet.parts for sheet in sheets], base.device)
+    same = (parts[:, None, :] == parts[:, :, None]) | (parts[:, None, :] == 0)
+    return tokens, positions, same & torch.ones_like(same).tril()
+
+
+def _route(base: Base, asks: Sequence[Ask], bank: Bank | None) -> Route:
+    if asks[0].gates is not None:
+        assert bank is not None
+        gates = np.stack([ask.gates for ask in asks if ask.gates is not None])
+        return Mixture(bank, torch.from_numpy(gates).to(base.device, torch.float32))
+    runs: list[tuple[Expert | None, int]] = []
+    for ask in asks:
+        if runs and runs[-1][0] is ask.expert:
+            runs[-1] = (ask.expert, runs[-1][1] + 1)
+        else:
+            runs.append((ask.expert, 1))
+    return Segments(runs)
+
+
+def measure(question: Question, score: Score) -> dict[str, float]:
+    """Return the four measures of one question (method section 10).
+
+    ``nll``: mean over the right option's tokens; ``option_nll``: -log softmax over the options' summed log-probabilities
+    at the right one; ``acc``: argmax of the sums; ``acc_norm``: argmax of the sums divided by the option's characters.
+    """
+    sums = np.asarray(score.logprobs)
+    right = question.answer
+    per_character = sums / np.asarray([max(1, len(option)) for option in question.options])
+    top = sums.max()
+    return {
+        "nll": float(-sums[right] / score.tokens[right]),
+        "option_nll": float(np.log(np.exp(sums - top).sum()) + top - sums[right]),
+        "acc": float(int(np.argmax(sums)) == right),
+        "acc_norm": float(int(np.argmax(per_character)) == right),
+    }

@@ -1,0 +1,120 @@
+"""What a device does once before the first round: look at its own prompts, choose densities, calibrate its mask.
+
+All of it runs on the frozen model: the layer inputs behind the spectral entropy (eq. 20 to 22), the gradient at B = 0
+that ranks the positions of B (eq. 18), and the prompt means that become the device's task statistics (eq. 26).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meshtune.adapter.entropy import spectral_entropies
+from meshtune.adapter.expert import Projections, SparseExpert
+from meshtune.adapter.mask import top_positions
+from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.learning.base import Base
+from meshtune.learning.encode import Row, length_buckets, pad
+from meshtune.learning.trainer import accumulate
+
+
+def layer_inputs(base: Base, prompts: Sequence[Sequence[int]], tokens: int) -> dict[str, Tensor]:
+    """Return H (k, n) for every place of the frozen model: its inputs over n = ``tokens`` prompt tokens.
+
+    The first token of each prompt and padding are left out (attention sinks make some layers look rank one). Prompts
+    are taken in order until there are enough tokens; fewer tokens than asked for use what there is.
+    """
+    chosen, have = [], 0
+    for prompt in prompts:
+        if have >= tokens:
+            break
+        if len(prompt) > 1:
+            chosen.append(prompt)
+            have += len(prompt) - 1
+    found: dict[str, list[Tensor]] = {}
+    seen: set[str] = set()
+
+    def watch(layer: LayerSpec, x: Tensor) -> None:
+        if layer.place not in seen:
+            seen.add(layer.place)
+            found.setdefault(layer.place, []).append(x[0, 1:].detach().float().cpu())
+
+    for prompt in chosen:
+        seen.clear()
+        with torch.no_grad(), base.adapters.watched(watch):
+            base.hidden(pad([prompt], base.device))
+    return {place: torch.cat(parts)[:tokens].T for place, parts in found.items()}
+
+
+def entropies(base: Base, prompts: Sequence[Sequence[int]], tokens: int) -> list[float]:
+    """Return the spectral entropy of every adapted layer over the device's own prompts (eq. 20, 21)."""
+    inputs = layer_inputs(base, prompts, tokens)
+    result = [0.0] * len(base.adapters.layers)
+    by_place: dict[str, list[LayerSpec]] = {}
+    for layer in base.adapters.layers:
+        by_place.setdefault(layer.place, []).append(layer)
+    for place, layers in by_place.items():
+        weights = [base.adapters.weight(layer).detach().float().cpu() for layer in layers]
+        for layer, value in zip(layers, spectral_entropies(weights, inputs[place]), strict=True):
+            result[layer.index] = value
+    return result
+
+
+def calibrate(
+    base: Base,
+    projections: Projections,
+    batches: Sequence[Sequence[Row]],
+    counts: Sequence[int],
+    micro_tokens: int,
+) -> list[NDArray[np.int64]]:
+    """Return the device's mask: per layer the positions of B with the largest |sum of gradients at B = 0| (eq. 18).
+
+    Args:
+        base: the frozen model.
+        projections: the device's A.
+        batches: the calibration mini-batches.
+        counts: how many positions each layer keeps.
+        micro_tokens: see :class:`meshtune.learning.trainer.TrainConfig`.
+    """
+    layers = base.adapters.layers
+    everywhere = [np.arange(size) for size in sizes(layers, projections.recipe.rank)]
+    probe = SparseExpert(layers, projections, everywhere, 1.0)
+    probe.values.requires_grad_()
+    for batch in batches:
+        accumulate(base, [(probe, batch)], micro_tokens)
+    gradient = probe.values.grad
+    assert gradient is not None
+    scores = gradient.abs().split(probe.counts)
+    return [top_positions(score.cpu(), count) for score, count in zip(scores, counts, strict=True)]
+
+
+def prompt_means(
+    base: Base,
+    prompts: Sequence[Sequence[int]],
+    block: int,
+    micro_tokens: int,
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.float64]:
+    """Return x (prompts, width): the mean over prompt tokens of the input of block ``block`` of the frozen model."""
+    result = np.zeros((len(prompts), base.width))
+    done = 0
+    for bucket in length_buckets([len(prompt) for prompt in prompts], micro_tokens):
+        tokens = pad([prompts[i] for i in bucket], base.device)
+        hidden = base.block_input(tokens, block).float()
+        lengths = torch.tensor([len(prompts[i]) for i in bucket], device=base.device)
+        real = torch.arange(tokens.shape[1], device=base.device)[None, :] < lengths[:, None]
+        means = (hidden * real[:, :, None]).sum(1) / lengths[:, None]
+        result[bucket] = means.double().cpu().numpy()
+        done += len(bucket)
+        if progress is not None:
+            progress(done)
+    return result
+
+
+def router_block(base: Base, depth: float = 0.3) -> int:
+    """Return round(depth L): the block whose input the routers look at (method section 8)."""
+    return min(len(base.blocks) - 1, round(depth * len(base.blocks)))

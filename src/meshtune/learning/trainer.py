@@ -1,0 +1,110 @@
+"""Local training: all devices of this process in one batched pass over one base model.
+
+Each step takes one mini-batch from every device, sorts all rows by length, and sends them through the frozen model in
+micro-batches in which every row meets its own device's expert. Losses: the mean over a device's rows of the mean
+negative log-likelihood over the row's answer tokens, which is the NLL that is evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from meshtune.adapter.expert import Expert
+from meshtune.adapter.route import Segments
+from meshtune.learning.base import Base
+from meshtune.learning.config import TrainConfig
+from meshtune.learning.encode import Row, answer_positions, length_buckets, pad
+
+
+@dataclass
+class Job:
+    """One device's share of a training pass.
+
+    Attributes:
+        expert: what it trains; its values are updated in place.
+        batches: the rows of every step.
+        first_step: the number of the first step within the whole run (for the learning rate).
+        moments: the optimiser's state tensors by name, updated in place; empty before the first step.
+        losses: filled with the loss of every step.
+    """
+
+    expert: Expert
+    batches: Sequence[Sequence[Row]]
+    first_step: int = 0
+    moments: dict[str, Tensor] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+
+
+def train(
+    base: Base, jobs: Sequence[Job], config: TrainConfig, on_step: Callable[[int, list[float], int], None] | None = None
+) -> None:
+    """Train every job's expert on its batches, all jobs at once.
+
+    Args:
+        base: the frozen model.
+        jobs: one per device; all with the same number of steps.
+        config: rates, optimiser and micro-batch size.
+        on_step: called with (step, loss of every job, real tokens so far) behind every step.
+    """
+    leaves = [job.expert.values.requires_grad_() for job in jobs]
+    optimisers = [_optimiser(leaf, job, config) for leaf, job in zip(leaves, jobs, strict=True)]
+    tokens = 0
+    for step in range(len(jobs[0].batches)):
+        losses = accumulate(base, [(job.expert, job.batches[step]) for job in jobs], config.micro_tokens)
+        for job, optimiser, loss in zip(jobs, optimisers, losses, strict=True):
+            optimiser.param_groups[0]["lr"] = config.rate(job.expert.kind, job.first_step + step)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            job.losses.append(loss)
+        tokens += sum(len(row.tokens) for job in jobs for row in job.batches[step])
+        if on_step is not None:
+            on_step(step, losses, tokens)
+    for leaf, job, optimiser in zip(leaves, jobs, optimisers, strict=True):
+        leaf.requires_grad_(False)
+        job.moments = {k: v for k, v in optimiser.state[leaf].items() if isinstance(v, Tensor)}
+
+
+def accumulate(base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], micro_tokens: int) -> list[float]:
+    """Add the gradient of every expert's loss on its rows to its values' ``grad``; return the losses.
+
+    Each expert's loss is the mean over its rows of the row's mean answer-token NLL. Values that do not require a
+    gradient get none.
+    """
+    rows = [(owner, row) for owner, (_, batch) in enumerate(batches) for row in batch]
+    losses = torch.zeros(len(batches), dtype=torch.float64)
+    for bucket in length_buckets([len(row.tokens) for _, row in rows], micro_tokens):
+        bucket.sort()  # rows of one device stand together
+        part = [rows[i] for i in bucket]
+        runs: list[tuple[Expert | None, int]] = []
+        for owner, _ in part:
+            if runs and runs[-1][0] is batches[owner][0]:
+                runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+            else:
+                runs.append((batches[owner][0], 1))
+        tokens = pad([row.tokens for _, row in part], base.device)
+        with base.adapters.routed(Segments(runs, trainable=True)):
+            hidden = base.hidden(tokens)
+        flat, labels, owners = answer_positions([row for _, row in part], tokens.shape[1])
+        nll = base.token_losses(
+            hidden.flatten(0, 1)[torch.tensor(flat, device=base.device)], torch.tensor(labels, device=base.device)
+        )
+        weights = [1 / (part[n][1].answer * len(batches[part[n][0]][1])) for n in owners]
+        weighted = nll * torch.tensor(weights, device=base.device)
+        if weighted.requires_grad:
+            weighted.sum().backward()  # type: ignore[no-untyped-call]
+        losses.index_add_(0, torch.tensor([part[n][0] for n in owners]), weighted.detach().double().cpu())
+    return losses.tolist()
+
+
+def _optimiser(leaf: Tensor, job: Job, config: TrainConfig) -> Any:
+    if config.optimizer == "sgd":
+        return torch.optim.SGD([leaf], lr=config.lr)
+    optimiser = torch.optim.Adam([leaf], lr=config.lr, fused=True)
+    if job.moments:
+        optimiser.state[leaf] = dict(job.moments)
+    return optimiser

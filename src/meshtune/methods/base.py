@@ -1,0 +1,258 @@
+"""What a federated method decides, and what it may know.
+
+A method sees one device at a time: its own expert, what others announced, and the newest update it holds from each.
+It never knows which engine runs it. It decides where training starts, whether to send, how to mix what arrived before
+the next round, and which experts answer a prompt.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.expert import Expert, LoraExpert, Projections, SparseExpert
+from meshtune.adapter.mask import vote
+from meshtune.adapter.projection import Recipe
+from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.routing.routers import Router
+from meshtune.routing.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What a device says once about itself.
+
+    Attributes:
+        device: its id.
+        group: its declared task key.
+        samples: N_i, how many training rows it holds.
+        recipe: what regenerates its projections A.
+        masks: per layer its own calibrated mask, sorted flat positions; empty for methods without masks.
+        statistics: its task statistics for the router, or None where the method sends none.
+    """
+
+    device: int
+    group: str
+    samples: int
+    recipe: Recipe
+    masks: tuple[NDArray[np.int64], ...] = ()
+    statistics: Statistics | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """The values a device published behind round ``version``, as they arrived (nnz or parameters,)."""
+
+    source: int
+    version: int
+    values: Tensor
+
+
+@dataclass
+class Member:
+    """One device under one method.
+
+    Attributes:
+        device: its id.
+        own: its own announcement.
+        expert: what it trains, as it stands.
+        moments: its optimiser's state.
+        known: announcements it holds, by device id, its own included.
+        held: the newest update it holds from each device, as published, its own included.
+        history: what identifies the optimiser's past, so that equal training is done once.
+    """
+
+    device: int
+    own: Announcement
+    expert: Expert
+    moments: dict[str, Tensor] = field(default_factory=dict)
+    known: dict[int, Announcement] = field(default_factory=dict)
+    held: dict[int, Update] = field(default_factory=dict)
+    history: tuple[str, ...] = ()
+
+    def groups(self) -> dict[str, list[int]]:
+        """Return the devices of every group it knows, ids ascending, groups sorted."""
+        result: dict[str, list[int]] = {}
+        for device in sorted(self.known):
+            result.setdefault(self.known[device].group, []).append(device)
+        return dict(sorted(result.items()))
+
+    def holders(self, group: str) -> list[int]:
+        """Return the devices of ``group`` whose updates it holds, ids ascending."""
+        return [device for device in self.groups().get(group, []) if device in self.held]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Who answers: ``experts`` (G; None is the frozen model) and each prompt's ``gates`` (prompts, G), rows sum to 1."""
+
+    experts: tuple[Expert | None, ...]
+    gates: NDArray[np.float64]
+
+
+class Workshop:
+    """Builds experts from announcements; shared by the devices of a process so that equal experts exist once.
+
+    Args:
+        layers: the adapted layers of the base model.
+        adapter: rank and scale.
+        seed: of LoRA's common initialisation.
+        dtype: of the frozen projections.
+        device: where projections live.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[LayerSpec],
+        adapter: AdapterConfig,
+        seed: int,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> None:
+        self.layers = layers
+        self.adapter = adapter
+        self.seed = seed
+        self._dtype, self._device = dtype, device
+        self._projections: dict[Recipe, Projections] = {}
+        self._voted: dict[tuple[int, ...], SparseExpert] = {}
+        self._mixed: dict[tuple[tuple[int, int, int], ...], Expert] = {}
+        self.routers: dict[tuple[object, ...], Router] = {}
+
+    def projections(self, recipe: Recipe) -> Projections:
+        """Return the A of ``recipe``, made once."""
+        if recipe not in self._projections:
+            self._projections[recipe] = Projections(recipe, self._dtype, self._device)
+        return self._projections[recipe]
+
+    def lora(self) -> LoraExpert:
+        """Return a fresh LoRA expert; the same on every device, so that averages mean something."""
+        return LoraExpert(self.layers, self.adapter.rank, self.adapter.scale, seed=self.seed)
+
+    def alone(self, own: Announcement) -> SparseExpert:
+        """Return a fresh sparse expert over the device's own mask, B = 0."""
+        return self._voted_expert([own])
+
+    def group_expert(self, members: Sequence[Announcement]) -> SparseExpert:
+        """Return a fresh sparse expert over the mask the group's members agree on by vote, B = 0."""
+        return self._voted_expert(members)
+
+    def _voted_expert(self, members: Sequence[Announcement]) -> SparseExpert:
+        key = tuple(member.device for member in members)
+        if key not in self._voted:
+            masks = (
+                list(members[0].masks)
+                if len(members) == 1
+                else vote([(m.device, list(m.masks)) for m in members], sizes(self.layers, self.adapter.rank))
+            )
+            self._voted[key] = SparseExpert(
+                self.layers, self.projections(members[0].recipe), masks, self.adapter.scale
+            )
+        return self._voted[key]
+
+    def mean(self, shape: Expert, updates: Sequence[Update], samples: Mapping[int, int]) -> Expert:
+        """Return ``shape`` holding sum_j w_j values_j / sum_j w_j over what arrived, w_j = N_j (eq. 9, normalised once)."""
+        key = tuple((u.source, u.version, id(u.values)) for u in updates)
+        if key not in self._mixed:
+            total = sum(samples[u.source] for u in updates)
+            mixed = torch.zeros_like(updates[0].values, dtype=torch.float32)
+            for update in updates:
+                mixed.add_(update.values.float(), alpha=samples[update.source] / total)
+            self._mixed[key] = shape.with_values(mixed)
+        return self._mixed[key]
+
+    def forget(self) -> None:
+        """Drop the mixed experts of past rounds."""
+        self._mixed.clear()
+
+
+class Method(ABC):
+    """One federated method.
+
+    Attributes:
+        name: what users call it.
+        kind: ``sparse`` or ``lora``: what its devices train.
+        exchanges: whether anything leaves a device.
+        routes: whether it sends task statistics and answers through a router.
+        relays: whether it passes on other devices' updates.
+    """
+
+    name = ""
+    kind = "sparse"
+    exchanges = True
+    routes = False
+    relays = False
+
+    @abstractmethod
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
+        """Return the expert a device starts from."""
+
+    @abstractmethod
+    def mix(self, member: Member, workshop: Workshop) -> None:
+        """Set the member's expert to what the next round starts from, out of what it holds."""
+
+    @abstractmethod
+    def answer(
+        self, member: Member, groups: Sequence[str], router: Router | None, features: NDArray[np.float64], workshop: Workshop
+    ) -> Answer:
+        """Return who answers each prompt.
+
+        Args:
+            member: the device that is asked.
+            groups: the true group of every prompt; only methods with a perfect router may look.
+            router: the fitted router, for methods that route.
+            features: (prompts, width) what the router looks at.
+            workshop: builds the experts.
+        """
+
+
+def only(expert: Expert | None, prompts: int) -> Answer:
+    """Return the answer in which one expert answers all prompts."""
+    return Answer((expert,), np.ones((prompts, 1)))
+
+
+class BankMethod(Method):
+    """Experts kept apart by group: nothing is overwritten, no cross terms (method section 6, ``bank``)."""
+
+    relays = True
+
+    def shape(self, member: Member, group: str, workshop: Workshop) -> Expert:
+        """Return a fresh expert of ``group``'s shape."""
+        if self.kind == "lora":
+            return workshop.lora()
+        return workshop.group_expert([member.known[d] for d in member.groups()[group]])
+
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
+        if self.kind == "lora":
+            return workshop.lora()
+        return workshop.group_expert([known[d] for d in sorted(known) if known[d].group == own.group])
+
+    def mix(self, member: Member, workshop: Workshop) -> None:
+        # A device alone in its group goes on with its own unrounded values; a group takes the mean of what was sent.
+        if len(member.groups()[member.own.group]) > 1:
+            member.expert = self.of_group(member, member.own.group, workshop)
+
+    def of_group(self, member: Member, group: str, workshop: Workshop) -> Expert:
+        """Return the group's expert: the mean of what the member holds from the group."""
+        updates = [member.held[d] for d in member.holders(group)]
+        samples = {d: member.known[d].samples for d in member.known}
+        return workshop.mean(self.shape(member, group, workshop), updates, samples)
+
+    def bank(self, member: Member, workshop: Workshop) -> dict[str, Expert]:
+        """Return the experts it can answer with, by group."""
+        return {g: self.of_group(member, g, workshop) for g in member.groups() if member.holders(g)}
+
+    def oracle(self, member: Member, groups: Sequence[str], workshop: Workshop) -> Answer:
+        """Return the perfect router's answer; a group it has no expert of is answered by its own group's."""
+        bank = self.bank(member, workshop)
+        names = list(bank)
+        gates = np.zeros((len(groups), len(names)))
+        for row, group in enumerate(groups):
+            gates[row, names.index(group if group in bank else member.own.group)] = 1.0
+        return Answer(tuple(bank.values()), gates)

@@ -1,0 +1,26 @@
+"""``hard_moe``: the same experts as ``proposed``, the task of every prompt known. What a perfect router would reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshtune.methods.base import Answer, BankMethod, Member, Workshop
+from meshtune.routing.routers import Router
+
+
+class HardMoe(BankMethod):
+    """One expert per task and the oracle."""
+
+    name = "hard_moe"
+    kind = "sparse"
+
+    def answer(
+        self, member: Member, groups: Sequence[str], router: Router | None, features: NDArray[np.float64], workshop: Workshop
+    ) -> Answer:
+        return self.oracle(member, groups, workshop)
+
+
+METHOD = HardMoe()

@@ -1,0 +1,34 @@
+"""``local``: every device trains its own sparse expert and answers everything with it. Nothing is exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshtune.adapter.expert import Expert
+from meshtune.methods.base import Announcement, Answer, Member, Method, Workshop, only
+from meshtune.routing.routers import Router
+
+
+class Local(Method):
+    """No exchange."""
+
+    name = "local"
+    kind = "sparse"
+    exchanges = False
+
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
+        return workshop.alone(own)
+
+    def mix(self, member: Member, workshop: Workshop) -> None:
+        return None
+
+    def answer(
+        self, member: Member, groups: Sequence[str], router: Router | None, features: NDArray[np.float64], workshop: Workshop
+    ) -> Answer:
+        return only(member.expert, len(groups))
+
+
+METHOD = Local()

@@ -1,0 +1,36 @@
+"""``lora``: plain LoRA, A and B trained on every device and averaged over the neighbourhood each round (eq. 9, 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshtune.adapter.expert import Expert
+from meshtune.methods.base import Announcement, Answer, Member, Method, Workshop, only
+from meshtune.routing.routers import Router
+
+
+class Lora(Method):
+    """Decentralised federated averaging of LoRA's A and B."""
+
+    name = "lora"
+    kind = "lora"
+
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
+        return workshop.lora()
+
+    def mix(self, member: Member, workshop: Workshop) -> None:
+        newest = member.held[member.device].version
+        updates = [member.held[d] for d in sorted(member.held) if member.held[d].version == newest]
+        samples = {d: member.known[d].samples for d in member.known}
+        member.expert = workshop.mean(workshop.lora(), updates, samples)
+
+    def answer(
+        self, member: Member, groups: Sequence[str], router: Router | None, features: NDArray[np.float64], workshop: Workshop
+    ) -> Answer:
+        return only(member.expert, len(groups))
+
+
+METHOD = Lora()

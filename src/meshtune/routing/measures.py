@@ -1,0 +1,38 @@
+"""How well a router chooses: confusion, accuracy (also with like groups as one) and log-loss (method section 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshtune.routing.statistics import Array
+
+
+def confusion(groups: Sequence[str], chosen: Sequence[str], truth: Sequence[str]) -> NDArray[np.int64]:
+    """Return counts (G, G): row the true group, column the chosen one."""
+    place = {group: i for i, group in enumerate(groups)}
+    counts = np.zeros((len(groups), len(groups)), dtype=np.int64)
+    for picked, right in zip(chosen, truth, strict=True):
+        counts[place[right], place[picked]] += 1
+    return counts
+
+
+def accuracy(chosen: Sequence[str], truth: Sequence[str]) -> float:
+    """Return the share of prompts whose chosen group is the true one."""
+    return merged_accuracy(chosen, truth, [])
+
+
+def merged_accuracy(chosen: Sequence[str], truth: Sequence[str], like: Sequence[Sequence[str]]) -> float:
+    """As :func:`accuracy`, with the groups of each set in ``like`` counted as one."""
+    name = {group: f"\0{number}" for number, members in enumerate(like) for group in members}
+    right = sum(name.get(c, c) == name.get(t, t) for c, t in zip(chosen, truth, strict=True))
+    return right / len(truth)
+
+
+def log_loss(gates: Array, groups: Sequence[str], truth: Sequence[str]) -> float:
+    """Return the mean of -ln gate(true group), nats; gates (rows, G)."""
+    columns = [list(groups).index(group) for group in truth]
+    found = gates[np.arange(len(truth)), columns]
+    return float(-np.log(np.maximum(found, 1e-300)).mean())

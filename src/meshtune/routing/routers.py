@@ -1,0 +1,141 @@
+"""Training-free routers: from a prompt's vector to the weights of the groups' experts (method section 8).
+
+``whitened`` scores a group by x^T P c_g - c_g^T P c_g / 2 with P the inverse of the shrunk pooled covariance (linear
+discriminant analysis with equal priors): hidden states of language models are so anisotropic that unwhitened codes of
+different tasks have cosines of 0.99 and tell nothing apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from meshtune.errors import UserError
+from meshtune.routing.pooled import pool
+from meshtune.routing.statistics import Array, Statistics
+
+
+class Router(Protocol):
+    """What decides who answers.
+
+    Attributes:
+        groups: the task keys it chooses between, in the order of its columns.
+    """
+
+    groups: tuple[str, ...]
+
+    def scores(self, x: Array) -> Array:
+        """Return scores (rows, G) of prompt vectors x (rows, k); the largest is the group."""
+        ...
+
+    def gates(self, x: Array) -> Array:
+        """Return weights (rows, G) of prompt vectors x (rows, k); every row sums to 1."""
+        ...
+
+
+class WhitenedRouter:
+    """Linear discriminant scores over pooled task statistics; soft gates, or all to the best.
+
+    Args:
+        sources: statistics by task key; several sources of a key are merged.
+        shrinkage: share of the diagonal in S' = (1 - s) S + s diag(S).
+        temperature: T of softmax(score / T).
+        top1: give everything to the best group.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Sequence[Statistics]],
+        shrinkage: float = 0.5,
+        temperature: float = 8.0,
+        top1: bool = False,
+    ) -> None:
+        pooled = pool(sources)
+        self.groups = pooled.groups
+        self.temperature = temperature
+        self.top1 = top1
+        # Scores differ between groups only by x's offset from any fixed point; the mean of the group means keeps the
+        # few huge coordinates of hidden states from swamping the rest.
+        self._centre = pooled.means.mean(axis=0)
+        offsets = pooled.means - self._centre
+        self._directions = pooled.shrunk_inverse(offsets, shrinkage)
+        self._bias = -0.5 * (self._directions * offsets).sum(axis=1)
+
+    def scores(self, x: Array) -> Array:
+        found: Array = (np.asarray(x, dtype=np.float64) - self._centre) @ self._directions.T + self._bias
+        return found
+
+    def gates(self, x: Array) -> Array:
+        scores = self.scores(x)
+        return one_hot(scores) if self.top1 else softmax(scores / self.temperature)
+
+
+class CosineRouter:
+    """The nearest raw task code by cosine; what the paper's codes come to. For comparison."""
+
+    def __init__(self, sources: Mapping[str, Sequence[Statistics]]) -> None:
+        pooled = pool(sources)
+        self.groups = pooled.groups
+        self._codes = _unit(pooled.means)
+
+    def scores(self, x: Array) -> Array:
+        found: Array = _unit(np.asarray(x, dtype=np.float64)) @ self._codes.T
+        return found
+
+    def gates(self, x: Array) -> Array:
+        return one_hot(self.scores(x))
+
+
+class OracleRouter:
+    """The perfect router: told the true group of every prompt."""
+
+    def __init__(self, groups: Sequence[str]) -> None:
+        self.groups = tuple(sorted(groups))
+
+    def gates_for(self, truth: Sequence[str]) -> Array:
+        """Return one-hot gates (len(truth), G).
+
+        Raises:
+            UserError: a group is not known.
+        """
+        gates = np.zeros((len(truth), len(self.groups)))
+        for row, group in enumerate(truth):
+            if group not in self.groups:
+                raise UserError(f"the oracle knows no group {group}: it knows {', '.join(self.groups)}")
+            gates[row, self.groups.index(group)] = 1.0
+        return gates
+
+
+def choose_temperature(scores: Array, right: Sequence[int], grid: Sequence[float]) -> float:
+    """Return the T of ``grid`` with the least log-loss of softmax(scores / T), on held-out training prompts.
+
+    Args:
+        scores: (rows, G).
+        right: the true column of every row.
+        grid: temperatures to choose from; of equals the first.
+    """
+    rows = np.arange(len(right))
+    losses = [-np.log(np.maximum(softmax(scores / t)[rows, list(right)], 1e-300)).mean() for t in grid]
+    return grid[int(np.argmin(losses))]
+
+
+def softmax(scores: Array) -> Array:
+    """Return the softmax of every row."""
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    result: Array = raised / raised.sum(axis=1, keepdims=True)
+    return result
+
+
+def one_hot(scores: Array) -> Array:
+    """Return 1 at every row's largest entry (the first of equals), 0 elsewhere."""
+    gates = np.zeros_like(scores)
+    gates[np.arange(len(scores)), scores.argmax(axis=1)] = 1.0
+    return gates
+
+
+def _unit(rows: Array) -> Array:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    result: Array = rows / np.maximum(length, np.finfo(np.float64).tiny)
+    return result

@@ -1,0 +1,188 @@
+"""The adapted layer against plain dense algebra, on every architecture we name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from meshtune.adapter.expert import LoraExpert, Projections, SparseExpert
+from meshtune.adapter.layer import Adapters
+from meshtune.adapter.projection import Recipe
+from meshtune.adapter.route import Bank, Mixture, Segments
+from meshtune.adapter.sites import sizes
+from meshtune.errors import UserError
+
+RANK, SCALE = 4, 2.0
+
+
+def tiny(architecture: str) -> nn.Module:
+    """Return a random tiny model of ``architecture``."""
+    import transformers as t
+
+    common = {"vocab_size": 64, "max_position_embeddings": 64, "bos_token_id": None, "eos_token_id": None}
+    shape = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 8, **common,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    if architecture == "llama":
+        return t.LlamaForCausalLM(t.LlamaConfig(**shape))
+    if architecture == "qwen2":
+        return t.Qwen2ForCausalLM(t.Qwen2Config(**shape))
+    if architecture == "qwen3":
+        return t.Qwen3ForCausalLM(t.Qwen3Config(**shape))
+    if architecture == "gemma3":
+        return t.Gemma3ForCausalLM(t.Gemma3TextConfig(**shape, sliding_window=16, pad_token_id=0))
+    return t.GPT2LMHeadModel(
+        t.GPT2Config(
+            vocab_size=64, n_positions=64, n_embd=32, n_layer=2, n_head=4, bos_token_id=None, eos_token_id=None,
+            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        )  # fmt: skip
+    )
+
+
+ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma3", "gpt2")
+
+
+def expert_on(adapters: Adapters, block: int, dtype: torch.dtype = torch.float32, density: float = 0.3) -> SparseExpert:
+    rng = np.random.default_rng(block)
+    masks = [np.sort(rng.choice(s, max(1, int(s * density)), replace=False)) for s in sizes(adapters.layers, RANK)]
+    made = SparseExpert(adapters.layers, Projections(Recipe(seed=7, kind="orthogonal", block=block, rank=RANK), dtype), masks, SCALE)
+    made.values = torch.from_numpy(rng.standard_normal(made.count)).to(dtype) * 0.1
+    return made
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_bank_of_one_equals_merged_weights(architecture: str) -> None:
+    """y = W0 x + s (B o M) A x is the frozen model with W0 + s (B o M) A in place of W0."""
+    model, merged = tiny(architecture).eval(), tiny(architecture).eval()
+    adapters = Adapters(model)
+    expert = expert_on(adapters, 1)
+    for layer in adapters.layers:
+        weight = merged.get_submodule(layer.name).weight
+        update = expert.delta(layer)
+        weight.data += update.T if architecture == "gpt2" else update
+    tokens = torch.randint(1, 64, (3, 9))
+    with torch.no_grad():
+        expected = merged(tokens).logits
+        frozen = model(tokens).logits
+        with adapters.routed(Segments([(expert, 3)])):
+            one = model(tokens).logits
+        with adapters.routed(Mixture(Bank([expert]), torch.ones(3, 1))):
+            bank = model(tokens).logits
+    assert (expected - frozen).abs().max() > 1e-3
+    torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(bank, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_sites_share_projections_as_the_method_says(architecture: str) -> None:
+    """Four sites a block; layers that read the same tensor share a place."""
+    layers = Adapters(tiny(architecture)).layers
+    assert {layer.site for layer in layers} == {"attn_in", "attn_out", "mlp_in", "mlp_out"}
+    assert len({layer.place for layer in layers}) == 8
+    each = Adapters(tiny(architecture), per_layer=True).layers
+    assert len({layer.site for layer in each}) == len(each)
+
+
+def loss_of(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    logits = model(tokens).logits
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum")
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_many_devices_equal_one_at_a_time(architecture: str, dtype: torch.dtype, tolerance: float) -> None:
+    """One pass over rows of three devices and the frozen model: outputs and gradients as device by device."""
+    model = tiny(architecture).eval().to(dtype)
+    adapters = Adapters(model)
+    experts = [expert_on(adapters, block, dtype) for block in (0, 1, 2)]
+    tokens = torch.randint(1, 64, (7, 11))
+    rows = [2, 1, 3]
+    for expert in experts:
+        expert.values.requires_grad_()
+    runs = [(experts[0], 2), (None, 1), (experts[1], 1), (experts[2], 3)]
+    with adapters.routed(Segments(runs, trainable=True)):
+        joint = model(tokens).logits
+        loss_of(model, tokens).backward()
+    together = [expert.values.grad.clone() for expert in experts]
+    starts = [0, 3, 4]
+    for expert, start, count, found in zip(experts, starts, rows, together, strict=True):
+        expert.values.grad = None
+        mine = tokens[start : start + count]
+        with adapters.routed(Segments([(expert, count)], trainable=True)):
+            alone = model(mine).logits
+            loss_of(model, mine).backward()
+        scale = alone.abs().max()
+        assert (joint[start : start + count] - alone).abs().max() <= tolerance * scale
+        assert (found - expert.values.grad).abs().max() <= tolerance * expert.values.grad.abs().max()
+    with torch.no_grad():
+        frozen = model(tokens[2:3]).logits
+    assert (joint[2:3] - frozen).abs().max() <= tolerance * frozen.abs().max()
+
+
+def test_gradient_equals_autograd_through_dense_masked_lora() -> None:
+    """The hand-written backward pass against autograd through W0 + s B A with B dense and masked."""
+    model = tiny("llama").eval().double()
+    adapters = Adapters(model)
+    expert = expert_on(adapters, 0, torch.float64)
+    expert.values.requires_grad_()
+    tokens = torch.randint(1, 64, (2, 8))
+    with adapters.routed(Segments([(expert, 2)], trainable=True)):
+        loss_of(model, tokens).backward()
+    plain = tiny("llama").eval().double()
+    leaf = expert.values.detach().clone().requires_grad_()
+    weights = {name: p.detach() for name, p in plain.named_parameters()}
+    for layer, mask, part in zip(adapters.layers, expert.masks, leaf.split(expert.counts), strict=True):
+        b = torch.zeros(layer.outputs * RANK, dtype=torch.float64).index_put((mask,), part).view(layer.outputs, RANK)
+        name = layer.name + ".weight"
+        weights[name] = weights[name] + SCALE * b @ expert.projections.of(layer)
+    logits = torch.func.functional_call(plain, weights, (tokens,)).logits
+    F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum").backward()
+    torch.testing.assert_close(expert.values.grad, leaf.grad, rtol=1e-10, atol=1e-12)
+
+
+def test_the_backward_pass_keeps_no_layer_input() -> None:
+    """Everything saved for the adapters is (rows, tokens, r) or nnz values: never (rows, tokens, k)."""
+    model = tiny("llama").eval()
+    adapters = Adapters(model)
+    expert = expert_on(adapters, 0)
+    expert.values.requires_grad_()
+    layer = adapters.layers[0]
+    x = torch.randn(2, 6, 32, requires_grad=True)
+    y = F.linear(x, adapters.weight(layer))
+    saved: list[tuple[int, ...]] = []
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tuple(tensor.shape))
+        return tensor
+
+    route = Segments([(expert, 2)], trainable=True)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        route.apply(layer, x, y)
+    assert (2, 6, RANK) in saved
+    assert all(shape[-1] != 32 or len(shape) == 2 for shape in saved), saved  # A (r, k) may stay, x may not
+
+
+def test_mixture_is_the_gated_sum() -> None:
+    """y = W0 x + s sum_g gate_g B_g A_g x, row by row, also with LoRA experts in the bank."""
+    model = tiny("llama").eval().double()
+    adapters = Adapters(model)
+    lora = LoraExpert(adapters.layers, RANK, SCALE)
+    lora.values = torch.randn(lora.count, dtype=torch.float64) * 0.1
+    bank = Bank([expert_on(adapters, 0, torch.float64), expert_on(adapters, 1, torch.float64), lora])
+    gates = torch.tensor([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    layer = adapters.layers[4]
+    x, y = torch.randn(2, 5, layer.inputs).double(), torch.randn(2, 5, layer.outputs).double()
+    found = Mixture(bank, gates).apply(layer, x, y)
+    for row in range(2):
+        dense = sum(gates[row, g] * expert.delta(layer) for g, expert in enumerate(bank.experts))
+        torch.testing.assert_close(found[row], y[row] + x[row] @ dense.T, rtol=1e-10, atol=1e-12)
+
+
+def test_a_model_without_linear_layers_is_refused() -> None:
+    with pytest.raises(UserError, match="no linear layers"):
+        Adapters(nn.Sequential(nn.Embedding(4, 4), nn.LayerNorm(4)))
