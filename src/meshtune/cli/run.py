@@ -39,6 +39,8 @@ def run(
         from meshtune.engine.store import RunStore
 
         config = validate(RunStore.open(out).config(), str(out))
+    elif file is None and out is not None and not overrides:
+        raise UserError(f"there is no run in {out} to resume: give a FILE.yaml to start one there")
     elif file is None and not overrides:
         raise UserError(
             "there is nothing to run: give a FILE.yaml, or --out with the folder of a run to resume"

@@ -1,7 +1,7 @@
 """The whole configuration of a run, validated once; YAML exists only at this edge.
 
-Each part's settings are typed next to the code that uses them; this module joins them, reads files and ``key=value``
-overrides, and turns every mistake into one sentence.
+Each part's settings are typed next to the code that uses them; this module joins them, reads files and
+``key=value`` overrides, and turns every mistake into one sentence.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from meshtune.adapter.config import AdapterConfig
 from meshtune.errors import UserError
-from meshtune.methods.registry import check_method
 from meshtune.learning.config import EvalConfig, ModelConfig, TrainConfig
+from meshtune.methods.registry import check_method
 from meshtune.routing.config import RouterConfig
 
 
@@ -58,7 +58,7 @@ class TaskConfig(BaseModel):
 
 
 class DevicesConfig(BaseModel):
-    """How many devices there are. Devices take the tasks in turn; those of one task get disjoint training rows.
+    """How many devices there are. They take the tasks in turn; those of one task get disjoint training rows.
 
     Attributes:
         per_task: devices of each task.
@@ -74,7 +74,7 @@ class GraphConfig(BaseModel):
     """Who hears whom.
 
     Attributes:
-        kind: ``full``, ``ring`` or ``random`` (every device links to ``neighbours`` others, links go both ways).
+        kind: ``full``, ``ring`` or ``random`` (every device links to ``neighbours`` others, both ways).
         neighbours: links a device draws in a random graph.
         relay: pass on what arrived, so that experts cross a graph that is not full.
     """
@@ -132,7 +132,9 @@ class RunConfig(BaseModel):
         keys = [task.key for task in value]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
-            raise ValueError(f"the task key {twice} stands twice: use devices.per_task for several devices a task")
+            raise ValueError(
+                f"the task key {twice} stands twice: use devices.per_task for several devices a task"
+            )
         return value
 
     @property
@@ -146,18 +148,21 @@ def load_config(file: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a YAML file, apply ``key=value`` overrides (dotted keys, YAML values) and validate.
 
     Raises:
-        UserError: the file is missing or not YAML, a key is unknown (names the nearest), or a value is impossible.
+        UserError: the file is missing or not YAML, a key is unknown (names the nearest) or given twice, or a
+            value is impossible.
     """
     tree: Any = {}
     if file is not None:
         if not file.is_file():
             raise UserError(f"there is no configuration file {file}")
         try:
-            tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            tree = _parse(file.read_text(encoding="utf-8")) or {}
+        except _UNREADABLE as error:
             raise UserError(f"{file} is not valid YAML: {_one_line(error)}") from error
         if not isinstance(tree, dict):
-            raise UserError(f"{file} holds a {type(tree).__name__}: a configuration is a mapping of keys to values")
+            raise UserError(
+                f"{file} holds a {type(tree).__name__}: a configuration is a mapping of keys to values"
+            )
     for override in overrides:
         _apply(tree, override)
     return validate(tree, str(file) if file is not None else "the configuration")
@@ -192,8 +197,8 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     if not sign or not name:
         raise UserError(f"--set {override} is not key=value, for example --set train.rounds=2")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = _parse(text)
+    except _UNREADABLE as error:
         raise UserError(f"--set {override}: the value is not valid YAML: {_one_line(error)}") from error
     if isinstance(value, str):
         value = _number(value)
@@ -206,6 +211,27 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     node[last] = value
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice: one of the two values would be lost in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1 and key != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+# PyYAML lets a ValueError through for what looks like a date or a number and is none (2024-13-45, 0x_).
+_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)
+
+
 def _number(text: str) -> Any:
     """YAML 1.1 reads 1e-3 as text; people mean a number."""
     try:
@@ -215,13 +241,17 @@ def _number(text: str) -> Any:
 
 
 def _sentence(error: ValidationError, where: str) -> str:
-    first = error.errors()[0]
+    # A mistyped key first: it explains why another is missing.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     parts = [str(part) for part in first["loc"]]
     key = ".".join(parts) or "it"
     if first["type"] == "extra_forbidden":
         known = _keys_at(parts[:-1])
         near = difflib.get_close_matches(parts[-1], known, n=1)
-        hint = f"did you mean {'.'.join([*parts[:-1], near[0]])}?" if near else f"known keys: {', '.join(known)}"
+        if near:
+            hint = f"did you mean {'.'.join([*parts[:-1], near[0]])}?"
+        else:
+            hint = f"known keys: {', '.join(known)}"
         return f"{where}: there is no key {key}: {hint}"
     if first["type"] == "missing":
         return f"{where}: the key {key} is missing"
@@ -238,7 +268,8 @@ def _keys_at(path: Sequence[str]) -> list[str]:
         if part.isdigit():
             continue
         annotation = model.model_fields[part].annotation
-        inner = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+        kinds = (annotation, *get_args(annotation))
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         model = inner[0]
     return list(model.model_fields)
 

@@ -1,7 +1,8 @@
 """One run's folder: append-only events and scores, checkpoints behind every round, results at the end.
 
-Every file but the two logs is written to a temporary name, synced and renamed, so a crash, a full disk or Ctrl+C leaves
-either the old file or the new one. A half-written last line of a log is dropped when it is read.
+Every file but the two logs is written to a temporary name, synced and renamed, so a crash, a full disk or
+Ctrl+C leaves either the old file or the new one. A half-written last line of a log is dropped
+when it is read.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ CONFIG = "config.json"
 EVENTS = "events.jsonl"
 SCORES = "scores.jsonl"
 KEEP = 2
+_ROUND = re.compile(r"round-(\d{4,})\.safetensors")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -50,7 +53,8 @@ class RunStore:
         """
         if path.exists() and not path.is_dir():
             raise UserError(f"--out {path} is a file: name a folder")
-        if path.is_dir() and any(path.iterdir()):
+        # A crash while the very first file was written leaves only its unfinished copy.
+        if path.is_dir() and any(file.name != _part(CONFIG) for file in path.iterdir()):
             raise UserError(f"--out {path} holds files that are no run: name a new or empty folder")
 
     @classmethod
@@ -61,7 +65,9 @@ class RunStore:
             UserError: see :meth:`check_free`; or a run is there already.
         """
         if cls.exists(path):
-            raise UserError(f"--out {path} holds another run: name another folder, or resume it with its own settings")
+            raise UserError(
+                f"--out {path} holds another run: name another folder, or resume it with its own settings"
+            )
         cls.check_free(path)
         with _space(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -91,6 +97,8 @@ class RunStore:
             UserError: it was not; shows every key that differs, old and new.
         """
         old, new = _flat(self.config()), _flat(json.loads(json.dumps(config)))
+        if not old.keys() & new.keys():
+            raise UserError(f"--out {self.path} holds files that are no run: name a new or empty folder")
         changed = [
             f"{key}: {json.dumps(old.get(key))} -> {json.dumps(new.get(key))}"
             for key in sorted({*old, *new})
@@ -98,7 +106,8 @@ class RunStore:
         ]
         if changed:
             raise UserError(
-                f"--out {self.path} holds another run ({'; '.join(changed)}): name another folder, or use its settings"
+                f"--out {self.path} holds another run ({'; '.join(changed)}): "
+                "name another folder, or use its settings"
             )
 
     def append(self, event: Mapping[str, Any]) -> None:
@@ -127,7 +136,9 @@ class RunStore:
         """Write tensors and JSON-able facts as ``name.safetensors``, all or nothing."""
         from safetensors.torch import save
 
-        data = save({key: tensor.contiguous() for key, tensor in tensors.items()}, {"facts": json.dumps(facts)})
+        # Views of one storage are fine in a checkpoint; safetensors wants each tensor to own its bytes.
+        own = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
+        data = save(own, {"facts": json.dumps(facts)})
         with self._replacing(f"{name}.safetensors") as part:
             _write(part, data)
 
@@ -139,17 +150,21 @@ class RunStore:
         """Return what :meth:`save` wrote.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: the file is damaged or missing.
         """
         from safetensors import SafetensorError, safe_open
 
         file = self.path / f"{name}.safetensors"
+        if not self.has(name):
+            raise UserError(f"{file} is missing: repeat the command that made the run")
         try:
             with safe_open(file, framework="pt") as block:
                 facts = json.loads((block.metadata() or {})["facts"])
                 return {key: block.get_tensor(key) for key in block.keys()}, facts  # noqa: SIM118
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise UserError(f"{file} is damaged ({error}): delete it to fall back to what came before") from error
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise UserError(
+                f"{file} is damaged ({error}): delete it to fall back to what came before"
+            ) from error
 
     def save_round(self, number: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write the checkpoint behind round ``number`` and drop all but the newest two."""
@@ -167,18 +182,17 @@ class RunStore:
         return self.load(_round(number))
 
     def _rounds(self) -> list[int]:
-        return sorted(int(file.stem.removeprefix("round-")) for file in self.path.glob("round-*.safetensors"))
+        found = (_ROUND.fullmatch(file.name) for file in self.path.iterdir())
+        return sorted(int(match[1]) for match in found if match)
 
     @contextmanager
     def _replacing(self, name: str) -> Iterator[Path]:
-        part = self.path / f".{name}.part"
+        part = self.path / _part(name)
         try:
             with _space(self.path):
                 yield part
                 os.replace(part, self.path / name)
-                folder = os.open(self.path, os.O_RDONLY)
-                os.fsync(folder)
-                os.close(folder)
+                _sync_folder(self.path)
         finally:
             part.unlink(missing_ok=True)
 
@@ -193,9 +207,13 @@ class RunStore:
                 log.write(line)
                 log.flush()
                 os.fsync(log.fileno())
+            if not before:
+                _sync_folder(self.path)
         except UserError:
-            if file.exists():
+            if before:
                 os.truncate(file, before)
+            else:
+                file.unlink(missing_ok=True)
             raise
 
     @staticmethod
@@ -211,9 +229,11 @@ class RunStore:
         records = []
         for line in file.read_bytes().splitlines():
             try:
-                records.append(json.loads(line))
+                record = json.loads(line)
             except ValueError:
                 continue  # cut off by a crash; what it said is done again
+            if isinstance(record, dict):
+                records.append(record)
         return records
 
     def _read_json(self, name: str) -> dict[str, Any]:
@@ -234,6 +254,19 @@ def _write(part: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def _sync_folder(path: Path) -> None:
+    """Make a new name in a folder outlast a power cut."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _part(name: str) -> str:
+    return f".{name}.part"
+
+
 @contextmanager
 def _space(path: Path) -> Iterator[None]:
     """Turn a full disk, and a folder that may not be written, into one sentence."""
@@ -244,7 +277,8 @@ def _space(path: Path) -> Iterator[None]:
             raise UserError(
                 f"no space left for {path}: the run is resumable, free some space and repeat the same command"
             ) from error
-        if isinstance(error, PermissionError | FileExistsError | NotADirectoryError):
+        barred = isinstance(error, PermissionError | FileExistsError | NotADirectoryError)
+        if barred or error.errno == errno.EROFS:
             raise UserError(f"{path} cannot be written ({error.strerror}): name another folder") from error
         raise
 
@@ -255,5 +289,8 @@ def _round(number: int) -> str:
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(tree, dict) and tree:
-        return {k: v for key, value in tree.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
+        flat: dict[str, Any] = {}
+        for key, value in tree.items():
+            flat.update(_flat(value, f"{prefix}.{key}" if prefix else key))
+        return flat
     return {prefix: tree}

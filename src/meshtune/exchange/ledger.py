@@ -5,48 +5,55 @@ Unicast counts every copy. A relayed message counts wholly as ``relayed``, whate
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 KINDS = ("values", "masks", "router", "control", "relayed")
+
+_Key = tuple[str, int, int, str]  # method, round, sender, kind
 
 
 class Ledger:
     """Bytes by method, round, sender and kind."""
 
     def __init__(self) -> None:
-        self._bytes: dict[tuple[str, int, int, str], int] = {}
+        self._bytes: dict[_Key, int] = {}
         self._payload: dict[str, tuple[int, int]] = {}
 
     def record(
         self, method: str, round_: int, sender: int, receiver: int, split: Mapping[str, int], relayed: bool
     ) -> None:
-        """Count one message from ``sender`` to ``receiver``; ``split`` is bytes by kind."""
+        """Count one message from ``sender`` to ``receiver``; ``split`` is bytes by kind.
+
+        Raises:
+            ValueError: a kind is unknown or a count negative; nothing of the message is counted then.
+        """
+        for kind, count in split.items():
+            if kind not in KINDS:
+                raise ValueError(f"{kind} is no kind of bytes: {', '.join(KINDS)}")
+            if count < 0:
+                raise ValueError(f"device {sender} cannot send {count} bytes of {kind} to device {receiver}")
         total = sum(split.values())
         if not relayed and split.get("values"):
             self._payload[method] = max(self._payload.get(method, (0, 0)), (round_, total))
         for kind, count in ({"relayed": total} if relayed else split).items():
-            if kind not in KINDS:
-                raise ValueError(f"{kind} is no kind of bytes: {', '.join(KINDS)}")
             key = (method, round_, sender, kind)
             self._bytes[key] = self._bytes.get(key, 0) + count
 
     def total(self, method: str) -> dict[str, int]:
         """Return the method's bytes by kind, over the whole run and all devices."""
-        return self._sum(method, lambda key: True)
+        return self._sum(key for key in self._bytes if key[0] == method)
 
     def per_round(self, method: str) -> dict[int, dict[str, int]]:
         """Return the method's bytes by kind for every round; round 0 is the handshake."""
-        rounds = sorted({key[1] for key in self._bytes if key[0] == method})
-        return {n: self._sum(method, lambda key, n=n: key[1] == n) for n in rounds}
+        return self._by(method, 1)
 
     def per_device(self, method: str) -> dict[int, dict[str, int]]:
         """Return the method's bytes by kind for every sending device."""
-        devices = sorted({key[2] for key in self._bytes if key[0] == method})
-        return {d: self._sum(method, lambda key, d=d: key[2] == d) for d in devices}
+        return self._by(method, 2)
 
     def payload_bytes(self, method: str) -> int:
-        """Return the size of one device's update message in the newest round (the largest device's); 0 if none was sent."""
+        """Return the bytes of one device's own update in the newest round: the largest one's, 0 if none."""
         return self._payload.get(method, (0, 0))[1]
 
     def to_json(self) -> dict[str, Any]:
@@ -65,9 +72,13 @@ class Ledger:
         ledger._payload = {str(m): (int(r), int(n)) for m, (r, n) in data["payload"].items()}
         return ledger
 
-    def _sum(self, method: str, wanted: Any) -> dict[str, int]:
+    def _by(self, method: str, field: Literal[1, 2]) -> dict[int, dict[str, int]]:
+        keys = [key for key in self._bytes if key[0] == method]
+        found = sorted({key[field] for key in keys})
+        return {one: self._sum(key for key in keys if key[field] == one) for one in found}
+
+    def _sum(self, keys: Iterable[_Key]) -> dict[str, int]:
         result = dict.fromkeys(KINDS, 0)
-        for key, count in self._bytes.items():
-            if key[0] == method and wanted(key):
-                result[key[3]] += count
+        for key in keys:
+            result[key[3]] += self._bytes[key]
         return result

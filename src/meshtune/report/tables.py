@@ -157,7 +157,7 @@ def router_table(results: Results) -> Table:
     )
     for name, score in results.header.router.items():
         merged = "-" if score.accuracy_merged is None else f"{score.accuracy_merged:.3f}"
-        loss = "-" if score.log_loss is None else f"{score.log_loss:.3f}"
+        loss = "-" if score.log_loss is None else f"{score.log_loss:.3f}".replace("-0.000", "0.000")
         regret = "-"
         if score.regret is not None:
             error = math.nan if score.regret_stderr is None else score.regret_stderr

@@ -14,8 +14,8 @@ def neighbours(kind: str, devices: int, degree: int = 3, seed: int = 0) -> dict[
     """Return the neighbours of every device, ids ascending.
 
     Args:
-        kind: ``full``; ``ring`` (each with the one before and behind); ``random``: each device draws ``degree`` others,
-            links go both ways, and a ring through a random order keeps the graph connected.
+        kind: ``full``; ``ring`` (each with the one before and behind); ``random``: each draws ``degree``
+            others, links go both ways, and a ring through a random order keeps the graph connected.
         devices: how many there are.
         degree: links each device draws in a random graph.
         seed: of the random graph.
@@ -37,7 +37,8 @@ def neighbours(kind: str, devices: int, degree: int = 3, seed: int = 0) -> dict[
 def _random(devices: int, degree: int, seed: int) -> nx.Graph:
     if degree >= devices:
         raise UserError(
-            f"graph.neighbours={degree} needs more than {degree} devices, there are {devices}: lower it or use graph.kind=full"
+            f"graph.neighbours={degree} needs more than {degree} devices, there are {devices}: "
+            "lower it or use graph.kind=full"
         )
     draw = stream(seed, "graph")
     graph = nx.empty_graph(devices)

@@ -1,0 +1,60 @@
+"""Each method's learning rate from one grid, on training rows set aside; never on test rows.
+
+    python benchmarks/learning_rates.py configs/smollm2-tasks.yaml --out runs/rates
+
+Runs the configuration for a short while at every rate of the grid, scores the rows that were cut from the training
+split, and prints the task-averaged NLL of each method at each rate. Every rate is a run of its own below --out, so the
+script goes on where it was stopped. The adapted methods' ratio to the best is in the last column.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from meshtune.engine.config import load_config
+from meshtune.engine.observer import Silent
+from meshtune.engine.run import run
+
+GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+METHODS = ("hard_moe", "lora", "hard_moe_lora")
+
+
+def averages(folder: Path) -> dict[str, float]:
+    """Return every method's NLL, mean over devices and tasks."""
+    rows = json.loads((folder / "results.json").read_text())["rows"]
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row["metric"] == "nll":
+            found.setdefault(row["method"], []).append(row["value"])
+    return {method: float(np.mean(values)) for method, values in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--rates", type=float, nargs="+", default=list(GRID))
+    args = parser.parse_args()
+    table: dict[float, dict[str, float]] = {}
+    for rate in args.rates:
+        settings = [
+            f"methods=[{','.join(METHODS)}]", f"train.lr={rate}", f"train.lora_lr={rate}", "train.rounds=1",
+            "eval.split=validation", *args.settings,
+        ]  # fmt: skip
+        folder = args.out / f"{rate:g}"
+        if not (folder / "results.json").is_file():
+            run(load_config(args.config, settings), folder, Silent())
+        table[rate] = averages(folder)
+        print(f"{rate:8g}  " + "  ".join(f"{m} {v:.4f}" for m, v in table[rate].items()), flush=True)
+    for method in METHODS:
+        best = min(table, key=lambda rate: table[rate][method])
+        print(f"{method}: best rate {best:g}, NLL {table[best][method]:.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Whole runs on the tiny base: what is in the folder, that it resumes bit for bit, and that bytes are real."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from meshtune.engine.config import RunConfig, validate
+from meshtune.engine.observer import Silent
+from meshtune.engine.run import evaluate, run
+from meshtune.engine.store import RunStore
+from meshtune.errors import UserError
+
+
+class Stop(Silent):
+    """Presses Ctrl+C behind a round or behind a number of exams."""
+
+    def __init__(self, kind: str, at: int) -> None:
+        self._kind, self._at = kind, at
+
+    def event(self, kind: str, **fields: Any) -> None:
+        if kind == self._kind and fields.get("round", fields.get("done")) == self._at and fields.get("name", "score") == "score":
+            raise KeyboardInterrupt
+
+
+def config(settings: dict[str, Any], **more: Any) -> RunConfig:
+    return validate({**settings, **more}, "test")
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "results.json").read_text())["rows"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, whole_settings: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    settings = {**whole_settings, "devices": {"per_task": 2}}
+    return run(validate(settings, "test"), tmp_path_factory.mktemp("runs") / "whole", Silent()), settings
+
+
+def test_every_device_answers_every_task_under_every_method(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, settings = finished
+    found = {(r["method"], r["device"], r["task"], r["metric"]) for r in rows(folder)}
+    methods = ["frozen", *settings["methods"], "proposed:top1", "proposed:cosine"]
+    assert found == {
+        (method, device, task, metric)
+        for method in methods
+        for device in range(6)
+        for task in settings["tasks"]
+        for metric in ("nll", "option_nll", "acc", "acc_norm")
+    }
+    header = json.loads((folder / "results.json").read_text())["header"]
+    assert header["groups"] == {"boolq": [0, 3], "arc_easy": [1, 4], "piqa": [2, 5]}
+    assert header["methods"]["proposed"]["parameters_updated"] < 0.1 * header["methods"]["lora"]["parameters_updated"]
+    assert header["methods"]["local"]["bytes"] == dict.fromkeys(("values", "masks", "router", "control", "relayed"), 0)
+    counts = header["router"]["whitened"]["confusion"]
+    assert sum(map(sum, counts)) == 3 * 4
+
+
+def test_devices_of_a_full_graph_agree_and_local_ones_do_not(finished: tuple[Path, dict[str, Any]]) -> None:
+    values: dict[tuple[str, str], set[float]] = {}
+    for row in rows(finished[0]):
+        if row["metric"] == "nll":
+            values.setdefault((row["method"], row["task"]), set()).add(row["value"])
+    for (method, _), found in values.items():
+        assert (len(found) == 1) == (method != "local")
+
+
+def test_value_bytes_are_counted_by_hand(finished: tuple[Path, dict[str, Any]]) -> None:
+    """6 devices, 5 receivers each, 2 rounds, bf16: values alone are nnz * 2 bytes a copy."""
+    header = json.loads((finished[0] / "results.json").read_text())["header"]
+    for method in ("proposed", "hard_moe", "lora", "hard_moe_lora"):
+        count = header["methods"][method]["parameters_updated"]
+        assert header["methods"][method]["bytes"]["values"] == 6 * 5 * 2 * count * 2
+    positions = header["model"]["expansion_positions"]
+    assert header["methods"]["proposed"]["bytes"]["masks"] == 6 * 5 * ((positions + 7) // 8)
+    assert header["methods"]["proposed"]["parameters_updated"] == round(0.1 * positions)
+
+
+@pytest.mark.parametrize(("kind", "at"), [("round", 1), ("score", 2)])
+def test_a_stopped_run_goes_on_bit_for_bit(
+    tmp_path: Path, settings: dict[str, Any], kind: str, at: int, finished: tuple[Path, dict[str, Any]]
+) -> None:
+    settings["devices"] = {"per_task": 2}
+    observed = "round" if kind == "round" else "advance"
+    with pytest.raises(KeyboardInterrupt):
+        run(config(settings), tmp_path / "cut", Stop(observed, at))
+    run(config(settings), tmp_path / "cut", Silent())
+    whole = RunStore.open(finished[0]).load_round(2)
+    cut = RunStore.open(tmp_path / "cut").load_round(2)
+    assert set(whole[0]) == set(cut[0])
+    assert all(torch.equal(whole[0][name], cut[0][name]) for name in whole[0])
+    assert {k: v for k, v in whole[1].items() if k != "seconds"} == {k: v for k, v in cut[1].items() if k != "seconds"}
+    assert rows(finished[0]) == rows(tmp_path / "cut")
+
+
+def test_experts_cross_a_ring_by_relay(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings |= {"devices": {"count": 6}, "graph": {"kind": "ring"}, "methods": ["proposed", "hard_moe"]}
+    settings["tasks"] = [{"task": t, "key": f"{t}{n}"} for n in range(2) for t in ("boolq", "arc_easy", "piqa")]
+    settings["train"] |= {"rounds": 3, "steps": 1}
+    folder = run(config(settings), tmp_path / "ring", Silent())
+    facts = RunStore.open(folder).load_round(3)[1]
+    held = {source: version for source, version, _ in facts["members"]["proposed"][0]["held"]}
+    assert held == {0: 3, 1: 3, 5: 3, 2: 2, 4: 2, 3: 1}  # one hop a round: version = rounds - (hops - 1)
+    header = json.loads((folder / "results.json").read_text())["header"]
+    assert header["methods"]["proposed"]["bytes"]["relayed"] > header["methods"]["hard_moe"]["bytes"]["relayed"] > 0
+
+
+def test_evaluate_asks_again_without_training(finished: tuple[Path, dict[str, Any]], settings: dict[str, Any]) -> None:
+    before = (finished[0] / "results.json").read_text()
+    evaluate(finished[0], Silent(), {"eval": {"questions": 2}})
+    assert {row["n"] for row in rows(finished[0])} == {2}
+    evaluate(finished[0], Silent())
+    assert rows(finished[0]) == json.loads(before)["rows"]
+
+
+def test_another_configuration_is_refused_with_the_difference(finished: tuple[Path, dict[str, Any]]) -> None:
+    changed = {**finished[1], "adapter": {**finished[1]["adapter"], "rank": 2}}
+    with pytest.raises(UserError, match=r"adapter\.rank: 4 -> 2"):
+        run(validate(changed, "test"), finished[0], Silent())
+
+
+def test_bad_input_leaves_nothing_behind(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings["adapter"] |= {"rank": 64}
+    with pytest.raises(UserError, match=r"3 task groups of rank 64 need 192 rows, layer .* has 128 inputs: lower adapter.rank to 42"):
+        run(config(settings), tmp_path / "none", Silent())
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,178 @@
+"""The behaviour every method must show, whatever it is: a new one is added to the registry and is tested here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.projection import Recipe
+from meshtune.adapter.sites import describe, sizes
+from meshtune.errors import UserError
+from meshtune.methods.base import Announcement, Member, Method, Update, Workshop
+from meshtune.methods.registry import METHODS, get_method
+from meshtune.routing.routers import WhitenedRouter
+from meshtune.routing.statistics import summarise
+
+RANK = 2
+LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 12, 10, False) for i in range(2)]
+GROUPS = ["a", "b", "a", "c"]
+ADAPTER = AdapterConfig(rank=RANK, alpha=4.0)
+
+
+def announcement(device: int) -> Announcement:
+    draw = np.random.default_rng(device)
+    masks = tuple(np.sort(draw.choice(size, 5, replace=False)) for size in sizes(LAYERS, RANK))
+    group = GROUPS[device]
+    recipe = Recipe(seed=3, kind="orthogonal", block=sorted(set(GROUPS)).index(group), rank=RANK)
+    statistics = summarise(draw.standard_normal((20, 6)) + 10 * ord(group))
+    return Announcement(device, group, 10 * (device + 1), recipe, masks, statistics)
+
+
+def federation(method: Method) -> tuple[list[Member], Workshop]:
+    """Four devices, two of one group; every device knows all, or only itself where nothing is exchanged."""
+    workshop = Workshop(LAYERS, ADAPTER, seed=5)
+    everyone = {device: announcement(device) for device in range(4)}
+    members = []
+    for device, own in everyone.items():
+        known = dict(everyone) if method.exchanges else {device: own}
+        members.append(Member(device, own, method.begin(own, known, workshop), known=known))
+    return members, workshop
+
+
+def play(method: Method, members: list[Member], workshop: Workshop, version: int = 1) -> None:
+    """Train for a round (values move by a known random step), publish to all, mix."""
+    published = {}
+    for member in members:
+        step = torch.from_numpy(np.random.default_rng([version, member.device]).standard_normal(member.expert.count))
+        member.expert = member.expert.with_values(member.expert.values + step.float())
+        published[member.device] = Update(member.device, version, member.expert.values.clone())
+    for member in members:
+        heard = published if method.exchanges else {member.device: published[member.device]}
+        member.held.update(heard)
+        method.mix(member, workshop)
+
+
+def ask(method: Method, member: Member, workshop: Workshop) -> Any:
+    sources: dict[str, list[Any]] = {}
+    for known in member.known.values():
+        assert known.statistics is not None
+        sources.setdefault(known.group, []).append(known.statistics)
+    features = np.stack([np.full(6, 10.0 * ord(group)) for group in "abc"])
+    router = WhitenedRouter(sources) if method.routes else None
+    return method.answer(member, ["a", "b", "c"], router, features, workshop)
+
+
+@pytest.fixture(params=list(METHODS))
+def method(request: pytest.FixtureRequest) -> Method:
+    return get_method(request.param)
+
+
+def test_it_is_registered_under_its_own_name(method: Method) -> None:
+    assert METHODS[method.name]
+    assert method.kind in ("sparse", "lora")
+
+
+def test_training_starts_from_no_update(method: Method) -> None:
+    members, _ = federation(method)
+    for member in members:
+        for layer in LAYERS:
+            assert not member.expert.delta(layer).any()
+
+
+def test_gates_sum_to_one_and_name_experts(method: Method) -> None:
+    members, workshop = federation(method)
+    play(method, members, workshop)
+    for member in members:
+        answer = ask(method, member, workshop)
+        assert answer.gates.shape == (3, len(answer.experts))
+        np.testing.assert_allclose(answer.gates.sum(axis=1), 1.0)
+
+
+def test_it_is_a_function_of_what_is_held(method: Method) -> None:
+    """The same start and the same updates give bit-equal experts."""
+    ends = []
+    for _ in range(2):
+        members, workshop = federation(method)
+        for version in (1, 2):
+            play(method, members, workshop, version)
+        ends.append([member.expert.digest for member in members])
+    assert ends[0] == ends[1]
+
+
+def test_a_silent_neighbour_stops_nothing(method: Method) -> None:
+    """A device whose updates never arrive is left out of the mix; everybody still mixes and answers."""
+    members, workshop = federation(method)
+    play(method, members, workshop)
+    for member in members[:3]:
+        member.held.pop(3, None)
+        method.mix(member, workshop)
+        answer = ask(method, member, workshop)
+        np.testing.assert_allclose(answer.gates.sum(axis=1), 1.0)
+
+
+def test_devices_of_one_group_share_mask_block_and_mean() -> None:
+    """sum_j w_j B_j A = (sum_j w_j B_j) A, exactly, because the group shares mask and A."""
+    method = get_method("proposed")
+    members, workshop = federation(method)
+    before = {m.device: m for m in members}
+    published: dict[int, Any] = {}
+    for member in members:
+        values = torch.from_numpy(np.random.default_rng(member.device).standard_normal(member.expert.count)).float()
+        published[member.device] = (member.expert.with_values(values), Update(member.device, 1, values))
+    for member in members:
+        member.held.update({device: update for device, (_, update) in published.items()})
+        method.mix(member, workshop)
+    weights = {0: 10 / 40, 2: 30 / 40}
+    for layer in LAYERS:
+        expected = sum(w * published[d][0].delta(layer) for d, w in weights.items())
+        for device in (0, 2):
+            torch.testing.assert_close(before[device].expert.delta(layer), expected, rtol=0, atol=1e-6)
+    assert before[0].expert.digest == before[2].expert.digest
+
+
+def test_lora_averages_a_and_b_with_weights_by_samples() -> None:
+    method = get_method("lora")
+    members, workshop = federation(method)
+    play(method, members, workshop)
+    values = [members[0].held[d].values.double() for d in range(4)]
+    expected = sum(v * (d + 1) / 10 for d, v in enumerate(values))
+    for member in members:
+        torch.testing.assert_close(member.expert.values.double(), expected, rtol=0, atol=1e-6)
+
+
+def test_the_oracle_asks_the_right_group_and_local_asks_itself() -> None:
+    for name in ("hard_moe", "hard_moe_lora"):
+        method = get_method(name)
+        members, workshop = federation(method)
+        play(method, members, workshop)
+        answer = ask(method, members[1], workshop)
+        assert answer.gates.tolist() == np.eye(3).tolist()
+    method = get_method("local")
+    members, workshop = federation(method)
+    play(method, members, workshop)
+    answer = ask(method, members[1], workshop)
+    assert [expert.digest for expert in answer.experts] == [members[1].expert.digest]
+
+
+def test_proposed_routes_clear_prompts_like_the_oracle() -> None:
+    method = get_method("proposed")
+    members, workshop = federation(method)
+    play(method, members, workshop)
+    gates = ask(method, members[3], workshop).gates
+    np.testing.assert_allclose(gates, np.eye(3), atol=1e-6)
+
+
+def test_an_unknown_method_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean proposed"):
+        get_method("propsed")
+
+
+def test_every_method_has_a_file(method: Method) -> None:
+    import meshtune.methods
+
+    assert (Path(meshtune.methods.__file__).parent / f"{method.name}.py").is_file()
