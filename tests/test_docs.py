@@ -31,6 +31,7 @@ BLOCK = re.compile(
     r"^(?P<long><!-- long -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 SMALL = (
+    "devices.per_task=1",
     "train.rounds=1",
     "train.steps=2",
     "train.batch=2",

@@ -93,6 +93,7 @@ def test_chance_is_listed_for_every_task() -> None:
     "args, words",
     [
         (["run"], "there is nothing to run"),
+        (["run", "--out", "absent"], "there is no run in absent to resume"),
         (["run", "absent.yaml"], "there is no configuration file absent.yaml"),
         (["run", "--set", "tasks=[boolq]", "--set", "trian.rounds=2"], "did you mean train"),
         (["run", "--set", "tasks=[boolq]", "--set", "methods=[proposd]"], "did you mean proposed"),
