@@ -51,7 +51,7 @@ def main() -> None:
             run(load_config(args.config, settings), folder, Silent())
         table[rate] = averages(folder)
         print(f"{rate:8g}  " + "  ".join(f"{m} {v:.4f}" for m, v in table[rate].items()), flush=True)
-    for method in METHODS:
+    for method in table[args.rates[0]]:
         best = min(table, key=lambda rate: table[rate][method])
         print(f"{method}: best rate {best:g}, NLL {table[best][method]:.4f}")
 

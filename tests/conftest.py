@@ -26,14 +26,23 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with three small tasks in their Hugging Face schemas."""
     folder = tmp_path_factory.mktemp("world")
     rows: dict[str, Callable[[int], dict[str, Any]]] = {
-        "boolq": lambda i: {"question": f"is {i} even", "passage": f"Item {i} of the list.", "answer": i % 2 == 0},
+        "boolq": lambda i: {
+            "question": f"is {i} even",
+            "passage": f"Item {i} of the list.",
+            "answer": i % 2 == 0,
+        },
         "arc_easy": lambda i: {
             "id": f"q{i}",
             "question": f"What follows {i}?",
             "choices": {"text": [str(i + 1), str(i + 2), str(i + 5)], "label": ["A", "B", "C"]},
             "answerKey": "A",
         },
-        "piqa": lambda i: {"goal": f"Cut board {i}", "sol1": f"use saw {i}", "sol2": f"use a spoon {i}", "label": 0},
+        "piqa": lambda i: {
+            "goal": f"Cut board {i}",
+            "sol1": f"use saw {i}",
+            "sol2": f"use a spoon {i}",
+            "label": 0,
+        },
     }
     for task, row in rows.items():
         (folder / task).mkdir()

@@ -27,9 +27,7 @@ from meshtune.report.results import METRICS, parse_results
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-BLOCK = re.compile(
-    r"^(?P<long><!-- long -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
-)
+BLOCK = re.compile(r"^(?P<long><!-- long -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 SMALL = (
     "devices.per_task=1",
     "train.rounds=1",
@@ -77,9 +75,7 @@ def execute(command: str, long: bool, made: set[str]) -> None:
         return
     if command.startswith("make "):
         target = command.split()[1]
-        recipe = subprocess.run(
-            ["make", "-n", "-C", str(ROOT), target], capture_output=True, text=True, check=True
-        )
+        recipe = subprocess.run(["make", "-n", "-C", str(ROOT), target], capture_output=True, text=True, check=True)
         runs = [line for line in recipe.stdout.splitlines() if "/meshtune run" in line]
         assert bool(runs) == (target == "demo")
         for line in runs:
@@ -133,9 +129,7 @@ def test_the_yaml_shown_is_accepted() -> None:
 
 
 def described() -> dict[str, str]:
-    rows = re.findall(
-        r"^\| `([a-z0-9_.]+)` \| (.*?) \|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE
-    )
+    rows = re.findall(r"^\| `([a-z0-9_.]+)` \| (.*?) \|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE)
     assert len(rows) == len(dict(rows))
     return dict(rows)
 

@@ -143,9 +143,7 @@ def piqa() -> list[Row]:
             wrong = order([other for other in TOOL_FOR_JOB.values() if other != tool], goal)[0]
             label = pick(2, goal)
             solutions = [f"Use {tool}.", f"Use {wrong}."]
-            rows.append(
-                {"goal": goal, "sol1": solutions[label], "sol2": solutions[1 - label], "label": label}
-            )
+            rows.append({"goal": goal, "sol1": solutions[label], "sol2": solutions[1 - label], "label": label})
     return rows
 
 

@@ -38,9 +38,17 @@ def tiny(architecture: str) -> nn.Module:
         return t.Gemma3ForCausalLM(t.Gemma3TextConfig(**shape, sliding_window=16, pad_token_id=0))
     return t.GPT2LMHeadModel(
         t.GPT2Config(
-            vocab_size=64, n_positions=64, n_embd=32, n_layer=2, n_head=4, bos_token_id=None, eos_token_id=None,
-            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-        )  # fmt: skip
+            vocab_size=64,
+            n_positions=64,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            bos_token_id=None,
+            eos_token_id=None,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+        )
     )
 
 
@@ -50,7 +58,12 @@ ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma3", "gpt2")
 def expert_on(adapters: Adapters, block: int, dtype: torch.dtype = torch.float32, density: float = 0.3) -> SparseExpert:
     rng = np.random.default_rng(block)
     masks = [np.sort(rng.choice(s, max(1, int(s * density)), replace=False)) for s in sizes(adapters.layers, RANK)]
-    made = SparseExpert(adapters.layers, Projections(Recipe(seed=7, kind="orthogonal", block=block, rank=RANK), dtype), masks, SCALE)
+    made = SparseExpert(
+        adapters.layers,
+        Projections(Recipe(seed=7, kind="orthogonal", block=block, rank=RANK), dtype),
+        masks,
+        SCALE,
+    )
     made.values = torch.from_numpy(rng.standard_normal(made.count)).to(dtype) * 0.1
     return made
 

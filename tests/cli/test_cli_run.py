@@ -19,9 +19,7 @@ CONFIG = "tasks: [boolq]\ntrain: {rounds: 3}\n"
 RESULTS = {
     "format": "meshtune-results",
     "version": 1,
-    "header": {
-        "methods": {"proposed": {"parameters_updated": 7, "bytes": {"values": 5}, "payload_bytes": 5}}
-    },
+    "header": {"methods": {"proposed": {"parameters_updated": 7, "bytes": {"values": 5}, "payload_bytes": 5}}},
     "rows": [
         {
             "method": m,
@@ -81,9 +79,7 @@ def test_a_run_gets_its_configuration_and_folder_and_ends_in_a_report(
 ) -> None:
     calls = engine(finish)
     (tmp_path / "c.yaml").write_text(CONFIG)
-    result = call(
-        "run", tmp_path / "c.yaml", "--set", "train.rounds=2", "--set", "seed=5", "--out", tmp_path / "out"
-    )
+    result = call("run", tmp_path / "c.yaml", "--set", "train.rounds=2", "--set", "seed=5", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
     config, out = calls[0]
     assert (config.train.rounds, config.seed, out) == (2, 5, tmp_path / "out")
@@ -138,9 +134,7 @@ def test_errors_of_the_engine_are_told(engine: Callable[..., list[Any]], tmp_pat
 
 def test_eval_passes_the_exam_settings_on(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
     calls = engine(finish)
-    result = call(
-        "eval", tmp_path, "--questions", "7", "--router", "top1", "--router", "cosine", "--template", "own"
-    )
+    result = call("eval", tmp_path, "--questions", "7", "--router", "top1", "--router", "cosine", "--template", "own")
     assert result.exit_code == 0, result.stderr
     changes = {"eval": {"questions": 7}, "router": {"also": ["top1", "cosine"]}, "template": "own"}
     assert calls == [(tmp_path, changes)]
@@ -158,7 +152,5 @@ def test_compare_prints_tables_and_rows(tmp_path: Path) -> None:
     rows = json.loads(call("compare", *runs, "--format", "json").stdout)
     assert [row["run"] for row in rows] == ["one"] * 4 + ["two"] * 4
     assert call("compare", *runs, "--format", "csv").stdout.startswith("run,method,seed,")
-    assert call("compare", *runs, "--format", "markdown", "--metric", "acc").stdout.startswith(
-        "**accuracy by task"
-    )
+    assert call("compare", *runs, "--format", "markdown", "--metric", "acc").stdout.startswith("**accuracy by task")
     assert call("compare", *runs, "--format", "pdf").exit_code == 2

@@ -23,7 +23,11 @@ class Stop(Silent):
         self._kind, self._at = kind, at
 
     def event(self, kind: str, **fields: Any) -> None:
-        if kind == self._kind and fields.get("round", fields.get("done")) == self._at and fields.get("name", "score") == "score":
+        if (
+            kind == self._kind
+            and fields.get("round", fields.get("done")) == self._at
+            and fields.get("name", "score") == "score"
+        ):
             raise KeyboardInterrupt
 
 
@@ -126,6 +130,9 @@ def test_another_configuration_is_refused_with_the_difference(finished: tuple[Pa
 
 def test_bad_input_leaves_nothing_behind(tmp_path: Path, settings: dict[str, Any]) -> None:
     settings["adapter"] |= {"rank": 64}
-    with pytest.raises(UserError, match=r"3 task groups of rank 64 need 192 rows, layer .* has 128 inputs: lower adapter.rank to 42"):
+    with pytest.raises(
+        UserError,
+        match=r"3 task groups of rank 64 need 192 rows, layer .* has 128 inputs: lower adapter.rank to 42",
+    ):
         run(config(settings), tmp_path / "none", Silent())
     assert not (tmp_path / "none").exists()

@@ -313,9 +313,7 @@ def test_a_crash_while_the_run_was_made_does_not_bar_the_same_command(tmp_path: 
     assert names(RunStore.create(path, CONFIG)) == {"config.json"}
 
 
-def test_an_error_while_writing_leaves_no_unfinished_copy(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_while_writing_leaves_no_unfinished_copy(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
@@ -360,9 +358,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_everything_as_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(
-            UserError, match=r"no space left .* resumable.* repeat the same command"
-        ) as caught:
+        with pytest.raises(UserError, match=r"no space left .* resumable.* repeat the same command") as caught:
             ACTS[act](store)
     assert str(store.path) in one_sentence(caught)
     assert contents(store) == before

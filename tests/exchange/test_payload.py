@@ -299,9 +299,7 @@ def test_random_damage_raises_nothing_else(changes: list[tuple[int, int]]) -> No
 @given(
     st.dictionaries(
         st.sampled_from(["dtype", "shape", "data_offsets", "x"]),
-        plain
-        | st.lists(st.integers(-(1 << 70), 1 << 70), max_size=3)
-        | st.sampled_from(list(TYPES.values())),
+        plain | st.lists(st.integers(-(1 << 70), 1 << 70), max_size=3) | st.sampled_from(list(TYPES.values())),
     ),
     st.binary(max_size=8),
 )
@@ -345,9 +343,7 @@ def test_limits_are_the_receivers_and_hold_exactly() -> None:
         b"MTUN\x01" + bytes(1 << 20),
     ],
 )
-def test_a_lie_about_size_allocates_no_more_than_arrived(
-    data: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lie_about_size_allocates_no_more_than_arrived(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("meshtune.exchange.payload.load_block")  # no tensor may be made at all
     tracemalloc.start()
     try:

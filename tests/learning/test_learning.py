@@ -84,7 +84,7 @@ def test_buckets_hold_every_row_once_within_budget(lengths: list[int], budget: i
 
 @pytest.mark.parametrize("micro", [1, 40, 10_000])
 def test_joint_batch_equals_plain_loops(base64: Base, micro: int) -> None:
-    """Losses and gradients of two devices in one pass: as a Python loop over unpadded rows, whatever the micro-batch."""
+    """Losses and gradients of two devices in one pass: as a loop over unpadded rows, whatever the micro-batch."""
     experts: list[Expert] = [sparse(base64, 0, 0.05), sparse(base64, 1, 0.05)]
     batches = [rows_of((9, 4), (23, 20), seed=1), rows_of((12, 2), (5, 3), (17, 9), seed=2)]
     for expert in experts:
@@ -140,7 +140,11 @@ def test_optimiser_state_is_no_larger_than_the_values(base: Base) -> None:
     """Only nnz values per device: Adam's moments have the size of the values, nothing has d r."""
     job = Job(sparse(base, 0), [rows_of((9, 4))])
     train(base, [job], TrainConfig(rounds=1, steps=1))
-    assert sorted(tuple(t.shape) for t in job.moments.values()) == [(), (job.expert.count,), (job.expert.count,)]
+    assert sorted(tuple(t.shape) for t in job.moments.values()) == [
+        (),
+        (job.expert.count,),
+        (job.expert.count,),
+    ]
 
 
 def test_training_in_two_halves_is_bit_equal_to_training_at_once(base: Base) -> None:
@@ -230,7 +234,9 @@ def test_the_mask_keeps_the_largest_gradients(base64: Base) -> None:
     batches = [rows_of((9, 4), (12, 5), seed=n) for n in range(2)]
     layers = base64.adapters.layers
     everywhere = [np.arange(size) for size in sizes(layers, RANK)]
-    probe = SparseExpert(layers, projections, everywhere, 1.0, torch.zeros(sum(sizes(layers, RANK)), dtype=torch.float64))
+    probe = SparseExpert(
+        layers, projections, everywhere, 1.0, torch.zeros(sum(sizes(layers, RANK)), dtype=torch.float64)
+    )
     probe.values.requires_grad_()
     for batch in batches:
         accumulate(base64, [(probe, batch)], 100)

@@ -60,9 +60,7 @@ def raw_results(**changes: Any) -> dict[str, Any]:
     return {"format": "meshtune-results", "version": 1, "header": header, "rows": rows} | changes
 
 
-def write_run(
-    folder: Path, raw: dict[str, Any] | None = None, scores: list[dict[str, Any]] | None = None
-) -> Path:
+def write_run(folder: Path, raw: dict[str, Any] | None = None, scores: list[dict[str, Any]] | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(raw or raw_results()))
     if scores is not None:
@@ -77,9 +75,7 @@ def raw() -> dict[str, Any]:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    def make(
-        name: str, raw: dict[str, Any] | None = None, scores: list[dict[str, Any]] | None = None
-    ) -> Path:
+    def make(name: str, raw: dict[str, Any] | None = None, scores: list[dict[str, Any]] | None = None) -> Path:
         return write_run(tmp_path / name, raw, scores)
 
     return make

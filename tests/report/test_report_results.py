@@ -24,9 +24,7 @@ def test_averages_and_shares_are_the_hand_computed_ones(raw: dict[str, Any]) -> 
 
 
 def test_dense_experts_are_the_denominator_where_they_ran(raw: dict[str, Any]) -> None:
-    raw["rows"] += [
-        r | {"method": "hard_moe_lora", "value": 1.0} for r in raw["rows"] if r["method"] == "hard_moe"
-    ]
+    raw["rows"] += [r | {"method": "hard_moe_lora", "value": 1.0} for r in raw["rows"] if r["method"] == "hard_moe"]
     results = parse_results(raw, "here")
     assert results.share_of_gain("hard_moe") == pytest.approx(3 / 4)
 

@@ -39,9 +39,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
     def install(answer: Any) -> list[Any]:
         asked: list[Any] = []
 
-        def load_dataset(
-            path: str, name: str | None = None, *, split: str, revision: str | None = None
-        ) -> Any:
+        def load_dataset(path: str, name: str | None = None, *, split: str, revision: str | None = None) -> Any:
             asked.append((path, name, split, revision))
             if isinstance(answer, Exception):
                 raise answer
@@ -73,9 +71,7 @@ def test_what_is_asked_of_the_hub(hub: Callable[..., list[Any]], task: str, trai
     assert asked == [train, (*train[:2], test, train[3])]
 
 
-def test_an_empty_variable_means_the_hub(
-    hub: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_empty_variable_means_the_hub(hub: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = hub([ROW["piqa"]])
     monkeypatch.setenv("MESHTUNE_DATA", "")
     load("piqa", "train")
@@ -106,14 +102,10 @@ def test_any_other_fault_of_a_hub_row_is_placed(hub: Callable[..., list[Any]]) -
         load("piqa", "train", "hub")
 
 
-@pytest.mark.parametrize(
-    "error", [ConnectionError("no\nroute"), RuntimeError("no\nroute"), LookupError("no\nroute")]
-)
+@pytest.mark.parametrize("error", [ConnectionError("no\nroute"), RuntimeError("no\nroute"), LookupError("no\nroute")])
 def test_an_unreachable_hub_is_one_sentence(hub: Callable[..., list[Any]], error: Exception) -> None:
     hub(error)
-    with pytest.raises(
-        UserError, match=r"cannot load google/boolq \(train\) from the hub \(\w+: no route\)"
-    ) as caught:
+    with pytest.raises(UserError, match=r"cannot load google/boolq \(train\) from the hub \(\w+: no route\)") as caught:
         load("boolq", "train", "hub")
     assert "MESHTUNE_DATA" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -14,9 +14,7 @@ from meshtune.tasks import TASKS, load
 from meshtune.tasks.hellaswag import clean
 
 FOLDER = os.environ.get("MESHTUNE_DATA", "")
-pytestmark = pytest.mark.skipif(
-    not FOLDER, reason="MESHTUNE_DATA is not set: no folder with the real task data"
-)
+pytestmark = pytest.mark.skipif(not FOLDER, reason="MESHTUNE_DATA is not set: no folder with the real task data")
 
 
 def raw_rows(task: str, split: str) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Which task group owns which block of the projection's rows (method section 2).
 
-Groups that are known take blocks in the order of their keys. A late joiner takes the lowest free block; of two claims to
-one block the lower device id wins and the other draws again.
+Groups that are known take blocks in the order of their keys. A late joiner takes the lowest free block; of two claims
+to one block the lower device id wins and the other draws again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def assign_blocks(groups: Iterable[str], room: int | None = None) -> dict[str, i
     names = sorted(set(groups))
     if room is not None and len(names) > room:
         raise UserError(
-            f"{len(names)} task groups do not fit into {room} blocks: lower adapter.rank or set adapter.projection=gaussian"
+            f"{len(names)} task groups do not fit into {room} blocks: "
+            "lower adapter.rank or set adapter.projection=gaussian"
         )
     return {name: block for block, name in enumerate(names)}
 

@@ -138,7 +138,12 @@ class LoraExpert(Expert):
     kind = "lora"
 
     def __init__(
-        self, layers: Sequence[LayerSpec], rank: int, scale: float, values: Tensor | None = None, seed: int = 0
+        self,
+        layers: Sequence[LayerSpec],
+        rank: int,
+        scale: float,
+        values: Tensor | None = None,
+        seed: int = 0,
     ) -> None:
         self.shapes = [((rank, layer.inputs), (layer.outputs, rank)) for layer in layers]
         self.counts = [rank * n for layer in layers for n in (layer.inputs, layer.outputs)]
@@ -157,7 +162,7 @@ class LoraExpert(Expert):
 
     def split(self, values: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return (A, B) views into ``values`` for every layer."""
-        parts = values.split(self.counts)
+        parts = torch.split(values, self.counts)
         return [
             (parts[2 * i].view(shape_a), parts[2 * i + 1].view(shape_b))
             for i, (shape_a, shape_b) in enumerate(self.shapes)

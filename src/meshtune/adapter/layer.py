@@ -108,8 +108,8 @@ def find_linear(model: nn.Module) -> list[tuple[str, nn.Module]]:
     if not found:
         kinds = sorted({type(m).__name__ for m in model.modules() if isinstance(getattr(m, "weight", None), Tensor)})
         raise UserError(
-            f"the model {type(model).__name__} has no linear layers inside its blocks to adapt (it has {', '.join(kinds)}): "
-            "use a causal language model built from torch.nn.Linear or Conv1D"
+            f"the model {type(model).__name__} has no linear layers inside its blocks to adapt "
+            f"(it has {', '.join(kinds)}): use a causal language model built from torch.nn.Linear or Conv1D"
         )
     return found
 

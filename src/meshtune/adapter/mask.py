@@ -5,6 +5,7 @@ A mask is, per layer, the sorted flat positions (row * r + column) of B (d, r) t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,7 +78,7 @@ def unpack(bitmap: NDArray[np.uint8], sizes: Sequence[int]) -> list[NDArray[np.i
     if bits[total:].any():
         raise MeshtuneError("a mask has positions behind its end: it is damaged")
     edges = np.cumsum([0, *sizes])
-    return [np.flatnonzero(bits[a:b]).astype(np.int64) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [np.flatnonzero(bits[a:b]).astype(np.int64) for a, b in itertools.pairwise(edges)]
 
 
 def collision_rate(masks: Sequence[Sequence[NDArray[np.int64]]], sizes: Sequence[int]) -> float:

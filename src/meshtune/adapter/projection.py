@@ -1,8 +1,8 @@
 """Frozen projections A, regenerated anywhere from a few integers (eq. 16; method section 2).
 
-``orthogonal``: block b owns rows b r .. (b+1) r - 1 of one randomised cosine transform per (federation seed, site, k), so
-that A_i A_j^T = 0 for different blocks and A A^T = I. ``gaussian``: independent N(0, 1/k) entries; their coherence is
-sqrt(r / (k + r + 1)), small but not zero. Only integer streams decide; floats follow from them by documented formulas.
+``orthogonal``: block b owns rows b r .. (b+1) r - 1 of one randomised cosine transform per (federation seed, site, k),
+so that A_i A_j^T = 0 for different blocks and A A^T = I. ``gaussian``: independent N(0, 1/k) entries; their coherence
+is sqrt(r / (k + r + 1)), small but not zero. Only integer streams decide; floats follow by documented formulas.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Segments:
                     self._parts.append(expert.split(values))
                 else:
                     assert isinstance(expert, SparseExpert)
-                    self._parts.append(values.split(expert.counts))
+                    self._parts.append(torch.split(values, expert.counts))
             start += rows
         self._rows = start
         self._sparse = all(isinstance(expert, SparseExpert) for _, _, expert in self._runs)

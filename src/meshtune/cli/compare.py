@@ -14,9 +14,7 @@ def compare(
     metric: Annotated[str, typer.Option(help="nll, option_nll, acc or acc_norm.")] = "nll",
     against: Annotated[
         str | None,
-        typer.Option(
-            metavar="METHOD", help="Take paired differences to this method (default: lora, else frozen)."
-        ),
+        typer.Option(metavar="METHOD", help="Take paired differences to this method (default: lora, else frozen)."),
     ] = None,
 ) -> None:
     """Show runs side by side; json and csv print the merged rows of all of them."""

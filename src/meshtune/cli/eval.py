@@ -18,9 +18,7 @@ def evaluate(
     ] = None,
     routers: Annotated[
         list[str] | None,
-        typer.Option(
-            "--router", metavar="NAME", help="Also score this router: whitened, top1 or cosine. Repeatable."
-        ),
+        typer.Option("--router", metavar="NAME", help="Also score this router: whitened, top1 or cosine. Repeatable."),
     ] = None,
     template: Annotated[
         str | None,

@@ -40,9 +40,7 @@ class Live:
         self._done: dict[str, int] = {}
         self._losses: dict[str, dict[str, float]] = {}
         self._sent: dict[str, str] = {}
-        self._live = RichLive(
-            get_renderable=self.view, console=self.console, refresh_per_second=4, transient=True
-        )
+        self._live = RichLive(get_renderable=self.view, console=self.console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Live:
         self._live.__enter__()

@@ -64,9 +64,7 @@ class Lines:
         elif kind == "note":
             self._say(str(fields["text"]))
 
-    def _step(
-        self, round: int, rounds: int, step: int, steps: int, losses: Mapping[str, float], **more: Any
-    ) -> None:
+    def _step(self, round: int, rounds: int, step: int, steps: int, losses: Mapping[str, float], **more: Any) -> None:
         now, done = self._clock(), round * steps + step
         if self._started is None:
             self._started = (now, done)

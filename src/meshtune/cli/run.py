@@ -13,15 +13,11 @@ from meshtune.errors import UserError
 def run(
     file: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[FILE.yaml]", help="The configuration. Leave it out to resume the run in --out."
-        ),
+        typer.Argument(metavar="[FILE.yaml]", help="The configuration. Leave it out to resume the run in --out."),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Override one key, e.g. --set train.rounds=2. Repeatable."
-        ),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one key, e.g. --set train.rounds=2. Repeatable."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -42,9 +38,7 @@ def run(
     elif file is None and out is not None and not overrides:
         raise UserError(f"there is no run in {out} to resume: give a FILE.yaml to start one there")
     elif file is None and not overrides:
-        raise UserError(
-            "there is nothing to run: give a FILE.yaml, or --out with the folder of a run to resume"
-        )
+        raise UserError("there is nothing to run: give a FILE.yaml, or --out with the folder of a run to resume")
     else:
         config = load_config(file, overrides)
     folder = out or Path("runs") / (file.stem if file is not None else "run")

@@ -132,9 +132,7 @@ class RunConfig(BaseModel):
         keys = [task.key for task in value]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
-            raise ValueError(
-                f"the task key {twice} stands twice: use devices.per_task for several devices a task"
-            )
+            raise ValueError(f"the task key {twice} stands twice: use devices.per_task for several devices a task")
         return value
 
     @property
@@ -160,9 +158,7 @@ def load_config(file: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
         except _UNREADABLE as error:
             raise UserError(f"{file} is not valid YAML: {_one_line(error)}") from error
         if not isinstance(tree, dict):
-            raise UserError(
-                f"{file} holds a {type(tree).__name__}: a configuration is a mapping of keys to values"
-            )
+            raise UserError(f"{file} holds a {type(tree).__name__}: a configuration is a mapping of keys to values")
     for override in overrides:
         _apply(tree, override)
     return validate(tree, str(file) if file is not None else "the configuration")
@@ -218,9 +214,7 @@ class _Loader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for key in keys:
             if keys.count(key) > 1 and key != "<<":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key} is given twice", node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 

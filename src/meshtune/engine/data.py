@@ -47,9 +47,7 @@ class DeviceData:
         """Return the tokenised prompt and right answer of question ``number``."""
         if number not in self._rows:
             question = self.questions[number]
-            self._rows[number] = encode(
-                self.tokenizer, question.prompt, question.options[question.answer], self.limit
-            )
+            self._rows[number] = encode(self.tokenizer, question.prompt, question.options[question.answer], self.limit)
         return self._rows[number]
 
     def batch(self, step: int, size: int) -> list[Row]:

@@ -48,12 +48,14 @@ def exchange(
         data = encode(message)
         published[member.device] = Update(member.device, version, decode(data).tensors["values"])
         splits[member.device, version] = byte_split(message, data)
-    arriving: list[tuple[int, Update]] = [(device, update) for device, update in published.items()]
+    arriving: list[tuple[int, Update]] = list(published.items())
     if method.exchanges:
         for sender in members:
             for receiver in graph[sender.device]:
                 mine = published[sender.device]
-                ledger.record(method.name, version, sender.device, receiver, splits[mine.source, version], relayed=False)
+                ledger.record(
+                    method.name, version, sender.device, receiver, splits[mine.source, version], relayed=False
+                )
                 arriving.append((receiver, mine))
                 if relay and method.relays:
                     arriving += _relayed(method, sender, receiver, graph, version, carried, ledger)
@@ -82,9 +84,7 @@ def _relayed(
         if direct or max(crossed.get(source, 0), back.get(source, 0)) >= update.version:
             continue
         data = Message("update", sender.device, version, source, {"version": update.version}, {"values": update.values})
-        ledger.record(
-            method.name, version, sender.device, receiver, byte_split(data, encode(data)), relayed=True
-        )
+        ledger.record(method.name, version, sender.device, receiver, byte_split(data, encode(data)), relayed=True)
         crossed[source] = update.version
         passed.append((receiver, update))
     return passed

@@ -124,7 +124,7 @@ def _routers(
     answered = {group: x for group, x in features.items() if member.holders(group)}
     truth = [group for group, x in answered.items() for _ in range(len(x))]
     x = np.concatenate(list(answered.values()))
-    result = {}
+    result: dict[str, Any] = {}
     for kind in dict.fromkeys((config.router.kind, *config.router.also)):
         router = router_of(member, kind, config, workshop)
         gates = router.gates(x)

@@ -62,7 +62,14 @@ def play_round(
     for method in methods:
         members = state.members[method.name]
         exchange(
-            method, members, graph, state.round, dtype, config.graph.relay, state.carried[method.name], state.ledger
+            method,
+            members,
+            graph,
+            state.round,
+            dtype,
+            config.graph.relay,
+            state.carried[method.name],
+            state.ledger,
         )
         for member in members:
             method.mix(member, workshop)
@@ -102,7 +109,12 @@ def _train(
         started = time.perf_counter()
 
         def on_step(
-            step: int, now: list[float], tokens: int, names: Any = names, started: float = started, done: int = done
+            step: int,
+            now: list[float],
+            tokens: int,
+            names: Any = names,
+            started: float = started,
+            done: int = done,
         ) -> None:
             observer.event(
                 "step",

@@ -159,7 +159,7 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> list[Announ
             if a.statistics is not None:
                 for name, array in a.statistics.to_tensors().items():
                     tensors[f"{a.device}.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
-        facts = {
+        facts: dict[str, Any] = {
             "samples": [a.samples for a in made],
             "counts": [a.statistics.count if a.statistics else 0 for a in made],
             "seconds": {"prepare": time.perf_counter() - started},
@@ -188,9 +188,7 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> list[Announ
 def _finish(scene: _Scene, state: State, store: RunStore, observer: Observer) -> Path:
     papers = exams(scene.config, scene.base.tokenizer)
     features = sit(scene.base, scene.config, scene.methods, papers, state, scene.workshop, store, observer)
-    found = results(
-        scene.base, scene.config, scene.methods, state, scene.workshop, features, store.read_scores()
-    )
+    found = results(scene.base, scene.config, scene.methods, state, scene.workshop, features, store.read_scores())
     store.write_json("results.json", found)
     store.append({"event": "done", "round": state.round, "seconds": found["header"]["seconds"]})
     observer.event("done", path=store.path)

@@ -127,7 +127,11 @@ def _sit_one(
     for candidate in todo:
         answer = _answer(candidate, config, paper, features, workshop)
         count = len(paper.questions)
-        if candidate.method is not None and not candidate.method.exchanges and paper.group != candidate.member.own.group:
+        if (
+            candidate.method is not None
+            and not candidate.method.exchanges
+            and paper.group != candidate.member.own.group
+        ):
             count = min(count, config.eval.elsewhere)
         mine = []
         bank = Bank([e for e in answer.experts if e is not None])

@@ -65,9 +65,7 @@ class RunStore:
             UserError: see :meth:`check_free`; or a run is there already.
         """
         if cls.exists(path):
-            raise UserError(
-                f"--out {path} holds another run: name another folder, or resume it with its own settings"
-            )
+            raise UserError(f"--out {path} holds another run: name another folder, or resume it with its own settings")
         cls.check_free(path)
         with _space(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -106,8 +104,7 @@ class RunStore:
         ]
         if changed:
             raise UserError(
-                f"--out {self.path} holds another run ({'; '.join(changed)}): "
-                "name another folder, or use its settings"
+                f"--out {self.path} holds another run ({'; '.join(changed)}): name another folder, or use its settings"
             )
 
     def append(self, event: Mapping[str, Any]) -> None:
@@ -162,9 +159,7 @@ class RunStore:
                 facts = json.loads((block.metadata() or {})["facts"])
                 return {key: block.get_tensor(key) for key in block.keys()}, facts  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise UserError(
-                f"{file} is damaged ({error}): delete it to fall back to what came before"
-            ) from error
+            raise UserError(f"{file} is damaged ({error}): delete it to fall back to what came before") from error
 
     def save_round(self, number: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write the checkpoint behind round ``number`` and drop all but the newest two."""

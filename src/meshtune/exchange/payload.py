@@ -112,9 +112,7 @@ def decode(data: bytes, limits: Limits | None = None) -> Message:
         raise PayloadError("these bytes are no meshtune message")
     version = data[len(MAGIC)]
     if version != VERSION:
-        raise PayloadError(
-            f"a message of format version {version} cannot be read: this version reads {VERSION}"
-        )
+        raise PayloadError(f"a message of format version {version} cannot be read: this version reads {VERSION}")
     block = data[_PREFIX:]
     header = _header(block, bounds)
     metadata = header.pop(_METADATA, None)
@@ -152,9 +150,7 @@ def _head(kind: Any, sender: Any, number: Any, source: Any, meta: Any) -> str:
         raise PayloadError(f"a message of kind {kind!r} is not part of the format: {', '.join(KINDS)}")
     for name, value in (("sender", sender), ("round", number), ("source", source)):
         if not _whole(value):
-            raise PayloadError(
-                f"a message's {name} is {value!r}: it must be a whole number from 0 to 2^63 - 1"
-            )
+            raise PayloadError(f"a message's {name} is {value!r}: it must be a whole number from 0 to 2^63 - 1")
     if not isinstance(meta, Mapping):
         raise PayloadError("a message's meta must be a mapping")
     try:

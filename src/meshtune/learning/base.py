@@ -1,14 +1,14 @@
 """The frozen base model: loaded once per process, never copied per device.
 
-A name is a hub id, a local folder in Hugging Face layout, a GGUF file, or ``tiny-random``: a random two-block Llama over
-bytes that needs no download, for tests and for looking at the machinery. It answers nothing sensibly.
+A name is a hub id, a local folder in Hugging Face layout, a GGUF file, or ``tiny-random``: a random four-block Llama
+over bytes that needs no download, for tests and for looking at the machinery. It answers nothing sensibly.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from meshtune.adapter.layer import Adapters
 from meshtune.errors import UserError
 from meshtune.learning.config import TINY, ModelConfig
+
 
 class Base:
     """A frozen causal language model with adapters hung into it, and its tokenizer.
@@ -47,12 +48,14 @@ class Base:
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
-        return next(iter(self.model.parameters())).device
+        device: torch.device = next(iter(self.model.parameters())).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
         """The element type of the frozen weights."""
-        return next(iter(self.model.parameters())).dtype
+        dtype: torch.dtype = next(iter(self.model.parameters())).dtype
+        return dtype
 
     def hidden(self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Return the last hidden states (rows, tokens, width) of right-padded ``tokens`` (rows, tokens).
@@ -75,8 +78,9 @@ class Base:
         return out
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Return fp32 logits (..., vocabulary) of hidden states (..., width)."""
-        logits: Tensor = self._head(hidden).float()
+        """Return logits (..., vocabulary), at least fp32, of hidden states (..., width)."""
+        raw: Tensor = self._head(hidden)
+        logits = raw.to(torch.promote_types(raw.dtype, torch.float32))
         return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
 
     def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
@@ -85,11 +89,8 @@ class Base:
 
     def block_input(self, tokens: Tensor, block: int) -> Tensor:
         """Return the input (rows, tokens, width) of block ``block`` of the frozen model; later blocks are not run."""
-        with torch.no_grad(), _stop_at(self.blocks[block]) as caught:
-            try:
-                self.hidden(tokens)
-            except _Reached:
-                pass
+        with torch.no_grad(), _stop_at(self.blocks[block]) as caught, suppress(_Reached):
+            self.hidden(tokens)
         return caught[0]
 
 
@@ -129,7 +130,9 @@ def load(config: ModelConfig, per_layer: bool = False) -> Base:
         raise UserError(f"model.dtype={config.dtype} is not a floating-point type: use float32, bfloat16 or float16")
     name = os.path.expandvars(os.path.expanduser(config.name))
     if "$" in name:
-        raise UserError(f"model.name={config.name} names an environment variable that is not set: set it or give a path")
+        raise UserError(
+            f"model.name={config.name} names an environment variable that is not set: set it or give a path"
+        )
     model, tokenizer = _tiny(dtype) if name == TINY else _pretrained(name, dtype)
     device = config.device
     if device == "auto":
@@ -150,7 +153,9 @@ def _pretrained(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
         target, where = str(path.parent), {"gguf_file": path.name}
     elif path.is_dir():
         if not (path / "config.json").is_file():
-            raise UserError(f"model.name={name}: the folder has no config.json, so it is not a Hugging Face model folder")
+            raise UserError(
+                f"model.name={name}: the folder has no config.json, so it is not a Hugging Face model folder"
+            )
         if not any(path.glob("*.safetensors")) and not any(path.glob("pytorch_model*.bin")):
             raise UserError(f"model.name={name}: the folder holds no weights (model.safetensors): download them first")
     elif path.is_absolute() or name.startswith("."):
@@ -161,7 +166,9 @@ def _pretrained(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(target, **where)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"model.name={name} cannot be loaded ({reason}): check the name, the files or the network") from error
+        raise UserError(
+            f"model.name={name} cannot be loaded ({reason}): check the name, the files or the network"
+        ) from error
     finally:
         logging.enable_progress_bar()
     return model, tokenizer

@@ -77,16 +77,15 @@ def score(
             labels = [label for sheet in part for label in sheet.labels]
             owners = [(sheet.ask, option) for sheet in part for option in sheet.owners]
             nll = base.token_losses(
-                hidden.flatten(0, 1)[torch.tensor(where, device=base.device)], torch.tensor(labels, device=base.device)
+                hidden.flatten(0, 1)[torch.tensor(where, device=base.device)],
+                torch.tensor(labels, device=base.device),
             )
         for (ask, option), value in zip(owners, nll.double().tolist(), strict=True):
             sums[ask][option] -= value
         done += sum(len(sheet.options) for sheet in part)
         if progress is not None:
             progress(done)
-    return [
-        Score(tuple(found), tuple(row.answer for row in ask.rows)) for found, ask in zip(sums, asks, strict=True)
-    ]
+    return [Score(tuple(found), tuple(row.answer for row in ask.rows)) for found, ask in zip(sums, asks, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,9 @@ def _sheet(number: int, options: tuple[int, ...], rows: Sequence[Row]) -> _Sheet
     tokens = list(rows[options[0]].tokens[:prompt])
     positions = list(range(prompt))
     parts = [0] * prompt
-    sources, labels, owners = [], [], []
+    sources: list[int] = []
+    labels: list[int] = []
+    owners: list[int] = []
     for option in options:
         answer = rows[option].tokens[prompt:]
         start = len(tokens)
@@ -132,7 +133,14 @@ def _sheet(number: int, options: tuple[int, ...], rows: Sequence[Row]) -> _Sheet
         positions += range(prompt, prompt + len(answer) - 1)
         parts += [option + 1] * (len(answer) - 1)
     return _Sheet(
-        number, options, tuple(tokens), tuple(positions), tuple(parts), tuple(sources), tuple(labels), tuple(owners)
+        number,
+        options,
+        tuple(tokens),
+        tuple(positions),
+        tuple(parts),
+        tuple(sources),
+        tuple(labels),
+        tuple(owners),
     )
 
 
@@ -164,8 +172,9 @@ def _route(base: Base, asks: Sequence[Ask], bank: Bank | None) -> Route:
 def measure(question: Question, score: Score) -> dict[str, float]:
     """Return the four measures of one question (method section 10).
 
-    ``nll``: mean over the right option's tokens; ``option_nll``: -log softmax over the options' summed log-probabilities
-    at the right one; ``acc``: argmax of the sums; ``acc_norm``: argmax of the sums divided by the option's characters.
+    ``nll``: mean over the right option's tokens; ``option_nll``: -log softmax over the options' summed
+    log-probabilities at the right one; ``acc``: argmax of the sums; ``acc_norm``: argmax of the sums divided by the
+    option's characters.
     """
     sums = np.asarray(score.logprobs)
     right = question.answer

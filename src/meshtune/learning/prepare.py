@@ -88,7 +88,7 @@ def calibrate(
         accumulate(base, [(probe, batch)], micro_tokens)
     gradient = probe.values.grad
     assert gradient is not None
-    scores = gradient.abs().split(probe.counts)
+    scores = torch.split(gradient.abs(), probe.counts)
     return [top_positions(score.cpu(), count) for score, count in zip(scores, counts, strict=True)]
 
 
@@ -104,11 +104,11 @@ def prompt_means(
     done = 0
     for bucket in length_buckets([len(prompt) for prompt in prompts], micro_tokens):
         tokens = pad([prompts[i] for i in bucket], base.device)
-        hidden = base.block_input(tokens, block).float()
+        hidden = base.block_input(tokens, block).double()
         lengths = torch.tensor([len(prompts[i]) for i in bucket], device=base.device)
         real = torch.arange(tokens.shape[1], device=base.device)[None, :] < lengths[:, None]
         means = (hidden * real[:, :, None]).sum(1) / lengths[:, None]
-        result[bucket] = means.double().cpu().numpy()
+        result[bucket] = means.cpu().numpy()
         done += len(bucket)
         if progress is not None:
             progress(done)

@@ -41,7 +41,10 @@ class Job:
 
 
 def train(
-    base: Base, jobs: Sequence[Job], config: TrainConfig, on_step: Callable[[int, list[float], int], None] | None = None
+    base: Base,
+    jobs: Sequence[Job],
+    config: TrainConfig,
+    on_step: Callable[[int, list[float], int], None] | None = None,
 ) -> None:
     """Train every job's expert on its batches, all jobs at once.
 
@@ -91,10 +94,11 @@ def accumulate(base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], micr
             hidden = base.hidden(tokens)
         flat, labels, owners = answer_positions([row for _, row in part], tokens.shape[1])
         nll = base.token_losses(
-            hidden.flatten(0, 1)[torch.tensor(flat, device=base.device)], torch.tensor(labels, device=base.device)
+            hidden.flatten(0, 1)[torch.tensor(flat, device=base.device)],
+            torch.tensor(labels, device=base.device),
         )
         weights = [1 / (part[n][1].answer * len(batches[part[n][0]][1])) for n in owners]
-        weighted = nll * torch.tensor(weights, device=base.device)
+        weighted = nll * torch.tensor(weights, device=base.device, dtype=nll.dtype)
         if weighted.requires_grad:
             weighted.sum().backward()  # type: ignore[no-untyped-call]
         losses.index_add_(0, torch.tensor([part[n][0] for n in owners]), weighted.detach().double().cpu())

@@ -91,7 +91,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Answer:
-    """Who answers: ``experts`` (G; None is the frozen model) and each prompt's ``gates`` (prompts, G), rows sum to 1."""
+    """Who answers: ``experts`` (G; None is the frozen model) and each prompt's ``gates`` (prompts, G), summing to 1."""
 
     experts: tuple[Expert | None, ...]
     gates: NDArray[np.float64]
@@ -151,13 +151,11 @@ class Workshop:
                 if len(members) == 1
                 else vote([(m.device, list(m.masks)) for m in members], sizes(self.layers, self.adapter.rank))
             )
-            self._voted[key] = SparseExpert(
-                self.layers, self.projections(members[0].recipe), masks, self.adapter.scale
-            )
+            self._voted[key] = SparseExpert(self.layers, self.projections(members[0].recipe), masks, self.adapter.scale)
         return self._voted[key]
 
     def mean(self, shape: Expert, updates: Sequence[Update], samples: Mapping[int, int]) -> Expert:
-        """Return ``shape`` holding sum_j w_j values_j / sum_j w_j over what arrived, w_j = N_j (eq. 9, normalised once)."""
+        """Return ``shape`` with sum_j w_j values_j / sum_j w_j of what arrived, w_j = N_j (eq. 9, normalised once)."""
         key = tuple((u.source, u.version, id(u.values)) for u in updates)
         if key not in self._mixed:
             total = sum(samples[u.source] for u in updates)
@@ -199,7 +197,12 @@ class Method(ABC):
 
     @abstractmethod
     def answer(
-        self, member: Member, groups: Sequence[str], router: Router | None, features: NDArray[np.float64], workshop: Workshop
+        self,
+        member: Member,
+        groups: Sequence[str],
+        router: Router | None,
+        features: NDArray[np.float64],
+        workshop: Workshop,
     ) -> Answer:
         """Return who answers each prompt.
 

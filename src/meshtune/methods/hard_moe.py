@@ -18,7 +18,12 @@ class HardMoe(BankMethod):
     kind = "sparse"
 
     def answer(
-        self, member: Member, groups: Sequence[str], router: Router | None, features: NDArray[np.float64], workshop: Workshop
+        self,
+        member: Member,
+        groups: Sequence[str],
+        router: Router | None,
+        features: NDArray[np.float64],
+        workshop: Workshop,
     ) -> Answer:
         return self.oracle(member, groups, workshop)
 

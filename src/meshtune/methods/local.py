@@ -1,4 +1,7 @@
-"""``local``: every device trains its own sparse expert and answers everything with it. Nothing is exchanged."""
+"""``local``: every device trains its own sparse expert and answers everything with it. Nothing is exchanged.
+
+It answers with the values rounded as the others' would be on the air, so that what is compared is exchange alone.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,15 @@ class Local(Method):
         return None
 
     def answer(
-        self, member: Member, groups: Sequence[str], router: Router | None, features: NDArray[np.float64], workshop: Workshop
+        self,
+        member: Member,
+        groups: Sequence[str],
+        router: Router | None,
+        features: NDArray[np.float64],
+        workshop: Workshop,
     ) -> Answer:
-        return only(member.expert, len(groups))
+        own = member.held[member.device]
+        return only(workshop.mean(member.expert, [own], {member.device: member.own.samples}), len(groups))
 
 
 METHOD = Local()

@@ -28,7 +28,12 @@ class Lora(Method):
         member.expert = workshop.mean(workshop.lora(), updates, samples)
 
     def answer(
-        self, member: Member, groups: Sequence[str], router: Router | None, features: NDArray[np.float64], workshop: Workshop
+        self,
+        member: Member,
+        groups: Sequence[str],
+        router: Router | None,
+        features: NDArray[np.float64],
+        workshop: Workshop,
     ) -> Answer:
         return only(member.expert, len(groups))
 

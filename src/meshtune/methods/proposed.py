@@ -1,7 +1,8 @@
 """``proposed``: sparse experts over orthogonal projections, kept apart in a bank, answered through a router.
 
-y = W0 x + (alpha/r) sum_g gate_g(x) (B_g o M_g) A_g x. Each device trains its own group's expert, sends B's values, and
-answers every prompt with the gates of a training-free router over the task statistics it received (method sections 6, 8).
+y = W0 x + (alpha/r) sum_g gate_g(x) (B_g o M_g) A_g x. Each device trains its own group's expert, sends B's values,
+and answers every prompt with the gates of a training-free router over the task statistics it received (method
+sections 6 and 8).
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ class Proposed(BankMethod):
     routes = True
 
     def answer(
-        self, member: Member, groups: Sequence[str], router: Router | None, features: NDArray[np.float64], workshop: Workshop
+        self,
+        member: Member,
+        groups: Sequence[str],
+        router: Router | None,
+        features: NDArray[np.float64],
+        workshop: Workshop,
     ) -> Answer:
         assert router is not None
         bank = self.bank(member, workshop)

@@ -70,9 +70,7 @@ def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = Non
     return made
 
 
-def compare(
-    paths: Sequence[Path], form: str = "table", metric: str = "nll", against: str | None = None
-) -> str:
+def compare(paths: Sequence[Path], form: str = "table", metric: str = "nll", against: str | None = None) -> str:
     """Return the comparison of the runs in ``paths`` as text: Markdown tables, or merged rows as JSON or CSV.
 
     Raises:

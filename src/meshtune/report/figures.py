@@ -42,9 +42,7 @@ def draw(results: Results, path: Path) -> None:
     from matplotlib.figure import Figure
 
     mapped = [name for name in MAPPED if name in results.methods] or results.methods[:3]
-    figure: Any = Figure(
-        figsize=(13, 2.6 + 0.34 * min(len(results.devices), 12) + 0.3 * len(results.methods))
-    )
+    figure: Any = Figure(figsize=(13, 2.6 + 0.34 * min(len(results.devices), 12) + 0.3 * len(results.methods)))
     figure.set_layout_engine("constrained")
     FigureCanvasAgg(figure)
     heights = [0.8 + 0.34 * min(len(results.devices), 12), 0.8 + 0.3 * len(results.methods)]
@@ -106,9 +104,7 @@ def _averages(axis: Any, results: Results, metric: str, title: str) -> None:
             axis.barh(y, value, color=PROPOSED if method.startswith("proposed") else OTHER, height=0.66)
             axis.errorbar(value, y, xerr=error, color="#333333", capsize=2.5, linewidth=1)
             text = f"{value:.2f}" if metric.endswith("nll") else f"{100 * value:.0f}%"
-            axis.annotate(
-                text, (value + error, y), (4, 0), textcoords="offset points", va="center", fontsize=8
-            )
+            axis.annotate(text, (value + error, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
     _tidy(axis, results.methods)
     axis.set_xlabel("bars: 95% interval", fontsize=8)
 

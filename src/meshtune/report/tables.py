@@ -16,9 +16,7 @@ from meshtune.report.results import BYTE_KINDS, METRICS, Results
 from meshtune.report.scores import paired, question_scores
 
 METRIC_NAMES: dict[str, str] = dict(
-    zip(
-        METRICS, ("NLL per answer token", "option NLL", "accuracy", "length-normalised accuracy"), strict=True
-    )
+    zip(METRICS, ("NLL per answer token", "option NLL", "accuracy", "length-normalised accuracy"), strict=True)
 )
 
 
@@ -124,9 +122,7 @@ def cost_table(runs: Mapping[str, Results]) -> Table:
     return table
 
 
-def difference_table(
-    records: Sequence[Mapping[str, Any]], methods: Sequence[str], against: str, metric: str
-) -> Table:
+def difference_table(records: Sequence[Mapping[str, Any]], methods: Sequence[str], against: str, metric: str) -> Table:
     """Return the paired difference of every method to ``against`` with its 95% interval.
 
     Args:

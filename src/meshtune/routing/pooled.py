@@ -46,7 +46,7 @@ class Pooled:
         base = (1 - shrinkage) * self.rest + shrinkage * diagonal
         base = np.maximum(base, FLOOR * max(float(diagonal.mean()), np.finfo(np.float64).tiny))
         factors = np.sqrt(1 - shrinkage) * self.factors
-        scaled = vectors / base
+        scaled: Array = vectors / base
         if factors.shape[1] == 0:
             return scaled
         weighted = factors / base[:, None]
@@ -64,7 +64,9 @@ def pool(sources: Mapping[str, Sequence[Statistics]]) -> Pooled:
     groups = tuple(sorted(group for group in sources if sources[group]))
     widths = {s.mean.size for group in groups for s in sources[group]}
     if len(widths) != 1:
-        raise UserError(f"a router needs statistics of one width, it was given {sorted(widths) or 'none'}: one base model?")
+        raise UserError(
+            f"a router needs statistics of one width, it was given {sorted(widths) or 'none'}: one base model?"
+        )
     total = sum(s.count for group in groups for s in sources[group])
     means, columns = [], []
     rest = np.zeros(widths.pop())

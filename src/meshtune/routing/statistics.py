@@ -51,7 +51,10 @@ class Statistics:
         Raises:
             UserError: shapes do not fit one another or the count is not positive.
         """
-        read = {name: np.asarray(tensors[name], dtype=np.float64) for name in ("mean", "eigenvalues", "eigenvectors", "diagonal")}
+        read = {
+            name: np.asarray(tensors[name], dtype=np.float64)
+            for name in ("mean", "eigenvalues", "eigenvectors", "diagonal")
+        }
         k, q = read["mean"].size, read["eigenvalues"].size
         if count < 1 or read["eigenvectors"].shape != (k, q) or read["diagonal"].shape != (k,):
             raise UserError(f"task statistics of {count} prompts with shapes that do not fit width {k}: another model?")
@@ -72,7 +75,9 @@ def summarise(features: Array, rank: int = 16) -> Statistics:
     if x.ndim != 2 or x.shape[0] == 0:
         raise UserError("task statistics need at least one prompt")
     if not np.isfinite(x).all():
-        raise UserError("a prompt vector is not finite: the base model overflows in this dtype, use float32 or bfloat16")
+        raise UserError(
+            "a prompt vector is not finite: the base model overflows in this dtype, use float32 or bfloat16"
+        )
     mean = x.mean(axis=0)
     centred = (x - mean) / np.sqrt(x.shape[0])
     # Right singular vectors of the centred prompts are the covariance's eigenvectors; k x k is never formed.

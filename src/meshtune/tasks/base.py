@@ -145,9 +145,7 @@ def index(row: Row, field: str, first: int = 0) -> int:
         digits = value.strip()
         value = int(digits) if re.fullmatch(r"-?[0-9]{1,9}", digits) else value
     if isinstance(value, bool) or not isinstance(value, int):
-        raise UserError(
-            f"field {field!r} is {_shown(value)}, not the number of an option counted from {first}"
-        )
+        raise UserError(f"field {field!r} is {_shown(value)}, not the number of an option counted from {first}")
     return value - first
 
 

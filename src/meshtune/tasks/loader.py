@@ -74,9 +74,7 @@ def load(
         name, rows = str(path), _file_rows(path)
     questions = _questions(task, rows, template, limit, skip_empty=on_hub)
     if not questions:
-        raise UserError(
-            f"{name} holds no question of task {task.name}: check the file or choose another source"
-        )
+        raise UserError(f"{name} holds no question of task {task.name}: check the file or choose another source")
     return questions
 
 
@@ -100,9 +98,7 @@ def _questions(
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         if question.id in places:
-            raise UserError(
-                f"{where}: id {question.id!r} was already used at {places[question.id]}: ids must differ"
-            )
+            raise UserError(f"{where}: id {question.id!r} was already used at {places[question.id]}: ids must differ")
         places[question.id] = where
         questions.append(question)
         if len(questions) == limit:
@@ -120,9 +116,7 @@ def _find(task: Task, split: str, source: Path, from_variable: bool) -> Path:
             raise UserError(f"data of task {task.name}: {said} is not a .jsonl or .jsonl.gz file")
         return source
     if not source.is_dir():
-        raise UserError(
-            f"data of task {task.name}: {said} does not exist: give a folder, a .jsonl file or {HUB!r}"
-        )
+        raise UserError(f"data of task {task.name}: {said} does not exist: give a folder, a .jsonl file or {HUB!r}")
     names = [f"{folder}{split}{ending}" for folder in (f"{task.name}/", "") for ending in _ENDINGS]
     for name in names:
         if (source / name).is_file():
@@ -175,9 +169,7 @@ def _hub_rows(task: Task, split: str) -> Iterator[_Numbered]:
         ) from error
     hub_split = task.splits[split]
     try:
-        table = datasets.load_dataset(
-            task.hub_id, task.hub_config, split=hub_split, revision=task.hub_revision
-        )
+        table = datasets.load_dataset(task.hub_id, task.hub_config, split=hub_split, revision=task.hub_revision)
         if "image" in table.column_names:
             # Only whether there is an image matters: decoding them would need minutes and another package.
             table = table.cast_column("image", datasets.Image(decode=False))
