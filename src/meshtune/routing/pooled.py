@@ -44,7 +44,7 @@ class Pooled:
         """Return S'^-1 v for each row of ``vectors`` (n, k); S' = (1 - shrinkage) S + shrinkage diag(S)."""
         diagonal = self.rest + (self.factors**2).sum(axis=1)
         base = (1 - shrinkage) * self.rest + shrinkage * diagonal
-        base = np.maximum(base, FLOOR * max(float(diagonal.mean()), np.finfo(np.float64).tiny))
+        base = np.maximum(base, FLOOR * (float(diagonal.mean()) or 1.0))  # no spread at all: the nearest mean
         factors = np.sqrt(1 - shrinkage) * self.factors
         scaled: Array = vectors / base
         if factors.shape[1] == 0:

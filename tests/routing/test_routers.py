@@ -1,0 +1,205 @@
+"""Routers against scikit-learn's discriminant analysis and dense algebra."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_softmax
+from sklearn.base import BaseEstimator
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import accuracy_score, confusion_matrix
+from sklearn.metrics import log_loss as reference_log_loss
+
+from meshtune.errors import UserError
+from meshtune.routing.measures import accuracy, confusion, log_loss, merged_accuracy
+from meshtune.routing.pooled import pool
+from meshtune.routing.registry import make_router
+from meshtune.routing.routers import CosineRouter, OracleRouter, WhitenedRouter, choose_temperature
+from meshtune.routing.statistics import Statistics, summarise
+
+K = 24
+
+
+def clouds(groups: int = 4, rows: int = 60, seed: int = 0) -> dict[str, np.ndarray]:
+    """Prompt vectors of several groups with one skewed covariance and a mean far from 0."""
+    rng = np.random.default_rng(seed)
+    mix = rng.standard_normal((K, K)) * np.geomspace(3, 0.05, K)
+    far = rng.standard_normal(K) * 20
+    return {
+        f"t{g}": far + rng.standard_normal(K) * 0.6 + rng.standard_normal((rows + g, K)) @ mix for g in range(groups)
+    }
+
+
+def exact(data: dict[str, np.ndarray]) -> dict[str, list[Statistics]]:
+    return {group: [summarise(x, K)] for group, x in data.items()}
+
+
+def pooled_covariance(data: dict[str, np.ndarray]) -> np.ndarray:
+    centred = np.concatenate([x - x.mean(axis=0) for x in data.values()])
+    return centred.T @ centred / len(centred)
+
+
+class Shrunk(BaseEstimator):
+    """Our S' as scikit-learn's covariance estimator; it is given each class's rows or the whole set's residuals."""
+
+    def __init__(self, covariance: np.ndarray) -> None:
+        self.covariance = covariance
+
+    def fit(self, x: np.ndarray) -> Shrunk:
+        self.covariance_ = self.covariance
+        return self
+
+
+@pytest.mark.parametrize("shrinkage", [0.1, 0.5, 1.0])
+def test_the_whitened_score_is_sklearns_discriminant(shrinkage: float) -> None:
+    """Scores equal LDA's decision function (lsqr, uniform priors, our S') to 1e-8 when both are centred over groups."""
+    data = clouds()
+    s = pooled_covariance(data)
+    shrunk = (1 - shrinkage) * s + shrinkage * np.diag(np.diag(s))
+    x, y = np.concatenate(list(data.values())), [g for g, rows in data.items() for _ in rows]
+    lda = LinearDiscriminantAnalysis(solver="lsqr", priors=[1 / 4] * 4, covariance_estimator=Shrunk(shrunk)).fit(x, y)
+    query = np.random.default_rng(9).standard_normal((50, K)) + x.mean(axis=0)
+    theirs = lda.decision_function(query)
+    ours = WhitenedRouter(exact(data), shrinkage).scores(query)
+    ours, theirs = (v - v.mean(axis=1, keepdims=True) for v in (ours, theirs))
+    assert np.abs(ours - theirs).max() <= 1e-8 * np.abs(theirs).max()
+
+
+def test_a_full_rank_sketch_is_the_exact_pooled_covariance() -> None:
+    data = clouds()
+    np.testing.assert_allclose(pool(exact(data)).covariance(), pooled_covariance(data), rtol=1e-9, atol=1e-9)
+
+
+def test_a_small_sketch_keeps_the_diagonal_and_the_leading_space() -> None:
+    data = clouds(groups=1)
+    s = pooled_covariance(data)
+    values, vectors = np.linalg.eigh(s)
+    low = (vectors[:, -5:] * values[-5:]) @ vectors[:, -5:].T
+    expected = low + np.diag(np.diag(s) - np.diag(low))
+    found = pool({"t0": [summarise(data["t0"], 5)]}).covariance()
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@given(st.integers(1, 30), st.floats(0, 1), st.integers(0, 100))
+def test_woodbury_is_the_inverse(rank: int, shrinkage: float, seed: int) -> None:
+    data = clouds(3, 8, seed)
+    pooled = pool({group: [summarise(x, rank)] for group, x in data.items()})
+    s = pooled.covariance() + 1e-3 * np.eye(K)
+    loaded = type(pooled)(pooled.groups, pooled.means, pooled.rest + 1e-3, pooled.factors)
+    shrunk = (1 - shrinkage) * s + shrinkage * np.diag(np.diag(s))
+    v = np.random.default_rng(seed).standard_normal((4, K))
+    np.testing.assert_allclose(loaded.shrunk_inverse(v, shrinkage) @ shrunk, v, rtol=1e-6, atol=1e-6)
+
+
+def test_two_sources_of_a_group_are_one_source_of_their_prompts() -> None:
+    data = clouds(3)
+    halves = {g: [summarise(x[: len(x) // 3], K), summarise(x[len(x) // 3 :], K)] for g, x in data.items()}
+    query = np.concatenate(list(data.values()))
+    one, two = WhitenedRouter(exact(data)), WhitenedRouter(halves)
+    np.testing.assert_allclose(two.scores(query), one.scores(query), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["whitened", "top1", "cosine"])
+def test_gates_are_shares_and_the_order_of_arrival_is_nothing(name: str) -> None:
+    data = clouds()
+    query = np.concatenate(list(data.values()))
+    router = make_router(name, exact(data))
+    backwards = make_router(name, dict(reversed(list(exact(data).items()))))
+    gates = router.gates(query)
+    np.testing.assert_allclose(gates.sum(axis=1), 1)
+    assert (gates >= 0).all()
+    np.testing.assert_array_equal(gates.argmax(axis=1), router.scores(query).argmax(axis=1))
+    np.testing.assert_allclose(gates, backwards.gates(query), atol=1e-9)
+    assert router.groups == tuple(sorted(data))
+
+
+def test_temperature_softens_and_top1_decides() -> None:
+    data = clouds()
+    query = np.concatenate(list(data.values()))
+    warm, cold = (WhitenedRouter(exact(data), temperature=t) for t in (8.0, 1e-3))
+    np.testing.assert_allclose(warm.gates(query), np.exp(log_softmax(warm.scores(query) / 8, axis=1)), rtol=1e-9)
+    top = WhitenedRouter(exact(data), top1=True).gates(query)
+    assert set(np.unique(top)) == {0.0, 1.0}
+    np.testing.assert_allclose(cold.gates(query), top, atol=1e-3)
+
+
+def test_whitening_tells_apart_what_cosines_cannot() -> None:
+    """Groups that differ in a quiet direction under a huge common mean: the case of language models' hidden states."""
+    rng = np.random.default_rng(1)
+    spread = np.r_[np.full(K - 4, 5.0), np.full(4, 0.05)]
+    step = np.zeros((3, K))
+    step[np.arange(3), K - 1 - np.arange(3)] = 0.5
+    draw = {f"t{g}": 100 + step[g] + rng.standard_normal((80, K)) * spread for g in range(3)}
+    test = np.concatenate([100 + step[g] + rng.standard_normal((50, K)) * spread for g in range(3)])
+    truth = [f"t{g}" for g in range(3) for _ in range(50)]
+    right = {}
+    for name in ("whitened", "cosine"):
+        router = make_router(name, exact(draw))
+        right[name] = accuracy([router.groups[i] for i in router.scores(test).argmax(axis=1)], truth)
+    assert right["whitened"] > 0.98
+    assert right["cosine"] < 0.6
+
+
+def test_cosine_by_hand() -> None:
+    sources = {"a": [summarise(np.array([[1.0, 0.0]]))], "b": [summarise(np.array([[1.0, 1.0]]))]}
+    scores = CosineRouter(sources).scores(np.array([[0.0, 2.0], [3.0, 0.0]]))
+    np.testing.assert_allclose(scores, [[0, np.sqrt(0.5)], [1, np.sqrt(0.5)]], atol=1e-12)
+
+
+def test_the_oracle_is_never_wrong() -> None:
+    gates = OracleRouter(["b", "a"]).gates_for(["a", "b", "b"])
+    np.testing.assert_array_equal(gates, [[1, 0], [0, 1], [0, 1]])
+    with pytest.raises(UserError, match="knows no group c"):
+        OracleRouter(["a"]).gates_for(["c"])
+
+
+def test_measures_equal_sklearns() -> None:
+    rng = np.random.default_rng(2)
+    groups = ["a", "b", "c"]
+    truth, chosen = rng.choice(groups, 90).tolist(), rng.choice(groups, 90).tolist()
+    gates = rng.dirichlet(np.ones(3), 90)
+    assert accuracy(chosen, truth) == accuracy_score(truth, chosen)
+    np.testing.assert_array_equal(confusion(groups, chosen, truth), confusion_matrix(truth, chosen, labels=groups))
+    assert log_loss(gates, groups, truth) == pytest.approx(reference_log_loss(truth, gates, labels=groups))
+    as_one = ["x" if c in "ab" else c for c in chosen], ["x" if t in "ab" else t for t in truth]
+    assert merged_accuracy(chosen, truth, [("a", "b")]) == accuracy_score(*as_one)
+
+
+def test_the_temperature_is_the_grids_best() -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.standard_normal((200, 4)) * 6
+    right = [int(rng.choice(4, p=np.exp(log_softmax(row / 3)))) for row in scores]
+    grid = [0.5, 1.0, 2.0, 3.0, 6.0, 20.0]
+    losses = [-log_softmax(scores / t, axis=1)[np.arange(200), right].mean() for t in grid]
+    assert choose_temperature(scores, right, grid) == grid[int(np.argmin(losses))] == 3.0
+
+
+def test_statistics_survive_the_air() -> None:
+    made = summarise(clouds(1)["t0"], 6)
+    back = Statistics.from_tensors(made.to_tensors(), made.count)
+    for name in ("mean", "eigenvalues", "eigenvectors", "diagonal"):
+        np.testing.assert_allclose(getattr(back, name), getattr(made, name), rtol=1e-6, atol=1e-6)
+    with pytest.raises(UserError, match="do not fit"):
+        Statistics.from_tensors({**made.to_tensors(), "diagonal": np.zeros(3, dtype=np.float32)}, 4)
+
+
+def test_bad_input_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="at least one prompt"):
+        summarise(np.zeros((0, 4)))
+    with pytest.raises(UserError, match="not finite"):
+        summarise(np.array([[1.0, np.nan]]))
+    with pytest.raises(UserError, match="one width"):
+        pool({"a": [summarise(np.ones((2, 3)))], "b": [summarise(np.ones((2, 4)))]})
+    with pytest.raises(UserError, match="one width"):
+        pool({})
+    with pytest.raises(UserError, match="did you mean whitened"):
+        make_router("whitend", exact(clouds()))
+
+
+def test_constant_features_do_not_break_the_inverse() -> None:
+    """Groups of one prompt have no spread at all; the nearer mean wins."""
+    router = WhitenedRouter({"a": [summarise(np.ones((1, 4)))], "b": [summarise(np.zeros((1, 4)))]})
+    gates = router.gates(np.array([[1.0, 1.0, 0.9, 1.0], [0.2, 0.1, 0.0, 0.3]]))
+    np.testing.assert_allclose(gates, [[1, 0], [0, 1]], atol=1e-6)
