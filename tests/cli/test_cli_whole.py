@@ -1,0 +1,184 @@
+"""The program as a user meets it: a process with arguments, signals, full disks and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from meshtune.cli.main import app
+
+QUICK = {"train": {"rounds": 2, "steps": 1, "batch": 1, "warmup": 0}, "eval": {"questions": 2, "elsewhere": 1}}
+
+
+@pytest.fixture
+def file(tmp_path: Path, world: Path, settings: dict[str, Any]) -> Path:
+    """A configuration of seconds, as a file."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({**settings, **QUICK, "methods": ["proposed", "lora"]}))
+    return path
+
+
+def called(*args: str | Path) -> tuple[int, str]:
+    """Call the program inside this process; return its exit code and what it wrote to stderr."""
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    return result.exit_code, result.stderr
+
+
+def meshtune(*args: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Call the program as a process of its own."""
+    command = [sys.executable, "-m", "meshtune.cli.main", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **more)
+
+
+def broken(line: str) -> Callable[[Path], list[str]]:
+    """Return settings that give piqa a file whose third line is ``line``."""
+
+    def make(folder: Path) -> list[str]:
+        good = json.dumps({"goal": "Cut", "sol1": "saw", "sol2": "spoon", "label": 0})
+        (folder / "piqa.jsonl").write_text(f"{good}\n{good}\n{line}\n" if line else "")
+        return [f"tasks=[{{task: piqa, train: {folder / 'piqa.jsonl'}, test: {folder / 'piqa.jsonl'}}}]"]
+
+    return make
+
+
+def weightless(folder: Path) -> list[str]:
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text('{"model_type": "llama"}')
+    return [f"model.name={folder / 'model'}"]
+
+
+def blockless(folder: Path) -> list[str]:
+    """A model without any decoder block, so without a linear layer to adapt."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from meshtune.learning.base import byte_tokenizer
+
+    shape = LlamaConfig(vocab_size=256, hidden_size=8, intermediate_size=8, num_hidden_layers=0, num_attention_heads=1)
+    LlamaForCausalLM(shape).save_pretrained(folder / "flat")
+    byte_tokenizer().save_pretrained(folder / "flat")
+    return [f"model.name={folder / 'flat'}"]
+
+
+def given(*settings: str) -> Callable[[Path], list[str]]:
+    return lambda folder: list(settings)
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
+    "key": (given("trian.rounds=2"), "did you mean train"),
+    "method": (given("methods=[proposd]"), "did you mean proposed"),
+    "task": (given("tasks=[piqua]"), "did you mean 'piqa'"),
+    "blocks": (given("adapter.rank=64"), "3 task groups of rank 64 need 192 rows"),
+    "density 0": (given("adapter.density=0"), "adapter.density"),
+    "density 2": (given("adapter.density=2"), "adapter.density"),
+    "field": (broken('{"goal": "Cut", "sol1": "saw", "label": 0}'), "line 3: field 'sol2' is missing"),
+    "json": (broken('{"goal": "Cut", '), "line 3: broken JSON"),
+    "empty": (broken(""), "holds no question"),
+    "weights": (weightless, "holds no weights"),
+    "linear": (blockless, "no linear layers"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_sentence_exit_code_2_and_nothing_written(tmp_path: Path, file: Path, name: str) -> None:
+    make, words = MISTAKES[name]
+    sets = [part for setting in make(tmp_path) for part in ("--set", setting)]
+    code, said = called("run", file, *sets, "--out", tmp_path / "runs" / "out")
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert (code, len(errors)) == (2, 1), said
+    assert words in errors[0]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_with_another_run_is_not_touched(tmp_path: Path, file: Path) -> None:
+    out = tmp_path / "out"
+    assert called("run", file, "--out", out)[0] == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    code, said = called("run", file, "--set", "adapter.rank=8", "--out", out)
+    assert code == 2
+    assert "adapter.rank: 4 -> 8" in said
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("kept")
+    code, said = called("run", file, "--out", tmp_path / "letters")
+    assert (code, said.count("error: ")) == (2, 1)
+    assert [path.name for path in (tmp_path / "letters").iterdir()] == ["dear.txt"]
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_numbers(tmp_path: Path, file: Path) -> None:
+    long = ["--set", "train.rounds=20"]
+    command = [sys.executable, "-m", "meshtune.cli.main", "run", str(file), *long, "--out", str(tmp_path / "cut")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "round 2" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, rest
+    assert f"go on with: meshtune run --out {tmp_path / 'cut'}" in rest
+    done = meshtune("run", "--out", tmp_path / "cut")
+    assert done.returncode == 0, done.stderr
+    assert "going on behind round" in done.stderr
+    assert called("run", file, *long, "--out", tmp_path / "whole")[0] == 0
+    cut, whole = (json.loads((tmp_path / name / "results.json").read_text())["rows"] for name in ("cut", "whole"))
+    assert cut == whole
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Any:
+    """A file system of 600 KiB: room for the preparation and a round or so."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, timeout=30).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a small file system cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True, timeout=30)
+
+
+def test_a_full_disk_ends_in_one_sentence_and_the_run_goes_on_when_there_is_room(small_disk: Path, file: Path) -> None:
+    out = small_disk / "out"
+    done = meshtune("run", file, "--out", out)
+    assert done.returncode == 2, done.stderr
+    assert "no space left" in done.stderr
+    assert "resumable" in done.stderr
+    assert "Traceback" not in done.stderr
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True, timeout=30)
+    done = meshtune("run", "--out", out)
+    assert done.returncode == 0, done.stderr
+    whole = file.parent / "whole"
+    assert called("run", file, "--out", whole)[0] == 0
+    assert (
+        json.loads((out / "results.json").read_text())["rows"]
+        == json.loads((whole / "results.json").read_text())["rows"]
+    )
+
+
+def test_the_same_seed_gives_the_same_file_and_another_does_not(tmp_path: Path, file: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert called("run", file, "--set", f"seed={seed}", "--out", tmp_path / name)[0] == 0
+    rows = {n: json.loads((tmp_path / n / "results.json").read_text())["rows"] for n in "abc"}
+    assert rows["a"] == rows["b"]
+    assert [r["value"] for r in rows["a"]] != [r["value"] for r in rows["c"]]
+
+
+def test_without_a_hub_the_name_is_said_in_one_sentence(tmp_path: Path, file: Path) -> None:
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+    done = meshtune("run", file, "--set", "model.name=nobody/nothing", "--out", tmp_path / "out", env=offline)
+    assert done.returncode == 2
+    assert "model.name=nobody/nothing cannot be loaded" in done.stderr
+    assert not (tmp_path / "out").exists()
