@@ -38,7 +38,7 @@ def child(model: str, devices: int, density: float) -> None:
         recipe = Recipe(seed=0, kind="orthogonal", block=device, rank=16)
         expert = SparseExpert(base.adapters.layers, Projections(recipe), masks, 2.0)
         share = 40 // devices
-        jobs.append(Job(expert, [rows[device * share : (device + 1) * share]] * 2))
+        jobs.append(Job(expert, [rows[device * share : (device + 1) * share]] * 2, 1e-3))
     train(base, jobs, TrainConfig(rounds=1, steps=2, micro_tokens=1024))
     state = 4 * jobs[0].expert.count * 4 + 8 * jobs[0].expert.count  # values, gradient, two moments; positions
     print(json.dumps({"peak": peak_memory(), "state": state}))

@@ -118,6 +118,8 @@ def test_a_configuration_survives_its_own_json(file: Path) -> None:
         ("tasks: [qqqq]", "unknown task 'qqqq': the tasks are boolq, piqa, "),
         (f"{TASK}methods: [propsed]", "there is no method called propsed: did you mean proposed?"),
         (f"{TASK}methods: [zz]", "there is no method called zz: choose from proposed, lora, "),
+        (f"{TASK}train: {{rates: {{propsed: 1}}}}", "there is no method called propsed: did you mean proposed?"),
+        (f"{TASK}train: {{rates: {{lora: 0}}}}", "FILE: train.rates.lora=0: input should be greater than 0"),
         (f"{TASK}methods: []", "FILE: methods: tuple should have at least 1 item"),
         (f"{TASK}adapter: {{density: 0}}", "FILE: adapter.density=0: input should be greater than 0"),
         (f"{TASK}adapter: {{density: -0.1}}", "FILE: adapter.density=-0.1: input should be greater than 0"),

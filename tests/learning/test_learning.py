@@ -25,7 +25,7 @@ from meshtune.learning.prepare import calibrate, layer_inputs, prompt_means
 from meshtune.learning.trainer import Job, accumulate, train
 from meshtune.tasks.base import Question
 
-RANK = 4
+RANK, LR = 4, 3e-3
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +108,11 @@ def test_joint_batch_equals_plain_loops(base64: Base, micro: int) -> None:
 
 def test_a_groups_mean_after_one_sgd_step_is_one_device_on_the_joint_batch(base64: Base) -> None:
     """Two devices, equal batches, one plain SGD step each, mean: as one device that saw both batches."""
-    config = TrainConfig(optimizer="sgd", lr=0.5, warmup=0, rounds=1, steps=1, final_lr=1.0)
+    config = TrainConfig(optimizer="sgd", warmup=0, rounds=1, steps=1, final_lr=1.0)
     first, second = rows_of((9, 4), (12, 5), seed=3), rows_of((7, 3), (15, 11), seed=4)
-    jobs = [Job(sparse(base64, 0), [first]), Job(sparse(base64, 0), [second])]
+    jobs = [Job(sparse(base64, 0), [first], LR), Job(sparse(base64, 0), [second], LR)]
     train(base64, jobs, config)
-    joint = Job(sparse(base64, 0), [[*first, *second]])
+    joint = Job(sparse(base64, 0), [[*first, *second]], LR)
     train(base64, [joint], config)
     mean = (jobs[0].expert.values + jobs[1].expert.values) / 2
     assert mean.abs().max() > 0
@@ -121,11 +121,11 @@ def test_a_groups_mean_after_one_sgd_step_is_one_device_on_the_joint_batch(base6
 
 @pytest.mark.parametrize("kind", ["sparse", "lora"])
 def test_training_learns_and_is_the_same_alone_and_together(base: Base, kind: str) -> None:
-    config = TrainConfig(lr=1e-2, lora_lr=1e-2, warmup=0, rounds=1, steps=12)
+    config = TrainConfig(warmup=0, rounds=1, steps=12)
 
     def job(n: int) -> Job:
         expert = sparse(base, n) if kind == "sparse" else LoraExpert(base.adapters.layers, RANK, 2.0, seed=n)
-        return Job(expert, [rows_of((14, 6), (10, 4), seed=n)] * 12)
+        return Job(expert, [rows_of((14, 6), (10, 4), seed=n)] * 12, 1e-2)
 
     together = [job(0), job(1)]
     train(base, together, config)
@@ -138,7 +138,7 @@ def test_training_learns_and_is_the_same_alone_and_together(base: Base, kind: st
 
 def test_optimiser_state_is_no_larger_than_the_values(base: Base) -> None:
     """Only nnz values per device: Adam's moments have the size of the values, nothing has d r."""
-    job = Job(sparse(base, 0), [rows_of((9, 4))])
+    job = Job(sparse(base, 0), [rows_of((9, 4))], LR)
     train(base, [job], TrainConfig(rounds=1, steps=1))
     assert sorted(tuple(t.shape) for t in job.moments.values()) == [
         (),
@@ -148,23 +148,25 @@ def test_optimiser_state_is_no_larger_than_the_values(base: Base) -> None:
 
 
 def test_training_in_two_halves_is_bit_equal_to_training_at_once(base: Base) -> None:
-    config = TrainConfig(lr=1e-2, rounds=2, steps=2)
+    config = TrainConfig(rounds=2, steps=2)
     batches = [rows_of((9, 4), (12, 5), seed=n) for n in range(4)]
-    whole = Job(sparse(base, 0), batches)
+    whole = Job(sparse(base, 0), batches, LR)
     train(base, [whole], config)
-    half = Job(sparse(base, 0), batches[:2])
+    half = Job(sparse(base, 0), batches[:2], LR)
     train(base, [half], config)
-    rest = Job(half.expert, batches[2:], first_step=2, moments=copy.deepcopy(half.moments))
+    rest = Job(half.expert, batches[2:], LR, first_step=2, moments=copy.deepcopy(half.moments))
     train(base, [rest], config)
     assert torch.equal(whole.expert.values, rest.expert.values)
 
 
 def test_rates_rise_then_fall() -> None:
     config = TrainConfig(rounds=2, steps=10, warmup=4, lr=1.0, lora_lr=0.5, final_lr=0.1)
-    rates = [config.rate("sparse", step) for step in range(20)]
+    rates = [config.rate(config.peak("sparse"), step) for step in range(20)]
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert rates[-1] == pytest.approx(0.1 + 0.9 / 16)
-    assert config.rate("lora", 4) == 0.5
+    assert config.rate(config.peak("lora", "lora"), 4) == 0.5
+    own = TrainConfig(rates={"lora": 7.0})
+    assert (own.peak("lora", "lora"), own.peak("lora", "hard_moe_lora"), own.peak("sparse")) == (7.0, 1e-3, 3e-3)
 
 
 def question(options: int, prompt: int, seed: int) -> tuple[Question, list[Row]]:

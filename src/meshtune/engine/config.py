@@ -126,6 +126,13 @@ class RunConfig(BaseModel):
     def _known_methods(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(check_method(name) for name in value))
 
+    @field_validator("train")
+    @classmethod
+    def _known_rates(cls, value: TrainConfig) -> TrainConfig:
+        for name in value.rates:
+            check_method(name)
+        return value
+
     @field_validator("tasks")
     @classmethod
     def _distinct_keys(cls, value: tuple[TaskConfig, ...]) -> tuple[TaskConfig, ...]:

@@ -90,13 +90,15 @@ def _train(
     first = state.round * config.train.steps
     for method in methods:
         for member in state.members[method.name]:
-            key = (member.device, member.expert.digest, member.history)
+            lr = config.train.peak(method.kind, method.name)
+            key = (member.device, member.expert.digest, member.history, lr)
             pile = jobs.setdefault(method.kind, {})
             if key not in pile:
                 data = devices[member.device]
                 pile[key] = Job(
                     member.expert.with_values(member.expert.values.clone()),
                     [data.batch(first + step, config.train.batch) for step in range(config.train.steps)],
+                    lr,
                     first,
                     {name: tensor.clone() for name, tensor in member.moments.items()},
                 )

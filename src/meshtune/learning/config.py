@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +32,7 @@ class TrainConfig(BaseModel):
         steps: optimiser steps a round.
         batch: rows a step and device.
         lr: learning rate of sparse experts; lora_lr: of LoRA experts.
+        rates: a method's own learning rate, by its name, where it is not its kind's.
         optimizer: ``adam`` (no weight decay) or plain ``sgd``.
         warmup: optimiser steps over which the rate rises linearly from 0; then it falls linearly to
             ``final_lr`` times its peak at the end of the run.
@@ -46,6 +47,7 @@ class TrainConfig(BaseModel):
     batch: int = Field(4, ge=1)
     lr: float = Field(3e-3, gt=0)
     lora_lr: float = Field(1e-3, gt=0)
+    rates: dict[str, Annotated[float, Field(gt=0)]] = {}
     optimizer: Literal["adam", "sgd"] = "adam"
     warmup: int = Field(4, ge=0)
     final_lr: float = Field(0.1, ge=0, le=1)
@@ -53,9 +55,12 @@ class TrainConfig(BaseModel):
     micro_tokens: int = Field(1024, ge=1)
     rows: int | None = Field(None, ge=1)
 
-    def rate(self, kind: str, step: int) -> float:
-        """Return the learning rate of an expert of ``kind`` at optimiser step ``step`` of the whole run."""
-        peak = self.lora_lr if kind == "lora" else self.lr
+    def peak(self, kind: str, method: str = "") -> float:
+        """Return the highest learning rate of ``method``, which trains experts of ``kind``."""
+        return self.rates.get(method, self.lora_lr if kind == "lora" else self.lr)
+
+    def rate(self, peak: float, step: int) -> float:
+        """Return the learning rate at optimiser step ``step`` of the whole run, given its highest."""
         if step < self.warmup:
             return peak * (step + 1) / (self.warmup + 1)
         left = 1 - (step - self.warmup) / max(1, self.rounds * self.steps - self.warmup)

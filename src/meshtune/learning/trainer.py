@@ -28,6 +28,7 @@ class Job:
     Attributes:
         expert: what it trains; its values are updated in place.
         batches: the rows of every step.
+        lr: its highest learning rate.
         first_step: the number of the first step within the whole run (for the learning rate).
         moments: the optimiser's state tensors by name, updated in place; empty before the first step.
         losses: filled with the loss of every step.
@@ -35,6 +36,7 @@ class Job:
 
     expert: Expert
     batches: Sequence[Sequence[Row]]
+    lr: float
     first_step: int = 0
     moments: dict[str, Tensor] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
@@ -60,7 +62,7 @@ def train(
     for step in range(len(jobs[0].batches)):
         losses = accumulate(base, [(job.expert, job.batches[step]) for job in jobs], config.micro_tokens)
         for job, optimiser, loss in zip(jobs, optimisers, losses, strict=True):
-            optimiser.param_groups[0]["lr"] = config.rate(job.expert.kind, job.first_step + step)
+            optimiser.param_groups[0]["lr"] = config.rate(job.lr, job.first_step + step)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             job.losses.append(loss)
@@ -107,8 +109,8 @@ def accumulate(base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], micr
 
 def _optimiser(leaf: Tensor, job: Job, config: TrainConfig) -> Any:
     if config.optimizer == "sgd":
-        return torch.optim.SGD([leaf], lr=config.lr)
-    optimiser = torch.optim.Adam([leaf], lr=config.lr, fused=True)
+        return torch.optim.SGD([leaf], lr=job.lr)
+    optimiser = torch.optim.Adam([leaf], lr=job.lr, fused=True)
     if job.moments:
         optimiser.state[leaf] = dict(job.moments)
     return optimiser
