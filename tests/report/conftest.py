@@ -38,7 +38,6 @@ def raw_results(**changes: Any) -> dict[str, Any]:
                 "parameters_updated": 10,
                 "bytes": {"values": 1500, "masks": 200, "router": 0, "control": 34, "relayed": 0},
                 "payload_bytes": 120,
-                "seconds": 1.5,
             }
         },
         "router": {

@@ -12,7 +12,7 @@ import pytest
 from meshtune.errors import UserError
 from meshtune.report.compare import compare, tables, write_report
 from meshtune.report.results import parse_results
-from meshtune.report.tables import Table, bytes_text, cost_table, quality_table, router_table
+from meshtune.report.tables import METRIC_NAMES, Table, bytes_text, cost_table, quality_table, router_table
 
 
 def scores(method: str, nll: list[float]) -> dict[str, Any]:
@@ -100,7 +100,10 @@ def test_mistakes_are_named(make_run: Callable[..., Path]) -> None:
 def test_the_report_is_a_table_and_a_picture(make_run: Callable[..., Path]) -> None:
     run = make_run("one", None, [scores("lora", [2.0, 4.0]), scores("proposed", [1.0, 1.0])])
     table, figure = write_report(run)
-    assert "83%" in table.read_text()
+    text = table.read_text()
+    assert "83%" in text
+    assert all(f"**{name} by task" in text for name in METRIC_NAMES.values())
+    assert "| boolq | 3 | 1 |\n| piqa |  | 4 |" in text
     assert figure.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert not any("rich" in line for line in table.read_text().splitlines())
 

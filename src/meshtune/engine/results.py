@@ -49,6 +49,7 @@ def results(
         "config": config.model_dump(mode="json"),
         "seed": config.seed,
         "round": state.round,
+        "exam": mark,
         "versions": {
             "meshtune": meshtune.__version__,
             "python": platform.python_version(),

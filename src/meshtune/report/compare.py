@@ -11,7 +11,15 @@ from pathlib import Path
 from meshtune.errors import UserError
 from meshtune.report.results import METRICS, Results, load_results
 from meshtune.report.scores import of_exam, read_scores
-from meshtune.report.tables import Table, cost_table, difference_table, quality_table, router_table
+from meshtune.report.tables import (
+    METRIC_NAMES,
+    Table,
+    confusion_table,
+    cost_table,
+    difference_table,
+    quality_table,
+    router_table,
+)
 
 FORMATS = ("table", "markdown", "json", "csv")
 ROW_FIELDS = ("run", "method", "seed", "round", "device", "task", "metric", "value", "n", "stderr")
@@ -99,8 +107,12 @@ def write_report(path: Path) -> list[Path]:
     """
     from meshtune.report.figures import draw
 
-    table, figure = path / "table.md", path / "accuracy.png"
-    parts = [compare([path], "markdown"), quality_table(load_runs([path]), "acc").markdown()]
-    table.write_text("\n".join(parts), encoding="utf-8")
-    draw(load_results(path), figure)
-    return [table, figure]
+    page, figure = path / "table.md", path / "accuracy.png"
+    results = load_results(path)
+    made = tables([path])
+    for metric in METRICS[1:]:  # costs and routers, already there, do not depend on the metric
+        made += [t for t in tables([path], metric) if t.title.startswith(METRIC_NAMES[metric])]
+    made += [confusion_table(results, router) for router in results.header.router]
+    page.write_text("\n".join(table.markdown() for table in made), encoding="utf-8")
+    draw(results, figure)
+    return [page, figure]

@@ -47,14 +47,12 @@ class MethodCost(BaseModel):
         parameters_updated: trained scalars of one device.
         bytes: what left all devices in the whole run, by kind.
         payload_bytes: one steady-state update of one device.
-        seconds: wall time of its training.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     parameters_updated: int = 0
     bytes: dict[str, int] = Field(default_factory=dict)
     payload_bytes: int = 0
-    seconds: float = 0.0
 
 
 class RouterScore(BaseModel):

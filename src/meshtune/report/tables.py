@@ -162,6 +162,15 @@ def router_table(results: Results) -> Table:
     return table
 
 
+def confusion_table(results: Results, router: str) -> Table:
+    """Return how many prompts of each group (rows) ``router`` sent to each group (columns)."""
+    score = results.header.router[router]
+    table = Table(f"Where {router} sends the prompts of each task ({score.template} template)", ["task", *score.groups])
+    for group, counts in zip(score.groups, score.confusion, strict=True):
+        table.rows.append([group, *(f"{count:g}" if count else "" for count in counts)])
+    return table
+
+
 def bytes_text(count: int) -> str:
     """Return a count of bytes for people: decimal units, three digits."""
     if count < 1000:
