@@ -19,7 +19,7 @@ import numpy as np
 
 
 def child(model: str, devices: int, density: float) -> None:
-    """Train two steps with 40 rows of 64 tokens, dealt out over ``devices``; print peak and state bytes."""
+    """Train two steps with 20 rows of 64 tokens, dealt out over ``devices``; print peak and state bytes."""
     from meshtune.adapter.expert import Projections, SparseExpert
     from meshtune.adapter.projection import Recipe
     from meshtune.adapter.sites import sizes
@@ -31,13 +31,13 @@ def child(model: str, devices: int, density: float) -> None:
 
     base = load(ModelConfig(name=model))
     draw = np.random.default_rng(0)
-    rows = [Row(tuple(draw.integers(1, 200, size=64).tolist()), 48) for _ in range(40)]
+    rows = [Row(tuple(draw.integers(1, 200, size=64).tolist()), 48) for _ in range(20)]
     jobs = []
     for device in range(devices):
         masks = [np.sort(draw.choice(s, int(s * density), replace=False)) for s in sizes(base.adapters.layers, 16)]
         recipe = Recipe(seed=0, kind="orthogonal", block=device, rank=16)
         expert = SparseExpert(base.adapters.layers, Projections(recipe), masks, 2.0)
-        share = 40 // devices
+        share = 20 // devices
         jobs.append(Job(expert, [rows[device * share : (device + 1) * share]] * 2, 1e-3))
     train(base, jobs, TrainConfig(rounds=1, steps=2, micro_tokens=1024))
     state = 4 * jobs[0].expert.count * 4 + 8 * jobs[0].expert.count  # values, gradient, two moments; positions
