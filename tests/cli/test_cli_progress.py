@@ -53,6 +53,9 @@ def test_lines_are_sparse_and_say_what_matters() -> None:
     lines.event("note", text="hello")
     clock.now = 30
     lines.event("scored", task="boolq", done=3, total=9)
+    lines.event("phase", name="score", total=7)
+    clock.now = 36
+    lines.event("advance", name="score", done=1)
     lines.event("unheard of", anything=1)
     assert out.getvalue().splitlines() == [
         "masks and router statistics",
@@ -63,6 +66,8 @@ def test_lines_are_sparse_and_say_what_matters() -> None:
         "round 1 done; sent so far: proposed 1.50 kB, local 0 B",
         "hello",
         "  boolq: 3 of 9 options scored",
+        "scoring",
+        "  1 of 7 done",
     ]
 
 

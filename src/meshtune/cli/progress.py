@@ -48,10 +48,12 @@ class Lines:
         self._clock = clock
         self._last = -QUIET_SECONDS
         self._started: tuple[float, int] | None = None
+        self._total = 0
 
     def event(self, kind: str, **fields: Any) -> None:
         """Print a line where the event is worth one."""
         if kind == "phase":
+            self._total = fields.get("total", 0)
             self._say(PHASES.get(fields["name"], fields["name"]))
         elif kind == "step":
             self._step(**fields)
@@ -61,6 +63,8 @@ class Lines:
         elif kind == "scored" and self._due():
             task = f"{fields['task']}: " if "task" in fields else ""
             self._say(f"  {task}{fields['done']} of {fields['total']} options scored")
+        elif kind == "advance" and self._due():
+            self._say(f"  {fields['done']} of {self._total} done")
         elif kind == "note":
             self._say(str(fields["text"]))
 
