@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Tiny models run fastest on one thread, and a machine that tests several things at once stays usable. Processes that
+# tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SETTINGS: dict[str, Any] = {
     "tasks": ["boolq", "arc_easy", "piqa"],
@@ -81,3 +86,19 @@ def real_model() -> Path:
     if not found or not (Path(found) / "smollm2").is_dir():
         pytest.skip("MESHTUNE_MODELS names no folder with smollm2/")
     return Path(found) / "smollm2"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Any:
+    """A file system of 600 KiB: room for a small run's preparation and a round or so."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, timeout=30).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a small file system cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True, timeout=30)

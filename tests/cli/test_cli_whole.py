@@ -134,22 +134,6 @@ def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_numbers(tmp_path: Path, fi
     assert cut == whole
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    """A file system of 600 KiB: room for the preparation and a round or so."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True, timeout=30).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True, timeout=30)
-
-
 def test_a_full_disk_ends_in_one_sentence_and_the_run_goes_on_when_there_is_room(small_disk: Path, file: Path) -> None:
     out = small_disk / "out"
     done = meshtune("run", file, "--out", out)

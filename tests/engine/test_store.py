@@ -400,31 +400,15 @@ def test_a_real_limit_of_the_system_is_a_full_disk_too(store: RunStore) -> None:
     assert store.events() == [{"n": 1}]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    """A file system of 64 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, timeout=30).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True, timeout=30)
-
-
 def test_a_real_full_disk(small_disk: Path) -> None:
     store = RunStore.create(small_disk / "run", CONFIG)
     store.append({"n": 1})
     store.save_round(1, {"a": torch.arange(10)}, {})
     before = contents(store)
     for act in (
-        lambda: store.append({"text": "x" * 100_000}),
-        lambda: store.save_round(2, {"a": torch.zeros(100_000)}, {}),
-        lambda: store.write_json("results.json", {"text": "x" * 100_000}),
+        lambda: store.append({"text": "x" * 1_000_000}),
+        lambda: store.save_round(2, {"a": torch.zeros(1_000_000)}, {}),
+        lambda: store.write_json("results.json", {"text": "x" * 1_000_000}),
     ):
         with pytest.raises(UserError, match="no space left"):
             act()
