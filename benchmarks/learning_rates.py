@@ -2,9 +2,9 @@
 
     python benchmarks/learning_rates.py configs/smollm2-tasks.yaml --out runs/rates
 
-Runs the configuration for a short while at every rate of the grid, scores the rows that were cut from the training
-split, and prints the task-averaged NLL of each method at each rate. Every rate is a run of its own below --out, so the
-script goes on where it was stopped. The adapted methods' ratio to the best is in the last column.
+Runs the configuration at every rate of the grid, scores the rows that were cut from the training split, and prints the
+task-averaged NLL of each method at each rate; --set cuts tasks, rounds, steps or questions. Every rate is a run of its
+own below --out, so the script goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     table: dict[float, dict[str, float]] = {}
     for rate in args.rates:
         settings = [
-            f"methods=[{','.join(METHODS)}]", f"train.lr={rate}", f"train.lora_lr={rate}", "train.rounds=1",
+            f"methods=[{','.join(METHODS)}]", f"train.lr={rate}", f"train.lora_lr={rate}", "train.rates={}",
             "eval.split=validation", *args.settings,
         ]  # fmt: skip
         folder = args.out / f"{rate:g}"

@@ -23,7 +23,7 @@ def child(model: str, devices: int, density: float) -> None:
     from meshtune.adapter.expert import Projections, SparseExpert
     from meshtune.adapter.projection import Recipe
     from meshtune.adapter.sites import sizes
-    from meshtune.engine.results import peak_memory
+    from meshtune.engine.memory import peak_memory
     from meshtune.learning.base import load
     from meshtune.learning.config import ModelConfig, TrainConfig
     from meshtune.learning.encode import Row

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from architectures import ARCHITECTURES, tiny
 from meshtune.adapter.expert import LoraExpert, Projections, SparseExpert
 from meshtune.adapter.layer import Adapters
 from meshtune.adapter.projection import Recipe
@@ -16,43 +17,6 @@ from meshtune.adapter.sites import sizes
 from meshtune.errors import UserError
 
 RANK, SCALE = 4, 2.0
-
-
-def tiny(architecture: str) -> nn.Module:
-    """Return a random tiny model of ``architecture``."""
-    import transformers as t
-
-    common = {"vocab_size": 64, "max_position_embeddings": 64, "bos_token_id": None, "eos_token_id": None}
-    shape = {
-        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "head_dim": 8, **common,
-    }  # fmt: skip
-    torch.manual_seed(0)
-    if architecture == "llama":
-        return t.LlamaForCausalLM(t.LlamaConfig(**shape))
-    if architecture == "qwen2":
-        return t.Qwen2ForCausalLM(t.Qwen2Config(**shape))
-    if architecture == "qwen3":
-        return t.Qwen3ForCausalLM(t.Qwen3Config(**shape))
-    if architecture == "gemma3":
-        return t.Gemma3ForCausalLM(t.Gemma3TextConfig(**shape, sliding_window=16, pad_token_id=0))
-    return t.GPT2LMHeadModel(
-        t.GPT2Config(
-            vocab_size=64,
-            n_positions=64,
-            n_embd=32,
-            n_layer=2,
-            n_head=4,
-            bos_token_id=None,
-            eos_token_id=None,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-        )
-    )
-
-
-ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma3", "gpt2")
 
 
 def expert_on(adapters: Adapters, block: int, dtype: torch.dtype = torch.float32, density: float = 0.3) -> SparseExpert:

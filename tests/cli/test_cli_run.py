@@ -134,9 +134,9 @@ def test_errors_of_the_engine_are_told(engine: Callable[..., list[Any]], tmp_pat
 
 def test_eval_passes_the_exam_settings_on(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
     calls = engine(finish)
-    result = call("eval", tmp_path, "--questions", "7", "--router", "top1", "--router", "cosine", "--template", "own")
+    result = call("eval", tmp_path, "--questions", "7", "--router", "top1", "--router", "cosine")
     assert result.exit_code == 0, result.stderr
-    changes = {"eval": {"questions": 7}, "router": {"also": ["top1", "cosine"]}, "template": "own"}
+    changes = {"eval": {"questions": 7}, "router": {"also": ["top1", "cosine"]}}
     assert calls == [(tmp_path, changes)]
     assert call("eval", tmp_path).exit_code == 0
     assert calls[-1] == (tmp_path, {})

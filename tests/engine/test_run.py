@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,53 @@ def test_experts_cross_a_ring_by_relay(tmp_path: Path, settings: dict[str, Any])
     assert held == {0: 3, 1: 3, 5: 3, 2: 2, 4: 2, 3: 1}  # one hop a round: version = rounds - (hops - 1)
     header = json.loads((folder / "results.json").read_text())["header"]
     assert header["methods"]["proposed"]["bytes"]["relayed"] > header["methods"]["hard_moe"]["bytes"]["relayed"] > 0
+
+
+def test_every_copy_of_an_announcement_is_counted(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """A ring of four: the far device gets each announcement from both sides, and both copies were sent."""
+    settings |= {"devices": {"count": 4}, "graph": {"kind": "ring"}, "methods": ["hard_moe"]}
+    settings["train"] |= {"rounds": 1, "steps": 1}
+    header = json.loads((run(config(settings), tmp_path / "four", Silent()) / "results.json").read_text())["header"]
+    positions = header["model"]["expansion_positions"]
+    at_first = header["methods"]["hard_moe"]["bytes_per_round"]["0"]
+    assert at_first["masks"] == 4 * 2 * ((positions + 7) // 8)
+    once = (at_first["masks"] + at_first["control"]) / 8  # one copy of an announcement
+    assert at_first["relayed"] == pytest.approx(4 * 2 * once)
+
+
+def test_other_data_than_the_run_was_begun_with_are_refused(
+    tmp_path: Path, settings: dict[str, Any], world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(world, copy)
+    settings["data"] = None
+    monkeypatch.setenv("MESHTUNE_DATA", str(copy))
+    with pytest.raises(KeyboardInterrupt):
+        run(config(settings), tmp_path / "run", Stop("round", 1))
+    lines = (copy / "piqa" / "train.jsonl").read_text().splitlines(keepends=True)
+    (copy / "piqa" / "train.jsonl").write_text("".join(lines[:-1]))
+    with pytest.raises(UserError, match=r"the training data are not those that .* was begun with"):
+        run(config(settings), tmp_path / "run", Silent())
+
+
+def test_costs_survive_a_second_sitting(finished: tuple[Path, dict[str, Any]]) -> None:
+    header = json.loads((finished[0] / "results.json").read_text())["header"]
+    assert header["seconds"]["score"] > 0
+    assert header["peak_memory_bytes"] > 0
+    run(validate(finished[1], "test"), finished[0], Silent())
+    again = json.loads((finished[0] / "results.json").read_text())["header"]
+    assert again["seconds"] == header["seconds"]
+    assert again["peak_memory_bytes"] == header["peak_memory_bytes"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_gives_the_same_run(tmp_path: Path, settings: dict[str, Any], finished: tuple[Path, Any]) -> None:
+    settings |= {"devices": {"per_task": 2}, "model": {"device": "cuda"}}
+    there = {tuple(row[k] for k in ("method", "device", "task", "metric")): row["value"] for row in rows(finished[0])}
+    for row in rows(run(config(settings), tmp_path / "gpu", Silent())):
+        if row["metric"] == "nll":
+            key = tuple(row[k] for k in ("method", "device", "task", "metric"))
+            assert row["value"] == pytest.approx(there[key], rel=0.02)
 
 
 def test_evaluate_asks_again_without_training(finished: tuple[Path, dict[str, Any]], settings: dict[str, Any]) -> None:

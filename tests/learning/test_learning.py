@@ -19,7 +19,7 @@ from meshtune.adapter.sites import sizes
 from meshtune.errors import UserError
 from meshtune.learning.base import Base, load
 from meshtune.learning.config import ModelConfig, TrainConfig
-from meshtune.learning.encode import Row, encode, encode_question, length_buckets
+from meshtune.learning.encode import Row, encode, encode_prompt, encode_question, length_buckets
 from meshtune.learning.evaluate import Ask, Score, measure, score
 from meshtune.learning.prepare import calibrate, layer_inputs, prompt_means
 from meshtune.learning.trainer import Job, accumulate, train
@@ -65,6 +65,20 @@ def test_answers_are_what_follows_the_prompt(base: Base) -> None:
     assert len(cut.tokens) == 12
     assert cut.tokens == row.tokens[-12:]
     assert cut.answer == row.answer
+
+
+def test_a_cut_keeps_the_token_that_begins_every_text(base: Base) -> None:
+    class Beginning:
+        bos_token_id = 300
+
+        def __call__(self, text: str, verbose: bool) -> dict[str, list[int]]:
+            return {"input_ids": [300, *base.tokenizer(text)["input_ids"]]}
+
+    whole = encode(Beginning(), "Q: why?\nA:", "because", 256)
+    cut = encode(Beginning(), "Q: why?\nA:", "because", 12)
+    assert cut.tokens == (300, *whole.tokens[-11:])
+    assert cut.answer == whole.answer == len(" because")
+    assert encode_prompt(Beginning(), "abcdef", 4) == (300, *base.tokenizer("def")["input_ids"])
 
 
 def test_options_of_a_question_share_their_cut_prompt(base: Base) -> None:
@@ -157,6 +171,12 @@ def test_training_in_two_halves_is_bit_equal_to_training_at_once(base: Base) -> 
     rest = Job(half.expert, batches[2:], LR, first_step=2, moments=copy.deepcopy(half.moments))
     train(base, [rest], config)
     assert torch.equal(whole.expert.values, rest.expert.values)
+
+
+def test_a_loss_that_is_not_finite_is_said(base: Base) -> None:
+    job = Job(sparse(base, 0, float("nan")), [rows_of((9, 4))], LR)
+    with pytest.raises(UserError, match=r"the loss of an expert of kind sparse is nan at step 1: lower train\.lr"):
+        train(base, [job], TrainConfig(rounds=1, steps=1))
 
 
 def test_rates_rise_then_fall() -> None:
@@ -256,6 +276,8 @@ def test_model_errors_are_one_sentence(tmp_path: Path) -> None:
         load(ModelConfig(name="./nowhere"))
     with pytest.raises(UserError, match="no such GGUF file"):
         load(ModelConfig(name="nowhere.gguf"))
+    with pytest.raises(UserError, match=r"model\.device=nowhere cannot be used"):
+        load(ModelConfig(device="nowhere"))
     with pytest.raises(UserError, match="not a floating-point type"):
         load(ModelConfig(dtype="int8"))
     with pytest.raises(UserError, match="environment variable"):

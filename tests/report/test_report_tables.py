@@ -12,7 +12,16 @@ import pytest
 from meshtune.errors import UserError
 from meshtune.report.compare import compare, tables, write_report
 from meshtune.report.results import parse_results
-from meshtune.report.tables import METRIC_NAMES, Table, bytes_text, cost_table, quality_table, router_table
+from meshtune.report.tables import (
+    METRIC_NAMES,
+    Table,
+    bytes_text,
+    cost_table,
+    own_task_table,
+    quality_table,
+    router_table,
+    time_table,
+)
 
 
 def scores(method: str, nll: list[float]) -> dict[str, Any]:
@@ -37,6 +46,33 @@ def test_router_table(raw: dict[str, Any]) -> None:
     assert rows == [["whitened", "shared", "0.875", "1.000", "0.50 ± 0.10", "0.250"]]
 
 
+def test_own_task_table_counts_owners_only(raw: dict[str, Any]) -> None:
+    """Device 0 owns boolq, device 1 piqa. Gaps on boolq -1, -3 (mean -2, stderr 1), on piqa -1, -1."""
+
+    def line(method: str, task: str, devices: list[int], nll: list[float]) -> dict[str, Any]:
+        return scores(method, nll) | {"task": task, "devices": devices}
+
+    records = [
+        line("local", "boolq", [0], [2.0, 6.0]),
+        line("local", "boolq", [1], [50.0]),
+        line("local", "piqa", [1], [3.0, 5.0]),
+        line("proposed", "boolq", [0, 1], [1.0, 3.0]),
+        line("proposed", "piqa", [0, 1], [2.0, 4.0]),
+    ]
+    rows = own_task_table(parse_results(raw, "here"), records).rows
+    assert rows == [["proposed", "2.000", "3.000", "2.500", "-1.500", "[-2.480, -0.520]", "4"]]
+    results = raw | {"rows": [*raw["rows"], {**raw["rows"][0], "method": "local"}]}
+    assert own_task_table(parse_results(results, "here"), records).rows[-1][:4] == ["local", "4.000", "4.000", "4.000"]
+
+
+def test_time_table_adds_up(raw: dict[str, Any]) -> None:
+    raw["header"]["seconds"] = {"train": 90.0, "score": 60.0}
+    raw["header"]["peak_memory_bytes"] = 2_500_000_000
+    table = time_table(parse_results(raw, "here"))
+    assert list(table.columns) == ["train", "score", "together", "peak memory"]
+    assert table.rows == [["1.5 min", "1.0 min", "2.5 min", "2.50 GB"]]
+
+
 @pytest.mark.parametrize(
     "count, text",
     [
@@ -56,7 +92,6 @@ def test_bytes_for_people(count: float, text: str) -> None:
 def test_markdown_escapes_and_aligns() -> None:
     table = Table("t", ["a", "b"], [["x|y", "1"]], note="n")
     assert table.markdown() == "**t**\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n\nn\n"
-    assert table.csv() == "a,b\nx|y,1\n"
 
 
 def test_comparison_in_markdown_pairs_the_questions(make_run: Callable[..., Path]) -> None:

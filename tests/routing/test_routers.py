@@ -16,7 +16,7 @@ from meshtune.errors import UserError
 from meshtune.routing.measures import accuracy, confusion, log_loss, merged_accuracy
 from meshtune.routing.pooled import pool
 from meshtune.routing.registry import make_router
-from meshtune.routing.routers import CosineRouter, OracleRouter, WhitenedRouter, choose_temperature
+from meshtune.routing.routers import CosineRouter, OracleRouter, WhitenedRouter
 from meshtune.routing.statistics import Statistics, summarise
 
 K = 24
@@ -165,15 +165,6 @@ def test_measures_equal_sklearns() -> None:
     assert log_loss(gates, groups, truth) == pytest.approx(reference_log_loss(truth, gates, labels=groups))
     as_one = ["x" if c in "ab" else c for c in chosen], ["x" if t in "ab" else t for t in truth]
     assert merged_accuracy(chosen, truth, [("a", "b")]) == accuracy_score(*as_one)
-
-
-def test_the_temperature_is_the_grids_best() -> None:
-    rng = np.random.default_rng(3)
-    scores = rng.standard_normal((200, 4)) * 6
-    right = [int(rng.choice(4, p=np.exp(log_softmax(row / 3)))) for row in scores]
-    grid = [0.5, 1.0, 2.0, 3.0, 6.0, 20.0]
-    losses = [-log_softmax(scores / t, axis=1)[np.arange(200), right].mean() for t in grid]
-    assert choose_temperature(scores, right, grid) == grid[int(np.argmin(losses))] == 3.0
 
 
 def test_statistics_survive_the_air() -> None:

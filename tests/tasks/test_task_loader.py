@@ -62,14 +62,6 @@ def test_the_variable_names_the_folder(tmp_path: Path, monkeypatch: pytest.Monke
         load("piqa", "test")
 
 
-def test_limit_takes_the_first_and_reads_no_further(tmp_path: Path) -> None:
-    path = write(tmp_path / "train.jsonl", [*ROWS[:2], "{broken"])
-    assert [q.id for q in load("piqa", "train", path, limit=2)] == ["0", "1"]
-    for limit in (0, -1):
-        with pytest.raises(UserError, match=f"limit of task piqa is {limit}"):
-            load("piqa", "train", path, limit=limit)
-
-
 def test_blank_lines_count_as_lines_but_not_as_rows(tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl", [ROWS[0], "", "  ", ROWS[1]])
     assert [q.id for q in load("piqa", "train", path)] == ["0", "1"]

@@ -32,7 +32,7 @@ class Projections:
     def __init__(self, recipe: Recipe, dtype: torch.dtype = torch.float32, device: str = "cpu") -> None:
         self.recipe = recipe
         self._dtype = dtype
-        self._device = device
+        self.device = device
         self._made: dict[tuple[str, int], Tensor] = {}
 
     def of(self, layer: LayerSpec) -> Tensor:
@@ -40,7 +40,7 @@ class Projections:
         key = (layer.site, layer.inputs)
         if key not in self._made:
             rows = torch.from_numpy(projection(self.recipe, layer.site, layer.inputs))
-            self._made[key] = rows.to(device=self._device, dtype=self._dtype)
+            self._made[key] = rows.to(device=self.device, dtype=self._dtype)
         return self._made[key]
 
 
@@ -113,9 +113,10 @@ class SparseExpert(Expert):
         values: Tensor | None = None,
     ) -> None:
         self.projections = projections
-        self.masks = [m if isinstance(m, Tensor) else torch.from_numpy(m) for m in masks]
+        device = projections.device
+        self.masks = [(m if isinstance(m, Tensor) else torch.from_numpy(m)).to(device) for m in masks]
         self.counts = [m.numel() for m in self.masks]
-        filled = torch.zeros(sum(self.counts)) if values is None else values
+        filled = torch.zeros(sum(self.counts), device=device) if values is None else values.to(device)
         super().__init__(layers, projections.recipe.rank, scale, filled)
 
     def with_values(self, values: Tensor) -> SparseExpert:
@@ -129,7 +130,7 @@ class SparseExpert(Expert):
 
     def _identity(self) -> bytes:
         recipe = repr(self.projections.recipe).encode()
-        return recipe + b"".join(m.numpy().tobytes() for m in self.masks) + repr(self.scale).encode()
+        return recipe + b"".join(m.cpu().numpy().tobytes() for m in self.masks) + repr(self.scale).encode()
 
 
 class LoraExpert(Expert):
@@ -144,6 +145,7 @@ class LoraExpert(Expert):
         scale: float,
         values: Tensor | None = None,
         seed: int = 0,
+        device: str = "cpu",
     ) -> None:
         self.shapes = [((rank, layer.inputs), (layer.outputs, rank)) for layer in layers]
         self.counts = [rank * n for layer in layers for n in (layer.inputs, layer.outputs)]
@@ -155,10 +157,10 @@ class LoraExpert(Expert):
                 draw = stream(seed, "lora-init", layer.name).uniform(-1.0, 1.0, rank * layer.inputs)
                 values[at : at + draw.size] = torch.from_numpy(draw / layer.inputs**0.5).float()
                 at += rank * (layer.inputs + layer.outputs)
-        super().__init__(layers, rank, scale, values)
+        super().__init__(layers, rank, scale, values.to(device))
 
     def with_values(self, values: Tensor) -> LoraExpert:
-        return LoraExpert(self.layers, self.rank, self.scale, values)
+        return LoraExpert(self.layers, self.rank, self.scale, values, device=str(self.values.device))
 
     def split(self, values: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return (A, B) views into ``values`` for every layer."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +39,16 @@ class AdaptedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the adapted output (rows, tokens, d) for x (rows, tokens, k)."""
         if self._slot.watch is not None:
-            self._slot.watch(self.layer, x)
+            self._slot.watch(self.layer, x if x.dim() == 3 else x[None])
         y: Tensor = self.base(x)
-        return y if self._slot.route is None else self._slot.route.apply(self.layer, x, y)
+        route = self._slot.route
+        if route is None:
+            return y
+        if x.dim() == 3:
+            return route.apply(self.layer, x, y)
+        # Some models (OPT) flatten rows and tokens in front of a layer.
+        rows = route.rows
+        return route.apply(self.layer, x.view(rows, -1, x.shape[-1]), y.view(rows, -1, y.shape[-1])).view_as(y)
 
 
 class Adapters:
@@ -94,16 +102,23 @@ class Adapters:
             self._slot.watch = None
 
 
+def decoder_of(model: nn.Module) -> Any:
+    """Return the stack of decoder blocks of a causal language model, or the model itself where it names none."""
+    known: Any = model
+    return known.get_decoder() if hasattr(known, "get_decoder") else getattr(known, "base_model", known)
+
+
 def find_linear(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Return (name, module) of every linear module inside the model's decoder blocks, in order.
 
     Raises:
         UserError: there is none.
     """
+    inside = set(decoder_of(model).modules())  # a model that also sees images has other towers
     found = [
         (name, module)
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and any(part.isdigit() for part in name.split("."))
+        if isinstance(module, nn.Linear | Conv1D) and module in inside and any(p.isdigit() for p in name.split("."))
     ]
     if not found:
         kinds = sorted({type(m).__name__ for m in model.modules() if isinstance(getattr(m, "weight", None), Tensor)})

@@ -20,7 +20,13 @@ from meshtune.adapter.sites import LayerSpec
 
 
 class Route(Protocol):
-    """What an adapted layer asks for its update."""
+    """What an adapted layer asks for its update.
+
+    Attributes:
+        rows: how many rows of a batch it decides about.
+    """
+
+    rows: int
 
     def apply(self, layer: LayerSpec, x: Tensor, y: Tensor) -> Tensor:
         """Return y plus the update; x (rows, tokens, k) is the layer's input, y (rows, tokens, d) its output."""
@@ -85,15 +91,15 @@ class Segments:
                     assert isinstance(expert, SparseExpert)
                     self._parts.append(torch.split(values, expert.counts))
             start += rows
-        self._rows = start
+        self.rows = start
         self._sparse = all(isinstance(expert, SparseExpert) for _, _, expert in self._runs)
         self._seen: tuple[str, Tensor, Tensor] | None = None
 
     def apply(self, layer: LayerSpec, x: Tensor, y: Tensor) -> Tensor:
         if not self._runs:
             return y
-        if x.shape[0] != self._rows:
-            raise ValueError(f"the route covers {self._rows} rows, the batch has {x.shape[0]}")
+        if x.shape[0] != self.rows:
+            raise ValueError(f"the route covers {self.rows} rows, the batch has {x.shape[0]}")
         return self._apply_sparse(layer, x, y) if self._sparse else self._apply_any(layer, x, y)
 
     def _apply_sparse(self, layer: LayerSpec, x: Tensor, y: Tensor) -> Tensor:
@@ -183,7 +189,9 @@ class Mixture:
 
     def __init__(self, bank: Bank, gates: Tensor) -> None:
         self._bank = bank
-        self._gates = gates.repeat_interleave(torch.tensor([expert.rank for expert in bank.experts]), dim=1)
+        self.rows = gates.shape[0]
+        ranks = torch.tensor([expert.rank for expert in bank.experts], device=gates.device)
+        self._gates = gates.repeat_interleave(ranks, dim=1)
 
     def apply(self, layer: LayerSpec, x: Tensor, y: Tensor) -> Tensor:
         a, b = self._bank.stack(layer)

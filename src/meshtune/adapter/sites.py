@@ -53,8 +53,9 @@ def describe(index: int, name: str, inputs: int, outputs: int, per_layer: bool) 
     """Return the specification of one layer; ``per_layer`` gives every layer a projection of its own."""
     site = site_of(name)
     known = site in SITES
-    block = ".".join(name.split(".")[:-2]) if known else name
-    place = f"{block}/{site}" if known else name
+    parts = name.split(".")
+    number = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts) - 1)
+    place = f"{'.'.join(parts[: number + 1])}/{site}" if known else name
     return LayerSpec(index, name, inputs, outputs, name if per_layer else site, name if per_layer else place)
 
 

@@ -20,14 +20,14 @@ def evaluate(
         list[str] | None,
         typer.Option("--router", metavar="NAME", help="Also score this router: whitened, top1 or cosine. Repeatable."),
     ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option(help="Ask in the one template of all tasks (shared) or in each task's own."),
-    ] = None,
 ) -> None:
-    """Sit the exam again from the newest checkpoint; scores that are already there are not computed twice."""
+    """Sit the exam again from the newest checkpoint, and write results.json and the report for this exam.
+
+    Scores that are already there are not computed twice; meshtune run --out RUN goes back to the run's own exam.
+    """
     from meshtune.cli.progress import watch
     from meshtune.cli.show import show_run
+    from meshtune.engine.store import RunStore
 
     if not run.is_dir():
         raise UserError(f"there is no run {run}: give the folder that meshtune run printed")
@@ -35,9 +35,7 @@ def evaluate(
     if questions is not None:
         changes["eval"] = {"questions": questions}
     if routers:
-        changes["router"] = {"also": routers}
-    if template is not None:
-        changes["template"] = template
+        changes["router"] = {"also": list(dict.fromkeys([*RunStore.open(run).config()["router"]["also"], *routers]))}
     from meshtune.engine import run as engine
 
     try:

@@ -6,6 +6,7 @@ out so that devices of one task hold disjoint rows. Rows are tokenised when firs
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,6 +70,15 @@ class DeviceData:
         return [encode_prompt(self.tokenizer, q.prompt, self.limit) for q in self.questions[:count]]
 
 
+def digest(devices: Sequence[DeviceData]) -> str:
+    """Return a hash of all training questions, device by device: equal where the data are."""
+    state = hashlib.blake2b(digest_size=16)
+    for data in devices:
+        for q in data.questions:
+            state.update(repr((data.device, q.id, q.prompt, q.options, q.answer)).encode())
+    return state.hexdigest()
+
+
 @dataclass(frozen=True)
 class Exam:
     """The test questions of one task group.
@@ -86,8 +96,8 @@ class Exam:
     prompts: Sequence[tuple[int, ...]]
 
 
-def deal(config: RunConfig, tokenizer: Any) -> list[DeviceData]:
-    """Return every device's training data.
+def deal(config: RunConfig, tokenizer: Any = None) -> list[DeviceData]:
+    """Return every device's training data; the tokenizer may be set later, before the first row is asked for.
 
     Raises:
         UserError: a split is missing, broken or too small for its devices.
@@ -108,13 +118,13 @@ def deal(config: RunConfig, tokenizer: Any) -> list[DeviceData]:
     ]
 
 
-def exams(config: RunConfig, tokenizer: Any) -> list[Exam]:
-    """Return the exam of every task: ``eval.questions`` questions of ``eval.split``, in a fixed random order.
+def exam_questions(config: RunConfig) -> dict[str, list[Question]]:
+    """Return by task key what is asked: ``eval.questions`` questions of ``eval.split``, in a fixed random order.
 
     Raises:
         UserError: a split is missing or broken.
     """
-    result = []
+    result = {}
     for task in config.tasks:
         if config.eval.split == "validation":
             pool = _shuffled(config, task, "train")[: config.validation]
@@ -123,20 +133,27 @@ def exams(config: RunConfig, tokenizer: Any) -> list[Exam]:
         questions = pool[: config.eval.questions]
         if not questions:
             raise UserError(f"task {task.key}: no {config.eval.split} questions: set validation above 0")
-        result.append(
-            Exam(
-                task.key,
-                questions,
-                [encode_question(tokenizer, q, config.train.max_tokens) for q in questions],
-                [encode_prompt(tokenizer, q.prompt, config.train.max_tokens) for q in questions],
-            )
-        )
+        result[task.key] = questions
     return result
+
+
+def exams(config: RunConfig, tokenizer: Any) -> list[Exam]:
+    """Return the exam of every task, tokenised; raises as :func:`exam_questions` does."""
+    limit = config.train.max_tokens
+    return [
+        Exam(
+            key,
+            questions,
+            [encode_question(tokenizer, q, limit) for q in questions],
+            [encode_prompt(tokenizer, q.prompt, limit) for q in questions],
+        )
+        for key, questions in exam_questions(config).items()
+    ]
 
 
 def _shuffled(config: RunConfig, task: TaskConfig, split: str) -> list[Question]:
     file = task.train if split == "train" else task.test
     source = file or task.source or config.data
     questions = load(task.task, split, expand(source) if source else None, config.template)
-    order = stream(config.seed, "data", task.key, split).permutation(len(questions))
+    order = stream(config.seed, "data", task.task, split).permutation(len(questions))
     return [questions[int(i)] for i in order]

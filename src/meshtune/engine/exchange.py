@@ -49,6 +49,7 @@ def exchange(
         published[member.device] = Update(member.device, version, decode(data).tensors["values"])
         splits[member.device, version] = byte_split(message, data)
     arriving: list[tuple[int, Update]] = list(published.items())
+    before = {link: dict(crossed) for link, crossed in carried.items()}
     if method.exchanges:
         for sender in members:
             for receiver in graph[sender.device]:
@@ -58,7 +59,7 @@ def exchange(
                 )
                 arriving.append((receiver, mine))
                 if relay and method.relays:
-                    arriving += _relayed(method, sender, receiver, graph, version, carried, ledger)
+                    arriving += _relayed(method, sender, receiver, graph, version, carried, before, ledger)
     for receiver, update in arriving:
         held = members[receiver].held.get(update.source)
         if held is None or held.version < update.version:
@@ -72,11 +73,15 @@ def _relayed(
     graph: Mapping[int, Sequence[int]],
     version: int,
     carried: Carried,
+    before: Carried,
     ledger: Ledger,
 ) -> list[tuple[int, Update]]:
-    """Return what ``sender`` passes on: updates it held before this round that the receiver cannot hear directly."""
+    """Return what ``sender`` passes on: updates it held before this round that the receiver cannot hear directly.
+
+    Both ends of a link send at the same time: ``before`` is what had crossed it when the round began.
+    """
     crossed = carried.setdefault((sender.device, receiver), {})
-    back = carried.get((receiver, sender.device), {})
+    back = before.get((receiver, sender.device), {})
     passed = []
     for source in sorted(sender.held):
         update = sender.held[source]

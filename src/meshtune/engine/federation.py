@@ -29,6 +29,7 @@ from meshtune.exchange.payload import Message, byte_split, decode, encode
 from meshtune.learning.base import Base
 from meshtune.learning.prepare import calibrate, entropies, prompt_means, router_block
 from meshtune.methods.base import Announcement, Method
+from meshtune.methods.registry import get_method
 from meshtune.routing.statistics import Statistics, summarise
 
 
@@ -40,7 +41,8 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
     """
     groups = sorted({task.key for task in config.device_tasks})
     rank, kind = config.adapter.rank, config.adapter.projection
-    room = capacity([layer.inputs for layer in layers], rank) if kind == "orthogonal" else None
+    sparse = any(get_method(name).kind == "sparse" for name in config.methods)  # only they have projections
+    room = capacity([layer.inputs for layer in layers], rank) if kind == "orthogonal" and sparse else None
     if room is not None and len(groups) > room:
         layer = narrowest(layers)
         lower = layer.inputs // len(groups)
@@ -102,10 +104,17 @@ def announcement_of(base: Base, config: RunConfig, data: DeviceData, recipe: Rec
     return Announcement(data.device, data.group, data.samples, recipe, tuple(masks), statistics)
 
 
-def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> list[Message]:
-    """Return what a device sends once under ``method``: its announcement and, for routing methods, its statistics."""
+def to_messages(
+    own: Announcement, method: Method, layers: Sequence[LayerSpec], near: Sequence[int] = ()
+) -> list[Message]:
+    """Return what a device sends once under ``method``: its announcement and, for routing methods, its statistics.
+
+    ``near`` are its neighbours, where not all devices are.
+    """
     widths = {layer.site: layer.inputs for layer in layers}
     meta: dict[str, Any] = {"group": own.group, "samples": own.samples}
+    if near:
+        meta["near"] = list(near)
     tensors: dict[str, Tensor] = {}
     if method.kind == "sparse":
         r = own.recipe
@@ -153,31 +162,34 @@ def handshake(
 ) -> list[dict[int, Announcement]]:
     """Flood every device's announcement over the graph; return what each device ends up knowing.
 
-    Each device passes each announcement on once to the neighbours it did not come from; the first hop counts by kind,
-    later hops as relayed. Nothing is sent under a method that does not exchange.
+    A device passes on what it hears for the first time, to the neighbours that can have it neither from the source
+    itself (an announcement names its source's neighbours, unless all hear all) nor from the sender it came from. Every
+    copy is counted, the receiver's second one too: the first hop by kind, later hops as relayed. Nothing is sent under
+    a method that does not exchange.
     """
     if not method.exchanges:
         return [{a.device: a} for a in own]
     arrived: list[Announcement] = []
     splits: list[list[dict[str, int]]] = []
     for a in own:
-        wire = [(m, encode(m)) for m in to_messages(a, method, layers)]
+        near = () if len(graph[a.device]) == len(own) - 1 else graph[a.device]
+        wire = [(m, encode(m)) for m in to_messages(a, method, layers, near)]
         splits.append([byte_split(m, data) for m, data in wire])
         arrived.append(from_messages([decode(data) for _, data in wire], layers, a.recipe))
     known: list[dict[int, Announcement]] = [{a.device: arrived[a.device]} for a in own]
-    fresh = [{a.device: -1} for a in own]  # source -> neighbour it came from
+    fresh: list[dict[int, set[int]]] = [{a.device: set()} for a in own]  # source -> neighbours it came from
     while any(fresh):
-        coming: list[dict[int, int]] = [{} for _ in own]
+        coming: list[dict[int, set[int]]] = [{} for _ in own]
         for sender, news in enumerate(fresh):
-            for source, origin in news.items():
+            for source, origins in news.items():
                 for receiver in graph[sender]:
-                    if receiver in (origin, source) or source in coming[receiver]:
-                        continue
-                    if source in known[receiver]:
+                    has = receiver == source or receiver in origins
+                    if has or (sender != source and receiver in graph[source]):
                         continue
                     for split in splits[source]:
                         ledger.record(method.name, 0, sender, receiver, split, relayed=source != sender)
-                    coming[receiver][source] = sender
+                    if source not in known[receiver]:
+                        coming[receiver].setdefault(source, set()).add(sender)
         for receiver, news in enumerate(coming):
             known[receiver].update({source: arrived[source] for source in news})
         fresh = coming

@@ -6,9 +6,8 @@ from the scores and the ledger, so the file can be written again at any time.
 
 from __future__ import annotations
 
+import itertools
 import platform
-import resource
-import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -17,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 import meshtune
-from meshtune.adapter.sites import sizes
+from meshtune.adapter.projection import coherence, projection
+from meshtune.adapter.sites import narrowest, sizes
 from meshtune.engine.config import RunConfig
+from meshtune.engine.federation import recipes
 from meshtune.engine.rounds import State
-from meshtune.engine.scoring import FROZEN, router_of, signature
+from meshtune.engine.scoring import router_of, signature
 from meshtune.learning.base import Base
 from meshtune.learning.evaluate import METRICS
 from meshtune.methods.base import Method, Workshop
+from meshtune.methods.registry import get_method
 from meshtune.routing.measures import accuracy, confusion, log_loss, merged_accuracy
 
 FORMAT = "meshtune-results"
@@ -38,9 +40,11 @@ def results(
     workshop: Workshop,
     features: Mapping[str, NDArray[np.float64]],
     scores: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return the content of results.json for the scores of this exam."""
+    """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
     mark = signature(config)
+    scoring = sum(e["seconds"] for e in events if e.get("event") == "scored" and e["signature"] == mark)
     mine = [s for s in scores if s["signature"] == mark and s["round"] == state.round]
     groups: dict[str, list[int]] = {}
     for device, task in enumerate(config.device_tasks):
@@ -63,19 +67,23 @@ def results(
             "expansion_positions": sum(sizes(base.adapters.layers, config.adapter.rank)),
         },
         "groups": groups,
+        "coherence": _coherence(config, base),
         "methods": {m.name: _method(m, state) for m in methods},
         "router": _routers(config, methods, state, workshop, features, mine),
-        "seconds": {name: round(value, 3) for name, value in state.seconds.items()},
-        "peak_memory_bytes": peak_memory(),
+        "seconds": {name: round(value, 3) for name, value in {**state.seconds, "score": scoring}.items()},
+        "peak_memory_bytes": max((e["peak_memory_bytes"] for e in events if e.get("peak_memory_bytes")), default=None),
     }
     rows = [row for record in mine for row in _rows(record, config.seed)]
     return {"format": FORMAT, "version": VERSION, "header": header, "rows": rows}
 
 
-def peak_memory() -> int:
-    """Return the largest resident size of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def _coherence(config: RunConfig, base: Base) -> float | None:
+    """Return the largest |A_i A_j^T|_F / |A_i A_i^T|_F over pairs of groups, at the narrowest layer."""
+    if not any(get_method(name).kind == "sparse" for name in config.methods):
+        return None
+    layer = narrowest(base.adapters.layers)
+    made = [projection(recipe, layer.site, layer.inputs) for recipe in recipes(config, base.adapters.layers).values()]
+    return max((coherence(a, b) for a, b in itertools.combinations(made, 2)), default=None)
 
 
 def _method(method: Method, state: State) -> dict[str, Any]:
@@ -83,6 +91,7 @@ def _method(method: Method, state: State) -> dict[str, Any]:
     return {
         "parameters_updated": max(member.expert.count for member in members),
         "bytes": state.ledger.total(method.name),
+        "bytes_per_round": {str(n): found for n, found in state.ledger.per_round(method.name).items()},
         "payload_bytes": state.ledger.payload_bytes(method.name),
     }
 
@@ -139,16 +148,21 @@ def _routers(
             "accuracy_merged": merged_accuracy(chosen, truth, [config.eval.one_group]),
             "log_loss": log_loss(gates, router.groups, truth),
             "temperature": config.router.temperature,
-            **_regret(scores, label, member.device),
+            **_regret([s for s in scores if s["task"] in answered], label, member.device, config),
         }
     return result
 
 
-def _regret(scores: Sequence[Mapping[str, Any]], label: str, device: int) -> dict[str, Any]:
-    """Return NLL(routed) - NLL(oracle), mean over tasks, with the paired standard error."""
+def _regret(
+    scores: Sequence[Mapping[str, Any]], label: str, device: int, config: RunConfig
+) -> dict[str, float | dict[str, float] | None]:
+    """Return NLL(routed) - NLL(oracle), mean over tasks, with the paired standard error.
+
+    None unless ``hard_moe`` ran and trained as the routed method did: then only the router differs.
+    """
     of = {(s["method"], s["task"]): np.asarray(s["nll"]) for s in scores if device in s["devices"]}
     gaps = {task: of[label, task] - of["hard_moe", task] for m, task in of if m == label and ("hard_moe", task) in of}
-    if not gaps:
+    if not gaps or config.train.peak("sparse", label.split(":")[0]) != config.train.peak("sparse", "hard_moe"):
         return {"regret": None, "regret_stderr": None}
     variance = sum(gap.var(ddof=1) / gap.size for gap in gaps.values() if gap.size > 1)
     return {
@@ -156,6 +170,3 @@ def _regret(scores: Sequence[Mapping[str, Any]], label: str, device: int) -> dic
         "regret_stderr": float(np.sqrt(variance) / len(gaps)),
         "regret_by_task": {task: float(gap.mean()) for task, gap in gaps.items()},
     }
-
-
-__all__ = ["FROZEN", "peak_memory", "results"]

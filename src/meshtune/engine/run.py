@@ -19,8 +19,9 @@ from torch import Tensor
 from meshtune.adapter.mask import pack, unpack
 from meshtune.adapter.sites import sizes
 from meshtune.engine.config import RunConfig, validate
-from meshtune.engine.data import DeviceData, deal, exams
+from meshtune.engine.data import DeviceData, deal, digest, exam_questions, exams
 from meshtune.engine.federation import announce, handshake, recipes
+from meshtune.engine.memory import peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.results import results
 from meshtune.engine.rounds import State, pack_state, play_round, unpack_state
@@ -84,6 +85,7 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
                 "losses": losses,
                 "bytes": bytes_now,
                 "seconds": time.perf_counter() - began,
+                "peak_memory_bytes": peak_memory(),
             }
         )
         observer.event("round", round=number + 1, bytes=bytes_now)
@@ -96,7 +98,7 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
     Args:
         path: the run's folder.
         observer: told about progress.
-        changes: replaces parts of the configuration that do not touch training: ``eval``, ``router``, ``template``.
+        changes: replaces parts of the configuration that do not touch training: ``eval``, ``router``.
 
     Raises:
         UserError: the folder holds no run, or no round of it is finished.
@@ -115,10 +117,16 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     methods = [get_method(name) for name in config.methods]
     graph = neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
     observer.event("phase", name="load", total=1)
+    devices = deal(config)  # what can be wrong in the data is told before a large model is loaded
+    exam_questions(config)
     base = load(config.model, config.adapter.per_layer)
+    if config.train.max_tokens > base.longest:
+        raise UserError(
+            f"train.max_tokens={config.train.max_tokens} is beyond the {base.longest} positions that {base.name} has"
+        )
     recipes(config, base.adapters.layers)  # says so before anything is trained if blocks run out
-    devices = deal(config, base.tokenizer)
-    exams(config, base.tokenizer)
+    for device in devices:
+        device.tokenizer = base.tokenizer
     workshop = Workshop(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
     observer.event("advance", name="load", done=1)
     return _Scene(config, base, methods, devices, graph, workshop)
@@ -148,6 +156,7 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> list[Announ
     layers = scene.base.adapters.layers
     recipe_of = recipes(scene.config, layers)
     counts = sizes(layers, scene.config.adapter.rank)
+    mark = digest(scene.devices)
     if not store.has(PREPARED):
         started = time.perf_counter()
         sparse = any(m.kind == "sparse" for m in scene.methods)
@@ -160,12 +169,17 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> list[Announ
                 for name, array in a.statistics.to_tensors().items():
                     tensors[f"{a.device}.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
         facts: dict[str, Any] = {
+            "data": mark,
             "samples": [a.samples for a in made],
             "counts": [a.statistics.count if a.statistics else 0 for a in made],
             "seconds": {"prepare": time.perf_counter() - started},
         }
         store.save(PREPARED, tensors, facts)
     tensors, facts = store.load(PREPARED)
+    if facts["data"] != mark:
+        raise UserError(
+            f"the training data are not those that {store.path} was begun with: set data, or MESHTUNE_DATA, as it was"
+        )
     result = []
     for data, samples, count in zip(scene.devices, facts["samples"], facts["counts"], strict=True):
         mask = tensors.get(f"{data.device}.mask")
@@ -188,7 +202,9 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> list[Announ
 def _finish(scene: _Scene, state: State, store: RunStore, observer: Observer) -> Path:
     papers = exams(scene.config, scene.base.tokenizer)
     features = sit(scene.base, scene.config, scene.methods, papers, state, scene.workshop, store, observer)
-    found = results(scene.base, scene.config, scene.methods, state, scene.workshop, features, store.read_scores())
+    found = results(
+        scene.base, scene.config, scene.methods, state, scene.workshop, features, store.read_scores(), store.events()
+    )
     store.write_json("results.json", found)
     store.append({"event": "done", "round": state.round, "seconds": found["header"]["seconds"]})
     observer.event("done", path=store.path)

@@ -7,6 +7,7 @@ right, and ``local`` asks its own again: the scores are looked up by what answer
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,15 @@ from meshtune.adapter.expert import Expert
 from meshtune.adapter.route import Bank
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import Exam
+from meshtune.engine.memory import peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.rounds import State
 from meshtune.engine.store import RunStore
+from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.evaluate import METRICS, Ask, Score, measure, score
 from meshtune.learning.prepare import prompt_means, router_block
+from meshtune.learning.trainer import DIVERGED
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
 from meshtune.routing.registry import make_router
 from meshtune.routing.routers import Router
@@ -105,9 +109,12 @@ def sit(
         started = time.perf_counter()
         features[paper.group] = prompt_means(base, paper.prompts, block, config.eval.micro_tokens)
         todo = [c for c in candidates(config, methods, state) if (c.label, c.member.device, paper.group) not in have]
-        for record in _sit_one(base, config, paper, todo, features[paper.group], workshop, observer):
-            store.append_scores({**record, "round": state.round, "template": config.template, "signature": mark})
-        state.seconds["score"] = state.seconds.get("score", 0.0) + time.perf_counter() - started
+        found = _sit_one(base, config, paper, todo, features[paper.group], workshop, observer)
+        facts = {"round": state.round, "template": config.template, "signature": mark}
+        store.append_scores(*({**record, **facts} for record in found))
+        if found:
+            cost = {"seconds": time.perf_counter() - started, "peak_memory_bytes": peak_memory()}
+            store.append({"event": "scored", "task": paper.group, "signature": mark, **cost})
         observer.event("advance", name="score", done=number + 1)
     return features
 
@@ -152,6 +159,8 @@ def _sit_one(
     records = []
     for used, (label, who) in keys.items():
         found = [measure(paper.questions[q], scores[d, q]) for d, q in used[1:]]
+        if not all(math.isfinite(row["nll"]) for row in found):
+            raise UserError(f"{label} gives answers of {paper.group} no finite probability: {DIVERGED}")
         records.append(
             {
                 "method": label,

@@ -115,9 +115,9 @@ class RunStore:
         """Return the events so far."""
         return self._read_lines(EVENTS)
 
-    def append_scores(self, record: Mapping[str, Any]) -> None:
-        """Add one scoring to the scores."""
-        self._append(SCORES, record)
+    def append_scores(self, *records: Mapping[str, Any]) -> None:
+        """Add scorings to the scores, in one write: all of them are kept or none."""
+        self._append(SCORES, *records)
 
     def read_scores(self) -> list[dict[str, Any]]:
         """Return the scores so far."""
@@ -125,7 +125,10 @@ class RunStore:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file, all or nothing."""
-        data = json.dumps(content, indent=1, ensure_ascii=False).encode()
+        self.write_bytes(name, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode())
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a file, all or nothing."""
         with self._replacing(name) as part:
             _write(part, data)
 
@@ -191,10 +194,12 @@ class RunStore:
         finally:
             part.unlink(missing_ok=True)
 
-    def _append(self, name: str, record: Mapping[str, Any]) -> None:
+    def _append(self, name: str, *records: Mapping[str, Any]) -> None:
+        if not records:
+            return
         file = self.path / name
         before = file.stat().st_size if file.exists() else 0
-        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        line = b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
         if before and not self._ends_in_newline(file):
             line = b"\n" + line  # the half-written line stays alone and is dropped when read
         try:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from meshtune.adapter.layer import Adapters
+from meshtune.adapter.layer import Adapters, decoder_of
 from meshtune.errors import UserError
 from meshtune.learning.config import TINY, ModelConfig
 
@@ -37,12 +37,15 @@ class Base:
         self.name = name
         self.parameters = sum(p.numel() for p in model.parameters())
         self.adapters = Adapters(model, per_layer)
-        self.blocks = _blocks(model)
-        self._decoder = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+        self._decoder = decoder_of(model)
+        self.blocks = _blocks(self._decoder)
         self._head = model.get_output_embeddings()
         text = model.config.get_text_config()
         self.width = int(text.hidden_size)
         self._cap = getattr(text, "final_logit_softcapping", None)
+        # Cohere multiplies its logits, Granite divides them.
+        self._scale = (getattr(text, "logit_scale", None) or 1.0) / (getattr(text, "logits_scaling", None) or 1.0)
+        self.longest = int(getattr(text, "max_position_embeddings", None) or 1 << 30)
         self.window = int(getattr(text, "sliding_window", None) or 1 << 30)
 
     @property
@@ -81,6 +84,8 @@ class Base:
         """Return logits (..., vocabulary), at least fp32, of hidden states (..., width)."""
         raw: Tensor = self._head(hidden)
         logits = raw.to(torch.promote_types(raw.dtype, torch.float32))
+        if self._scale != 1:
+            logits = logits * self._scale
         return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
 
     def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
@@ -137,7 +142,12 @@ def load(config: ModelConfig, per_layer: bool = False) -> Base:
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Base(model.to(device), tokenizer, config.name, per_layer)
+    try:
+        model = model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"model.device={config.device} cannot be used ({reason}): cpu always can") from error
+    return Base(model, tokenizer, config.name, per_layer)
 
 
 def _pretrained(name: str, dtype: torch.dtype) -> tuple[Any, Any]:

@@ -42,7 +42,7 @@ def encode(tokenizer: Any, prompt: str, answer: str, limit: int) -> Row:
     whole = tokenizer(f"{prompt} {answer}", verbose=False)["input_ids"]
     split = min(len(tokenizer(prompt, verbose=False)["input_ids"]), len(whole) - 1)
     cut = max(0, min(len(whole) - limit, split - 1))
-    return Row(tuple(whole[cut:]), split - cut)
+    return _cut(tokenizer, Row(tuple(whole), split), cut)
 
 
 def encode_question(tokenizer: Any, question: Question, limit: int) -> list[Row]:
@@ -50,12 +50,19 @@ def encode_question(tokenizer: Any, question: Question, limit: int) -> list[Row]
     rows = [encode(tokenizer, question.prompt, option, 1 << 30) for option in question.options]
     shortest = min(row.prompt for row in rows)
     cut = max(0, min(max(len(row.tokens) for row in rows) - limit, shortest - 1))
-    return [Row(row.tokens[cut:], row.prompt - cut) for row in rows]
+    return [_cut(tokenizer, row, cut) for row in rows]
 
 
 def encode_prompt(tokenizer: Any, prompt: str, limit: int) -> tuple[int, ...]:
     """Return the prompt's tokens alone, cut from the left to ``limit``."""
-    return tuple(tokenizer(prompt, verbose=False)["input_ids"][-limit:])
+    tokens = tokenizer(prompt, verbose=False)["input_ids"]
+    return _cut(tokenizer, Row(tuple(tokens), len(tokens)), max(0, len(tokens) - limit)).tokens
+
+
+def _cut(tokenizer: Any, row: Row, count: int) -> Row:
+    """Return ``row`` without ``count`` tokens of its prompt; a token that begins every text stays in front."""
+    first = int(count > 0 and row.prompt - count > 1 and row.tokens[0] == tokenizer.bos_token_id)
+    return Row(row.tokens[:first] + row.tokens[count + first :], row.prompt - count)
 
 
 def length_buckets(lengths: Sequence[int], budget: int) -> list[list[int]]:

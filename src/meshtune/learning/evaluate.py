@@ -65,8 +65,15 @@ def score(
     sheets = [sheet for number, ask in enumerate(asks) for sheet in _sheets(number, ask, base.window)]
     sums = [[0.0] * len(ask.rows) for ask in asks]
     done = 0
-    for bucket in length_buckets([len(sheet.tokens) for sheet in sheets], micro_tokens):
-        part = [sheets[i] for i in bucket]
+    # Rows beyond a sliding window stay apart: a pass that lays options side by side has a mask that knows no window.
+    wide = [sheet for sheet in sheets if len(sheet.options) == 1 and len(sheet.tokens) > base.window]
+    narrow = [sheet for sheet in sheets if len(sheet.options) > 1 or len(sheet.tokens) <= base.window]
+    passes = [
+        [kind[i] for i in bucket]
+        for kind in (narrow, wide)
+        for bucket in length_buckets([len(sheet.tokens) for sheet in kind], micro_tokens)
+    ]
+    for part in passes:
         experts = {id(asks[sheet.ask].expert): sheet.ask for sheet in part}
         part.sort(key=lambda sheet: (experts[id(asks[sheet.ask].expert)], sheet.ask, sheet.options))
         tokens, positions, mask = _lay_out(part, base)

@@ -17,6 +17,7 @@ from meshtune.adapter.entropy import spectral_entropies
 from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.mask import top_positions
 from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.encode import Row, length_buckets, pad
 from meshtune.learning.trainer import accumulate
@@ -88,6 +89,8 @@ def calibrate(
         accumulate(base, [(probe, batch)], micro_tokens)
     gradient = probe.values.grad
     assert gradient is not None
+    if not bool(torch.isfinite(gradient).all()):
+        raise UserError("the gradient behind the mask is not finite: hold the model in float32 or bfloat16")
     scores = torch.split(gradient.abs(), probe.counts)
     return [top_positions(score.cpu(), count) for score, count in zip(scores, counts, strict=True)]
 

@@ -7,6 +7,7 @@ negative log-likelihood over the row's answer tokens, which is the NLL that is e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +17,12 @@ from torch import Tensor
 
 from meshtune.adapter.expert import Expert
 from meshtune.adapter.route import Segments
+from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.config import TrainConfig
 from meshtune.learning.encode import Row, answer_positions, length_buckets, pad
+
+DIVERGED = "lower train.lr, or hold the model in float32 or bfloat16"
 
 
 @dataclass
@@ -50,6 +54,9 @@ def train(
 ) -> None:
     """Train every job's expert on its batches, all jobs at once.
 
+    Raises:
+        UserError: a loss is not finite.
+
     Args:
         base: the frozen model.
         jobs: one per device; all with the same number of steps.
@@ -62,6 +69,10 @@ def train(
     for step in range(len(jobs[0].batches)):
         losses = accumulate(base, [(job.expert, job.batches[step]) for job in jobs], config.micro_tokens)
         for job, optimiser, loss in zip(jobs, optimisers, losses, strict=True):
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"the loss of an expert of kind {job.expert.kind} is {loss} at step {step + 1}: {DIVERGED}"
+                )
             optimiser.param_groups[0]["lr"] = config.rate(job.lr, job.first_step + step)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -112,5 +123,5 @@ def _optimiser(leaf: Tensor, job: Job, config: TrainConfig) -> Any:
         return torch.optim.SGD([leaf], lr=job.lr)
     optimiser = torch.optim.Adam([leaf], lr=job.lr, fused=True)
     if job.moments:
-        optimiser.state[leaf] = dict(job.moments)
+        optimiser.state[leaf] = {name: tensor.to(leaf.device) for name, tensor in job.moments.items()}
     return optimiser

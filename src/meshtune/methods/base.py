@@ -21,7 +21,7 @@ from meshtune.adapter.expert import Expert, LoraExpert, Projections, SparseExper
 from meshtune.adapter.mask import vote
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import LayerSpec, sizes
-from meshtune.routing.routers import Router
+from meshtune.routing.routers import OracleRouter, Router
 from meshtune.routing.statistics import Statistics
 
 
@@ -133,7 +133,7 @@ class Workshop:
 
     def lora(self) -> LoraExpert:
         """Return a fresh LoRA expert; the same on every device, so that averages mean something."""
-        return LoraExpert(self.layers, self.adapter.rank, self.adapter.scale, seed=self.seed)
+        return LoraExpert(self.layers, self.adapter.rank, self.adapter.scale, seed=self.seed, device=self._device)
 
     def alone(self, own: Announcement) -> SparseExpert:
         """Return a fresh sparse expert over the device's own mask, B = 0."""
@@ -238,6 +238,7 @@ class BankMethod(Method):
 
     def mix(self, member: Member, workshop: Workshop) -> None:
         # A device alone in its group goes on with its own unrounded values; a group takes the mean of what was sent.
+        # A mate several hops away counts with the newest that has arrived, which is as many rounds old.
         if len(member.groups()[member.own.group]) > 1:
             member.expert = self.of_group(member, member.own.group, workshop)
 
@@ -254,8 +255,5 @@ class BankMethod(Method):
     def oracle(self, member: Member, groups: Sequence[str], workshop: Workshop) -> Answer:
         """Return the perfect router's answer; a group it has no expert of is answered by its own group's."""
         bank = self.bank(member, workshop)
-        names = list(bank)
-        gates = np.zeros((len(groups), len(names)))
-        for row, group in enumerate(groups):
-            gates[row, names.index(group if group in bank else member.own.group)] = 1.0
+        gates = OracleRouter(list(bank)).gates_for([g if g in bank else member.own.group for g in groups])
         return Answer(tuple(bank.values()), gates)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.report.results import METRICS, Results, load_results
 from meshtune.report.scores import of_exam, read_scores
@@ -17,8 +18,10 @@ from meshtune.report.tables import (
     confusion_table,
     cost_table,
     difference_table,
+    own_task_table,
     quality_table,
     router_table,
+    time_table,
 )
 
 FORMATS = ("table", "markdown", "json", "csv")
@@ -67,10 +70,13 @@ def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = Non
     for (name, results), path in zip(runs.items(), paths, strict=True):
         base = against or next((m for m in ("lora", "frozen") if m in results.methods), None)
         extra = [router_table(results)] if results.header.router else []
+        extra += [time_table(results)] if results.header.seconds else []
         if base is not None and base in results.methods:
             folder = path if path.is_dir() else path.parent
             scores = of_exam(read_scores(folder), results.header.exam)
             extra.insert(0, difference_table(scores, results.methods, base, metric))
+            if "local" in results.methods and results.header.groups:
+                extra.insert(1, own_task_table(results, scores, metric))
         for table in extra:
             if len(runs) > 1:
                 table.title = f"{name}: {table.title}"
@@ -113,6 +119,7 @@ def write_report(path: Path) -> list[Path]:
     for metric in METRICS[1:]:  # costs and routers, already there, do not depend on the metric
         made += [t for t in tables([path], metric) if t.title.startswith(METRIC_NAMES[metric])]
     made += [confusion_table(results, router) for router in results.header.router]
-    page.write_text("\n".join(table.markdown() for table in made), encoding="utf-8")
-    draw(results, figure)
+    store = RunStore(path)
+    store.write_bytes(page.name, "\n".join(table.markdown() for table in made).encode())
+    store.write_bytes(figure.name, draw(results))
     return [page, figure]

@@ -6,9 +6,9 @@ intervals and the bytes by kind.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from meshtune.report.results import BYTE_KINDS, Results
@@ -36,8 +36,8 @@ TASK_NAMES = {
 }
 
 
-def draw(results: Results, path: Path) -> None:
-    """Draw the picture of ``results`` into the PNG file ``path``."""
+def draw(results: Results) -> bytes:
+    """Return the picture of ``results`` as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -52,7 +52,9 @@ def draw(results: Results, path: Path) -> None:
     _averages(bars[0], results, "nll", "NLL, mean of tasks (lower is better)")
     _averages(bars[1], results, "acc", "accuracy, mean of tasks")
     _bytes(bars[2], results)
-    figure.savefig(path, dpi=130, facecolor="white")
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=130, facecolor="white", format="png")
+    return picture.getvalue()
 
 
 def _heatmaps(figure: Any, results: Results, methods: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ task).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from statistics import NormalDist, fmean, stdev
 from typing import Any
 
+from meshtune.engine.store import SCORES, RunStore
 from meshtune.errors import UserError
 from meshtune.report.results import METRICS
 
@@ -52,32 +52,18 @@ class Difference:
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of ``scores.jsonl`` in the run folder ``path``; none where there is no such file.
-
-    A last line cut short by a crash is dropped.
+    """Return the scorings in the run folder ``path``; none where there is no ``scores.jsonl``.
 
     Raises:
-        UserError: another line is broken, or lists of one line differ in length.
+        UserError: a scoring lacks a field, or its lists differ in length.
     """
-    file = path / "scores.jsonl"
-    if not file.is_file():
-        return []
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    records = []
-    for number, line in enumerate(lines, start=1):
-        if number == len(lines) and not line.endswith("\n"):
-            break
-        try:
-            record = json.loads(line)
-            sizes = {len(record[key]) for key in ("questions", *METRICS) if key in record}
-            record["method"], record["task"], record["round"], record["devices"], record["questions"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{file} is damaged at line {number} ({error}): run meshtune eval to write it again"
-            ) from error
-        if len(sizes) > 1:
-            raise UserError(f"{file} is damaged at line {number}: its lists differ in length")
-        records.append(record)
+    records = RunStore(path).read_scores()
+    for record in records:
+        missing = [key for key in ("method", "task", "round", "devices", "questions") if key not in record]
+        sizes = {len(record[key]) for key in ("questions", *METRICS) if key in record}
+        if missing or len(sizes) > 1:
+            fault = f"a line lacks {missing[0]}" if missing else "a line's lists differ in length"
+            raise UserError(f"{path / SCORES} is damaged ({fault}): delete it and run meshtune eval to write it again")
     return records
 
 
@@ -90,13 +76,19 @@ def of_exam(records: Sequence[Mapping[str, Any]], exam: str | None) -> list[Mapp
     return [record for record in records if record.get("signature") == mark]
 
 
-def question_scores(records: Iterable[Mapping[str, Any]], method: str, metric: str) -> TaskScores:
+def question_scores(
+    records: Iterable[Mapping[str, Any]],
+    method: str,
+    metric: str,
+    owners: Mapping[str, Sequence[int]] | None = None,
+) -> TaskScores:
     """Return the scores of ``method`` after its last round, per task and question, as means over devices.
 
     Args:
         records: the scorings of one exam.
         method: whose scores.
         metric: one of ``nll``, ``option_nll``, ``acc``, ``acc_norm``.
+        owners: per task the devices that count; None for all.
 
     Only questions that every scoring of a task answered are kept, so that no question stands for fewer
     devices than another.
@@ -105,9 +97,10 @@ def question_scores(records: Iterable[Mapping[str, Any]], method: str, metric: s
     last = max((r["round"] for r in own), default=0)
     parts: dict[str, list[tuple[int, dict[str, float]]]] = {}
     for record in own:
-        if record["round"] == last:
+        devices = [d for d in record["devices"] if owners is None or d in owners.get(record["task"], ())]
+        if record["round"] == last and devices:
             scores = dict(zip(record["questions"], record[metric], strict=True))
-            parts.setdefault(record["task"], []).append((max(1, len(record["devices"])), scores))
+            parts.setdefault(record["task"], []).append((len(devices), scores))
     result = {}
     for task, scorings in parts.items():
         common = [q for q in scorings[0][1] if all(q in scores for _, scores in scorings)]

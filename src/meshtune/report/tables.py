@@ -1,15 +1,14 @@
 """Tables of one run or several: methods against tasks, costs, paired differences, routers.
 
-A :class:`Table` holds text only; it knows how to print itself for a terminal, for Markdown and as CSV.
+A :class:`Table` holds text only; it knows how to print itself for a terminal and in Markdown.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from meshtune.report.results import BYTE_KINDS, METRICS, Results
@@ -45,13 +44,6 @@ class Table:
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
         return "\n".join([*lines, *(["", self.note] if self.note else [])]) + "\n"
 
-    def csv(self) -> str:
-        """Return the table as CSV without title and note."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerows([self.columns, *self.rows])
-        return out.getvalue()
-
     def rich(self) -> Any:
         """Return the table as a rich renderable, without the note."""
         from rich import box
@@ -75,7 +67,8 @@ def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
         f"{METRIC_NAMES[metric]} by task ({'lower' if metric.endswith('nll') else 'higher'} is better)",
         columns,
         labels=2 if many else 1,
-        note="± is one standard error; the share of gain is counted on the task-averaged NLL.",
+        note="± is one standard error. Share of gain: (frozen - method) / (frozen - best) on the mean NLL, best "
+        f"= {' or '.join(dict.fromkeys(r.best or 'no method' for r in runs.values()))}.",
     )
     for run, results in runs.items():
         for method in results.methods:
@@ -141,6 +134,53 @@ def difference_table(records: Sequence[Mapping[str, Any]], methods: Sequence[str
             interval = "-" if math.isnan(gap.stderr) else f"[{gap.low:+.3f}, {gap.high:+.3f}]"
             table.rows.append([method, f"{gap.mean:+.3f}", interval, str(gap.questions)])
     return table
+
+
+def own_task_table(results: Results, records: Sequence[Mapping[str, Any]], metric: str = "nll") -> Table:
+    """Return how good the devices of each task are at it, and how much better than without any exchange.
+
+    Args:
+        results: the run, with ``local`` among its methods.
+        records: the scorings of its exam.
+        metric: what is compared.
+    """
+    owners = results.header.groups
+    table = Table(
+        f"{METRIC_NAMES[metric]} of each task's own devices, and paired difference to local",
+        ["method", *owners, "average", "difference to local", "95% interval", "questions"],
+        note="Only devices that trained on a task count for it; local trained alone.",
+    )
+    alone = question_scores(records, "local", metric, owners)
+    for method in results.methods:
+        mine = question_scores(records, method, metric, owners)
+        means = [fmean(mine[task].values()) for task in owners if mine.get(task)]
+        if len(means) < len(owners):
+            continue
+        cells = [f"{mean:.3f}" for mean in (*means, fmean(means))]
+        gap = paired(mine, alone) if method != "local" else None
+        shown = ["-"] * 3
+        if gap is not None:
+            interval = "-" if math.isnan(gap.stderr) else f"[{gap.low:+.3f}, {gap.high:+.3f}]"
+            shown = [f"{gap.mean:+.3f}", interval, str(gap.questions)]
+        table.rows.append([method, *cells, *shown])
+    return table
+
+
+def time_table(results: Results) -> Table:
+    """Return the wall time of each phase and the largest resident size of the process."""
+    seconds = results.header.seconds
+    memory = results.header.peak_memory_bytes
+    return Table(
+        "Wall time and memory of the whole run, all devices and methods",
+        [*seconds, "together", "peak memory"],
+        [
+            [
+                *(f"{value / 60:.1f} min" for value in (*seconds.values(), sum(seconds.values()))),
+                "-" if memory is None else bytes_text(memory),
+            ]
+        ],
+        labels=0,
+    )
 
 
 def router_table(results: Results) -> Table:

@@ -108,19 +108,6 @@ class OracleRouter:
         return gates
 
 
-def choose_temperature(scores: Array, right: Sequence[int], grid: Sequence[float]) -> float:
-    """Return the T of ``grid`` with the least log-loss of softmax(scores / T), on held-out training prompts.
-
-    Args:
-        scores: (rows, G).
-        right: the true column of every row.
-        grid: temperatures to choose from; of equals the first.
-    """
-    rows = np.arange(len(right))
-    losses = [-np.log(np.maximum(softmax(scores / t)[rows, list(right)], 1e-300)).mean() for t in grid]
-    return grid[int(np.argmin(losses))]
-
-
 def softmax(scores: Array) -> Array:
     """Return the softmax of every row."""
     raised = np.exp(scores - scores.max(axis=1, keepdims=True))

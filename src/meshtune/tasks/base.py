@@ -109,10 +109,6 @@ class Task(ABC):
         prompt = f"Question: {asked.strip()}\nAnswer:" if template == "shared" else asked.strip()
         return Question(self.row_id(row, number), self.name, prompt, options, answer)
 
-    def chance(self, question: Question) -> float:
-        """Return the accuracy of guessing at random."""
-        return 1.0 / len(question.options)
-
 
 def check_template(template: str) -> None:
     """Raise a UserError unless ``template`` is one of :data:`TEMPLATES`."""

@@ -39,7 +39,6 @@ def load(
     split: str,
     source: str | Path | None = None,
     template: str = "shared",
-    limit: int | None = None,
 ) -> list[Question]:
     """Return the questions of one split of a task, in the order of its rows.
 
@@ -50,10 +49,9 @@ def load(
             ``"hub"``; a folder that holds ``<task>/<split>.jsonl`` or ``<split>.jsonl``, each also as
             ``.jsonl.gz``; or one such file.
         template: ``shared`` or ``own``.
-        limit: at most so many questions, the first ones; ``None`` for all.
 
     Raises:
-        UserError: unknown task, split or template; a limit below 1; no such file; a file that is empty, is
+        UserError: unknown task, split or template; no such file; a file that is empty, is
             not JSON or lacks a field; a wrong type; an answer out of range; an id that occurs twice; the hub
             cannot be reached.
 
@@ -63,8 +61,6 @@ def load(
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r} of task {task.name}: choose one of {', '.join(SPLITS)}")
     check_template(template)
-    if limit is not None and limit < 1:
-        raise UserError(f"limit of task {task.name} is {limit}: ask for at least 1 question")
     chosen = source if source is not None else os.environ.get(VARIABLE) or HUB
     on_hub = chosen == HUB
     if on_hub:
@@ -72,15 +68,13 @@ def load(
     else:
         path = _find(task, split, Path(chosen).expanduser(), from_variable=source is None)
         name, rows = str(path), _file_rows(path)
-    questions = _questions(task, rows, template, limit, skip_empty=on_hub)
+    questions = _questions(task, rows, template, skip_empty=on_hub)
     if not questions:
         raise UserError(f"{name} holds no question of task {task.name}: check the file or choose another source")
     return questions
 
 
-def _questions(
-    task: Task, rows: Iterator[_Numbered], template: str, limit: int | None, skip_empty: bool
-) -> list[Question]:
+def _questions(task: Task, rows: Iterator[_Numbered], template: str, skip_empty: bool) -> list[Question]:
     """Turn rows into questions, adding the place of the row to any error."""
     questions: list[Question] = []
     places: dict[str, str] = {}
@@ -101,8 +95,6 @@ def _questions(
             raise UserError(f"{where}: id {question.id!r} was already used at {places[question.id]}: ids must differ")
         places[question.id] = where
         questions.append(question)
-        if len(questions) == limit:
-            break
     if skipped:
         warnings.warn(f"left out {skipped} rows of {task.hub_id} with an empty answer option", stacklevel=3)
     return questions
