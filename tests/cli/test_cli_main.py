@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+from architectures import ARCHITECTURES
 from typer.testing import CliRunner
 
 from meshtune import __version__
 from meshtune.cli.main import app
+from meshtune.cli.models import TESTED
 from meshtune.methods.registry import METHODS
 from meshtune.tasks.registry import TASKS
 
@@ -81,6 +83,10 @@ def test_listings_hold_what_is_registered(monkeypatch: pytest.MonkeyPatch, tmp_p
     ]
     monkeypatch.setenv("MESHTUNE_MODELS", "")
     assert "In $MESHTUNE_MODELS" not in call("models")[1]
+
+
+def test_the_architectures_that_are_listed_are_those_that_are_tested() -> None:
+    assert [name.removesuffix("_text") for name in TESTED] == list(ARCHITECTURES)
 
 
 def test_chance_is_listed_for_every_task() -> None:

@@ -11,7 +11,10 @@ from pathlib import Path
 TESTED = {
     "llama": "SmolLM2, Llama 3; also as a GGUF file",
     "qwen2": "Qwen2.5",
+    "qwen3": "Qwen3",
     "gemma3_text": "Gemma 3",
+    "gpt2": "GPT-2",
+    "opt": "OPT",
 }
 
 
