@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from architectures import ARCHITECTURES
 from typer.testing import CliRunner
 
+from architectures import ARCHITECTURES
 from meshtune import __version__
 from meshtune.cli.main import app
 from meshtune.cli.models import TESTED
@@ -40,16 +39,6 @@ def test_every_verb_explains_itself(verb: str) -> None:
     code, out, _ = call(verb, "--help")
     assert code == 0
     assert "Usage" in out
-
-
-def test_help_is_quick() -> None:
-    # Half a second is the aim on a quiet machine; the bound here only catches a heavy import.
-    best = 10.0
-    for _ in range(3):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "meshtune.cli.main", "--help"], capture_output=True, check=True)
-        best = min(best, time.perf_counter() - started)
-    assert best < 1.5
 
 
 def test_version() -> None:
