@@ -11,6 +11,7 @@ import pytest
 
 from meshtune.errors import UserError
 from meshtune.report.compare import compare, tables, write_report
+from meshtune.report.figures import draw
 from meshtune.report.results import parse_results
 from meshtune.report.tables import (
     METRIC_NAMES,
@@ -34,6 +35,16 @@ def test_quality_table_has_the_hand_computed_cells(raw: dict[str, Any]) -> None:
     assert list(table.columns) == ["method", "boolq", "piqa", "average", "share of gain"]
     assert table.rows[0] == ["frozen", "6.00 ± 0.30", "4.00 ± 0.40", "5.00 ± 0.25", "0%"]
     assert table.rows[1] == ["proposed", "2.00 ± 0.30", "3.00 ± 0.40", "2.50 ± 0.25", "83%"]
+
+
+def test_what_answered_part_of_the_questions_is_marked_and_not_averaged(raw: dict[str, Any]) -> None:
+    for row in raw["rows"]:
+        if (row["method"], row["device"], row["task"]) == ("lora", 1, "piqa"):
+            row["n"] = 5
+    results = parse_results(raw, "here")
+    row = next(row for row in quality_table({"run": results}).rows if row[0] == "lora")
+    assert row == ["lora", "4.00 ± 0.30", "4.00 ± 0.40*", "-", "-"]
+    assert draw(results).startswith(b"\x89PNG")
 
 
 def test_cost_table(raw: dict[str, Any]) -> None:

@@ -78,7 +78,8 @@ def router_of(member: Member, kind: str, config: RunConfig, workshop: Workshop) 
 def signature(config: RunConfig) -> str:
     """Return what identifies an exam: scores under another signature do not count for it."""
     e, r = config.eval, config.router
-    return f"{e.split}/{config.template}/{e.questions}/{e.elsewhere}/{r.depth}/{r.shrinkage}/{r.temperature}"
+    elsewhere = e.elsewhere or e.questions
+    return f"{e.split}/{config.template}/{e.questions}/{elsewhere}/{r.depth}/{r.shrinkage}/{r.temperature}"
 
 
 def sit(
@@ -135,7 +136,8 @@ def _sit_one(
         answer = _answer(candidate, config, paper, features, workshop)
         count = len(paper.questions)
         if (
-            candidate.method is not None
+            config.eval.elsewhere is not None
+            and candidate.method is not None
             and not candidate.method.exchanges
             and paper.group != candidate.member.own.group
         ):

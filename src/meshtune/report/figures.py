@@ -65,7 +65,9 @@ def _heatmaps(figure: Any, results: Results, methods: Sequence[str]) -> None:
     image = None
     for axis, method, grid in zip(axes, methods, grids, strict=True):
         image = axis.imshow(grid, cmap="YlGnBu", vmin=low, vmax=high, aspect="auto")
-        axis.set_title(f"{method}: NLL of every device on every task", fontsize=10, loc="left")
+        part = {(row.device, row.task) for row in results.final(method, "nll") if row.n < results.questions(row.task)}
+        remark = " (*: of part of the questions)" if part else ""
+        axis.set_title(f"{method}: NLL of every device on every task{remark}", fontsize=10, loc="left")
         axis.set_xticks(range(len(results.tasks)), [TASK_NAMES.get(t, t) for t in results.tasks], fontsize=8)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
@@ -76,7 +78,7 @@ def _heatmaps(figure: Any, results: Results, methods: Sequence[str]) -> None:
                     axis.text(
                         x,
                         y,
-                        f"{value:.2f}",
+                        f"{value:.2f}" + ("*" if (results.devices[y], results.tasks[x]) in part else ""),
                         ha="center",
                         va="center",
                         fontsize=8,

@@ -132,10 +132,21 @@ class Results(BaseModel):
         errors = [math.nan if row.stderr is None else row.stderr for row in rows]
         return sum(row.value for row in rows) / len(rows), sum(errors) / len(rows)
 
+    def questions(self, task: str) -> int:
+        """Return how many questions the task's exam has: the most that anyone answered."""
+        return max((row.n for row in self.rows if row.task == task), default=0)
+
+    def short(self, method: str, task: str) -> bool:
+        """Return whether some device answered only part of the task's questions under ``method``."""
+        return any(row.n < self.questions(task) for row in self.rows if row.method == method and row.task == task)
+
     def average(self, method: str, metric: str) -> tuple[float, float] | None:
-        """Return (mean over tasks, standard error), tasks weighing the same; None unless every task has
-        rows.
+        """Return (mean over tasks, standard error), tasks weighing the same.
+
+        None unless every task has rows, and all of them answer all questions: others are not comparable.
         """
+        if any(self.short(method, task) for task in self.tasks):
+            return None
         cells = [self.cell(method, task, metric) for task in self.tasks]
         known = [cell for cell in cells if cell is not None]
         if not known or len(known) < len(cells):

@@ -68,11 +68,15 @@ def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
         columns,
         labels=2 if many else 1,
         note="± is one standard error. Share of gain: (frozen - method) / (frozen - best) on the mean NLL, best "
-        f"= {' or '.join(dict.fromkeys(r.best or 'no method' for r in runs.values()))}.",
+        f"= {' or '.join(dict.fromkeys(r.best or 'no method' for r in runs.values()))}. "
+        "*: answered only part of the questions, not to be compared.",
     )
     for run, results in runs.items():
         for method in results.methods:
-            cells = [_with_error(results.cell(method, task, metric), metric) for task in tasks]
+            cells = [
+                _with_error(results.cell(method, task, metric), metric) + ("*" if results.short(method, task) else "")
+                for task in tasks
+            ]
             average = _with_error(results.average(method, metric), metric)
             share = results.share_of_gain(method)
             shown = "-" if share is None else f"{100 * share:.0f}%"
