@@ -2,7 +2,7 @@
 
 Commands run in order, page by page, in a folder of their own that sees the repository's configs and examples.
 Runs get a few overrides that make them small. Below ``<!-- long -->``, a run's configuration is loaded and
-its help is called.
+its help is called; so it is for benchmarks.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -82,6 +83,14 @@ def execute(command: str, long: bool, made: set[str]) -> None:
             execute(line.partition("bin/")[2], long, made)
         return
     program, *args = shlex.split(command)
+    if program == "python":  # a benchmark takes minutes: its options and its configuration are checked
+        shown = subprocess.run(
+            [sys.executable, str(ROOT / args[0]), "--help"], capture_output=True, text=True, check=True
+        )
+        assert all(arg in shown.stdout for arg in args if arg.startswith("--"))
+        for file in (arg for arg in args if arg.endswith(".yaml")):
+            load_config(Path(file), [value for option, value in pairwise(args) if option == "--set"])
+        return
     assert program == "meshtune", f"no test knows how to execute {command!r}"
     given = args[1:] if args and args[0] == "run" else []
     files = [arg for arg in given if arg.endswith(".yaml")]
