@@ -146,7 +146,7 @@ def _routers(
             "confusion": confusion(router.groups, chosen, truth).tolist(),
             "accuracy": accuracy(chosen, truth),
             "accuracy_merged": merged_accuracy(chosen, truth, [config.eval.one_group]),
-            "log_loss": log_loss(gates, router.groups, truth),
+            "log_loss": None if gates.max(axis=1).min() == 1 else log_loss(gates, router.groups, truth),
             "temperature": config.router.temperature,
             **_regret([s for s in scores if s["task"] in answered], label, member.device, config),
         }
