@@ -29,7 +29,7 @@ from meshtune.engine.scoring import sit
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.exchange.ledger import Ledger
-from meshtune.learning.base import Base, load
+from meshtune.learning.base import Base, load, locate
 from meshtune.methods.base import Announcement, Member, Method, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.routing.statistics import Statistics
@@ -117,6 +117,7 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     methods = [get_method(name) for name in config.methods]
     graph = neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
     observer.event("phase", name="load", total=1)
+    locate(config.model)
     devices = deal(config)  # what can be wrong in the data is told before a large model is loaded
     exam_questions(config)
     base = load(config.model, config.adapter.per_layer)

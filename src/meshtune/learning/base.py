@@ -124,6 +124,34 @@ def _blocks(model: nn.Module) -> nn.ModuleList:
     return max(lists, key=len)
 
 
+def locate(config: ModelConfig) -> str:
+    """Return the hub id or path that ``config`` names, its variables filled in.
+
+    Raises:
+        UserError: what can be seen without loading anything: a variable is not set, a file or folder is missing, a
+            folder holds no model.
+    """
+    name = os.path.expandvars(os.path.expanduser(config.name))
+    path = Path(name)
+    if "$" in name:
+        raise UserError(
+            f"model.name={config.name} names an environment variable that is not set: set it or give a path"
+        )
+    if name.endswith(".gguf"):
+        if not path.is_file():
+            raise UserError(f"model.name={name}: there is no such GGUF file")
+    elif path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(
+                f"model.name={name}: the folder has no config.json, so it is not a Hugging Face model folder"
+            )
+        if not any(path.glob("*.safetensors")) and not any(path.glob("pytorch_model*.bin")):
+            raise UserError(f"model.name={name}: the folder holds no weights (model.safetensors): download them first")
+    elif path.is_absolute() or name.startswith("."):
+        raise UserError(f"model.name={name}: there is no such file or folder")
+    return name
+
+
 def load(config: ModelConfig, per_layer: bool = False) -> Base:
     """Load the base model that ``config`` names.
 
@@ -133,11 +161,7 @@ def load(config: ModelConfig, per_layer: bool = False) -> Base:
     dtype = getattr(torch, config.dtype, None)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise UserError(f"model.dtype={config.dtype} is not a floating-point type: use float32, bfloat16 or float16")
-    name = os.path.expandvars(os.path.expanduser(config.name))
-    if "$" in name:
-        raise UserError(
-            f"model.name={config.name} names an environment variable that is not set: set it or give a path"
-        )
+    name = locate(config)
     model, tokenizer = _tiny(dtype) if name == TINY else _pretrained(name, dtype)
     device = config.device
     if device == "auto":
@@ -154,22 +178,10 @@ def _pretrained(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    path = Path(name)
-    where: dict[str, Any] = {}
     target = name
+    where: dict[str, Any] = {}
     if name.endswith(".gguf"):
-        if not path.is_file():
-            raise UserError(f"model.name={name}: there is no such GGUF file")
-        target, where = str(path.parent), {"gguf_file": path.name}
-    elif path.is_dir():
-        if not (path / "config.json").is_file():
-            raise UserError(
-                f"model.name={name}: the folder has no config.json, so it is not a Hugging Face model folder"
-            )
-        if not any(path.glob("*.safetensors")) and not any(path.glob("pytorch_model*.bin")):
-            raise UserError(f"model.name={name}: the folder holds no weights (model.safetensors): download them first")
-    elif path.is_absolute() or name.startswith("."):
-        raise UserError(f"model.name={name}: there is no such file or folder")
+        target, where = str(Path(name).parent), {"gguf_file": Path(name).name}
     logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(target, dtype=dtype, **where)
