@@ -59,17 +59,18 @@ class Table:
 
 
 def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
-    """Return methods (rows) against tasks with standard errors, the task average and the share of gain."""
+    """Return methods (rows) against tasks with standard errors, the task average and, of NLL, the share of gain."""
     tasks = list(dict.fromkeys(task for results in runs.values() for task in results.tasks))
     many = len(runs) > 1
-    columns = [*(["run"] if many else []), "method", *tasks, "average", "share of gain"]
+    gain = ["share of gain"] if metric == "nll" else []
+    best = " or ".join(dict.fromkeys(results.best or "no method" for results in runs.values()))
+    columns = [*(["run"] if many else []), "method", *tasks, "average", *gain]
     table = Table(
         f"{METRIC_NAMES[metric]} by task ({'lower' if metric.endswith('nll') else 'higher'} is better)",
         columns,
         labels=2 if many else 1,
-        note="± is one standard error. Share of gain: (frozen - method) / (frozen - best) on the mean NLL, best "
-        f"= {' or '.join(dict.fromkeys(r.best or 'no method' for r in runs.values()))}. "
-        "*: answered only part of the questions, not to be compared.",
+        note="± is one standard error. *: answered only part of the questions, not to be compared."
+        + (f" Share of gain: (frozen - method) / (frozen - best), best = {best}." if gain else ""),
     )
     for run, results in runs.items():
         for method in results.methods:
@@ -79,8 +80,8 @@ def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
             ]
             average = _with_error(results.average(method, metric), metric)
             share = results.share_of_gain(method)
-            shown = "-" if share is None else f"{100 * share:.0f}%"
-            table.rows.append([*([run] if many else []), method, *cells, average, shown])
+            shown = ["-" if share is None else f"{100 * share:.0f}%"] if gain else []
+            table.rows.append([*([run] if many else []), method, *cells, average, *shown])
     return table
 
 
