@@ -33,6 +33,11 @@ from meshtune.methods.registry import get_method
 from meshtune.routing.statistics import Statistics, summarise
 
 
+def trains_sparse(config: RunConfig) -> bool:
+    """Return whether some method of the run trains sparse experts."""
+    return any(get_method(name).kind == "sparse" for name in config.methods)
+
+
 def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]:
     """Return the projection recipe of every task group: one block each, sorted keys.
 
@@ -41,8 +46,8 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
     """
     groups = sorted({task.key for task in config.device_tasks})
     rank, kind = config.adapter.rank, config.adapter.projection
-    sparse = any(get_method(name).kind == "sparse" for name in config.methods)  # only they have projections
-    room = capacity([layer.inputs for layer in layers], rank) if kind == "orthogonal" and sparse else None
+    bounded = kind == "orthogonal" and trains_sparse(config)  # only sparse experts have projections
+    room = capacity([layer.inputs for layer in layers], rank) if bounded else None
     if room is not None and len(groups) > room:
         layer = narrowest(layers)
         lower = layer.inputs // len(groups)

@@ -19,13 +19,12 @@ import meshtune
 from meshtune.adapter.projection import coherence, projection
 from meshtune.adapter.sites import narrowest, sizes
 from meshtune.engine.config import RunConfig
-from meshtune.engine.federation import recipes
+from meshtune.engine.federation import recipes, trains_sparse
 from meshtune.engine.rounds import State
 from meshtune.engine.scoring import router_of, signature
 from meshtune.learning.base import Base
 from meshtune.learning.evaluate import METRICS
 from meshtune.methods.base import Method, Workshop
-from meshtune.methods.registry import get_method
 from meshtune.routing.measures import accuracy, confusion, log_loss, merged_accuracy
 
 FORMAT = "meshtune-results"
@@ -79,7 +78,7 @@ def results(
 
 def _coherence(config: RunConfig, base: Base) -> float | None:
     """Return the largest |A_i A_j^T|_F / |A_i A_i^T|_F over pairs of groups, at the narrowest layer."""
-    if not any(get_method(name).kind == "sparse" for name in config.methods):
+    if not trains_sparse(config):
         return None
     layer = narrowest(base.adapters.layers)
     made = [projection(recipe, layer.site, layer.inputs) for recipe in recipes(config, base.adapters.layers).values()]

@@ -20,7 +20,7 @@ from meshtune.adapter.mask import pack, unpack
 from meshtune.adapter.sites import sizes
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.data import DeviceData, deal, digest, exam_questions, exams
-from meshtune.engine.federation import announce, handshake, recipes
+from meshtune.engine.federation import announce, handshake, recipes, trains_sparse
 from meshtune.engine.memory import peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.results import results
@@ -160,8 +160,7 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> list[Announ
     mark = digest(scene.devices)
     if not store.has(PREPARED):
         started = time.perf_counter()
-        sparse = any(m.kind == "sparse" for m in scene.methods)
-        made = announce(scene.base, scene.config, scene.devices, sparse, observer)
+        made = announce(scene.base, scene.config, scene.devices, trains_sparse(scene.config), observer)
         tensors: dict[str, Tensor] = {}
         for a in made:
             if a.masks:
