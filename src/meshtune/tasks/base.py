@@ -1,9 +1,12 @@
-"""What a task is: it turns one row of its Hugging Face schema into a multiple-choice question in cloze form.
+"""What a task is: it turns one row of its Hugging Face schema into a question in cloze form.
 
 A question is a prompt, its answer options and the index of the right one. The text that is trained on and
 scored is ``prompt + " " + option``: the prompt never ends in white space and never lists the options. Every
 task has two templates, the ``shared`` one (the same words for all tasks, so that a router cannot go by the
 wording) and its ``own`` (the form customary for that task).
+
+A *written* task has no options to choose from: its only one is the reference, and an answer is text that the
+model writes and the task judges.
 """
 
 from __future__ import annotations
@@ -32,13 +35,23 @@ class EmptyOptionError(UserError):
 
 @dataclass(frozen=True)
 class Question:
-    """One multiple-choice question, ready to be scored as ``prompt + " " + option``."""
+    """One question, ready to be scored as ``prompt + " " + option``.
+
+    Attributes:
+        id: unique within its split.
+        task: the name of its task.
+        prompt: what is asked.
+        options: what may be answered; of a written question the reference alone.
+        answer: the index of the right option.
+        written: the answer is free text, judged by the task.
+    """
 
     id: str
     task: str
     prompt: str
     options: tuple[str, ...]
     answer: int
+    written: bool = False
 
 
 class Task(ABC):
@@ -50,6 +63,8 @@ class Task(ABC):
         splits: the hub's split behind our ``train`` and ``test``.
         fields: the fields that every row must have.
         licence: under which terms the data may be used.
+        written: whether answers are written instead of chosen; then ``options`` holds the reference alone.
+        longest_answer: how many tokens a written answer may have.
     """
 
     name: ClassVar[str]
@@ -59,6 +74,8 @@ class Task(ABC):
     splits: ClassVar[Mapping[str, str]]
     fields: ClassVar[tuple[str, ...]]
     licence: ClassVar[str]
+    written: ClassVar[bool] = False
+    longest_answer: ClassVar[int] = 16
 
     @abstractmethod
     def body(self, row: Row) -> str:
@@ -76,6 +93,10 @@ class Task(ABC):
     def answer(self, row: Row) -> int:
         """Return the index of the right option; the caller checks that it is in range."""
 
+    def judge(self, question: Question, text: str) -> bool:
+        """Tell whether the written ``text``, one line at most, answers a written question of this task rightly."""
+        return text.strip() == question.options[question.answer]
+
     def row_id(self, row: Row, number: int) -> str:
         """Return an id that is unique within a split: the row's own where it has one, else its number."""
         return str(number)
@@ -89,7 +110,8 @@ class Task(ABC):
 
         Raises:
             UserError: unknown template; a field is missing, empty or of the wrong type; an option is empty
-                (:class:`EmptyOptionError`); the answer is out of range.
+                (:class:`EmptyOptionError`); the answer is out of range; a written task gives several options
+                or a reference of several lines.
         """
         check_template(template)
         for field in self.fields:
@@ -98,7 +120,10 @@ class Task(ABC):
                 raise UserError(f"field {field!r} is missing: a row of {self.name} needs {needed}")
         asked = self.body(row) if template == "shared" else self.own_prompt(row)
         options = tuple(option.strip() for option in self.options(row))
-        if len(options) < 2:
+        if self.written and (len(options) != 1 or "\n" in options[0]):
+            found = f"{len(options)} of them" if len(options) != 1 else "several lines"
+            raise UserError(f"a written question needs one reference answer of one line, this row has {found}")
+        if not self.written and len(options) < 2:
             raise UserError(f"a question needs at least two options, this row has {len(options)}")
         if "" in options:
             place = options.index("") + 1
@@ -106,8 +131,13 @@ class Task(ABC):
         answer = self.answer(row)
         if not 0 <= answer < len(options):
             raise UserError(f"the answer is option {answer + 1}, but the row has {len(options)} options")
-        prompt = f"Question: {asked.strip()}\nAnswer:" if template == "shared" else asked.strip()
-        return Question(self.row_id(row, number), self.name, prompt, options, answer)
+        prompt = shared_prompt(asked) if template == "shared" else asked.strip()
+        return Question(self.row_id(row, number), self.name, prompt, options, answer, self.written)
+
+
+def shared_prompt(asked: str) -> str:
+    """Return ``asked`` in the shared template."""
+    return f"Question: {asked.strip()}\nAnswer:"
 
 
 def check_template(template: str) -> None:

@@ -1,0 +1,65 @@
+"""Tasks whose answers are written: what a row may hold, and how an answer is judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshtune.errors import UserError
+from meshtune.tasks.base import PUBLIC_TEST, EmptyOptionError, Question, Row, Task, shared_prompt
+
+
+class Capitals(Task):
+    """The smallest written task."""
+
+    name = "capitals"
+    hub_id = "nobody/capitals"
+    splits = PUBLIC_TEST
+    fields = ("country", "capitals")
+    licence = "none"
+    written = True
+
+    def body(self, row: Row) -> str:
+        return f"What is the capital of {row['country']}?"
+
+    def own_prompt(self, row: Row) -> str:
+        return f"{row['country']}:"
+
+    def options(self, row: Row) -> list[str]:
+        return list(row["capitals"])
+
+    def answer(self, row: Row) -> int:
+        return 0
+
+
+class Choice(Capitals):
+    written = False
+
+
+def row(*capitals: str) -> dict[str, Any]:
+    return {"country": "France", "capitals": list(capitals)}
+
+
+def test_a_written_question_holds_its_reference_alone() -> None:
+    prompt = "Question: What is the capital of France?\nAnswer:"
+    assert Capitals().question(row(" Paris ")) == Question("0", "capitals", prompt, ("Paris",), 0, True)
+    assert Capitals().question(row("Paris"), "own").prompt == "France:"
+    assert shared_prompt(" What is the capital of France?\n") == prompt
+
+
+def test_only_a_written_question_may_have_one_option() -> None:
+    assert not Choice().question(row("Paris", "Rome")).written
+    with pytest.raises(UserError, match="needs at least two options, this row has 1"):
+        Choice().question(row("Paris"))
+    for capitals, found in (((), "0 of them"), (("Paris", "Rome"), "2 of them"), (("Paris\nRome",), "several lines")):
+        with pytest.raises(UserError, match=f"one reference answer of one line, this row has {found}"):
+            Capitals().question(row(*capitals))
+    with pytest.raises(EmptyOptionError):
+        Capitals().question(row(" "))
+
+
+@pytest.mark.parametrize(("text", "right"), [("Paris", True), (" Paris ", True), ("paris", False), ("", False)])
+def test_by_default_a_right_answer_is_the_reference(text: str, right: bool) -> None:
+    task = Capitals()
+    assert task.judge(task.question(row("Paris")), text) is right
