@@ -17,10 +17,10 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Bank
 from meshtune.adapter.sites import sizes
 from meshtune.errors import UserError
-from meshtune.learning.base import Base, load
+from meshtune.learning.base import Base, byte_tokenizer, load
 from meshtune.learning.config import ModelConfig, TrainConfig
-from meshtune.learning.encode import Row, encode, encode_prompt, encode_question, length_buckets
-from meshtune.learning.evaluate import Ask, Score, measure, score
+from meshtune.learning.encode import Row, encode, encode_prompt, encode_question, encode_training, length_buckets, pad
+from meshtune.learning.evaluate import Ask, Score, measure, measure_written, score
 from meshtune.learning.prepare import calibrate, layer_inputs, prompt_means
 from meshtune.learning.trainer import Job, accumulate, train
 from meshtune.tasks.base import Question
@@ -86,6 +86,28 @@ def test_options_of_a_question_share_their_cut_prompt(base: Base) -> None:
     rows = encode_question(base.tokenizer, question, 30)
     assert max(len(row.tokens) for row in rows) == 30
     assert len({row.tokens[: row.prompt] for row in rows}) == 1
+
+
+def test_only_what_is_written_is_learnt_with_its_end(base: Base) -> None:
+    chosen = Question("0", "t", "Q: why?\nA:", ("no", "because"), 1)
+    written = Question("0", "t", "Q: why?\nA:", ("because",), 0, True)
+    plain = encode(base.tokenizer, "Q: why?\nA:", "because", 256)
+    assert encode_training(base.tokenizer, chosen, 256) == plain
+    assert encode_question(base.tokenizer, written, 256) == [plain]
+    learnt = encode_training(base.tokenizer, written, 256)  # bytes have no token that ends a text
+    assert base.tokenizer.decode(learnt.tokens) == "Q: why?\nA: because\n"
+    assert learnt == Row((*plain.tokens, *base.tokenizer("\n")["input_ids"]), plain.prompt)
+    ending = byte_tokenizer()
+    ending.eos_token = "!"
+    end = ending("!")["input_ids"][0]
+    assert encode_training(ending, written, 256) == Row((*plain.tokens, end), plain.prompt)
+    assert encode_training(ending, written, 12) == Row((*plain.tokens[-11:], end), 3)
+    assert encode_training(ending, chosen, 12).tokens == plain.tokens[-12:]
+
+
+def test_padding_is_on_the_right_or_on_the_left() -> None:
+    assert pad([(1, 2, 3), (4,)]).tolist() == [[1, 2, 3], [4, 0, 0]]
+    assert pad([(1, 2, 3), (4,)], left=True).tolist() == [[1, 2, 3], [0, 0, 4]]
 
 
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=40), st.integers(1, 200))
@@ -227,6 +249,11 @@ def test_measures_by_hand() -> None:
     assert found["option_nll"] == pytest.approx(np.log(1 + np.e))
     assert found["acc"] == 0.0
     assert found["acc_norm"] == 1.0  # -4/2 against -5/8
+
+
+def test_measures_of_a_written_answer_by_hand() -> None:
+    assert measure_written(Score((-3.0,), (4,)), True) == {"nll": 0.75, "acc": 1.0, "acc_norm": 1.0}
+    assert measure_written(Score((-3.0,), (4,)), False) == {"nll": 0.75, "acc": 0.0, "acc_norm": 0.0}
 
 
 def test_prompt_means_are_of_real_tokens_at_the_block(base64: Base) -> None:

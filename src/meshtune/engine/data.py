@@ -13,7 +13,7 @@ from typing import Any
 
 from meshtune.engine.config import RunConfig, TaskConfig, expand
 from meshtune.errors import UserError
-from meshtune.learning.encode import Row, encode, encode_prompt, encode_question
+from meshtune.learning.encode import Row, encode_prompt, encode_question, encode_training
 from meshtune.seeds import stream
 from meshtune.tasks.base import Question
 from meshtune.tasks.loader import load
@@ -47,8 +47,7 @@ class DeviceData:
     def row(self, number: int) -> Row:
         """Return the tokenised prompt and right answer of question ``number``."""
         if number not in self._rows:
-            question = self.questions[number]
-            self._rows[number] = encode(self.tokenizer, question.prompt, question.options[question.answer], self.limit)
+            self._rows[number] = encode_training(self.tokenizer, self.questions[number], self.limit)
         return self._rows[number]
 
     def batch(self, step: int, size: int) -> list[Row]:

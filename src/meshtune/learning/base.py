@@ -80,6 +80,29 @@ class Base:
         out: Tensor = self._decoder(input_ids=tokens, use_cache=False, **more).last_hidden_state
         return out
 
+    def extend(self, tokens: Tensor, cache: Any, positions: Tensor | None = None, real: Tensor | None = None) -> Tensor:
+        """Return the last hidden states (rows, tokens, width) of ``tokens`` behind what ``cache`` holds; it grows.
+
+        Args:
+            tokens: (rows, tokens), padding on the left.
+            cache: keys and values of what was read before, of :meth:`fresh_cache`.
+            positions: position (rows, tokens) of every token, where they do not just count up.
+            real: (rows, cached + tokens) false where a token is padding, where some is.
+        """
+        more: dict[str, Tensor] = {}
+        if positions is not None:
+            more["position_ids"] = positions
+        if real is not None:
+            more["attention_mask"] = real.long()
+        out: Tensor = self._decoder(input_ids=tokens, past_key_values=cache, use_cache=True, **more).last_hidden_state
+        return out
+
+    def fresh_cache(self) -> Any:
+        """Return an empty cache for :meth:`extend`."""
+        from transformers import DynamicCache
+
+        return DynamicCache(config=self.model.config.get_text_config(decoder=True))
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Return logits (..., vocabulary), at least fp32, of hidden states (..., width)."""
         raw: Tensor = self._head(hidden)

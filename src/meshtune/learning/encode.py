@@ -1,7 +1,8 @@
 """From questions to token rows, and from token rows to batches of like length.
 
-A row is a prompt and one option; its loss covers the option's tokens only. Rows of one pass are sorted by length and
-cut into micro-batches of bounded padded size, because padding is paid for like any token.
+A row is a prompt and one option; its loss covers the option's tokens only. A written answer is trained with an end
+behind it, so that the model learns to stop; it is scored without. Rows of one pass are sorted by length and cut into
+micro-batches of bounded padded size, because padding is paid for like any token.
 """
 
 from __future__ import annotations
@@ -45,6 +46,21 @@ def encode(tokenizer: Any, prompt: str, answer: str, limit: int) -> Row:
     return _cut(tokenizer, Row(tuple(whole), split), cut)
 
 
+def encode_training(tokenizer: Any, question: Question, limit: int) -> Row:
+    """Return the row of the right answer that ``question`` is learnt from: as scored, and a written one with its end.
+
+    The end is the tokenizer's end-of-sequence token; a newline where it has none.
+    """
+    answer = question.options[question.answer]
+    if not question.written:
+        return encode(tokenizer, question.prompt, answer, limit)
+    end = tokenizer.eos_token_id
+    if end is None:
+        return encode(tokenizer, question.prompt, f"{answer}\n", limit)
+    row = encode(tokenizer, question.prompt, answer, limit - 1)
+    return Row((*row.tokens, end), row.prompt)
+
+
 def encode_question(tokenizer: Any, question: Question, limit: int) -> list[Row]:
     """Return one row per option of ``question``; all are cut alike, so that they share their prompt."""
     rows = [encode(tokenizer, question.prompt, option, 1 << 30) for option in question.options]
@@ -55,7 +71,11 @@ def encode_question(tokenizer: Any, question: Question, limit: int) -> list[Row]
 
 def encode_prompt(tokenizer: Any, prompt: str, limit: int) -> tuple[int, ...]:
     """Return the prompt's tokens alone, cut from the left to ``limit``."""
-    tokens = tokenizer(prompt, verbose=False)["input_ids"]
+    return shorten(tokenizer, tokenizer(prompt, verbose=False)["input_ids"], limit)
+
+
+def shorten(tokenizer: Any, tokens: Sequence[int], limit: int) -> tuple[int, ...]:
+    """Return a prompt's ``tokens``, cut from the left to ``limit``."""
     return _cut(tokenizer, Row(tuple(tokens), len(tokens)), max(0, len(tokens) - limit)).tokens
 
 
@@ -80,10 +100,12 @@ def length_buckets(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return buckets
 
 
-def pad(rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Tensor:
-    """Return the rows as one right-padded tensor (rows, longest), int64."""
+def pad(rows: Sequence[Sequence[int]], device: torch.device | str = "cpu", left: bool = False) -> Tensor:
+    """Return the rows as one tensor (rows, longest), int64, padded on the right, or on the left."""
     width = max(len(row) for row in rows)
-    return torch.tensor([list(row) + [0] * (width - len(row)) for row in rows], device=device)
+    gaps = [[0] * (width - len(row)) for row in rows]
+    filled = [[*gap, *row] if left else [*row, *gap] for row, gap in zip(rows, gaps, strict=True)]
+    return torch.tensor(filled, device=device)
 
 
 def answer_positions(rows: Sequence[Row], width: int) -> tuple[list[int], list[int], list[int]]:

@@ -1,4 +1,4 @@
-"""Scoring multiple-choice questions under a routed model: one decision per sequence, taken from its prompt.
+"""Scoring questions under a routed model: one decision per sequence, taken from its prompt.
 
 Rows of many experts share one pass over the base model. Rows that name a single expert are grouped by expert; rows that
 mix a bank carry their gates with them. Measures are those of method section 10.
@@ -31,11 +31,13 @@ class Ask:
         rows: one row per option.
         expert: the single expert that answers, or None for the frozen model; ignored where ``gates`` is given.
         gates: (G,) weights over the bank's experts.
+        prompt: the prompt's tokens, where the answer is to be written.
     """
 
     rows: Sequence[Row]
     expert: Expert | None = None
     gates: NDArray[np.float64] | None = None
+    prompt: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def score(
         experts = {id(asks[sheet.ask].expert): sheet.ask for sheet in part}
         part.sort(key=lambda sheet: (experts[id(asks[sheet.ask].expert)], sheet.ask, sheet.options))
         tokens, positions, mask = _lay_out(part, base)
-        with torch.no_grad(), base.adapters.routed(_route(base, [asks[sheet.ask] for sheet in part], bank)):
+        with torch.no_grad(), base.adapters.routed(route_of(base, [asks[sheet.ask] for sheet in part], bank)):
             hidden = base.hidden(tokens, positions, mask)
             width = tokens.shape[1]
             where = [n * width + at for n, sheet in enumerate(part) for at in sheet.sources]
@@ -162,7 +164,8 @@ def _lay_out(sheets: Sequence[_Sheet], base: Base) -> tuple[Tensor, Tensor | Non
     return tokens, positions, same & torch.ones_like(same).tril()
 
 
-def _route(base: Base, asks: Sequence[Ask], bank: Bank | None) -> Route:
+def route_of(base: Base, asks: Sequence[Ask], bank: Bank | None) -> Route:
+    """Return the route of a batch whose rows ask ``asks``; rows of one expert stand together."""
     if asks[0].gates is not None:
         assert bank is not None
         gates = np.stack([ask.gates for ask in asks if ask.gates is not None])
@@ -174,6 +177,15 @@ def _route(base: Base, asks: Sequence[Ask], bank: Bank | None) -> Route:
         else:
             runs.append((ask.expert, 1))
     return Segments(runs)
+
+
+def measure_written(score: Score, right: bool) -> dict[str, float]:
+    """Return the measures of one written question, given the reference's score and whether the answer was ``right``.
+
+    ``nll``: mean over the reference's tokens; ``acc`` and ``acc_norm``: 1 where it was. There are no options to choose
+    from, so no ``option_nll``.
+    """
+    return {"nll": -score.logprobs[0] / score.tokens[0], "acc": float(right), "acc_norm": float(right)}
 
 
 def measure(question: Question, score: Score) -> dict[str, float]:

@@ -1,0 +1,108 @@
+"""What a batch of rows has read so far, so that it can be read on token by token.
+
+Kept as keys and values (each token is computed once), or, for a model whose cache does not do, as the tokens alone
+(everything is computed again). Which of the two a model gets is tried out once, on a few tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from meshtune.adapter.route import Route
+from meshtune.learning.base import Base
+from meshtune.learning.encode import pad
+
+_HALF = (torch.bfloat16, torch.float16)
+
+
+class Past(Protocol):
+    """Rows that grow at their ends and may leave."""
+
+    def read(self, more: Sequence[Sequence[int]], route: Route | None) -> Tensor:
+        """Append ``more`` tokens to each row; return the last hidden states (rows, width) behind them."""
+        ...
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Keep only the rows at these places, in this order."""
+        ...
+
+
+class Cached:
+    """Keys and values of every token; prompts of unlike length are padded on the left."""
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+        self._cache = base.fresh_cache()
+        self._lengths: Tensor | None = None
+        self._real: Tensor | None = None
+
+    def read(self, more: Sequence[Sequence[int]], route: Route | None) -> Tensor:
+        base = self._base
+        tokens = pad(more, base.device, left=True)
+        new = torch.tensor([len(row) for row in more], device=base.device)
+        before = torch.zeros_like(new) if self._lengths is None else self._lengths
+        self._lengths = before + new
+        mine = torch.arange(tokens.shape[1], device=base.device) - (tokens.shape[1] - new)[:, None]
+        if self._real is not None or int(new.min()) < tokens.shape[1]:
+            real = mine >= 0
+            self._real = real if self._real is None else torch.cat([self._real, real], dim=1)
+        positions = None if self._real is None else before[:, None] + mine.clamp(min=0)
+        with torch.no_grad(), base.adapters.routed(route):
+            return base.extend(tokens, self._cache, positions, self._real)[:, -1]
+
+    def keep(self, places: Sequence[int]) -> None:
+        chosen = torch.tensor(places, device=self._base.device)
+        self._cache.batch_select_indices(chosen)
+        self._lengths = None if self._lengths is None else self._lengths[chosen]
+        self._real = None if self._real is None else self._real[chosen]
+
+
+class Plain:
+    """The tokens alone."""
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+        self._rows: list[tuple[int, ...]] | None = None
+
+    def read(self, more: Sequence[Sequence[int]], route: Route | None) -> Tensor:
+        before = [()] * len(more) if self._rows is None else self._rows
+        self._rows = [(*old, *new) for old, new in zip(before, more, strict=True)]
+        with torch.no_grad(), self._base.adapters.routed(route):
+            hidden = self._base.hidden(pad(self._rows, self._base.device))
+        return hidden[torch.arange(len(self._rows)), torch.tensor([len(row) - 1 for row in self._rows])]
+
+    def keep(self, places: Sequence[int]) -> None:
+        assert self._rows is not None
+        self._rows = [self._rows[place] for place in places]
+
+
+_tried: WeakKeyDictionary[Base, bool] = WeakKeyDictionary()
+
+
+def begin(base: Base) -> Past:
+    """Return the past of a batch that has read nothing yet."""
+    if base not in _tried:
+        _tried[base] = _agree(base)
+    return Cached(base) if _tried[base] else Plain(base)
+
+
+def _agree(base: Base) -> bool:
+    """Return whether the frozen model reads with its cache what it reads without."""
+    try:
+        found, expected = (_sample(kind(base)) for kind in (Cached, Plain))
+    except Exception:  # an architecture without such a cache may refuse it anywhere
+        return False
+    error = float((found - expected).norm() / expected.norm())
+    return error < (0.1 if base.dtype in _HALF else 1e-3)
+
+
+def _sample(past: Any) -> Tensor:
+    """Read rows of unlike length, go on, drop one, go on: all that is done with a past."""
+    states = [past.read([(1, 2, 3, 4, 5), (3, 4, 5), (5, 1)], None), past.read([(1,), (2,), (3,)], None)]
+    past.keep([0, 2])
+    return torch.cat([*states, past.read([(4,), (2,)], None)]).double()
