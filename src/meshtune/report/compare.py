@@ -12,6 +12,7 @@ from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.report.results import METRICS, Results, load_results
 from meshtune.report.scores import of_exam, read_scores
+from meshtune.report.story import story
 from meshtune.report.tables import (
     METRIC_NAMES,
     Table,
@@ -104,6 +105,16 @@ def compare(paths: Sequence[Path], form: str = "table", metric: str = "nll", aga
     return "\n".join(table.markdown() for table in tables(paths, metric, against))
 
 
+def told(path: Path) -> str:
+    """Return in words what the run in the folder ``path`` found.
+
+    Raises:
+        UserError: the run has no readable results.
+    """
+    results = load_results(path)
+    return story(results, of_exam(read_scores(path), results.header.exam))
+
+
 def write_report(path: Path) -> list[Path]:
     """Write ``table.md`` and ``accuracy.png`` next to the results in the run folder ``path``; return their
     paths.
@@ -120,6 +131,7 @@ def write_report(path: Path) -> list[Path]:
         made += [t for t in tables([path], metric) if t.title.startswith(METRIC_NAMES[metric])]
     made += [confusion_table(results, router) for router in results.header.router]
     store = RunStore(path)
-    store.write_bytes(page.name, "\n".join(table.markdown() for table in made).encode())
+    text = "\n".join([f"**What happened**\n\n{told(path)}\n", *(table.markdown() for table in made)])
+    store.write_bytes(page.name, text.encode())
     store.write_bytes(figure.name, draw(results))
     return [page, figure]

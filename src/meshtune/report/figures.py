@@ -1,30 +1,32 @@
-"""One picture of one run: who is good at what, how good on average, and what it cost on the air.
+"""One picture of one run: what every device answers before and after the exchange, how good that is on average, and
+what it cost on the air.
 
-Above, devices against tasks for up to three methods on one colour scale; below, task averages with 95%
-intervals and the bytes by kind.
+Above, devices against tasks on one colour scale, dark is good, each device's own task in a frame; below, task averages
+with 95% intervals against the frozen model, and bytes sent. Sized to be read at 900 pixels.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meshtune.report.results import BYTE_KINDS, Results
+from meshtune.report.measure import headline, lower_is_better, value_text
+from meshtune.report.results import Results
 from meshtune.report.scores import Z95
+from meshtune.report.story import protagonist
 from meshtune.report.tables import bytes_text
 
-COLOURS = {
-    "values": "#2a6f97",
-    "masks": "#61a5c2",
-    "router": "#f4a259",
-    "control": "#9c6644",
-    "relayed": "#bcb8b1",
+PROPOSED, OTHER, RED, INK = "#1f6f8b", "#b8c4cc", "#d1495b", "#222222"
+WIDTH, DPI = 9.0, 200
+TALLEST = 7.5  # inches of the matrices, however many devices there are
+NAMES = {
+    "local": "local (alone)",
+    "lora": "lora (averaged)",
+    "hard_moe": "hard_moe (perfect router)",
+    "hard_moe_lora": "hard_moe_lora (dense)",
 }
-PROPOSED = "#2a6f97"
-OTHER = "#a9b4c2"
-MAPPED = ("local", "lora", "proposed")
 TASK_NAMES = {
     "boolq": "BoolQ",
     "piqa": "PIQA",
@@ -38,120 +40,179 @@ TASK_NAMES = {
 
 def draw(results: Results) -> bytes:
     """Return the picture of ``results`` as PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    mapped = [name for name in MAPPED if name in results.methods] or results.methods[:3]
-    figure: Any = Figure(figsize=(13, 2.6 + 0.34 * min(len(results.devices), 12) + 0.3 * len(results.methods)))
-    figure.set_layout_engine("constrained")
-    FigureCanvasAgg(figure)
-    heights = [0.8 + 0.34 * min(len(results.devices), 12), 0.8 + 0.3 * len(results.methods)]
-    above, below = figure.subfigures(2, 1, height_ratios=heights)
-    _heatmaps(above, results, mapped)
-    bars = below.subplots(1, 3, sharey=True)
-    _averages(bars[0], results, "nll", "NLL, mean of tasks (lower is better)")
-    _averages(bars[1], results, "acc", "accuracy, mean of tasks")
-    _bytes(bars[2], results)
     picture = io.BytesIO()
-    figure.savefig(picture, dpi=130, facecolor="white", format="png")
+    compose(results).savefig(picture, dpi=DPI, facecolor="white", format="png")
     return picture.getvalue()
 
 
-def _heatmaps(figure: Any, results: Results, methods: Sequence[str]) -> None:
-    grids = [_grid(results, method) for method in methods]
+def compose(results: Results) -> Any:
+    """Return the picture as a matplotlib figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    metric = headline(results)
+    methods = [name for name in results.methods if name != "frozen"] or results.methods
+    panels = [metric] if metric == "acc" else [metric, "acc"]
+    above = min(TALLEST, 1.2 + 0.3 * len(results.devices))
+    below = 1.0 + 0.27 * len(methods)
+    figure: Any = Figure(figsize=(WIDTH, above + below))
+    figure.set_layout_engine("constrained")
+    FigureCanvasAgg(figure)
+    top, bottom = figure.subfigures(2, 1, height_ratios=[above, below])
+    _matrices(top, results, metric)
+    axes = bottom.subplots(1, len(panels) + 1, sharey=True)
+    for axis, panel in zip(axes, panels, strict=False):
+        _averages(axis, results, panel, methods)
+    _bytes(axes[-1], results, methods)
+    return figure
+
+
+def _matrices(figure: Any, results: Results, metric: str) -> None:
+    shown = _before_and_after(results)
+    grids = [_grid(results, method, metric) for method in shown]
     known = [value for grid in grids for row in grid for value in row if not math.isnan(value)]
-    low, high = min(known, default=0.0), max(known, default=1.0)
-    axes = figure.subplots(1, len(methods), sharey=True, squeeze=False)[0]
+    low, high = (0.0, 1.0) if metric == "acc" else (min(known, default=0.0), max(known, default=1.0))
+    axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     image = None
-    for axis, method, grid in zip(axes, methods, grids, strict=True):
-        image = axis.imshow(grid, cmap="YlGnBu", vmin=low, vmax=high, aspect="auto")
-        part = {(row.device, row.task) for row in results.final(method, "nll") if row.n < results.questions(row.task)}
-        remark = " (*: of part of the questions)" if part else ""
-        axis.set_title(f"{method}: NLL of every device on every task{remark}", fontsize=10, loc="left")
-        axis.set_xticks(range(len(results.tasks)), [TASK_NAMES.get(t, t) for t in results.tasks], fontsize=8)
+    for axis, (method, title), grid in zip(axes, shown.items(), grids, strict=True):
+        image = axis.imshow(
+            grid, cmap="YlGnBu_r" if lower_is_better(metric) else "YlGnBu", vmin=low, vmax=high, aspect="auto"
+        )
+        axis.set_title(title, fontsize=10.5, loc="left", color=INK, fontweight="bold")
+        _cells(axis, results, method, metric, grid, (low, high))
+        _own_tasks(axis, results)
+        names = [_task(task) for task in results.tasks]
+        tight = max(len(name) for name in names) * len(names) * len(shown) > 100
+        turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if tight else {}
+        axis.set_xticks(range(len(names)), names, fontsize=8.5, **turned)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-        for y, row in enumerate(grid):
-            for x, value in enumerate(row):
-                if not math.isnan(value):
-                    dark = value > low + 0.6 * (high - low)
-                    axis.text(
-                        x,
-                        y,
-                        f"{value:.2f}" + ("*" if (results.devices[y], results.tasks[x]) in part else ""),
-                        ha="center",
-                        va="center",
-                        fontsize=8,
-                        color="white" if dark else "#222222",
-                    )
     owner = {device: group for group, devices in results.header.groups.items() for device in devices}
-    labels = [f"{d}  {TASK_NAMES.get(owner[d], owner[d])}" if d in owner else str(d) for d in results.devices]
-    axes[0].set_yticks(range(len(labels)), labels, fontsize=8)
-    axes[0].set_ylabel("device and its own task", fontsize=9)
+    labels = [f"{_task(owner[d])}  {d}" if d in owner else str(d) for d in results.devices]
+    every = max(1, math.ceil(len(labels) / 34))
+    axes[0].set_yticks(range(0, len(labels), every), labels[::every], fontsize=8.5)
+    what = "NLL (less is better)" if lower_is_better(metric) else "Right answers"
+    figure.suptitle(
+        f"{what} of {len(results.devices)} devices (rows) to {len(results.tasks)} tasks (columns); "
+        "framed: the device's own task",
+        fontsize=10.5,
+        color=INK,
+    )
     if image is not None:
-        bar = figure.colorbar(image, ax=list(axes), fraction=0.025, pad=0.01)
+        bar = figure.colorbar(image, ax=list(axes), fraction=0.022, pad=0.012)
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=8, length=0)
+        bar.ax.yaxis.set_major_formatter(lambda value, _: value_text(value, metric))
+        if lower_is_better(metric):
+            bar.ax.invert_yaxis()
 
 
-def _grid(results: Results, method: str) -> list[list[float]]:
-    values = {(row.device, row.task): row.value for row in results.final(method, "nll")}
+def _before_and_after(results: Results) -> Mapping[str, str]:
+    """Return the methods to map with their titles: what devices are without the exchange, and what with it."""
+    shown = {}
+    before = next((name for name in ("local", "frozen") if name in results.methods), None)
+    if before is not None:
+        shown[before] = "Before: each device alone" if before == "local" else "Before: the frozen model"
+    after = protagonist(results)
+    if after is not None:
+        shown[after] = f"After the exchange ({after})"
+    return shown or {results.methods[0]: results.methods[0]}
+
+
+def _grid(results: Results, method: str, metric: str) -> list[list[float]]:
+    values = {(row.device, row.task): row.value for row in results.final(method, metric)}
     return [[values.get((device, task), math.nan) for task in results.tasks] for device in results.devices]
 
 
-def _averages(axis: Any, results: Results, metric: str, title: str) -> None:
-    axis.set_title(title, fontsize=10, loc="left")
-    for y, method in enumerate(results.methods):
+def _cells(
+    axis: Any, results: Results, method: str, metric: str, grid: Sequence[Sequence[float]], scale: tuple[float, float]
+) -> None:
+    """Write the values into the cells, where there is room; a star marks what was asked only part of the questions."""
+    if len(results.devices) > 34 or len(results.tasks) > 12:
+        return
+    size = min(8.5, 70 / len(results.tasks), 240 / len(results.devices))
+    part = {(row.device, row.task) for row in results.final(method, metric) if row.n < results.questions(row.task)}
+    if part:
+        axis.set_title(f"{axis.get_title(loc='left')} (*: part of the questions)", fontsize=9, loc="left")
+    low, high = scale
+    for y, row in enumerate(grid):
+        for x, value in enumerate(row):
+            if math.isnan(value):
+                continue
+            depth = (value - low) / (high - low) if high > low else 0.0
+            dark = (1 - depth if lower_is_better(metric) else depth) > 0.55
+            text = value_text(value, metric) + ("*" if (results.devices[y], results.tasks[x]) in part else "")
+            cell = axis.text(x, y, text, ha="center", va="center", fontsize=size, color="white" if dark else INK)
+            cell.set_in_layout(False)  # measuring hundreds of cells that lie inside anyway takes seconds
+
+
+def _own_tasks(axis: Any, results: Results) -> None:
+    from matplotlib.patches import Rectangle
+
+    rows = {device: y for y, device in enumerate(results.devices)}
+    for x, task in enumerate(results.tasks):
+        for device in results.header.groups.get(task, ()):
+            if device in rows:
+                corner = (x - 0.46, rows[device] - 0.44)
+                frame = axis.add_patch(Rectangle(corner, 0.92, 0.88, fill=False, edgecolor=RED, linewidth=1.6))
+                frame.set_in_layout(False)
+
+
+def _averages(axis: Any, results: Results, metric: str, methods: Sequence[str]) -> None:
+    title = "NLL" if lower_is_better(metric) else "Right answers"
+    axis.set_title(title, fontsize=10.5, loc="left", color=INK, fontweight="bold")
+    for y, method in enumerate(methods):
         average = results.average(method, metric)
         if average is not None:
             value, error = average[0], 0.0 if math.isnan(average[1]) else Z95 * average[1]
-            axis.barh(y, value, color=PROPOSED if method.startswith("proposed") else OTHER, height=0.66)
-            axis.errorbar(value, y, xerr=error, color="#333333", capsize=2.5, linewidth=1)
-            text = f"{value:.2f}" if metric.endswith("nll") else f"{100 * value:.0f}%"
-            axis.annotate(text, (value + error, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
-    _tidy(axis, results.methods)
-    axis.set_xlabel("bars: 95% interval", fontsize=8)
+            axis.barh(y, value, color=_colour(method), height=0.66)
+            axis.errorbar(value, y, xerr=error, color=INK, capsize=2, linewidth=1)
+            _beside(axis, value + error, y, value_text(value, metric))
+    frozen = results.average("frozen", metric)
+    if frozen is not None:
+        axis.axvline(frozen[0], color=RED, linestyle=(0, (3, 2)), linewidth=1.2, zorder=3)
+        text = f"red line: the frozen model, {value_text(frozen[0], metric)}\nbars: mean of tasks; black: 95% interval"
+        axis.set_xlabel(text, fontsize=8, loc="left")
+    _tidy(axis, methods)
+    if metric == "acc":
+        axis.set_xlim(0, 1.12)
+        axis.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
 
 
-def _bytes(axis: Any, results: Results) -> None:
-    axis.set_title("bytes sent in the whole run, all devices", fontsize=10, loc="left")
-    seen = set()
-    for y, method in enumerate(results.methods):
+def _bytes(axis: Any, results: Results, methods: Sequence[str]) -> None:
+    axis.set_title("Bytes sent, all devices", fontsize=10.5, loc="left", color=INK, fontweight="bold")
+    largest = 1
+    for y, method in enumerate(methods):
         cost = results.header.methods.get(method.split(":")[0])
-        left = 0.0
-        for kind in BYTE_KINDS if cost is not None else ():
-            size = cost.bytes.get(kind, 0) / 1e6 if cost is not None else 0.0
-            if size:
-                axis.barh(
-                    y,
-                    size,
-                    left=left,
-                    color=COLOURS[kind],
-                    height=0.66,
-                    label=kind if kind not in seen else None,
-                )
-                seen.add(kind)
-                left += size
-        total = bytes_text(round(left * 1e6)) if left else "nothing" if cost or method == "frozen" else "-"
-        axis.annotate(total, (left, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
-    _tidy(axis, results.methods)
-    axis.set_xlabel("MB", fontsize=8)
-    if seen:
-        axis.legend(
-            fontsize=8,
-            frameon=False,
-            ncols=len(seen),
-            columnspacing=1,
-            handlelength=1,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.13),
-        )
+        total = sum(cost.bytes.values()) if cost is not None else 0
+        largest = max(largest, total)
+        axis.barh(y, total, color=_colour(method), height=0.66)
+        _beside(axis, total, y, bytes_text(total) if total else "nothing" if cost is not None else "-")
+    _tidy(axis, methods)
+    axis.set_xlim(0, 1.35 * largest)
+    axis.set_xticks([])
+    axis.spines["bottom"].set_visible(False)
+
+
+def _beside(axis: Any, x: float, y: float, text: str) -> None:
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # the frozen model's line passes behind it
+    axis.annotate(
+        text, (x, y), (5, 0), textcoords="offset points", va="center", fontsize=8.5, bbox=paper, zorder=4, color=INK
+    )
 
 
 def _tidy(axis: Any, methods: Sequence[str]) -> None:
-    axis.set_yticks(range(len(methods)), methods, fontsize=9)
+    axis.set_yticks(range(len(methods)), [NAMES.get(name, name) for name in methods], fontsize=8.5)
     axis.set_ylim(len(methods) - 0.4, -0.6)
-    axis.margins(x=0.18)
+    axis.margins(x=0.2)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
     axis.tick_params(axis="x", labelsize=8)
+
+
+def _colour(method: str) -> str:
+    return PROPOSED if method.startswith("proposed") else OTHER
+
+
+def _task(name: str) -> str:
+    return TASK_NAMES.get(name, name.replace("_", " "))

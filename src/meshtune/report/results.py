@@ -138,7 +138,8 @@ class Results(BaseModel):
 
     def short(self, method: str, task: str) -> bool:
         """Return whether some device answered only part of the task's questions under ``method``."""
-        return any(row.n < self.questions(task) for row in self.rows if row.method == method and row.task == task)
+        asked = self.questions(task)
+        return any(row.n < asked for row in self.rows if row.method == method and row.task == task)
 
     def average(self, method: str, metric: str) -> tuple[float, float] | None:
         """Return (mean over tasks, standard error), tasks weighing the same.

@@ -180,7 +180,7 @@ def time_table(results: Results) -> Table:
         [*seconds, "together", "peak memory"],
         [
             [
-                *(f"{value / 60:.1f} min" for value in (*seconds.values(), sum(seconds.values()))),
+                *(seconds_text(value) for value in (*seconds.values(), sum(seconds.values()))),
                 "-" if memory is None else bytes_text(memory),
             ]
         ],
@@ -226,6 +226,13 @@ def bytes_text(count: int) -> str:
         if value < 999.5:
             return f"{value:.{max(0, 2 - int(math.log10(value)))}f} {unit}"
     return f"{value / 1000:.2f} TB"
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a duration for people: seconds below a minute, then minutes."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 59.5 else f"{seconds / 60:.1f} min"
 
 
 def _with_error(cell: tuple[float, float] | None, metric: str) -> str:
