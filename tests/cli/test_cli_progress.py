@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from meshtune.cli.live import Live
 from meshtune.cli.progress import Lines, loss_by_method, remaining, sent_by_method, watch
@@ -65,7 +66,7 @@ def test_lines_are_sparse_and_say_what_matters() -> None:
         "  round 1/2 step 10/10; loss proposed 3.000, lora 5.000; 1,234 tokens/s; 0:00:09 left",
         "round 1 done; sent so far: proposed 1.50 kB, local 0 B",
         "hello",
-        "  boolq: 3 of 9 options scored",
+        "  boolq: 3 of 9 answers scored",
         "scoring",
         "  1 of 7 done",
     ]
@@ -108,3 +109,24 @@ def test_the_live_view_shows_losses_bytes_and_progress(monkeypatch: pytest.Monke
     ):
         assert part in shown
     assert "\x1b[?25h" in shown  # the cursor is given back
+
+
+def test_ten_devices_and_five_methods_fit_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    live = Live(io.StringIO())
+    methods = ("proposed", "lora", "hard_moe", "hard_moe_lora", "local")
+    losses = {f"{method}/{device}": 0.5 + 2 * device for method in methods for device in range(10)}
+    live.event("phase", name="prepare", total=10)
+    live.event("advance", name="prepare", done=10)
+    live.event("step", round=1, rounds=4, step=5, steps=40, losses=losses, tokens_per_second=123_456.7)
+    live.event("round", round=1, bytes={method: {"values": 123_000_000} for method in methods})
+    console = Console(record=True, width=80, file=io.StringIO())
+    console.print(live.view())
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert not any("…" in line for line in lines)
+    assert "hard_moe_lora 0.50 2.50 4.50 6.50 8.50 10.5 12.5 14.5 16.5 18.5 9.50 123 MB" in lines
+    assert any(line.startswith("training ") and "round 2/4  123,457 tok/s" in line for line in lines)
+    assert "first" not in "".join(lines)
+    live.event("step", round=1, rounds=4, step=6, steps=40, losses={"proposed/10": 1.0})
+    console.print(live.view())
+    assert "first 10 of 11 devices" in console.export_text()

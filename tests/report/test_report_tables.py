@@ -21,6 +21,7 @@ from meshtune.report.tables import (
     own_task_table,
     quality_table,
     router_table,
+    seconds_text,
     time_table,
 )
 
@@ -77,11 +78,11 @@ def test_own_task_table_counts_owners_only(raw: dict[str, Any]) -> None:
 
 
 def test_time_table_adds_up(raw: dict[str, Any]) -> None:
-    raw["header"]["seconds"] = {"train": 90.0, "score": 60.0}
+    raw["header"]["seconds"] = {"load": 0.3, "train": 90.0, "score": 59.7}
     raw["header"]["peak_memory_bytes"] = 2_500_000_000
     table = time_table(parse_results(raw, "here"))
-    assert list(table.columns) == ["train", "score", "together", "peak memory"]
-    assert table.rows == [["1.5 min", "1.0 min", "2.5 min", "2.50 GB"]]
+    assert list(table.columns) == ["load", "train", "score", "together", "peak memory"]
+    assert table.rows == [["0.3 s", "1.5 min", "1.0 min", "2.5 min", "2.50 GB"]]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,14 @@ def test_time_table_adds_up(raw: dict[str, Any]) -> None:
 )
 def test_bytes_for_people(count: float, text: str) -> None:
     assert bytes_text(int(count)) == text
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0.0, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1.0 min"), (600, "10.0 min")],
+)
+def test_durations_for_people(seconds: float, text: str) -> None:
+    assert seconds_text(seconds) == text
 
 
 def test_markdown_escapes_and_aligns() -> None:
@@ -147,6 +156,7 @@ def test_the_report_is_a_table_and_a_picture(make_run: Callable[..., Path]) -> N
     run = make_run("one", None, [scores("lora", [2.0, 4.0]), scores("proposed", [1.0, 1.0])])
     table, figure = write_report(run)
     text = table.read_text()
+    assert text.startswith("**What happened**\n\n2 devices learnt 2 tasks, 1 on each, in 2 rounds; ")
     assert "83%" in text
     assert all(f"**{name} by task" in text for name in METRIC_NAMES.values())
     assert "| boolq | 3 | 1 |\n| piqa |  | 4 |" in text

@@ -9,12 +9,23 @@ from typing import Any, TextIO
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live as RichLive
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from meshtune.cli.progress import PHASES, sent_by_method
 
-MOST_DEVICES = 12
+DEVICE = 5  # columns that a device's loss takes with its gap
+REST = 29  # columns of everything else in its line
+
+
+class _Time(ProgressColumn):
+    """The time left while a phase runs, the time it took behind its end."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.finished_time if task.finished else task.time_remaining
+        word = "" if task.finished else " left"
+        return Text("" if seconds is None else f"{_clock(seconds)}{word}", style="progress.remaining")
 
 
 class Live:
@@ -28,11 +39,10 @@ class Live:
     def __init__(self, stream: TextIO) -> None:
         self.console = Console(file=stream)
         self._progress = Progress(
-            TextColumn("{task.description:<28}"),
-            BarColumn(bar_width=32),
-            TextColumn("{task.fields[state]:<24}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.description:<27}"),
+            BarColumn(bar_width=min(32, max(8, self.console.width - 66))),
+            TextColumn("{task.fields[state]:<25}"),
+            _Time(),
             console=self.console,
         )
         self._bars: dict[str, TaskID] = {}
@@ -104,15 +114,32 @@ class Live:
 
     def _table(self) -> Table:
         devices = list(dict.fromkeys(d for losses in self._losses.values() for d in losses))
-        shown = devices[:MOST_DEVICES]
-        more = f", first {MOST_DEVICES} of {len(devices)} devices" if len(devices) > MOST_DEVICES else ""
-        table = Table(box=box.SIMPLE_HEAD, title=f"training loss by device{more}", title_justify="left")
-        table.add_column("method")
+        shown = devices[: max(1, (self.console.width - REST) // DEVICE)]
+        more = f", first {len(shown)} of {len(devices)} devices" if len(shown) < len(devices) else ""
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            title=f"\ntraining loss of every device{more}, and bytes sent so far",
+            title_justify="left",
+            padding=0,
+            show_edge=False,
+        )
+        table.add_column("method", no_wrap=True)
         for device in (*shown, "mean"):
-            table.add_column(device, justify="right")
-        table.add_column("sent", justify="right")
+            table.add_column(device, justify="right", no_wrap=True)
+        table.add_column("sent", justify="right", no_wrap=True)
         for method, losses in self._losses.items():
-            cells = [f"{losses[d]:.2f}" if d in losses else "" for d in shown]
+            cells = [_loss(losses[d]) if d in losses else "" for d in shown]
             mean = sum(losses.values()) / len(losses)
-            table.add_row(method, *cells, f"{mean:.2f}", self._sent.get(method, ""))
+            table.add_row(method, *cells, _loss(mean), self._sent.get(method, ""))
         return table
+
+
+def _loss(value: float) -> str:
+    """Return a loss in at most four letters, as long as it is below ten thousand."""
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    hours = f"{whole // 3600}:{whole // 60 % 60:02d}" if whole >= 3600 else f"{whole // 60}"
+    return f"{hours}:{whole % 60:02d}"

@@ -109,7 +109,7 @@ def _matrices(figure: Any, results: Results, metric: str) -> None:
 
 def _before_and_after(results: Results) -> Mapping[str, str]:
     """Return the methods to map with their titles: what devices are without the exchange, and what with it."""
-    shown = {}
+    shown: dict[str, str] = {}
     before = next((name for name in ("local", "frozen") if name in results.methods), None)
     if before is not None:
         shown[before] = "Before: each device alone" if before == "local" else "Before: the frozen model"
