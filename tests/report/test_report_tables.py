@@ -18,6 +18,7 @@ from meshtune.report.tables import (
     Table,
     bytes_text,
     cost_table,
+    difference_table,
     own_task_table,
     quality_table,
     router_table,
@@ -75,6 +76,34 @@ def test_own_task_table_counts_owners_only(raw: dict[str, Any]) -> None:
     assert rows == [["proposed", "2.000", "3.000", "2.500", "-1.500", "[-2.480, -0.520]", "4"]]
     results = raw | {"rows": [*raw["rows"], {**raw["rows"][0], "method": "local"}]}
     assert own_task_table(parse_results(results, "here"), records).rows[-1][:4] == ["local", "4.000", "4.000", "4.000"]
+
+
+def test_a_task_without_a_metric_is_left_out_and_named(raw: dict[str, Any]) -> None:
+    """Piqa's answers are written: averages and paired differences of option NLL are those of boolq."""
+    raw["rows"] += [
+        row | {"metric": "option_nll"} for row in raw["rows"] if row["metric"] == "nll" and row["task"] == "boolq"
+    ]
+    results = parse_results(raw, "here")
+    assert (results.tasks_with("option_nll"), results.tasks_with("acc_norm")) == (["boolq"], [])
+    assert results.average("lora", "option_nll") == pytest.approx((4.0, 0.3))
+    assert results.average("lora", "nll") == pytest.approx((4.0, 0.25))
+    table = quality_table({"run": results}, "option_nll")
+    assert table.rows[2] == ["lora", "4.00 ± 0.30", "-", "4.00 ± 0.30"]
+    said = "Not measured, as answers are written: piqa."
+    assert table.note.endswith(said)
+    assert said not in quality_table({"run": results}, "acc").note
+    lines = [scores(method, [gap, 2 * gap]) for method, gap in (("local", 2.0), ("proposed", 1.0))]
+    for line in lines:
+        line["option_nll"] = line["nll"]
+    lines += [
+        line | {"task": "piqa", "answers": ["a", "b"]} for line in (scores("local", [1, 1]), scores("proposed", [1, 1]))
+    ]
+    own = own_task_table(results, lines, "option_nll")
+    assert own.rows == [["proposed", "1.500", "1.500", "-1.500", "[-2.480, -0.520]", "2"]]
+    assert own.note.endswith(said)
+    assert own_task_table(results, lines, "acc_norm").rows == []
+    difference = difference_table(lines, ["proposed"], "local", "option_nll")
+    assert (difference.rows[0][-1], difference.note.endswith(said)) == ("2", True)
 
 
 def test_time_table_adds_up(raw: dict[str, Any]) -> None:
@@ -158,7 +187,10 @@ def test_the_report_is_a_table_and_a_picture(make_run: Callable[..., Path]) -> N
     text = table.read_text()
     assert text.startswith("**What happened**\n\n2 devices learnt 2 tasks, 1 on each, in 2 rounds; ")
     assert "83%" in text
-    assert all(f"**{name} by task" in text for name in METRIC_NAMES.values())
+    assert [name for name in METRIC_NAMES.values() if f"**{name} by task" in text] == [
+        "NLL per answer token",
+        "accuracy",
+    ]
     assert "| boolq | 3 | 1 |\n| piqa |  | 4 |" in text
     assert figure.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert not any("rich" in line for line in table.read_text().splitlines())

@@ -62,7 +62,7 @@ class Lines:
             self._say(f"round {fields['round']} done; sent so far: {sent or 'nothing'}")
         elif kind == "scored" and self._due():
             task = f"{fields['task']}: " if "task" in fields else ""
-            self._say(f"  {task}{fields['done']} of {fields['total']} options scored")
+            self._say(f"  {task}{fields['done']} of {fields['total']} answers scored")
         elif kind == "advance" and self._due():
             self._say(f"  {fields['done']} of {self._total} done")
         elif kind == "note":

@@ -15,8 +15,9 @@ from meshtune.engine.config import RunConfig, TaskConfig, expand
 from meshtune.errors import UserError
 from meshtune.learning.encode import Row, encode_prompt, encode_question, encode_training
 from meshtune.seeds import stream
-from meshtune.tasks.base import Question
+from meshtune.tasks.base import Question, Task
 from meshtune.tasks.loader import load
+from meshtune.tasks.registry import get_task
 
 
 @dataclass
@@ -93,6 +94,16 @@ class Exam:
     questions: Sequence[Question]
     rows: Sequence[Sequence[Row]]
     prompts: Sequence[tuple[int, ...]]
+
+    @property
+    def task(self) -> Task:
+        """What the questions are of."""
+        return get_task(self.questions[0].task)
+
+    @property
+    def written(self) -> bool:
+        """Whether answers are written instead of chosen."""
+        return self.questions[0].written
 
 
 def deal(config: RunConfig, tokenizer: Any = None) -> list[DeviceData]:

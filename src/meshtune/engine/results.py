@@ -98,7 +98,7 @@ def _method(method: Method, state: State) -> dict[str, Any]:
 def _rows(record: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
     rows = []
     for device in record["devices"]:
-        for metric in METRICS:
+        for metric in (metric for metric in METRICS if metric in record):
             values = np.asarray(record[metric])
             spread = float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else None
             rows.append(

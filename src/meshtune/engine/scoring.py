@@ -1,23 +1,20 @@
 """The exam: every device answers every task's questions; each distinct (expert, question) is scored once.
 
-Devices that hold the same bank answer alike, ``hard_moe`` asks the same experts as ``proposed`` where the router is
-right, and ``local`` asks its own again: the scores are looked up by what answers, not by who asks.
+Questions with options are scored. Of a written question the reference is scored, and an answer is written and judged.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshtune.adapter.expert import Expert
-from meshtune.adapter.route import Bank
+from meshtune.engine.asking import Key, Pile
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import Exam
 from meshtune.engine.memory import peak_memory
@@ -26,7 +23,7 @@ from meshtune.engine.rounds import State
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
-from meshtune.learning.evaluate import METRICS, Ask, Score, measure, score
+from meshtune.learning.evaluate import measure, measure_written
 from meshtune.learning.prepare import prompt_means, router_block
 from meshtune.learning.trainer import DIVERGED
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
@@ -129,9 +126,8 @@ def _sit_one(
     workshop: Workshop,
     observer: Observer,
 ) -> list[dict[str, Any]]:
-    singles: dict[tuple[str, int], Ask] = {}
-    mixed: dict[str, tuple[Bank, dict[tuple[str, int], Ask]]] = {}
-    keys: dict[tuple[tuple[str, int], ...], tuple[str, list[int]]] = {}
+    pile = Pile(paper)
+    users: dict[tuple[int, tuple[Key, ...]], tuple[str, list[int]]] = {}
     for candidate in todo:
         answer = _answer(candidate, config, paper, features, workshop)
         count = len(paper.questions)
@@ -142,34 +138,22 @@ def _sit_one(
             and paper.group != candidate.member.own.group
         ):
             count = min(count, config.eval.elsewhere)
-        mine = []
-        bank = Bank([e for e in answer.experts if e is not None])
-        for q in range(count):
-            gates = answer.gates[q]
-            if gates.max() == 1.0:
-                expert: Expert | None = answer.experts[int(gates.argmax())]
-                key = ("frozen" if expert is None else expert.digest, q)
-                singles.setdefault(key, Ask(paper.rows[q], expert))
-            else:
-                key = (bank.digest + hashlib.blake2b(gates.tobytes(), digest_size=8).hexdigest(), q)
-                mixed.setdefault(bank.digest, (bank, {}))[1].setdefault(key, Ask(paper.rows[q], None, gates))
-            mine.append(key)
-        keys.setdefault((("", candidate_index(todo, candidate.label)), *mine), (candidate.label, []))[1].append(
-            candidate.member.device
-        )
-    scores = _score_all(base, config, paper, singles, list(mixed.values()), observer)
+        used = (candidate_index(todo, candidate.label), tuple(pile.add(answer, count)))
+        users.setdefault(used, (candidate.label, []))[1].append(candidate.member.device)
+    found, texts = _measure_all(base, config, paper, pile, observer)
     records = []
-    for used, (label, who) in keys.items():
-        found = [measure(paper.questions[q], scores[d, q]) for d, q in used[1:]]
-        if not all(math.isfinite(row["nll"]) for row in found):
+    for (_, keys), (label, who) in users.items():
+        rows = [found[key] for key in keys]
+        if not all(math.isfinite(row["nll"]) for row in rows):
             raise UserError(f"{label} gives answers of {paper.group} no finite probability: {DIVERGED}")
         records.append(
             {
                 "method": label,
                 "devices": who,
                 "task": paper.group,
-                "questions": [paper.questions[q].id for _, q in used[1:]],
-                **{metric: [row[metric] for row in found] for metric in METRICS},
+                "questions": [paper.questions[q].id for _, q in keys],
+                **{metric: [row[metric] for row in rows] for metric in rows[0]},
+                **({"answers": [texts[key] for key in keys]} if paper.written else {}),
             }
         )
     return records
@@ -190,27 +174,20 @@ def _answer(
     return candidate.method.answer(candidate.member, [paper.group] * count, router, features, workshop)
 
 
-def _score_all(
-    base: Base,
-    config: RunConfig,
-    paper: Exam,
-    singles: Mapping[tuple[str, int], Ask],
-    mixed: Sequence[tuple[Bank, Mapping[tuple[str, int], Ask]]],
-    observer: Observer,
-) -> dict[tuple[str, int], Score]:
-    total = sum(len(ask.rows) for ask in singles.values())
-    total += sum(len(ask.rows) for _, asks in mixed for ask in asks.values())
-    done = 0
-    result: dict[tuple[str, int], Score] = {}
-    for bank, asks in [(None, singles), *mixed]:
-        if not asks:
-            continue
-        before = done
+def _measure_all(
+    base: Base, config: RunConfig, paper: Exam, pile: Pile, observer: Observer
+) -> tuple[dict[Key, dict[str, float]], dict[Key, str]]:
+    """Return the measures of everything that is asked, and what was written where answers are."""
+    micro, questions = config.eval.micro_tokens, paper.questions
+    options = pile.options
+    total = options + (pile.answers if paper.written else 0)
 
-        def progress(rows: int, before: int = before) -> None:
-            observer.event("scored", task=paper.group, done=before + rows, total=total)
+    def told(done: int) -> None:
+        observer.event("scored", task=paper.group, done=done, total=total)
 
-        found = score(base, list(asks.values()), config.eval.micro_tokens, bank, progress)
-        result.update(zip(asks, found, strict=True))
-        done += sum(len(ask.rows) for ask in asks.values())
-    return result
+    scores = pile.score(base, micro, told)
+    if not paper.written:
+        return {key: measure(questions[key[1]], score) for key, score in scores.items()}, {}
+    texts = pile.write(base, paper.task.longest_answer, micro, lambda done: told(options + done))
+    right = {key: paper.task.judge(questions[key[1]], text) for key, text in texts.items()}
+    return {key: measure_written(score, right[key]) for key, score in scores.items()}, texts

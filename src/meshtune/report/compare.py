@@ -127,7 +127,8 @@ def write_report(path: Path) -> list[Path]:
     page, figure = path / "table.md", path / "accuracy.png"
     results = load_results(path)
     made = tables([path])
-    for metric in METRICS[1:]:  # costs and routers, already there, do not depend on the metric
+    shown = [metric for metric in METRICS[1:] if results.tasks_with(metric)]
+    for metric in shown:  # costs and routers, already there, do not depend on the metric
         made += [t for t in tables([path], metric) if t.title.startswith(METRIC_NAMES[metric])]
     made += [confusion_table(results, router) for router in results.header.router]
     store = RunStore(path)

@@ -141,14 +141,19 @@ class Results(BaseModel):
         asked = self.questions(task)
         return any(row.n < asked for row in self.rows if row.method == method and row.task == task)
 
-    def average(self, method: str, metric: str) -> tuple[float, float] | None:
-        """Return (mean over tasks, standard error), tasks weighing the same.
+    def tasks_with(self, metric: str) -> list[str]:
+        """Return the tasks that are measured by ``metric``: written answers have no option NLL."""
+        return [task for task in self.tasks if any(row.task == task and row.metric == metric for row in self.rows)]
 
-        None unless every task has rows, and all of them answer all questions: others are not comparable.
+    def average(self, method: str, metric: str) -> tuple[float, float] | None:
+        """Return (mean over the tasks with ``metric``, standard error), tasks weighing the same.
+
+        None unless each of them has rows, and all of these answer all questions: others are not comparable.
         """
-        if any(self.short(method, task) for task in self.tasks):
+        tasks = self.tasks_with(metric)
+        if any(self.short(method, task) for task in tasks):
             return None
-        cells = [self.cell(method, task, metric) for task in self.tasks]
+        cells = [self.cell(method, task, metric) for task in tasks]
         known = [cell for cell in cells if cell is not None]
         if not known or len(known) < len(cells):
             return None

@@ -60,7 +60,7 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
     records = RunStore(path).read_scores()
     for record in records:
         missing = [key for key in ("method", "task", "round", "devices", "questions") if key not in record]
-        sizes = {len(record[key]) for key in ("questions", *METRICS) if key in record}
+        sizes = {len(record[key]) for key in ("questions", *METRICS, "answers") if key in record}
         if missing or len(sizes) > 1:
             fault = f"a line lacks {missing[0]}" if missing else "a line's lists differ in length"
             raise UserError(f"{path / SCORES} is damaged ({fault}): delete it and run meshtune eval to write it again")

@@ -70,7 +70,8 @@ def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
         columns,
         labels=2 if many else 1,
         note="± is one standard error. *: answered only part of the questions, not to be compared."
-        + (f" Share of gain: (frozen - method) / (frozen - best), best = {best}." if gain else ""),
+        + (f" Share of gain: (frozen - method) / (frozen - best), best = {best}." if gain else "")
+        + _without([t for t in tasks if not any(t in results.tasks_with(metric) for results in runs.values())]),
     )
     for run, results in runs.items():
         for method in results.methods:
@@ -130,7 +131,8 @@ def difference_table(records: Sequence[Mapping[str, Any]], methods: Sequence[str
     table = Table(
         f"{METRIC_NAMES[metric]}: paired difference to {against}",
         ["method", "difference", "95% interval", "questions"],
-        note="Paired over the same questions, tasks weighing the same.",
+        note="Paired over the same questions, tasks weighing the same."
+        + _without(list(dict.fromkeys(record["task"] for record in records if metric not in record))),
     )
     base = question_scores(records, against, metric)
     for method in methods:
@@ -149,17 +151,19 @@ def own_task_table(results: Results, records: Sequence[Mapping[str, Any]], metri
         records: the scorings of its exam.
         metric: what is compared.
     """
-    owners = results.header.groups
+    written = {record["task"] for record in records if metric not in record}
+    owners = {task: devices for task, devices in results.header.groups.items() if task not in written}
     table = Table(
         f"{METRIC_NAMES[metric]} of each task's own devices, and paired difference to local",
         ["method", *owners, "average", "difference to local", "95% interval", "questions"],
-        note="Only devices that trained on a task count for it; local trained alone.",
+        note="Only devices that trained on a task count for it; local trained alone."
+        + _without([task for task in results.header.groups if task in written]),
     )
     alone = question_scores(records, "local", metric, owners)
     for method in results.methods:
         mine = question_scores(records, method, metric, owners)
         means = [fmean(mine[task].values()) for task in owners if mine.get(task)]
-        if len(means) < len(owners):
+        if not means or len(means) < len(owners):
             continue
         cells = [f"{mean:.3f}" for mean in (*means, fmean(means))]
         gap = paired(mine, alone) if method != "local" else None
@@ -233,6 +237,10 @@ def seconds_text(seconds: float) -> str:
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     return f"{seconds:.0f} s" if seconds < 59.5 else f"{seconds / 60:.1f} min"
+
+
+def _without(tasks: Sequence[str]) -> str:
+    return f" Not measured, as answers are written: {', '.join(tasks)}." if tasks else ""
 
 
 def _with_error(cell: tuple[float, float] | None, metric: str) -> str:

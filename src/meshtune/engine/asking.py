@@ -1,0 +1,89 @@
+"""What an exam asks: each distinct (who answers, question) once, however many devices answer so.
+
+Devices that hold the same bank answer alike, ``hard_moe`` asks the same experts as ``proposed`` where the router is
+right, and ``local`` asks its own again: what was found is looked up by what answers, not by who asks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from meshtune.adapter.expert import Expert
+from meshtune.adapter.route import Bank
+from meshtune.engine.data import Exam
+from meshtune.learning.base import Base
+from meshtune.learning.evaluate import Ask, Score, score
+from meshtune.learning.generate import generate
+from meshtune.methods.base import Answer
+
+Key = tuple[str, int]
+"""What answers, and the number of the question."""
+
+
+class Pile:
+    """The distinct asks of one exam.
+
+    Args:
+        paper: the exam.
+    """
+
+    def __init__(self, paper: Exam) -> None:
+        self._paper = paper
+        self._single: dict[Key, Ask] = {}
+        self._mixed: dict[str, tuple[Bank, dict[Key, Ask]]] = {}
+
+    def add(self, answer: Answer, count: int) -> list[Key]:
+        """Ask the first ``count`` questions of ``answer``; return under which keys the findings will be."""
+        keys = []
+        bank = Bank([expert for expert in answer.experts if expert is not None])
+        for q in range(count):
+            gates = answer.gates[q]
+            rows, prompt = self._paper.rows[q], self._paper.prompts[q]
+            if gates.max() == 1.0:
+                expert: Expert | None = answer.experts[int(gates.argmax())]
+                key = ("frozen" if expert is None else expert.digest, q)
+                self._single.setdefault(key, Ask(rows, expert, prompt=prompt))
+            else:
+                key = (bank.digest + hashlib.blake2b(gates.tobytes(), digest_size=8).hexdigest(), q)
+                asks = self._mixed.setdefault(bank.digest, (bank, {}))[1]
+                asks.setdefault(key, Ask(rows, None, gates, prompt))
+            keys.append(key)
+        return keys
+
+    @property
+    def _parts(self) -> Sequence[tuple[Bank | None, dict[Key, Ask]]]:
+        return [*([(None, self._single)] if self._single else []), *self._mixed.values()]
+
+    @property
+    def options(self) -> int:
+        """How many options there are to score."""
+        return sum(len(ask.rows) for _, asks in self._parts for ask in asks.values())
+
+    @property
+    def answers(self) -> int:
+        """How many answers there are to write."""
+        return sum(len(asks) for _, asks in self._parts)
+
+    def score(self, base: Base, micro_tokens: int, progress: Callable[[int], None]) -> dict[Key, Score]:
+        """Return the score of every ask; ``progress`` is told the number of options done."""
+        found: dict[Key, Score] = {}
+        done = 0
+        for bank, asks in self._parts:
+            told = _behind(progress, done)
+            found.update(zip(asks, score(base, list(asks.values()), micro_tokens, bank, told), strict=True))
+            done += sum(len(ask.rows) for ask in asks.values())
+        return found
+
+    def write(self, base: Base, tokens: int, micro_tokens: int, progress: Callable[[int], None]) -> dict[Key, str]:
+        """Return the answer to every ask, of ``tokens`` tokens at most; ``progress`` is told the number of answers."""
+        found: dict[Key, str] = {}
+        for bank, asks in self._parts:
+            told = _behind(progress, len(found))
+            texts = generate(base, list(asks.values()), tokens, micro_tokens, bank, told)
+            found.update(zip(asks, texts, strict=True))
+        return found
+
+
+def _behind(progress: Callable[[int], None], before: int) -> Callable[[int], None]:
+    return lambda done: progress(before + done)

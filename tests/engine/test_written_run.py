@@ -1,0 +1,157 @@
+"""Whole runs with a task whose answers are written: what is stored, that it is asked once, and that it resumes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from meshtune.engine import asking
+from meshtune.engine.config import validate
+from meshtune.engine.observer import Silent
+from meshtune.engine.run import evaluate, run
+from meshtune.engine.store import RunStore
+from meshtune.learning.base import load
+from meshtune.learning.config import ModelConfig
+from meshtune.report.compare import write_report
+from written import Sums, register, write_data
+
+ELSEWHERE = 2
+
+
+class Watch(Silent):
+    """Keeps what it is told of scoring, and presses Ctrl+C behind an exam where it is told to."""
+
+    def __init__(self, stop_behind: int | None = None) -> None:
+        self.scored: list[tuple[str, int, int]] = []
+        self._stop = stop_behind
+
+    def event(self, kind: str, **fields: Any) -> None:
+        if kind == "scored":
+            self.scored.append((fields["task"], fields["done"], fields["total"]))
+        if kind == "advance" and fields["name"] == "score" and fields["done"] == self._stop:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _known() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        register(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, whole_settings: dict[str, Any]) -> dict[str, Any]:
+    source = write_data(tmp_path_factory.mktemp("data") / "sums")
+    return {
+        **whole_settings,
+        "tasks": [{"task": "sums", "source": str(source)}, "boolq"],
+        "devices": {"per_task": 2},
+        "router": {**whole_settings["router"], "also": ["top1"]},
+        "eval": {"questions": 4, "elsewhere": ELSEWHERE},
+        "methods": ["proposed", "lora", "hard_moe", "local"],
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, written: dict[str, Any]
+) -> tuple[Path, list[tuple[Any, ...]], list[tuple[str, int, int]]]:
+    """The run's folder, every (expert or gates, prompt) that an answer was written for, and what was told."""
+    asked: list[tuple[Any, ...]] = []
+    generate = asking.generate
+
+    def watched(base: Any, asks: Any, tokens: int, micro: int, bank: Any = None, progress: Any = None) -> list[str]:
+        assert tokens == Sums.longest_answer
+        for ask in asks:
+            who = ask.expert.digest if ask.expert is not None else "frozen"
+            asked.append((who if ask.gates is None else (bank.digest, ask.gates.tobytes()), ask.prompt))
+        return generate(base, asks, tokens, micro, bank, progress)
+
+    watch = Watch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asking, "generate", watched)
+        folder = run(validate(written, "test"), tmp_path_factory.mktemp("runs") / "whole", watch)
+    return folder, asked, watch.scored
+
+
+def records(folder: Path, task: str = "sums") -> list[dict[str, Any]]:
+    return [record for record in RunStore.open(folder).read_scores() if record["task"] == task]
+
+
+def test_a_written_task_has_answers_and_no_option_nll(finished: tuple[Path, Any, Any]) -> None:
+    found = records(finished[0])
+    assert {r["method"] for r in found} == {"frozen", "proposed", "proposed:top1", "lora", "hard_moe", "local"}
+    for record in found:
+        assert "option_nll" not in record
+        assert record["acc"] == record["acc_norm"] == [float(len(text) % 2 == 0) for text in record["answers"]]
+        assert len(record["answers"]) == len(record["questions"]) == len(record["nll"])
+    assert {value for record in found for value in record["acc"]} == {0.0, 1.0}
+    assert all("answers" not in record and "option_nll" in record for record in records(finished[0], "boolq"))
+    rows = json.loads((finished[0] / "results.json").read_text())["rows"]
+    assert {r["metric"] for r in rows if r["task"] == "sums"} == {"nll", "acc", "acc_norm"}
+    assert {r["metric"] for r in rows if r["task"] == "boolq"} == {"nll", "option_nll", "acc", "acc_norm"}
+
+
+def test_the_frozen_model_is_recorded_as_it_answers_alone(finished: tuple[Path, Any, Any]) -> None:
+    base = load(ModelConfig(device="cpu"))
+    (record,) = (r for r in records(finished[0]) if r["method"] == "frozen")
+    for number, answer, nll in zip(record["questions"], record["answers"], record["nll"], strict=True):
+        n = 50 + int(number)
+        prompt = base.tokenizer(f"Question: How much is {n} and {n * n % 17}?\nAnswer:")["input_ids"]
+        tokens = list(prompt)
+        with torch.no_grad():
+            for _ in range(Sums.longest_answer):
+                tokens.append(int(base.model(torch.tensor([tokens])).logits[0, -1].argmax()))
+            reference = base.tokenizer(f" {n + n * n % 17}")["input_ids"]
+            logits = base.model(torch.tensor([[*prompt, *reference]])).logits[0, len(prompt) - 1 : -1]
+        assert answer == base.tokenizer.decode(tokens[len(prompt) :]).split("\n")[0].strip()
+        assert nll == pytest.approx(float(F.cross_entropy(logits, torch.tensor(reference))), rel=1e-4)
+
+
+def test_what_answers_alike_is_asked_once(finished: tuple[Path, Any, Any]) -> None:
+    _, asked, told = finished
+    assert max(Counter(asked).values()) == 1
+    found = records(finished[0])
+    assert len(asked) <= sum(len(record["questions"]) for record in found)
+    sums = [(done, total) for task, done, total in told if task == "sums"]
+    assert sums[-1] == (2 * len(asked), 2 * len(asked))  # a reference scored and an answer written each
+    assert [done for done, _ in sums] == sorted(done for done, _ in sums)
+
+
+def test_a_stopped_run_ends_in_the_same_answers(
+    tmp_path: Path, written: dict[str, Any], finished: tuple[Path, Any, Any]
+) -> None:
+    config = validate(written, "test")
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "cut", Watch(stop_behind=1))
+    assert records(tmp_path / "cut")
+    again = Watch()
+    run(config, tmp_path / "cut", again)
+    assert {task for task, _, _ in again.scored} == {"boolq"}
+    assert records(tmp_path / "cut") == records(finished[0])
+    rows = [json.loads((folder / "results.json").read_text())["rows"] for folder in (finished[0], tmp_path / "cut")]
+    assert rows[0] == rows[1]
+
+
+def test_another_exam_asks_in_the_same_order_and_the_report_says_what_is_left_out(
+    finished: tuple[Path, Any, Any],
+) -> None:
+    folder = finished[0]
+    before = {(r["method"], *r["devices"]): r["answers"] for r in records(folder)}
+    text = write_report(folder)[0].read_text()
+    option = text.split("**option NLL by task")[1].split("**")[1]
+    assert "Not measured, as answers are written: sums." in option
+    evaluate(folder, Silent(), {"eval": {"questions": 2}})
+    short = [r for r in records(folder) if r["signature"].startswith("test/shared/2/")]
+    for record in short:
+        if record["method"] != "local":
+            assert record["answers"] == before[record["method"], *record["devices"]][:2]
+    assert short
+    evaluate(folder, Silent())
