@@ -11,11 +11,11 @@ from meshtune.tasks import registry
 from meshtune.tasks.base import PUBLIC_TEST, Question, Row, Task, text
 
 
-class Sums(Task):
+class Adding(Task):
     """Right is what has an even number of characters."""
 
-    name = "sums"
-    hub_id = "nobody/sums"
+    name = "adding"
+    hub_id = "nobody/adding"
     splits = PUBLIC_TEST
     fields = ("sum", "result")
     licence = "none"
@@ -39,13 +39,13 @@ class Sums(Task):
 
 
 def register(patch: pytest.MonkeyPatch) -> None:
-    """Make ``sums`` a known task until ``patch`` is undone."""
-    patch.setitem(registry._CLASSES, "sums", "Sums")
-    patch.setitem(registry.TASKS._made, "sums", Sums())  # type: ignore[attr-defined]
+    """Make ``adding`` a known task until ``patch`` is undone."""
+    patch.setitem(registry._CLASSES, "adding", "Adding")
+    patch.setitem(registry.TASKS._made, "adding", Adding())  # type: ignore[attr-defined]
 
 
 def write_data(folder: Path) -> Path:
-    """Write the splits of ``sums`` into ``folder`` and return it."""
+    """Write the splits of ``adding`` into ``folder`` and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for split, numbers in {"train": range(20), "test": range(50, 60)}.items():
         rows = [{"sum": f"{n} and {n * n % 17}", "result": str(n + n * n % 17)} for n in numbers]

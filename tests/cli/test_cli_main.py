@@ -15,7 +15,7 @@ from meshtune.methods.registry import METHODS
 from meshtune.tasks.registry import TASKS
 
 HEAVY = ("torch", "transformers", "datasets", "matplotlib", "scipy", "pydantic", "numpy")
-VERBS = ("run", "eval", "compare", "tasks", "methods", "models")
+VERBS = ("run", "eval", "ask", "compare", "tasks", "methods", "models")
 
 
 def call(*args: str) -> tuple[int, str, str]:
@@ -93,6 +93,7 @@ def test_chance_is_listed_for_every_task() -> None:
         (["run", "--set", "tasks=[boolq]", "--set", "trian.rounds=2"], "did you mean train"),
         (["run", "--set", "tasks=[boolq]", "--set", "methods=[proposd]"], "did you mean proposed"),
         (["eval", "absent"], "there is no run absent"),
+        (["ask", "absent", "Is 4 even?"], "there is no run absent"),
         (["compare", "absent"], "there is no run absent"),
     ],
 )

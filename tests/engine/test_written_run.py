@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from meshtune.engine import asking
+from meshtune.engine.ask import open_speaker
 from meshtune.engine.config import validate
 from meshtune.engine.observer import Silent
 from meshtune.engine.run import evaluate, run
@@ -20,7 +21,7 @@ from meshtune.engine.store import RunStore
 from meshtune.learning.base import load
 from meshtune.learning.config import ModelConfig
 from meshtune.report.compare import write_report
-from written import Sums, register, write_data
+from written import Adding, register, write_data
 
 ELSEWHERE = 2
 
@@ -48,10 +49,10 @@ def _known() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory, whole_settings: dict[str, Any]) -> dict[str, Any]:
-    source = write_data(tmp_path_factory.mktemp("data") / "sums")
+    source = write_data(tmp_path_factory.mktemp("data") / "adding")
     return {
         **whole_settings,
-        "tasks": [{"task": "sums", "source": str(source)}, "boolq"],
+        "tasks": [{"task": "adding", "source": str(source)}, "boolq"],
         "devices": {"per_task": 2},
         "router": {**whole_settings["router"], "also": ["top1"]},
         "eval": {"questions": 4, "elsewhere": ELSEWHERE},
@@ -68,7 +69,7 @@ def finished(
     generate = asking.generate
 
     def watched(base: Any, asks: Any, tokens: int, micro: int, bank: Any = None, progress: Any = None) -> list[str]:
-        assert tokens == Sums.longest_answer
+        assert tokens == Adding.longest_answer
         for ask in asks:
             who = ask.expert.digest if ask.expert is not None else "frozen"
             asked.append((who if ask.gates is None else (bank.digest, ask.gates.tobytes()), ask.prompt))
@@ -81,7 +82,7 @@ def finished(
     return folder, asked, watch.scored
 
 
-def records(folder: Path, task: str = "sums") -> list[dict[str, Any]]:
+def records(folder: Path, task: str = "adding") -> list[dict[str, Any]]:
     return [record for record in RunStore.open(folder).read_scores() if record["task"] == task]
 
 
@@ -95,7 +96,7 @@ def test_a_written_task_has_answers_and_no_option_nll(finished: tuple[Path, Any,
     assert {value for record in found for value in record["acc"]} == {0.0, 1.0}
     assert all("answers" not in record and "option_nll" in record for record in records(finished[0], "boolq"))
     rows = json.loads((finished[0] / "results.json").read_text())["rows"]
-    assert {r["metric"] for r in rows if r["task"] == "sums"} == {"nll", "acc", "acc_norm"}
+    assert {r["metric"] for r in rows if r["task"] == "adding"} == {"nll", "acc", "acc_norm"}
     assert {r["metric"] for r in rows if r["task"] == "boolq"} == {"nll", "option_nll", "acc", "acc_norm"}
 
 
@@ -107,7 +108,7 @@ def test_the_frozen_model_is_recorded_as_it_answers_alone(finished: tuple[Path, 
         prompt = base.tokenizer(f"Question: How much is {n} and {n * n % 17}?\nAnswer:")["input_ids"]
         tokens = list(prompt)
         with torch.no_grad():
-            for _ in range(Sums.longest_answer):
+            for _ in range(Adding.longest_answer):
                 tokens.append(int(base.model(torch.tensor([tokens])).logits[0, -1].argmax()))
             reference = base.tokenizer(f" {n + n * n % 17}")["input_ids"]
             logits = base.model(torch.tensor([[*prompt, *reference]])).logits[0, len(prompt) - 1 : -1]
@@ -120,9 +121,9 @@ def test_what_answers_alike_is_asked_once(finished: tuple[Path, Any, Any]) -> No
     assert max(Counter(asked).values()) == 1
     found = records(finished[0])
     assert len(asked) <= sum(len(record["questions"]) for record in found)
-    sums = [(done, total) for task, done, total in told if task == "sums"]
-    assert sums[-1] == (2 * len(asked), 2 * len(asked))  # a reference scored and an answer written each
-    assert [done for done, _ in sums] == sorted(done for done, _ in sums)
+    told_of = [(done, total) for task, done, total in told if task == "adding"]
+    assert told_of[-1] == (2 * len(asked), 2 * len(asked))  # a reference scored and an answer written each
+    assert [done for done, _ in told_of] == sorted(done for done, _ in told_of)
 
 
 def test_a_stopped_run_ends_in_the_same_answers(
@@ -140,6 +141,16 @@ def test_a_stopped_run_ends_in_the_same_answers(
     assert rows[0] == rows[1]
 
 
+def test_a_device_says_the_same_when_it_is_asked_alone(finished: tuple[Path, Any, Any]) -> None:
+    who = [(None, "proposed", 1), ("top1", "proposed:top1", 2), (None, "lora", 0), (None, "local", 3)]
+    for router, label, device in [*who, (None, "frozen", 0)]:
+        speaker = open_speaker(finished[0], Silent(), device, label.split(":")[0], router)
+        (record,) = (r for r in records(finished[0]) if r["method"] == label and device in r["devices"])
+        for number, answer in zip(record["questions"], record["answers"], strict=True):
+            n = 50 + int(number)
+            assert speaker.write(f"How much is {n} and {n * n % 17}?", Adding.longest_answer).answer == answer
+
+
 def test_another_exam_asks_in_the_same_order_and_the_report_says_what_is_left_out(
     finished: tuple[Path, Any, Any],
 ) -> None:
@@ -147,7 +158,7 @@ def test_another_exam_asks_in_the_same_order_and_the_report_says_what_is_left_ou
     before = {(r["method"], *r["devices"]): r["answers"] for r in records(folder)}
     text = write_report(folder)[0].read_text()
     option = text.split("**option NLL by task")[1].split("**")[1]
-    assert "Not measured, as answers are written: sums." in option
+    assert "Not measured, as answers are written: adding." in option
     evaluate(folder, Silent(), {"eval": {"questions": 2}})
     short = [r for r in records(folder) if r["signature"].startswith("test/shared/2/")]
     for record in short:

@@ -93,6 +93,22 @@ def test_gates_sum_to_one_and_name_experts(method: Method) -> None:
         np.testing.assert_allclose(answer.gates.sum(axis=1), 1.0)
 
 
+def test_the_devices_behind_every_expert_are_named(method: Method) -> None:
+    """Device 1 is alone in its group; device 2, of a group with device 0, has not heard of round 2 from it."""
+    members, workshop = federation(method)
+    for version in (1, 2):
+        play(method, members, workshop, version)
+    known = {"local": [("b", (1,))], "lora": [("every task", (0, 1, 2, 3))]}
+    assert method.sources(members[1]) == known.get(method.name, [("a", (0, 2)), ("b", (1,)), ("c", (3,))])
+    members[2].held.pop(3, None)
+    if method.exchanges:
+        old = members[2].held[0]
+        members[2].held[0] = Update(0, 1, old.values)
+    known = {"local": [("a", (2,))], "lora": [("every task", (1, 2))]}
+    assert method.sources(members[2]) == known.get(method.name, [("a", (0, 2)), ("b", (1,))])
+    assert len(ask(method, members[2], workshop).experts) == len(method.sources(members[2]))
+
+
 def test_it_is_a_function_of_what_is_held(method: Method) -> None:
     """The same start and the same updates give bit-equal experts."""
     ends = []

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from meshtune import __version__
+from meshtune.cli.ask import ask
 from meshtune.cli.compare import compare
 from meshtune.cli.eval import evaluate
 from meshtune.cli.methods import methods
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("eval")(evaluate)
+app.command("ask")(ask)
 app.command("compare")(compare)
 app.command("tasks")(tasks)
 app.command("methods")(methods)

@@ -181,7 +181,10 @@ def pack_state(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def unpack_state(fresh: State, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> State:
-    """Fill a state that has just begun with what :func:`pack_state` wrote; the inverse of it, bit for bit."""
+    """Fill a state that has just begun with what :func:`pack_state` wrote; the inverse of it, bit for bit.
+
+    Methods that the fresh state has not are left out.
+    """
     updates: dict[tuple[int, int, str], Update] = {}
     for method, pile in fresh.members.items():
         for member, saved in zip(pile, facts["members"][method], strict=True):
@@ -191,9 +194,9 @@ def unpack_state(fresh: State, tensors: Mapping[str, Tensor], facts: Mapping[str
             for source, version, key in saved["held"]:
                 update = updates.setdefault((source, version, key), Update(source, version, tensors[key]))
                 member.held[source] = update
-    for method, rows in facts["carried"].items():
-        for sender, receiver, source, version in rows:
-            fresh.carried[method].setdefault((sender, receiver), {})[source] = version
+    for method, links in fresh.carried.items():
+        for sender, receiver, source, version in facts["carried"][method]:
+            links.setdefault((sender, receiver), {})[source] = version
     fresh.ledger = Ledger.from_json(facts["ledger"])
     fresh.round = facts["round"]
     fresh.seconds = dict(facts["seconds"])

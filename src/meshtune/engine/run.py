@@ -12,30 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from meshtune.adapter.mask import pack, unpack
-from meshtune.adapter.sites import sizes
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.data import DeviceData, deal, digest, exam_questions, exams
-from meshtune.engine.federation import announce, handshake, recipes, trains_sparse
+from meshtune.engine.federation import announce, recipes, trains_sparse
 from meshtune.engine.memory import peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.results import results
-from meshtune.engine.rounds import State, pack_state, play_round, unpack_state
+from meshtune.engine.resume import PREPARED, begin, load_announcements, restore, save_announcements
+from meshtune.engine.rounds import State, pack_state, play_round
 from meshtune.engine.scoring import sit
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
-from meshtune.exchange.ledger import Ledger
 from meshtune.learning.base import Base, load, locate
-from meshtune.methods.base import Announcement, Member, Method, Workshop
+from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
-from meshtune.routing.statistics import Statistics
 from meshtune.topology.graphs import neighbours
-
-PREPARED = "prepare"
 
 
 @dataclass
@@ -134,69 +125,32 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
 
 
 def _begin(scene: _Scene, store: RunStore, observer: Observer) -> State:
-    own = _prepared(scene, store, observer)
-    ledger = Ledger()
-    members: dict[str, list[Member]] = {}
-    for method in scene.methods:
-        known = handshake(own, method, scene.graph, scene.base.adapters.layers, ledger)
-        members[method.name] = [
-            Member(a.device, a, method.begin(a, known[a.device], scene.workshop), known=known[a.device]) for a in own
-        ]
-    state = State(members, {m.name: {} for m in scene.methods}, ledger)
+    own, facts = _prepared(scene, store, observer)
+    state = begin(scene.methods, scene.graph, own, scene.base.adapters.layers, scene.workshop)
     newest = store.latest_round()
-    if newest is not None:
-        state = unpack_state(state, *store.load_round(newest))
-        observer.event("note", text=f"going on behind round {newest} of {scene.config.train.rounds}")
-    else:
-        state.seconds.update(store.load(PREPARED)[1]["seconds"])
+    if newest is None:
+        state.seconds.update(facts["seconds"])
+        return state
+    state = restore(state, store)
+    observer.event("note", text=f"going on behind round {newest} of {scene.config.train.rounds}")
     return state
 
 
-def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> list[Announcement]:
+def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[Announcement], dict[str, Any]]:
     """Return every device's announcement, from the store where it was worked out before."""
     layers = scene.base.adapters.layers
-    recipe_of = recipes(scene.config, layers)
-    counts = sizes(layers, scene.config.adapter.rank)
     mark = digest(scene.devices)
     if not store.has(PREPARED):
         started = time.perf_counter()
         made = announce(scene.base, scene.config, scene.devices, trains_sparse(scene.config), observer)
-        tensors: dict[str, Tensor] = {}
-        for a in made:
-            if a.masks:
-                tensors[f"{a.device}.mask"] = torch.from_numpy(pack(list(a.masks), counts))
-            if a.statistics is not None:
-                for name, array in a.statistics.to_tensors().items():
-                    tensors[f"{a.device}.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
-        facts: dict[str, Any] = {
-            "data": mark,
-            "samples": [a.samples for a in made],
-            "counts": [a.statistics.count if a.statistics else 0 for a in made],
-            "seconds": {"prepare": time.perf_counter() - started},
-        }
-        store.save(PREPARED, tensors, facts)
-    tensors, facts = store.load(PREPARED)
+        facts: dict[str, Any] = {"data": mark, "seconds": {"prepare": time.perf_counter() - started}}
+        save_announcements(store, scene.config, layers, made, facts)
+    own, facts = load_announcements(store, scene.config, layers)
     if facts["data"] != mark:
         raise UserError(
             f"the training data are not those that {store.path} was begun with: set data, or MESHTUNE_DATA, as it was"
         )
-    result = []
-    for data, samples, count in zip(scene.devices, facts["samples"], facts["counts"], strict=True):
-        mask = tensors.get(f"{data.device}.mask")
-        prefix = f"{data.device}."
-        arrays = {k.removeprefix(prefix): v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
-        arrays.pop("mask", None)
-        result.append(
-            Announcement(
-                data.device,
-                data.group,
-                samples,
-                recipe_of[data.group],
-                () if mask is None else tuple(unpack(mask.numpy(), counts)),
-                Statistics.from_tensors(arrays, count) if arrays else None,
-            )
-        )
-    return result
+    return own, facts
 
 
 def _finish(scene: _Scene, state: State, store: RunStore, observer: Observer) -> Path:

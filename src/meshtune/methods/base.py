@@ -214,6 +214,10 @@ class Method(ABC):
             workshop: builds the experts.
         """
 
+    def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
+        """Return what each expert of :meth:`answer` knows, a task key, and the devices whose training is in it."""
+        return [(member.own.group, (member.device,))]
+
 
 def only(expert: Expert | None, prompts: int) -> Answer:
     """Return the answer in which one expert answers all prompts."""
@@ -249,8 +253,11 @@ class BankMethod(Method):
         return workshop.mean(self.shape(member, group, workshop), updates, samples)
 
     def bank(self, member: Member, workshop: Workshop) -> dict[str, Expert]:
-        """Return the experts it can answer with, by group."""
-        return {g: self.of_group(member, g, workshop) for g in member.groups() if member.holders(g)}
+        """Return the experts it can answer with, by group, in the order of :meth:`sources`."""
+        return {g: self.of_group(member, g, workshop) for g, _ in self.sources(member)}
+
+    def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
+        return [(g, tuple(member.holders(g))) for g in member.groups() if member.holders(g)]
 
     def oracle(self, member: Member, groups: Sequence[str], workshop: Workshop) -> Answer:
         """Return the perfect router's answer; a group it has no expert of is answered by its own group's."""

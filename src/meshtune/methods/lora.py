@@ -22,8 +22,7 @@ class Lora(Method):
         return workshop.lora()
 
     def mix(self, member: Member, workshop: Workshop) -> None:
-        newest = member.held[member.device].version
-        updates = [member.held[d] for d in sorted(member.held) if member.held[d].version == newest]
+        updates = [member.held[device] for device in _newest(member)]
         samples = {d: member.known[d].samples for d in member.known}
         member.expert = workshop.mean(workshop.lora(), updates, samples)
 
@@ -36,6 +35,15 @@ class Lora(Method):
         workshop: Workshop,
     ) -> Answer:
         return only(member.expert, len(groups))
+
+    def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
+        return [("every task", tuple(_newest(member)))]
+
+
+def _newest(member: Member) -> list[int]:
+    """Return the devices whose update of the last round it holds, ids ascending."""
+    newest = member.held[member.device].version
+    return [device for device in sorted(member.held) if member.held[device].version == newest]
 
 
 METHOD = Lora()

@@ -1,0 +1,85 @@
+"""From a run's folder to one of its devices, ready to be asked.
+
+The training data are not needed: the base, what devices announced and the newest checkpoint are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from meshtune.engine.config import RunConfig, validate
+from meshtune.engine.observer import Observer
+from meshtune.engine.resume import begin, load_announcements, restore
+from meshtune.engine.scoring import FROZEN
+from meshtune.engine.speaker import Speaker
+from meshtune.engine.store import RunStore
+from meshtune.errors import UserError
+from meshtune.learning.base import load
+from meshtune.methods.base import BankMethod, Method, Workshop
+from meshtune.methods.registry import check_method, get_method
+from meshtune.topology.graphs import neighbours
+
+
+def open_speaker(
+    path: Path, observer: Observer, device: int = 0, method: str | None = None, router: str | None = None
+) -> Speaker:
+    """Load what is needed to ask ``device`` of the run in the folder ``path``.
+
+    Args:
+        path: the run's folder.
+        observer: told about progress.
+        device: who is asked.
+        method: under which method of the run, or ``frozen``; None for ``proposed``, or the first that can be asked.
+        router: the router of a method that routes; None for the run's own.
+
+    Raises:
+        UserError: there is no run, no finished round, no such device, method or router, or the method must be told
+            the task of a prompt.
+    """
+    store = RunStore.open(path)
+    if store.latest_round() is None:
+        raise UserError(f"{path} has no finished round to ask: go on with meshtune run --out {path}")
+    tree = store.config()
+    if router is not None:
+        tree["router"] = {**tree["router"], "kind": router}
+    config = validate(tree, str(path))
+    count = len(config.device_tasks)
+    if not 0 <= device < count:
+        raise UserError(f"there is no device {device}: the run {path} has devices 0 to {count - 1}")
+    chosen = _method(config, method)
+    routes = chosen.routes and method != FROZEN
+    if router is not None and not routes:
+        raise UserError(f"--router {router}: {method or chosen.name} has no router, leave the option out")
+    observer.event("phase", name="load", total=1)
+    base = load(config.model, config.adapter.per_layer)
+    layers = base.adapters.layers
+    workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device))
+    own, _ = load_announcements(store, config, layers)
+    graph = neighbours(config.graph.kind, count, config.graph.neighbours, config.seed)
+    state = restore(begin([chosen], graph, own, layers, workshop), store)
+    member = state.members[chosen.name][device]
+    observer.event("advance", name="load", done=1)
+    speaks = None if method == FROZEN else chosen
+    return Speaker(base, config, speaks, member, config.router.kind if routes else None, workshop, state.round)
+
+
+def _method(config: RunConfig, name: str | None) -> Method:
+    """Return the method that answers; any that the run has for the frozen model."""
+    has = [get_method(known) for known in config.methods]
+    free = [method for method in has if method.routes or not isinstance(method, BankMethod)]
+    if name == FROZEN:
+        return has[0]
+    if name is None:
+        first = next((method for method in free if method.name == "proposed"), next(iter(free), None))
+        if first is None:
+            raise UserError(
+                f"{' and '.join(config.methods)} must be told the task of a prompt: ask --method {FROZEN}, or a run "
+                "with proposed, whose router finds it"
+            )
+        return first
+    if check_method(name) not in config.methods:
+        raise UserError(f"--method {name}: the run has {', '.join([*config.methods, FROZEN])}")
+    method = get_method(name)
+    if method not in free:
+        raise UserError(f"--method {name} must be told the task of a prompt: ask proposed, whose router finds it")
+    return method

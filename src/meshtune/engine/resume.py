@@ -1,0 +1,98 @@
+"""From a run's folder back to where the run was: what its devices announced, and its newest checkpoint.
+
+Both are restored without the training data, so that a finished run can also be asked where its data are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from meshtune.adapter.mask import pack, unpack
+from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.engine.config import RunConfig
+from meshtune.engine.federation import handshake, recipes
+from meshtune.engine.rounds import State, unpack_state
+from meshtune.engine.store import RunStore
+from meshtune.exchange.ledger import Ledger
+from meshtune.methods.base import Announcement, Member, Method, Workshop
+from meshtune.routing.statistics import Statistics
+
+PREPARED = "prepare"
+
+
+def save_announcements(
+    store: RunStore, config: RunConfig, layers: Sequence[LayerSpec], made: Sequence[Announcement], facts: dict[str, Any]
+) -> None:
+    """Store every device's announcement, and ``facts`` beside them."""
+    counts = sizes(layers, config.adapter.rank)
+    tensors: dict[str, Tensor] = {}
+    for a in made:
+        if a.masks:
+            tensors[f"{a.device}.mask"] = torch.from_numpy(pack(list(a.masks), counts))
+        if a.statistics is not None:
+            for name, array in a.statistics.to_tensors().items():
+                tensors[f"{a.device}.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
+    own = {
+        "samples": [a.samples for a in made],
+        "counts": [a.statistics.count if a.statistics else 0 for a in made],
+    }
+    store.save(PREPARED, tensors, {**facts, **own})
+
+
+def load_announcements(
+    store: RunStore, config: RunConfig, layers: Sequence[LayerSpec]
+) -> tuple[list[Announcement], dict[str, Any]]:
+    """Return every device's announcement and the facts that were stored beside them.
+
+    Raises:
+        UserError: the file is damaged or missing.
+    """
+    tensors, facts = store.load(PREPARED)
+    recipe_of = recipes(config, layers)
+    counts = sizes(layers, config.adapter.rank)
+    result = []
+    for device, task in enumerate(config.device_tasks):
+        mask = tensors.get(f"{device}.mask")
+        prefix = f"{device}."
+        arrays = {k.removeprefix(prefix): v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
+        arrays.pop("mask", None)
+        result.append(
+            Announcement(
+                device,
+                task.key,
+                facts["samples"][device],
+                recipe_of[task.key],
+                () if mask is None else tuple(unpack(mask.numpy(), counts)),
+                Statistics.from_tensors(arrays, facts["counts"][device]) if arrays else None,
+            )
+        )
+    return result, facts
+
+
+def begin(
+    methods: Sequence[Method],
+    graph: Mapping[int, Sequence[int]],
+    own: Sequence[Announcement],
+    layers: Sequence[LayerSpec],
+    workshop: Workshop,
+) -> State:
+    """Return the state behind the handshake, before the first round."""
+    ledger = Ledger()
+    members: dict[str, list[Member]] = {}
+    for method in methods:
+        known = handshake(own, method, graph, layers, ledger)
+        members[method.name] = [
+            Member(a.device, a, method.begin(a, known[a.device], workshop), known=known[a.device]) for a in own
+        ]
+    return State(members, {m.name: {} for m in methods}, ledger)
+
+
+def restore(fresh: State, store: RunStore) -> State:
+    """Return ``fresh`` as it was behind the newest finished round; as it is where none is finished."""
+    newest = store.latest_round()
+    return fresh if newest is None else unpack_state(fresh, *store.load_round(newest))

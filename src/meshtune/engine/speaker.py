@@ -1,0 +1,157 @@
+"""One device of a run, ready to be asked: who answers is decided from the prompt, as in the exam."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshtune.adapter.route import Bank
+from meshtune.engine.config import RunConfig
+from meshtune.engine.scoring import FROZEN, router_of
+from meshtune.errors import UserError
+from meshtune.learning.base import Base
+from meshtune.learning.encode import Row, encode_prompt, encode_question
+from meshtune.learning.evaluate import Ask, score
+from meshtune.learning.generate import generate
+from meshtune.learning.prepare import prompt_means, router_block
+from meshtune.methods.base import Answer, Member, Method, Workshop, only
+from meshtune.tasks.base import Question, shared_prompt
+
+
+@dataclass(frozen=True)
+class Weight:
+    """An expert's share in an answer: the task it knows, the devices that trained it, and its gate."""
+
+    task: str
+    devices: tuple[int, ...]
+    gate: float
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What was answered.
+
+    Attributes:
+        prompt: what the model read.
+        answer: what it wrote, or the option it chose.
+        weights: who answered, the largest gate first; nobody where the frozen model did.
+        options: what was to choose from, with probabilities, the largest first.
+    """
+
+    prompt: str
+    answer: str
+    weights: tuple[Weight, ...]
+    options: tuple[tuple[str, float], ...] = ()
+
+
+class Speaker:
+    """One device of a run under one method, ready to be asked.
+
+    Args:
+        base: the base model of the run.
+        config: the run's settings.
+        method: who answers; None for the frozen model.
+        member: the device as it is behind the newest round.
+        router: the name of its router, for methods that route.
+        workshop: builds the experts.
+        round: the newest finished round.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        config: RunConfig,
+        method: Method | None,
+        member: Member,
+        router: str | None,
+        workshop: Workshop,
+        round: int,
+    ) -> None:
+        self.method = FROZEN if method is None else method.name
+        self.device = member.device
+        self.router = router
+        self.round = round
+        self._base, self._config, self._workshop = base, config, workshop
+        self._method, self._member = method, member
+
+    def write(self, text: str, tokens: int = 32, raw: bool = False) -> Reply:
+        """Return the greedy answer to ``text``, of ``tokens`` tokens at most.
+
+        Args:
+            text: the question; it is put into the template of the run where it is not in it.
+            tokens: the most new tokens.
+            raw: take ``text`` as it is.
+
+        Raises:
+            UserError: there is no text, or no room for the tokens.
+        """
+        base = self._base
+        if tokens >= base.longest:
+            raise UserError(f"--tokens {tokens} leaves no room for the prompt: the model has {base.longest} positions")
+        prompt = self.prompt(text, raw)
+        answer = self._answer(prompt)
+        ask, bank = _ask(answer, (), encode_prompt(base.tokenizer, prompt, base.longest))
+        (said,) = generate(base, [ask], tokens, self._config.eval.micro_tokens, bank)
+        return Reply(prompt, said, self._weights(answer))
+
+    def choose(self, text: str, options: Sequence[str], raw: bool = False) -> Reply:
+        """Return the most probable of ``options``: the softmax of their summed log-probabilities.
+
+        Raises:
+            UserError: there is no text, or less than two different options, or an empty one.
+        """
+        base = self._base
+        given = tuple(option.strip() for option in options)
+        if len(set(given)) < 2 or "" in given or len(set(given)) < len(given):
+            raise UserError("--options needs two or more different answers, for example --options 'yes|no'")
+        prompt = self.prompt(text, raw)
+        answer = self._answer(prompt)
+        rows = encode_question(base.tokenizer, Question("", "", prompt, given, 0), base.longest)
+        ask, bank = _ask(answer, rows)
+        sums = np.asarray(score(base, [ask], self._config.eval.micro_tokens, bank)[0].logprobs)
+        odds = np.exp(sums - sums.max())
+        found = sorted(zip(given, (odds / odds.sum()).tolist(), strict=True), key=lambda pair: -pair[1])
+        return Reply(prompt, found[0][0], self._weights(answer), tuple(found))
+
+    def prompt(self, text: str, raw: bool = False) -> str:
+        """Return what the model reads: ``text`` in the shared template, where the run used it.
+
+        Raises:
+            UserError: there is no text.
+        """
+        asked = text.strip().removeprefix("Question:").removesuffix("Answer:").strip()
+        if not asked:
+            raise UserError("the prompt is empty: give a question, for example 'What is the capital of France?'")
+        if raw:
+            return text
+        return shared_prompt(asked) if self._config.template == "shared" else text.strip()
+
+    def _answer(self, prompt: str) -> Answer:
+        if self._method is None:
+            return only(None, 1)
+        config, base = self._config, self._base
+        features: NDArray[np.float64] = np.zeros((1, base.width))
+        router = None
+        if self.router is not None:
+            tokens = encode_prompt(base.tokenizer, prompt, config.train.max_tokens)
+            block = router_block(base, config.router.depth)
+            features = prompt_means(base, [tokens], block, config.eval.micro_tokens)
+            router = router_of(self._member, self.router, config, self._workshop)
+        return self._method.answer(self._member, [""], router, features, self._workshop)
+
+    def _weights(self, answer: Answer) -> tuple[Weight, ...]:
+        if self._method is None:
+            return ()
+        sources = self._method.sources(self._member)
+        found = [Weight(*source, float(gate)) for source, gate in zip(sources, answer.gates[0], strict=True)]
+        return tuple(sorted(found, key=lambda weight: -weight.gate))
+
+
+def _ask(answer: Answer, rows: Sequence[Row], prompt: tuple[int, ...] = ()) -> tuple[Ask, Bank | None]:
+    gates = answer.gates[0]
+    if gates.max() == 1.0:
+        return Ask(rows, answer.experts[int(gates.argmax())], prompt=prompt), None
+    return Ask(rows, None, gates, prompt), Bank([expert for expert in answer.experts if expert is not None])

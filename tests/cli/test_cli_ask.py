@@ -1,0 +1,102 @@
+"""``meshtune ask`` as a user meets it, on a run of seconds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from meshtune.cli.main import app
+from meshtune.engine.config import validate
+from meshtune.engine.observer import Silent
+from meshtune.engine.run import run
+
+QUICK = {"rounds": 1, "steps": 1, "batch": 1, "warmup": 0}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, whole_settings: dict[str, Any]) -> Path:
+    settings = {**whole_settings, "train": QUICK, "eval": {"questions": 1}, "methods": ["proposed", "local"]}
+    return run(validate(settings, "test"), tmp_path_factory.mktemp("runs") / "run", Silent())
+
+
+def call(*args: str | Path) -> Any:
+    return CliRunner().invoke(app, ["ask", *map(str, args)])
+
+
+def test_the_answer_who_gave_it_and_how_sure_the_router_was(finished: Path) -> None:
+    asked = [finished, "Cut board 3", "--device", "2", "--tokens", "4"]
+    told = json.loads(call(*asked, "--format", "json").stdout)
+    assert {k: told[k] for k in ("run", "round", "device", "method", "router", "prompt", "options")} == {
+        "run": str(finished),
+        "round": 1,
+        "device": 2,
+        "method": "proposed",
+        "router": "whitened",
+        "prompt": "Question: Cut board 3\nAnswer:",
+        "options": [],
+    }
+    experts = told["experts"]
+    assert {(e["task"], *e["devices"]) for e in experts} == {("boolq", 0), ("arc_easy", 1), ("piqa", 2)}
+    shown = call(*asked)
+    assert shown.exit_code == 0, shown.stderr
+    lines = shown.stdout.splitlines()
+    first = experts[0]
+    assert lines[0].isprintable()
+    words = " ".join(shown.stdout.split())
+    assert f"Device 2 answered with the expert of {first['task']}, trained by device {first['devices'][0]};" in words
+    assert f"its whitened router gave it {100 * first['gate']:.0f}% (proposed, behind round 1)." in words
+    gates = [
+        line.split()[-1] for line in lines if line.split()[:1] and line.split()[0] in ("boolq", "arc_easy", "piqa")
+    ]
+    assert gates == [f"{e['gate']:.3f}" for e in experts]
+
+
+def test_given_options_are_chosen_from(finished: Path) -> None:
+    asked = [finished, "is 4 even?", "--options", "yes|no | maybe", "--method", "local"]
+    told = json.loads(call(*asked, "--format", "json").stdout)
+    assert sorted(option["text"] for option in told["options"]) == ["maybe", "no", "yes"]
+    assert sum(option["probability"] for option in told["options"]) == pytest.approx(1)
+    assert told["answer"] == told["options"][0]["text"]
+    shown = call(*asked).stdout
+    assert shown.splitlines()[0] == told["answer"]
+    for option in told["options"]:
+        assert f"{option['text']} {option['probability']:.3f}" in " ".join(shown.split())
+    assert "Gates" not in shown
+    assert "Device 0 answered with the expert of boolq, trained by device 0 (local, behind round 1)." in shown
+    raw = json.loads(call(*asked, "--raw", "--format", "json").stdout)
+    assert raw["prompt"] == "is 4 even?"
+    frozen = call(finished, "is 4 even?", "--options", "yes|no", "--method", "frozen").stdout
+    assert "The frozen base model answered, without any expert." in frozen
+
+
+def test_mistakes_are_one_sentence_and_exit_code_2(finished: Path, tmp_path: Path) -> None:
+    for args, words in {
+        (tmp_path / "absent", "hello"): "there is no run",
+        (tmp_path, "hello"): "holds no run",
+        (finished, " "): "the prompt is empty",
+        (finished, "hello", "--format", "xml"): "there is no format xml: choose from table, json",
+        (finished, "hello", "--device", "9"): "there is no device 9",
+        (finished, "hello", "--method", "lora"): "--method lora: the run has proposed, local, frozen",
+        (finished, "hello", "--options", "yes"): "--options needs two or more different answers",
+    }.items():
+        result = call(*args)
+        errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert (result.exit_code, len(errors), result.stdout) == (2, 1, ""), args
+        assert words in errors[0]
+
+
+def test_help_teaches_with_an_example_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom meshtune.cli.main import app\n"
+        "try:\n    app(['ask', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.rstrip().endswith("[]")
+    assert 'meshtune ask runs/demo "Is the sky blue?" --options "yes|no" --device 3' in " ".join(shown.split())
