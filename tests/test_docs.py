@@ -98,12 +98,14 @@ def execute(command: str, long: bool, made: set[str]) -> None:
         if files:
             load_config(Path(files[0]), [value for option, value in pairwise(given) if option == "--set"])
         call(args[0], "--help")
-    elif files and given[given.index("--out") + 1] not in made:
-        made.add(given[given.index("--out") + 1])
-        call(*args, *(part for setting in SMALL for part in ("--set", setting)))
-    elif files:
-        # The folder's run, which the page made above with the small settings, is resumed.
-        call("run", "--out", given[given.index("--out") + 1])
+    elif args[:1] == ["run"]:
+        name = Path(files[0]).stem if files else "demo"
+        folder = given[given.index("--out") + 1] if "--out" in given else f"runs/{name}"
+        if folder in made:
+            call("run", "--out", folder)  # the page made it above with the small settings: it is resumed
+        else:
+            made.add(folder)
+            call(*args, *(part for setting in SMALL for part in ("--set", setting)))
     elif args[:1] == ["eval"] and "--questions" in args:
         args[args.index("--questions") + 1] = "3"
         call(*args)

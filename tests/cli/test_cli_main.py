@@ -48,13 +48,19 @@ def test_version() -> None:
 def test_listings_hold_what_is_registered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     code, out, _ = call("methods")
     assert code == 0
-    assert all(f" {name} " in out for name in METHODS)
+    assert all(f"\n{name} " in out for name in METHODS)
     code, out, _ = call("tasks")
     assert code == 0
     for name, task in TASKS.items():
         line = next(line for line in out.splitlines() if line.split()[:1] == [name])
-        assert task.hub_id in line
+        assert (task.hub_id or "made here") in line
         assert task.licence in line
+    made = [line.split() for line in out.splitlines() if "made here" in line]
+    assert [[row[0], *row[3:6]] for row in made] == [
+        ["claims", "test", "2", "0.50"],
+        ["sequel", "test", "3", "0.33"],
+        *([name, "test", "written", f"{TASKS[name].chance:.2f}"] for name in ("sums", "animals", "machines", "crowds")),
+    ]
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "config.json").write_text('{"model_type": "llama"}')
     (tmp_path / "two.gguf").write_bytes(b"x" * 1500)
@@ -78,19 +84,18 @@ def test_the_architectures_that_are_listed_are_those_that_are_tested() -> None:
     assert [name.removesuffix("_text") for name in TESTED] == list(ARCHITECTURES)
 
 
-def test_chance_is_listed_for_every_task() -> None:
+def test_chance_is_listed_for_every_task_of_the_hub() -> None:
     from meshtune.cli.tasks import CHANCE
+    from meshtune.tasks.generated import GeneratedTask
 
-    assert set(CHANCE) == set(TASKS)
+    assert set(CHANCE) == {name for name, task in TASKS.items() if not isinstance(task, GeneratedTask)}
 
 
 @pytest.mark.parametrize(
     "args, words",
     [
-        (["run"], "there is nothing to run"),
-        (["run", "--out", "absent"], "there is no run in absent to resume"),
         (["run", "absent.yaml"], "there is no configuration file absent.yaml"),
-        (["run", "--set", "tasks=[boolq]", "--set", "trian.rounds=2"], "did you mean train"),
+        (["run", "--set", "trian.rounds=2"], "the demo: there is no key trian: did you mean train"),
         (["run", "--set", "tasks=[boolq]", "--set", "methods=[proposd]"], "did you mean proposed"),
         (["eval", "absent"], "there is no run absent"),
         (["ask", "absent", "Is 4 even?"], "there is no run absent"),

@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from meshtune.cli.main import app
+from meshtune.engine.config import validate
+from meshtune.engine.demo import demo_config
 from meshtune.errors import UserError
 
 CONFIG = "tasks: [boolq]\ntrain: {rounds: 3}\n"
@@ -97,6 +99,47 @@ def test_the_folder_is_named_after_the_file(
     (tmp_path / "five.yaml").write_text(CONFIG)
     assert call("run", "five.yaml").exit_code == 0
     assert calls[0][1] == Path("runs/five")
+
+
+def test_without_a_file_the_demo_runs(
+    engine: Callable[..., list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    calls = engine(finish)
+    result = call("run", "--set", "train.rounds=1")
+    assert result.exit_code == 0, result.stderr
+    assert calls[-1] == (demo_config(["train.rounds=1"]), Path("runs/demo"))
+    assert "no FILE.yaml: this is the demo, in runs/demo\n" in result.stderr
+    assert call("run", "--out", tmp_path / "other").exit_code == 0
+    assert calls[-1] == (demo_config(), tmp_path / "other")
+    help_text = " ".join(call("run", "--help").stdout.split())
+    assert "runs the demo" in help_text
+
+
+def test_a_folder_with_a_run_goes_on_as_it_was_configured(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
+    calls = engine(finish)
+    mine = validate({"tasks": ["boolq"], "seed": 7}, "here")
+    (tmp_path / "config.json").write_text(mine.model_dump_json())
+    assert call("run", "--out", tmp_path).exit_code == 0
+    assert calls[-1] == (mine, tmp_path)
+    assert call("run", "--out", tmp_path, "--set", "seed=7").exit_code == 0
+    assert calls[-1] == (mine, tmp_path)
+    assert call("run", "--out", tmp_path, "--set", "seed=8").exit_code == 0
+    assert calls[-1][0].seed == 8  # which the engine's store refuses, naming this one key
+    result = call("run", "--out", tmp_path, "--set", "sed=8")
+    assert result.exit_code == 2
+    assert f"{tmp_path}: there is no key sed" in result.stderr
+
+
+def test_a_run_ends_in_words_and_in_what_to_try_next(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
+    engine(finish)
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    shown = call("run", tmp_path / "c.yaml", "--out", tmp_path / "out").stdout
+    words, _, rest = shown.partition("What happened\n")[2].partition("\nWritten: ")
+    assert words.startswith("1 device learnt 1 task, in 1 round;")
+    assert "With the exchange (proposed) a device reaches 2.00 over all tasks" in " ".join(words.split())
+    assert f"\nTry next:\n  meshtune run {tmp_path}/out/config.json --out {tmp_path}/lean --set " in rest
+    assert shown.endswith(f"  meshtune compare {tmp_path}/out {tmp_path}/lean\n")
 
 
 def test_stopping_says_how_to_go_on(engine: Callable[..., list[Any]], tmp_path: Path) -> None:

@@ -193,12 +193,3 @@ def test_the_report_is_a_table_and_a_picture(make_run: Callable[..., Path]) -> N
     ]
     assert "| boolq | 3 | 1 |\n| piqa |  | 4 |" in text
     assert figure.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    assert not any("rich" in line for line in table.read_text().splitlines())
-
-
-def test_tables_print_on_a_terminal(raw: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    console = Console(file=io.StringIO(), width=120)
-    console.print(quality_table({"run": parse_results(raw, "here")}).rich())
-    assert "2.50 ± 0.25" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshtune.errors import UserError
+if TYPE_CHECKING:
+    from meshtune.engine.config import RunConfig
 
 
 def run(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE.yaml]", help="The configuration. Leave it out to resume the run in --out."),
+        typer.Argument(
+            metavar="[FILE.yaml]",
+            help="The configuration. Without it: the run in --out goes on; where there is none, the demo runs.",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -21,27 +25,17 @@ def run(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The run's folder; by default runs/ and the name of FILE.yaml."),
+        typer.Option(help="The run's folder; by default runs/ and the name of FILE.yaml, runs/demo for the demo."),
     ] = None,
 ) -> None:
-    """Run a configuration to its end; a run that was stopped goes on where it was."""
+    """Run a configuration to its end; a run that was stopped goes on where it was.
+
+    meshtune run alone runs the demo: it needs no file, no download and a few minutes.
+    """
     from meshtune.cli.progress import watch
     from meshtune.cli.show import show_run
-    from meshtune.engine.config import RunConfig, load_config, validate
 
-    overrides = settings or []
-    config: RunConfig
-    if file is None and out is not None and (out / "config.json").is_file() and not overrides:
-        from meshtune.engine.store import RunStore
-
-        config = validate(RunStore.open(out).config(), str(out))
-    elif file is None and out is not None and not overrides:
-        raise UserError(f"there is no run in {out} to resume: give a FILE.yaml to start one there")
-    elif file is None and not overrides:
-        raise UserError("there is nothing to run: give a FILE.yaml, or --out with the folder of a run to resume")
-    else:
-        config = load_config(file, overrides)
-    folder = out or Path("runs") / (file.stem if file is not None else "run")
+    config, folder = _chosen(file, settings or [], out)
     from meshtune.engine import run as engine  # torch: only once the configuration is known to be good
 
     try:
@@ -51,6 +45,21 @@ def run(
         typer.echo(f"stopped: {_resume(folder)}", err=True)
         raise
     show_run(done)
+
+
+def _chosen(file: Path | None, settings: list[str], out: Path | None) -> tuple[RunConfig, Path]:
+    """Return what is to be run, and in which folder."""
+    from meshtune.engine.config import load_config, override
+    from meshtune.engine.demo import FOLDER, demo_config
+    from meshtune.engine.store import RunStore
+
+    if file is not None:
+        return load_config(file, settings), out or Path("runs") / file.stem
+    if out is not None and RunStore.exists(out):
+        return override(RunStore.open(out).config(), settings, str(out)), out
+    config, folder = demo_config(settings), out or FOLDER
+    typer.echo(f"no FILE.yaml: this is the demo, in {folder}", err=True)
+    return config, folder
 
 
 def _resume(folder: Path) -> str:

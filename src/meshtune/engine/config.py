@@ -149,8 +149,13 @@ class RunConfig(BaseModel):
         return [self.tasks[i % len(self.tasks)] for i in range(count)]
 
 
-def load_config(file: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(file: Path | None, overrides: Sequence[str] = (), where: str | None = None) -> RunConfig:
     """Read a YAML file, apply ``key=value`` overrides (dotted keys, YAML values) and validate.
+
+    Args:
+        file: the file; None to start from nothing.
+        overrides: applied in order.
+        where: what the file is called in errors, if not by its path.
 
     Raises:
         UserError: the file is missing or not YAML, a key is unknown (names the nearest) or given twice, or a
@@ -166,9 +171,18 @@ def load_config(file: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
             raise UserError(f"{file} is not valid YAML: {_one_line(error)}") from error
         if not isinstance(tree, dict):
             raise UserError(f"{file} holds a {type(tree).__name__}: a configuration is a mapping of keys to values")
-    for override in overrides:
-        _apply(tree, override)
-    return validate(tree, str(file) if file is not None else "the configuration")
+    return override(tree, overrides, where or (str(file) if file is not None else "the configuration"))
+
+
+def override(tree: dict[str, Any], overrides: Sequence[str], where: str) -> RunConfig:
+    """Apply ``key=value`` overrides to ``tree``, in place, and validate; ``where`` names its origin in errors.
+
+    Raises:
+        UserError: the first mistake, in one sentence.
+    """
+    for setting in overrides:
+        _apply(tree, setting)
+    return validate(tree, where)
 
 
 def validate(tree: Mapping[str, Any], where: str) -> RunConfig:

@@ -1,6 +1,6 @@
 """Tables of one run or several: methods against tasks, costs, paired differences, routers.
 
-A :class:`Table` holds text only; it knows how to print itself for a terminal and in Markdown.
+A :class:`Table` holds text only; it knows how to write itself in Markdown.
 """
 
 from __future__ import annotations
@@ -43,19 +43,6 @@ class Table:
         for row in (self.columns, rule, *self.rows):
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
         return "\n".join([*lines, *(["", self.note] if self.note else [])]) + "\n"
-
-    def rich(self) -> Any:
-        """Return the table as a rich renderable, without the note."""
-        from rich import box
-        from rich.table import Table as RichTable
-        from rich.text import Text
-
-        table = RichTable(title=Text(self.title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left")
-        for i, column in enumerate(self.columns):
-            table.add_column(column, justify="left" if i < self.labels else "right", no_wrap=i < self.labels)
-        for row in self.rows:
-            table.add_row(*(Text(cell) for cell in row))
-        return table
 
 
 def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:

@@ -1,0 +1,87 @@
+"""What to try after a run: three commands that can be pasted, with the run's own folder and a question of its tasks."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshtune.errors import UserError
+
+if TYPE_CHECKING:
+    from meshtune.tasks.base import Question
+
+LONGEST = 160  # letters of a question that still looks good on a command line
+
+
+def try_next(run: Path, config: Mapping[str, Any]) -> list[str]:
+    """Return the commands.
+
+    Args:
+        run: the folder of a finished run.
+        config: its configuration, as its results hold it.
+    """
+    from meshtune.engine.demo import is_demo
+
+    folder = shlex.quote(str(run))
+    name, setting = _variation(config)
+    new = run.parent / name
+    if new.exists():
+        new = run.parent / f"{run.name}-{name}"
+    other = shlex.quote(str(new))
+    file = "" if is_demo(config) else f"{shlex.quote(str(run / 'config.json'))} "
+    found = a_question(config)
+    ask = []
+    if found is not None:
+        asked, options = found
+        choice = f" --options {_quoted('|'.join(options))}" if options else ""
+        ask = [f"meshtune ask {folder} {_quoted(asked)}{choice}"]
+    return [*ask, f"meshtune run {file}--out {other} --set {setting}", f"meshtune compare {folder} {other}"]
+
+
+def a_question(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
+    """Return a short question of the run's exam, as ``meshtune ask`` takes it, and its options; None without one.
+
+    Written answers, which have no options, come first; then tasks from the last on, which device 0 never trained on.
+    """
+    from meshtune.engine.config import validate
+    from meshtune.tasks.registry import get_task
+
+    try:
+        whole = validate(config, "the run")
+        from meshtune.engine.data import exam_questions
+
+        tasks = list(reversed(whole.tasks))
+        tasks.sort(key=lambda task: not get_task(task.task).written)
+        for task in tasks:
+            one = whole.model_copy(update={"tasks": (task,), "template": "shared"})
+            for question in exam_questions(one)[task.key]:
+                asked, options = _asked(question), () if question.written else question.options
+                short = len(asked) + sum(len(option) for option in options) <= LONGEST
+                if short and (asked + "".join(options)).isprintable() and "|" not in "".join(options):
+                    return asked, options
+    except UserError:  # the data may have gone since, and advice is worth no error
+        pass
+    return None
+
+
+def _asked(question: Question) -> str:
+    """Return what is asked, out of the words that the shared template puts around it."""
+    from meshtune.tasks.base import shared_prompt
+
+    before, after = shared_prompt("|").split("|")
+    return question.prompt.removeprefix(before).removesuffix(after)
+
+
+def _variation(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a name and a setting for a run to compare this one with."""
+    methods = list(config.get("methods", ["proposed"]))
+    if "proposed" not in methods:
+        return "sparse", f"methods=[{','.join(['proposed', *methods])}]"
+    return "lean", f"adapter.density={config.get('adapter', {}).get('density', 0.1) / 2:g}"
+
+
+def _quoted(text: str) -> str:
+    """Quote for a shell; in double quotes, which are easier to read, where nothing in ``text`` has a meaning there."""
+    return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'

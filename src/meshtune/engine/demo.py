@@ -1,0 +1,28 @@
+"""The configuration that comes with the program: what ``meshtune run`` runs where it is given none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from meshtune.engine.config import RunConfig, load_config
+
+FILE = "demo.yaml"
+FOLDER = Path("runs") / "demo"
+
+
+def demo_config(overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the demo's configuration, with ``key=value`` overrides.
+
+    Raises:
+        UserError: an override is mistaken.
+    """
+    with as_file(files("meshtune") / FILE) as file:
+        return load_config(file, overrides, "the demo")
+
+
+def is_demo(config: Mapping[str, Any]) -> bool:
+    """Return whether a run's configuration, as its folder holds it, is the demo's without any override."""
+    return demo_config().model_dump(mode="json") == config
