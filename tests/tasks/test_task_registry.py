@@ -10,7 +10,8 @@ import pytest
 from meshtune.errors import UserError
 from meshtune.tasks import TASKS, get_task
 
-NAMES = {"boolq", "piqa", "social_i_qa", "hellaswag", "arc_easy", "arc_challenge", "scienceqa"}
+HUB = {"boolq", "piqa", "social_i_qa", "hellaswag", "arc_easy", "arc_challenge", "scienceqa"}
+NAMES = HUB | {"claims", "sequel", "sums", "animals", "machines", "crowds"}
 
 
 def test_all_tasks_are_there_under_their_own_names() -> None:
@@ -23,7 +24,13 @@ def test_all_tasks_are_there_under_their_own_names() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("bolq", "boolq"), ("arc-easy", "arc_easy"), ("HellaSwag", "hellaswag"), ("siqa", "piqa")],
+    [
+        ("bolq", "boolq"),
+        ("arc-easy", "arc_easy"),
+        ("HellaSwag", "hellaswag"),
+        ("siqa", "piqa"),
+        ("machine", "machines"),
+    ],
 )
 def test_an_unknown_name_gets_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(UserError, match=f"unknown task '{typed}': did you mean '{meant}'") as caught:
@@ -41,7 +48,8 @@ def test_importing_the_tasks_imports_nothing_heavy() -> None:
 import sys
 import meshtune.tasks
 assert list(meshtune.tasks.TASKS)
-print([name for name in ("torch", "datasets", "transformers", "meshtune.tasks.boolq") if name in sys.modules])
+heavy = ("torch", "datasets", "transformers", "meshtune.tasks.boolq", "meshtune.world")
+print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

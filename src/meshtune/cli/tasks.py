@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Options a question, and the mean of 1 / options (of ScienceQA: over 600 text-only test questions).
+# Of the hub's tasks: options a question, and the mean of 1 / options (of ScienceQA: over 600 text-only test questions).
 CHANCE = {
     "boolq": ("2", "0.50"),
     "piqa": ("2", "0.50"),
@@ -18,13 +18,18 @@ def tasks() -> None:
     """List the tasks that a configuration may name."""
     from meshtune.cli.show import show_tables
     from meshtune.report.tables import Table
+    from meshtune.tasks.generated import GeneratedTask
     from meshtune.tasks.registry import TASKS
 
     rows = []
     for name, task in TASKS.items():
-        hub = task.hub_id if task.hub_config is None else f"{task.hub_id} ({task.hub_config})"
-        options, chance = CHANCE.get(name, ("-", "-"))
-        rows.append([name, hub, task.splits["test"], options, chance, task.licence])
+        if isinstance(task, GeneratedTask):
+            origin, chance = "made here", f"{task.chance:.2f}"
+            options = "written" if task.written else str(len(next(task.rows("test"))["options"]))
+        else:
+            origin = task.hub_id if task.hub_config is None else f"{task.hub_id} ({task.hub_config})"
+            options, chance = CHANCE.get(name, ("written" if task.written else "-", "-"))
+        rows.append([name, origin, task.splits["test"], options, chance, task.licence])
     columns = ["name", "on the hub", "tested on", "options", "chance", "licence of the data"]
     note = "Any folder with <task>/train.jsonl and <task>/test.jsonl in the same fields serves as well."
     show_tables([Table("Tasks", columns, rows, labels=6, note=note)])
