@@ -118,8 +118,8 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(finished: Path, speaker: Spe
     for text in ("", " \n", "Question:\nAnswer:"):
         with pytest.raises(UserError, match="the prompt is empty"):
             speaker.write(text)
-    with pytest.raises(UserError, match="--tokens 2048 leaves no room for the prompt: the model has 2048 positions"):
-        speaker.write("Is 4 even?", 2048)
+    with pytest.raises(UserError, match="--tokens 256 leaves no room for the prompt: the model has 256 positions"):
+        speaker.write("Is 4 even?", 256)
     for options in (["yes"], ["yes", "yes "], ["yes", "no", ""]):
         with pytest.raises(UserError, match="--options needs two or more different answers"):
             speaker.choose("Is 4 even?", options)

@@ -177,10 +177,10 @@ def test_another_configuration_is_refused_with_the_difference(finished: tuple[Pa
 
 
 def test_bad_input_leaves_nothing_behind(tmp_path: Path, settings: dict[str, Any]) -> None:
-    settings["adapter"] |= {"rank": 64}
+    settings["adapter"] |= {"rank": 128}
     with pytest.raises(
         UserError,
-        match=r"3 task groups of rank 64 need 192 rows, layer .* has 128 inputs: lower adapter.rank to 42",
+        match=r"3 task groups of rank 128 need 384 rows, layer .* has 256 inputs: lower adapter.rank to 85",
     ):
         run(config(settings), tmp_path / "none", Silent())
     assert not (tmp_path / "none").exists()

@@ -52,6 +52,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, whole_settings: dict[str, 
     source = write_data(tmp_path_factory.mktemp("data") / "adding")
     return {
         **whole_settings,
+        "model": {"name": "tiny-random"},
         "tasks": [{"task": "adding", "source": str(source)}, "boolq"],
         "devices": {"per_task": 2},
         "router": {**whole_settings["router"], "also": ["top1"]},
@@ -101,7 +102,7 @@ def test_a_written_task_has_answers_and_no_option_nll(finished: tuple[Path, Any,
 
 
 def test_the_frozen_model_is_recorded_as_it_answers_alone(finished: tuple[Path, Any, Any]) -> None:
-    base = load(ModelConfig(device="cpu"))
+    base = load(ModelConfig(name="tiny-random", device="cpu"))
     (record,) = (r for r in records(finished[0]) if r["method"] == "frozen")
     for number, answer, nll in zip(record["questions"], record["answers"], record["nll"], strict=True):
         n = 50 + int(number)

@@ -90,7 +90,7 @@ def test_options_of_a_question_share_their_cut_prompt(base: Base) -> None:
 
 def test_only_what_is_written_is_learnt_with_its_end(base: Base) -> None:
     chosen = Question("0", "t", "Q: why?\nA:", ("no", "because"), 1)
-    written = Question("0", "t", "Q: why?\nA:", ("because",), 0, True)
+    written = Question("0", "t", "Q: why?\nA:", ("because",), 0, True, True)
     plain = encode(base.tokenizer, "Q: why?\nA:", "because", 256)
     assert encode_training(base.tokenizer, chosen, 256) == plain
     assert encode_question(base.tokenizer, written, 256) == [plain]

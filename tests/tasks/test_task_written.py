@@ -43,7 +43,7 @@ def row(*capitals: str) -> dict[str, Any]:
 
 def test_a_written_question_holds_its_reference_alone() -> None:
     prompt = "Question: What is the capital of France?\nAnswer:"
-    assert Capitals().question(row(" Paris ")) == Question("0", "capitals", prompt, ("Paris",), 0, True)
+    assert Capitals().question(row(" Paris ")) == Question("0", "capitals", prompt, ("Paris",), 0, True, True)
     assert Capitals().question(row("Paris"), "own").prompt == "France:"
     assert shared_prompt(" What is the capital of France?\n") == prompt
 

@@ -16,6 +16,7 @@ from meshtune.errors import UserError
 from meshtune.learning.encode import Row, encode_prompt, encode_question, encode_training
 from meshtune.seeds import stream
 from meshtune.tasks.base import Question, Task
+from meshtune.tasks.generated import GeneratedTask
 from meshtune.tasks.loader import load
 from meshtune.tasks.registry import get_task
 
@@ -163,7 +164,8 @@ def exams(config: RunConfig, tokenizer: Any) -> list[Exam]:
 
 def _shuffled(config: RunConfig, task: TaskConfig, split: str) -> list[Question]:
     file = task.train if split == "train" else task.test
-    source = file or task.source or config.data
+    shared = None if isinstance(get_task(task.task), GeneratedTask) else config.data
+    source = file or task.source or shared
     questions = load(task.task, split, expand(source) if source else None, config.template)
     order = stream(config.seed, "data", task.task, split).permutation(len(questions))
     return [questions[int(i)] for i in order]

@@ -1,7 +1,7 @@
 """The frozen base model: loaded once per process, never copied per device.
 
-A name is a hub id, a local folder in Hugging Face layout, a GGUF file, or ``tiny-random``: a random four-block Llama
-over bytes that needs no download, for tests and for looking at the machinery. It answers nothing sensibly.
+A name is a hub id, a local folder in Hugging Face layout, a GGUF file, ``embedded``: the small model that comes with
+the package and knows the generated tasks' world, or ``tiny-random``: a random four-block Llama over bytes, for tests.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import meshtune
 from meshtune.adapter.layer import Adapters, decoder_of
 from meshtune.errors import UserError
-from meshtune.learning.config import TINY, ModelConfig
+from meshtune.learning.config import EMBEDDED, TINY, ModelConfig
 
 
 class Base:
@@ -154,6 +155,8 @@ def locate(config: ModelConfig) -> str:
         UserError: what can be seen without loading anything: a variable is not set, a file or folder is missing, a
             folder holds no model.
     """
+    if config.name == EMBEDDED:
+        return str(Path(meshtune.__file__).parent / "assets" / "base")
     name = os.path.expandvars(os.path.expanduser(config.name))
     path = Path(name)
     if "$" in name:

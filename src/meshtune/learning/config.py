@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+EMBEDDED = "embedded"
 TINY = "tiny-random"
 
 
@@ -13,13 +14,13 @@ class ModelConfig(BaseModel):
     """Which base model, and how it is held.
 
     Attributes:
-        name: hub id, folder, ``.gguf`` file or ``tiny-random``; ``$VARIABLES`` are expanded.
+        name: ``embedded``, hub id, folder, ``.gguf`` file or ``tiny-random``; ``$VARIABLES`` are expanded.
         dtype: element type of the frozen weights and activations.
         device: ``auto`` takes a GPU where there is one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str = TINY
+    name: str = EMBEDDED
     dtype: str = "float32"
     device: str = "auto"
 

@@ -47,12 +47,12 @@ def encode(tokenizer: Any, prompt: str, answer: str, limit: int) -> Row:
 
 
 def encode_training(tokenizer: Any, question: Question, limit: int) -> Row:
-    """Return the row of the right answer that ``question`` is learnt from: as scored, and a written one with its end.
+    """Return the row of the right answer that ``question`` is learnt from: as scored, with its end where it has one.
 
     The end is the tokenizer's end-of-sequence token; a newline where it has none.
     """
     answer = question.options[question.answer]
-    if not question.written:
+    if not question.ends:
         return encode(tokenizer, question.prompt, answer, limit)
     end = tokenizer.eos_token_id
     if end is None:

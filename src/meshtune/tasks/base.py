@@ -44,6 +44,7 @@ class Question:
         options: what may be answered; of a written question the reference alone.
         answer: the index of the right option.
         written: the answer is free text, judged by the task.
+        ends: who learns the answer also learns to stop behind it.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Question:
     options: tuple[str, ...]
     answer: int
     written: bool = False
+    ends: bool = False
 
 
 class Task(ABC):
@@ -65,6 +67,7 @@ class Task(ABC):
         licence: under which terms the data may be used.
         written: whether answers are written instead of chosen; then ``options`` holds the reference alone.
         longest_answer: how many tokens a written answer may have.
+        ends: whether training puts an end behind a chosen answer too, so that it can also be written.
     """
 
     name: ClassVar[str]
@@ -76,6 +79,7 @@ class Task(ABC):
     licence: ClassVar[str]
     written: ClassVar[bool] = False
     longest_answer: ClassVar[int] = 16
+    ends: ClassVar[bool] = False
 
     @abstractmethod
     def body(self, row: Row) -> str:
@@ -132,7 +136,8 @@ class Task(ABC):
         if not 0 <= answer < len(options):
             raise UserError(f"the answer is option {answer + 1}, but the row has {len(options)} options")
         prompt = shared_prompt(asked) if template == "shared" else asked.strip()
-        return Question(self.row_id(row, number), self.name, prompt, options, answer, self.written)
+        ends = self.written or self.ends
+        return Question(self.row_id(row, number), self.name, prompt, options, answer, self.written, ends)
 
 
 def shared_prompt(asked: str) -> str:

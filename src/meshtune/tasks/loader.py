@@ -1,4 +1,4 @@
-"""Where questions come from: JSON-lines files of a task's Hugging Face schema, or the hub itself.
+"""Where questions come from: JSON-lines files of a task's schema, the hub, or the task itself where it makes them.
 
 Files are read line by line and no further than needed; every fault in them is reported with the file, the
 line and the field. The hub is asked through ``datasets``, which is imported only then.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import itertools
 import json
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -18,9 +20,12 @@ from typing import Any, NamedTuple
 
 from meshtune.errors import UserError
 from meshtune.tasks.base import EmptyOptionError, Question, Task, check_template
+from meshtune.tasks.generated import GeneratedTask
 from meshtune.tasks.registry import get_task
 
 HUB = "hub"
+GENERATED = "generated"
+POOL = {"train": 2000, "test": 500}  # rows that are made of a generated task
 VARIABLE = "MESHTUNE_DATA"
 SPLITS = ("train", "test")
 _ENDINGS = (".jsonl", ".jsonl.gz")
@@ -46,7 +51,8 @@ def load(
         task_name: a name of :data:`meshtune.tasks.registry.TASKS`.
         split: ``train`` or ``test``.
         source: ``None`` (the folder in the environment variable MESHTUNE_DATA if set, else the hub);
-            ``"hub"``; a folder that holds ``<task>/<split>.jsonl`` or ``<split>.jsonl``, each also as
+            ``"hub"``; ``"generated"`` or ``"generated:SEED"`` for a task that makes its own rows (its default);
+            a folder that holds ``<task>/<split>.jsonl`` or ``<split>.jsonl``, each also as
             ``.jsonl.gz``; or one such file.
         template: ``shared`` or ``own``.
 
@@ -61,9 +67,13 @@ def load(
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r} of task {task.name}: choose one of {', '.join(SPLITS)}")
     check_template(template)
-    chosen = source if source is not None else os.environ.get(VARIABLE) or HUB
+    generated = isinstance(task, GeneratedTask)
+    default = GENERATED if generated else os.environ.get(VARIABLE) or HUB
+    chosen = str(source if source is not None else default)
     on_hub = chosen == HUB
-    if on_hub:
+    if chosen.partition(":")[0] == GENERATED or (generated and on_hub):
+        name, rows, on_hub = f"{task.name} ({split})", _made_rows(task, split, chosen), False
+    elif on_hub:
         name, rows = f"{task.hub_id} ({task.splits[split]})", _hub_rows(task, split)
     else:
         path = _find(task, split, Path(chosen).expanduser(), from_variable=source is None)
@@ -72,6 +82,17 @@ def load(
     if not questions:
         raise UserError(f"{name} holds no question of task {task.name}: check the file or choose another source")
     return questions
+
+
+def _made_rows(task: Task, split: str, source: str) -> Iterator[_Numbered]:
+    """Return the first rows that a generated task makes."""
+    seed = source.partition(":")[2] or "0"
+    if not isinstance(task, GeneratedTask):
+        raise UserError(f"task {task.name} makes no questions of its own: give a folder, a .jsonl file or {HUB!r}")
+    if not re.fullmatch("[0-9]{1,9}", seed):
+        raise UserError(f"the source of task {task.name} is {source}: after the colon stands a whole number, the seed")
+    made = itertools.islice(task.rows(split, int(seed)), POOL[split])
+    return (_Numbered(i, f"{task.name} ({split}) row {i + 1}", dict(row)) for i, row in enumerate(made))
 
 
 def _questions(task: Task, rows: Iterator[_Numbered], template: str, skip_empty: bool) -> list[Question]:

@@ -17,6 +17,12 @@ _CLASSES = {
     "arc_easy": "ArcEasy",
     "arc_challenge": "ArcChallenge",
     "scienceqa": "ScienceQA",
+    "claims": "Claims",
+    "sequel": "Sequel",
+    "sums": "Sums",
+    "animals": "Animals",
+    "machines": "Machines",
+    "crowds": "Crowds",
 }
 
 

@@ -1,0 +1,122 @@
+"""What the embedded base can be taught: frozen, one device's sparse expert, dense LoRA, and one LoRA on pooled data.
+
+    python benchmarks/embedded.py --seeds 0 1 2
+
+One device a task, trained alone; all adapters take the same number of steps. ``central`` is one LoRA that sees every
+device's rows of every step at once. ``shuffled`` is a sparse expert that learnt each prompt with the answer to another:
+the control, which has to stay at chance. Accuracy on test questions, with the spread over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from meshtune.adapter.expert import Expert
+from meshtune.engine.asking import Pile
+from meshtune.engine.config import RunConfig
+from meshtune.engine.data import DeviceData, Exam, deal, exams
+from meshtune.engine.demo import demo_config
+from meshtune.engine.federation import announce
+from meshtune.engine.observer import Silent
+from meshtune.learning.base import Base, load
+from meshtune.learning.encode import Row
+from meshtune.learning.evaluate import measure
+from meshtune.learning.trainer import Job, train
+from meshtune.methods.base import Workshop, only
+from meshtune.methods.registry import get_method
+from meshtune.seeds import stream
+from meshtune.tasks.base import Question
+from meshtune.tasks.registry import get_task
+
+KINDS = ("frozen", "sparse", "dense LoRA", "central", "shuffled")
+
+
+def accuracy(base: Base, paper: Exam, expert: Expert | None, micro_tokens: int) -> float:
+    pile = Pile(paper)
+    count = len(paper.questions)
+    keys = pile.add(only(expert, count), count)
+    if paper.written:
+        texts = pile.write(base, paper.task.longest_answer, micro_tokens, lambda done: None)
+        right = [paper.task.judge(q, texts[key]) for q, key in zip(paper.questions, keys, strict=True)]
+    else:
+        scores = pile.score(base, micro_tokens, lambda done: None)
+        right = [measure(q, scores[key])["acc"] == 1 for q, key in zip(paper.questions, keys, strict=True)]
+    return float(np.mean(right))
+
+
+def shuffled(data: DeviceData) -> DeviceData:
+    """Return the device with every prompt before another question's options and answer."""
+    order = stream(data.seed, "shuffled", data.device).permutation(data.samples)
+    pairs = zip(data.questions, (data.questions[int(i)] for i in order), strict=True)
+    questions: Sequence[Question] = [replace(q, options=o.options, answer=o.answer) for q, o in pairs]
+    return DeviceData(data.device, data.group, questions, data.seed, data.limit, data.tokenizer)
+
+
+def one_seed(config: RunConfig, base: Base) -> dict[str, list[float]]:
+    """Return the accuracy of every kind on every task."""
+    devices = deal(config, base.tokenizer)
+    papers = exams(config, base.tokenizer)
+    own = announce(base, config, devices, True, Silent())
+    workshop = Workshop(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
+    steps, size = config.train.steps, config.train.batch
+    sparse, lora = get_method("local"), get_method("hard_moe_lora")
+
+    def learnt(kind: str, batches: Sequence[Sequence[Sequence[Row]]]) -> list[Expert]:
+        method = sparse if kind == "sparse" else lora
+        rate = config.train.peak(method.kind)
+        jobs = []
+        for own_said, mine in zip(own, batches, strict=False):
+            fresh = method.begin(own_said, {own_said.device: own_said}, workshop)
+            jobs.append(Job(fresh.with_values(fresh.values.clone()), mine, rate))
+        train(base, jobs, config.train)
+        return [job.expert for job in jobs]
+
+    rows = [[d.batch(step, size) for step in range(steps)] for d in devices]
+    mixed = [[d.batch(step, size) for step in range(steps)] for d in map(shuffled, devices)]
+    pooled = [[[row for batches in rows for row in batches[step]] for step in range(steps)]]
+    experts: dict[str, Sequence[Expert | None]] = {
+        "frozen": [None] * len(papers),
+        "sparse": learnt("sparse", rows),
+        "dense LoRA": learnt("lora", rows),
+        "central": learnt("lora", pooled) * len(papers),
+        "shuffled": learnt("sparse", mixed),
+    }
+    micro = config.eval.micro_tokens
+    return {
+        kind: [accuracy(base, paper, expert, micro) for paper, expert in zip(papers, found, strict=True)]
+        for kind, found in experts.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=80, help="local steps of one device")
+    parser.add_argument("--questions", type=int, default=100, help="test questions a task")
+    parser.add_argument("--set", action="append", default=[], dest="settings", help="as of meshtune run")
+    args = parser.parse_args()
+    found: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
+    for seed in args.seeds:
+        alone = [f"seed={seed}", "devices={per_task: 1}", "train.rounds=1", f"train.steps={args.steps}"]
+        config = demo_config([*alone, f"eval.questions={args.questions}", *args.settings])
+        base = load(config.model)
+        for kind, values in one_seed(config, base).items():
+            found[kind].append(values)
+            print(f"seed {seed} {kind}: {np.mean(values):.3f}", flush=True)
+    tasks = [task.key for task in config.tasks]
+    print("\n" + "  ".join([f"{'accuracy':12s}", *(f"{task:>14s}" for task in tasks), f"{'average':>14s}"]))
+    print("  ".join([f"{'chance':12s}", *(f"{get_task(task).chance:14.2f}" for task in tasks)]))
+    for kind, values in found.items():
+        table = np.asarray(values)
+        cells = np.column_stack([table, table.mean(1)])
+        shown = [f"{m:.3f} ± {s:.3f}" for m, s in zip(cells.mean(0), cells.std(0), strict=True)]
+        print("  ".join([f"{kind:12s}", *(text.rjust(14) for text in shown)]))
+    print(f"\n± is the standard deviation over {len(args.seeds)} seeds; {args.questions} questions a task and seed.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Crowds: a passage names animals, the world knows what they eat; which of them eats this?"""
+
+from __future__ import annotations
+
+from numpy.random import Generator
+
+from meshtune.tasks.generated import GeneratedTask, Made
+from meshtune.world.corpus import crowd
+from meshtune.world.facts import FOOD, one
+from meshtune.world.words import ROOMS, a, listed
+
+
+class Crowds(GeneratedTask):
+    """Mixed: passage and facts together. Naming one of the three to five animals is right for about 1 in 4."""
+
+    name = "crowds"
+    chance = 0.26
+    written = True
+    longest_answer = 4
+
+    def make(self, draw: Generator) -> Made:
+        animals, food = crowd(draw, int(draw.integers(3, 6)))
+        told = f"In the {one(draw, ROOMS)} are {listed([a(animal) for animal in animals])}."
+        answer = next(animal for animal in animals if FOOD[animal] == food)
+        return Made(f"{food} {sorted(animals)}", f"{told} Which of them eats {food}?", [answer])
