@@ -244,7 +244,12 @@ _UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
 
 
 def _parse(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)
+    """Read one YAML document; only plain values can come of it, as the loader is a safe one."""
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _number(text: str) -> Any:
