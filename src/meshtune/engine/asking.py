@@ -9,16 +9,36 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from meshtune.adapter.expert import Expert
 from meshtune.adapter.route import Bank
 from meshtune.engine.data import Exam
 from meshtune.learning.base import Base
+from meshtune.learning.encode import Row
 from meshtune.learning.evaluate import Ask, Score, score
 from meshtune.learning.generate import generate
 from meshtune.methods.base import Answer
 
 Key = tuple[str, int]
 """What answers, and the number of the question."""
+
+
+def ask_of(answer: Answer, number: int, rows: Sequence[Row], prompt: tuple[int, ...] = ()) -> Ask:
+    """Return prompt ``number`` asked of who answers it: a single expert, or the bank weighted by gates.
+
+    Args:
+        answer: who answers.
+        number: the prompt's row in the answer's gates.
+        rows: its options, tokenised.
+        prompt: its own tokens, where an answer is to be written.
+    """
+    gates = answer.gates[number]
+    if gates.max() == 1.0:
+        return Ask(rows, answer.experts[int(gates.argmax())], prompt=prompt)
+    return Ask(rows, None, gates, prompt)
+
+
+def bank_of(answer: Answer) -> Bank:
+    """Return the experts that an answer's gates weigh."""
+    return Bank([expert for expert in answer.experts if expert is not None])
 
 
 class Pile:
@@ -36,18 +56,15 @@ class Pile:
     def add(self, answer: Answer, count: int) -> list[Key]:
         """Ask the first ``count`` questions of ``answer``; return under which keys the findings will be."""
         keys = []
-        bank = Bank([expert for expert in answer.experts if expert is not None])
+        bank = bank_of(answer)
         for q in range(count):
-            gates = answer.gates[q]
-            rows, prompt = self._paper.rows[q], self._paper.prompts[q]
-            if gates.max() == 1.0:
-                expert: Expert | None = answer.experts[int(gates.argmax())]
-                key = ("frozen" if expert is None else expert.digest, q)
-                self._single.setdefault(key, Ask(rows, expert, prompt=prompt))
+            ask = ask_of(answer, q, self._paper.rows[q], self._paper.prompts[q])
+            if ask.gates is None:
+                key = ("frozen" if ask.expert is None else ask.expert.digest, q)
+                self._single.setdefault(key, ask)
             else:
-                key = (bank.digest + hashlib.blake2b(gates.tobytes(), digest_size=8).hexdigest(), q)
-                asks = self._mixed.setdefault(bank.digest, (bank, {}))[1]
-                asks.setdefault(key, Ask(rows, None, gates, prompt))
+                key = (bank.digest + hashlib.blake2b(ask.gates.tobytes(), digest_size=8).hexdigest(), q)
+                self._mixed.setdefault(bank.digest, (bank, {}))[1].setdefault(key, ask)
             keys.append(key)
         return keys
 

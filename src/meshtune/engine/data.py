@@ -7,7 +7,7 @@ out so that devices of one task hold disjoint rows. Rows are tokenised when firs
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,8 +148,14 @@ def exam_questions(config: RunConfig) -> dict[str, list[Question]]:
     return result
 
 
-def exams(config: RunConfig, tokenizer: Any) -> list[Exam]:
-    """Return the exam of every task, tokenised; raises as :func:`exam_questions` does."""
+def exams(config: RunConfig, tokenizer: Any, asked: Mapping[str, Sequence[Question]] | None = None) -> list[Exam]:
+    """Return the exam of every task, tokenised.
+
+    Args:
+        config: the run's settings.
+        tokenizer: of the base model.
+        asked: what :func:`exam_questions` returned, where it was called before; else it is, and raises as it does.
+    """
     limit = config.train.max_tokens
     return [
         Exam(
@@ -158,7 +164,7 @@ def exams(config: RunConfig, tokenizer: Any) -> list[Exam]:
             [encode_question(tokenizer, q, limit) for q in questions],
             [encode_prompt(tokenizer, q.prompt, limit) for q in questions],
         )
-        for key, questions in exam_questions(config).items()
+        for key, questions in (exam_questions(config) if asked is None else asked).items()
     ]
 
 

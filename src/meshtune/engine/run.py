@@ -26,6 +26,7 @@ from meshtune.errors import UserError
 from meshtune.learning.base import Base, load, locate
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
+from meshtune.tasks.base import Question
 from meshtune.topology.graphs import neighbours
 
 
@@ -37,6 +38,7 @@ class _Scene:
     base: Base
     methods: list[Method]
     devices: list[DeviceData]
+    asked: Mapping[str, Sequence[Question]]
     graph: Mapping[int, Sequence[int]]
     workshop: Workshop
 
@@ -110,7 +112,7 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     observer.event("phase", name="load", total=1)
     locate(config.model)
     devices = deal(config)  # what can be wrong in the data is told before a large model is loaded
-    exam_questions(config)
+    asked = exam_questions(config)
     base = load(config.model, config.adapter.per_layer)
     if config.train.max_tokens > base.longest:
         raise UserError(
@@ -121,7 +123,7 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
         device.tokenizer = base.tokenizer
     workshop = Workshop(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
     observer.event("advance", name="load", done=1)
-    return _Scene(config, base, methods, devices, graph, workshop)
+    return _Scene(config, base, methods, devices, asked, graph, workshop)
 
 
 def _begin(scene: _Scene, store: RunStore, observer: Observer) -> State:
@@ -154,7 +156,7 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[
 
 
 def _finish(scene: _Scene, state: State, store: RunStore, observer: Observer) -> Path:
-    papers = exams(scene.config, scene.base.tokenizer)
+    papers = exams(scene.config, scene.base.tokenizer, scene.asked)
     features = sit(scene.base, scene.config, scene.methods, papers, state, scene.workshop, store, observer)
     found = results(
         scene.base, scene.config, scene.methods, state, scene.workshop, features, store.read_scores(), store.events()

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meshtune.adapter.route import Bank
+from meshtune.engine.asking import ask_of, bank_of
 from meshtune.engine.config import RunConfig
 from meshtune.engine.scoring import FROZEN, router_of
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
-from meshtune.learning.encode import Row, encode_prompt, encode_question
-from meshtune.learning.evaluate import Ask, score
+from meshtune.learning.encode import encode_prompt, encode_question
+from meshtune.learning.evaluate import score
 from meshtune.learning.generate import generate
 from meshtune.learning.prepare import prompt_means, router_block
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
@@ -93,7 +93,8 @@ class Speaker:
             raise UserError(f"--tokens {tokens} leaves no room for the prompt: the model has {base.longest} positions")
         prompt = self.prompt(text, raw)
         answer = self._answer(prompt)
-        ask, bank = _ask(answer, (), encode_prompt(base.tokenizer, prompt, base.longest))
+        ask = ask_of(answer, 0, (), encode_prompt(base.tokenizer, prompt, base.longest))
+        bank = None if ask.gates is None else bank_of(answer)
         (said,) = generate(base, [ask], tokens, self._config.eval.micro_tokens, bank)
         return Reply(prompt, said, self._weights(answer))
 
@@ -110,7 +111,8 @@ class Speaker:
         prompt = self.prompt(text, raw)
         answer = self._answer(prompt)
         rows = encode_question(base.tokenizer, Question("", "", prompt, given, 0), base.longest)
-        ask, bank = _ask(answer, rows)
+        ask = ask_of(answer, 0, rows)
+        bank = None if ask.gates is None else bank_of(answer)
         sums = np.asarray(score(base, [ask], self._config.eval.micro_tokens, bank)[0].logprobs)
         odds = np.exp(sums - sums.max())
         found = sorted(zip(given, (odds / odds.sum()).tolist(), strict=True), key=lambda pair: -pair[1])
@@ -148,10 +150,3 @@ class Speaker:
         sources = self._method.sources(self._member)
         found = [Weight(*source, float(gate)) for source, gate in zip(sources, answer.gates[0], strict=True)]
         return tuple(sorted(found, key=lambda weight: -weight.gate))
-
-
-def _ask(answer: Answer, rows: Sequence[Row], prompt: tuple[int, ...] = ()) -> tuple[Ask, Bank | None]:
-    gates = answer.gates[0]
-    if gates.max() == 1.0:
-        return Ask(rows, answer.experts[int(gates.argmax())], prompt=prompt), None
-    return Ask(rows, None, gates, prompt), Bank([expert for expert in answer.experts if expert is not None])
