@@ -3,7 +3,7 @@
     python benchmarks/embedded.py --seeds 0 1 2
 
 One device a task, trained alone; all adapters take the same number of steps. ``central`` is one LoRA that sees every
-device's rows of every step at once. ``shuffled`` is a sparse expert that learnt each prompt with the answer to another:
+device's rows of every step at once. ``shuffled`` is the sparse expert again, each question behind another one's prompt:
 the control, which has to stay at chance. Accuracy on test questions, with the spread over seeds.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from meshtune.adapter.expert import Expert
 from meshtune.engine.asking import Pile
 from meshtune.engine.config import RunConfig
-from meshtune.engine.data import DeviceData, Exam, deal, exams
+from meshtune.engine.data import Exam, deal, exam_questions, exams
 from meshtune.engine.demo import demo_config
 from meshtune.engine.federation import announce
 from meshtune.engine.observer import Silent
@@ -28,8 +28,6 @@ from meshtune.learning.evaluate import measure
 from meshtune.learning.trainer import Job, train
 from meshtune.methods.base import Workshop, only
 from meshtune.methods.registry import get_method
-from meshtune.seeds import stream
-from meshtune.tasks.base import Question
 from meshtune.tasks.registry import get_task
 
 KINDS = ("frozen", "sparse", "dense LoRA", "central", "shuffled")
@@ -48,12 +46,16 @@ def accuracy(base: Base, paper: Exam, expert: Expert | None, micro_tokens: int) 
     return float(np.mean(right))
 
 
-def shuffled(data: DeviceData) -> DeviceData:
-    """Return the device with every prompt before another question's options and answer."""
-    order = stream(data.seed, "shuffled", data.device).permutation(data.samples)
-    pairs = zip(data.questions, (data.questions[int(i)] for i in order), strict=True)
-    questions: Sequence[Question] = [replace(q, options=o.options, answer=o.answer) for q, o in pairs]
-    return DeviceData(data.device, data.group, questions, data.seed, data.limit, data.tokenizer)
+def shuffled(config: RunConfig, base: Base) -> list[Exam]:
+    """Return the exams with every question behind another question's prompt."""
+    asked = {
+        key: [
+            replace(question, prompt=other.prompt)
+            for question, other in zip(found, [*found[1:], found[0]], strict=True)
+        ]
+        for key, found in exam_questions(config).items()
+    }
+    return exams(config, base.tokenizer, asked)
 
 
 def one_seed(config: RunConfig, base: Base) -> dict[str, list[float]]:
@@ -76,20 +78,20 @@ def one_seed(config: RunConfig, base: Base) -> dict[str, list[float]]:
         return [job.expert for job in jobs]
 
     rows = [[d.batch(step, size) for step in range(steps)] for d in devices]
-    mixed = [[d.batch(step, size) for step in range(steps)] for d in map(shuffled, devices)]
     pooled = [[[row for batches in rows for row in batches[step]] for step in range(steps)]]
     experts: dict[str, Sequence[Expert | None]] = {
         "frozen": [None] * len(papers),
         "sparse": learnt("sparse", rows),
         "dense LoRA": learnt("lora", rows),
         "central": learnt("lora", pooled) * len(papers),
-        "shuffled": learnt("sparse", mixed),
     }
     micro = config.eval.micro_tokens
-    return {
+    sat = {
         kind: [accuracy(base, paper, expert, micro) for paper, expert in zip(papers, found, strict=True)]
         for kind, found in experts.items()
     }
+    mixed = zip(shuffled(config, base), experts["sparse"], strict=True)
+    return {**sat, "shuffled": [accuracy(base, paper, expert, micro) for paper, expert in mixed]}
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """How long ``meshtune --help`` takes, against a Python that starts and does nothing and one that imports torch.
 
+Below, how long loading the embedded base takes where torch and transformers are imported already, and where not.
+
 python benchmarks/start.py
 """
 
@@ -15,6 +17,17 @@ CASES = {
     "python, nothing": ["-c", "pass"],
     "python, import torch": ["-c", "import torch"],
 }
+
+LOAD = """
+import time
+started = time.perf_counter()
+from transformers import AutoTokenizer, Qwen2ForCausalLM
+from meshtune.learning.base import load
+from meshtune.learning.config import ModelConfig
+imported = time.perf_counter()
+load(ModelConfig())
+print(time.perf_counter() - imported, imported - started)
+"""
 
 
 def seconds(arguments: list[str]) -> float:
@@ -33,6 +46,13 @@ def main() -> None:
     for name, found in times.items():
         middle = statistics.median(found)
         print(f"{name:21} median {middle:.3f} s, {min(found):.3f} to {max(found):.3f} s, {middle / base:.1f} x nothing")
+    loads = [subprocess.run([sys.executable, "-c", LOAD], capture_output=True, check=True, text=True) for _ in range(7)]
+    for name, found in zip(
+        ("load the base", "imports before that"),
+        zip(*(map(float, x.stdout.split()) for x in loads), strict=True),
+        strict=True,
+    ):
+        print(f"{name:21} median {statistics.median(found):.3f} s, {min(found):.3f} to {max(found):.3f} s")
 
 
 if __name__ == "__main__":

@@ -51,15 +51,10 @@ def main() -> None:
     parts = {"model": model, "muon": muon, "adam": adam}
     first, spent = restore(checkpoint, parts)
     started = time.perf_counter() - spent
-    steps = args.steps + args.varied
-    for step in range(first, steps):
-        if step == args.steps:  # the second part starts from what a release of the first would hold
-            round_parameters(model)
-            muon, adam = optimisers(model, args)
-            parts = {"model": model, "muon": muon, "adam": adam}
+    for step in range(first, args.steps):
         loss = lm_loss(model, *batch(tokenizer, args, "train", step, device))
         loss.backward()
-        factor = schedule(step, args.steps, args.varied)
+        factor = schedule(step, args.steps)
         for optimiser, peak in ((muon, args.lr), (adam, args.adam_lr)):
             for group in optimiser.param_groups:
                 group["lr"] = peak * factor
@@ -68,9 +63,9 @@ def main() -> None:
         done = step + 1
         seconds = time.perf_counter() - started
         if done % 20 == 0:
-            left = seconds / done * (steps - done)
-            print(f"step {done}/{steps} loss {loss.item():.3f} {seconds:.0f} s, {left:.0f} s left", flush=True)
-        if done % args.save_every == 0 or done == steps:
+            left = seconds / done * (args.steps - done)
+            print(f"step {done}/{args.steps} loss {loss.item():.3f} {seconds:.0f} s, {left:.0f} s left", flush=True)
+        if done % args.save_every == 0 or done == args.steps:
             save(checkpoint, parts, done, seconds)
     finish(args, model, tokenizer, device, time.perf_counter() - started)
     checkpoint.unlink(missing_ok=True)
@@ -80,10 +75,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model and, on the way, its checkpoint")
     parser.add_argument("--seed", type=int, default=0, help="of weights, tokenizer and text")
-    parser.add_argument("--steps", type=int, default=1700, help="optimiser steps on plain texts")
-    parser.add_argument(
-        "--varied", type=int, default=400, help="further steps on texts with any words before an answer"
-    )
+    parser.add_argument("--steps", type=int, default=3000, help="optimiser steps")
     parser.add_argument("--rows", type=int, default=16, help="rows of a step")
     parser.add_argument("--tokens", type=int, default=256, help="tokens of a row")
     parser.add_argument("--told", type=float, default=0.1, help="weight of what cannot be known, against 1")
@@ -154,10 +146,8 @@ def lm_loss(model: Qwen2ForCausalLM, tokens: Tensor, weights: Tensor) -> Tensor:
     return (losses * weights.flatten()).sum() / weights.sum()
 
 
-def schedule(step: int, steps: int, varied: int) -> float:
-    """Rise over 2% of the steps, stay, fall linearly to zero over the last 60%; then once more, from a third."""
-    if step >= steps:
-        return (varied - (step - steps)) / varied / 3
+def schedule(step: int, steps: int) -> float:
+    """Rise over 2% of the steps, stay, fall linearly to zero over the last 60%."""
     rise = max(1, steps // 50)
     return min((step + 1) / rise, 1.0, (steps - step) / (steps * 0.6))
 
@@ -196,7 +186,7 @@ def batch(
 
     Every row begins with the beginning of a document.
     """
-    found = documents(stream(args.seed, purpose, step), varied=step >= args.steps)
+    found = documents(stream(args.seed, purpose, step))
     rows, weights = [], []
     for _ in range(args.rows):
         row: list[int] = []
@@ -218,13 +208,6 @@ def optimisers(model: Qwen2ForCausalLM, args: argparse.Namespace) -> tuple[Muon,
     others = [p for n, p in model.named_parameters() if p.dim() != 2 or "embed" in n]
     adam = torch.optim.AdamW(others, lr=args.adam_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     return Muon(matrices, lr=args.lr), adam
-
-
-@torch.no_grad()
-def round_parameters(model: Qwen2ForCausalLM) -> None:
-    """Round the parameters, and nothing else, to what bf16 can hold."""
-    for parameter in model.parameters():
-        parameter.copy_(parameter.bfloat16())
 
 
 def restore(path: Path, parts: Mapping[str, Any]) -> tuple[int, float]:
@@ -249,17 +232,18 @@ def finish(
     args: argparse.Namespace, model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, device: str, seconds: float
 ) -> None:
     """Write the model in bf16, its tokenizer and its card; the held-out loss is that of what was written."""
-    round_parameters(model)
+    for parameter in model.parameters():
+        parameter.copy_(parameter.bfloat16())
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)
-    held = [lm_loss(model, *batch(tokenizer, args, "held-out", args.steps + n, device)).item() for n in range(8)]
+    held = [lm_loss(model, *batch(tokenizer, args, "held-out", n, device)).item() for n in range(8)]
     settings = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in vars(args).items() if k not in ("out", "save_every"))
     card = CARD.format(
         parameters=sum(p.numel() for p in model.parameters()),
         vocabulary=len(tokenizer),
         seed=args.seed,
-        steps=args.steps + args.varied,
-        seen=(args.steps + args.varied) * args.rows * args.tokens,
+        steps=args.steps,
+        seen=args.steps * args.rows * args.tokens,
         loss=sum(held) / len(held),
         told=args.told,
         minutes=seconds / 60,

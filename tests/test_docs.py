@@ -1,6 +1,6 @@
 """Every command in the README and in docs/ is executed, every link leads somewhere, every key is described.
 
-Commands run in order, page by page, in a folder of their own that sees the repository's configs, examples and source.
+Commands run in order, page by page, in a folder of their own that sees the repository's configs and source.
 Runs get a few overrides that make them small. Below ``<!-- long -->``, a run's configuration is loaded and
 its help is called; so it is for benchmarks.
 """
@@ -116,7 +116,7 @@ def execute(command: str, long: bool, made: set[str]) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
 def test_every_command_works(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for folder in ("configs", "examples", "src"):
+    for folder in ("configs", "src"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MESHTUNE_MODELS", raising=False)

@@ -22,7 +22,7 @@ from meshtune.tasks.generated import GeneratedTask
 from meshtune.world.corpus import documents
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "pretrain_base.py"
-TINY = "--steps 4 --varied 2 --width 32 --blocks 1 --mlp 32 --heads 2 --rows 2 --tokens 64 --save-every 2".split()  # noqa: SIM905
+TINY = "--steps 6 --width 32 --blocks 1 --mlp 32 --heads 2 --rows 2 --tokens 64 --save-every 2".split()  # noqa: SIM905
 GENERATED = [name for name, task in TASKS.items() if isinstance(task, GeneratedTask)]
 
 
@@ -76,8 +76,7 @@ def test_weights_are_a_function_of_the_seed(train: Any, tmp_path: Path) -> None:
     assert written[0] == written[1] != written[2]
 
 
-# Within the first part, between the two, and within the second.
-@pytest.mark.parametrize("behind", [2, 4, 5])
+@pytest.mark.parametrize("behind", [1, 4])
 def test_a_stopped_training_ends_in_the_same_weights(
     train: Any,
     script: ModuleType,
@@ -131,7 +130,7 @@ def test_the_folder_is_a_model_and_its_card_says_how_good(
     args = script.arguments()
     losses = []
     for number in range(8):
-        tokens, weights = script.batch(tokenizer, args, "held-out", args.steps + number, "cpu")
+        tokens, weights = script.batch(tokenizer, args, "held-out", number, "cpu")
         with torch.no_grad():
             chances = model(tokens[:, :-1]).logits.double().softmax(-1)
         found = chances.gather(-1, tokens[:, 1:, None])[..., 0]
@@ -201,16 +200,14 @@ def test_rows_are_documents_and_weights_mark_what_can_be_known(
 
 
 def test_the_rate_rises_stays_and_falls_to_nothing(script: ModuleType) -> None:
-    for steps, varied in ((1000, 400), (30, 4), (1, 1)):
-        rates = [script.schedule(step, steps, varied) for step in range(steps)]
+    for steps in (1000, 30, 1):
+        rates = [script.schedule(step, steps) for step in range(steps)]
         rise = max(1, steps // 50)
         assert rates[:rise] == pytest.approx([(step + 1) / rise for step in range(rise)])
         assert max(rates) == 1.0
         assert rates[rise:] == sorted(rates[rise:], reverse=True)
         assert rates[-1] == pytest.approx(0, abs=3 / steps)
         assert sum(rate == 1.0 for rate in rates) >= 0.3 * steps
-        again = [script.schedule(steps + step, steps, varied) for step in range(varied)]
-        assert again == pytest.approx([(1 - step / varied) / 3 for step in range(varied)])
 
 
 @pytest.mark.parametrize("shape", [(12, 40), (40, 12), (16, 16)])

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from meshtune.seeds import stream
 from meshtune.tasks import Question, get_task
-from meshtune.tasks.generated import GeneratedTask, is_test
+from meshtune.tasks.generated import GeneratedTask
 from meshtune.tasks.registry import TASKS
 from meshtune.world.corpus import documents
+from meshtune.world.split import is_test
 from meshtune.world.words import ANIMALS, NUMBERS, PEOPLE, ROOMS, plural
 from reader import Count, Facts, Story, animals_in, follow, parts, steps_of, story
 
@@ -57,7 +58,7 @@ def right(question: Question) -> str:
 def facts() -> Facts:
     """What the base model has read of animals."""
     said = Facts()
-    for document in itertools.islice(documents(stream(0, "facts")), 5000):
+    for document in itertools.islice(documents(stream(0, "facts")), 8000):
         for sentence in parts(" ".join(piece for piece, _ in document)) if len(document) > 1 else ():
             said.learn(sentence)
     return said
@@ -78,16 +79,16 @@ def counted(told: str) -> tuple[int, Count, str]:
 
 def claims(told: str) -> tuple[str, object]:
     start, count, last = counted(told)
-    assert last == f"Has {count.person} more {count.animals} than before?"
+    assert last == f"Has {count.person} gained {count.animals}?"
     assert count.number != start
     return "yes" if count.number > start else "no", (start, *count.changes)
 
 
 def sequel(told: str) -> tuple[str, object]:
     *events, hint, last = parts(told)
-    found = re.fullmatch(r"Somebody strokes the (\w+)\.", hint)
+    found = re.fullmatch(r"Who has the (\w+)\?", last)
     assert found
-    assert last == "What comes next?"
+    assert hint == "Somebody smiles."
     return f"{story(events).holder[found[1]]} smiles.", (tuple(events), found[1])
 
 
@@ -123,7 +124,7 @@ def crowds(told: str) -> tuple[str, object]:
     found = re.fullmatch(r"Which of them eats (\w+)\?", question)
     assert found
     (eater,) = (animal for animal in animals_in(listed) if facts()["food", animal] == found[1])
-    return eater, (found[1], frozenset(animals_in(listed)))
+    return f"the {eater}", (found[1], frozenset(animals_in(listed)))
 
 
 SOLVERS = {"claims": claims, "sequel": sequel, "sums": sums, "animals": animals, "machines": machines, "crowds": crowds}
@@ -206,13 +207,16 @@ def test_equal_prompts_have_equal_answers_within_a_task_and_across_tasks() -> No
 
 @pytest.mark.parametrize("name", ["sums", "animals", "machines"])
 def test_chance_is_what_the_best_constant_answer_reaches(name: str) -> None:
-    found = questions(name, "train", 0, 2000)
-    if name == "machines":  # judged by what it computes, so that equal machines are one answer
-        computed = Counter(tuple(follow(core(q), x) for x in HIDDEN) for q in found)  # type: ignore[arg-type]
-    else:
-        computed = Counter((right(q),) for q in found)  # type: ignore[misc]
-    best = computed.most_common(1)[0][1] / len(found)
-    assert best == pytest.approx(task(name).chance, abs=0.03)
+    """In the split in which it is right more often."""
+
+    def best(found: list[Question]) -> float:
+        if name == "machines":  # judged by what it computes, so that equal machines are one answer
+            computed = Counter(tuple(follow(core(q), x) for x in HIDDEN) for q in found)  # type: ignore[arg-type]
+        else:
+            computed = Counter((right(q),) for q in found)  # type: ignore[misc]
+        return computed.most_common(1)[0][1] / len(found)
+
+    assert max(best(many(name, split)) for split in ("train", "test")) == pytest.approx(task(name).chance, abs=0.02)
 
 
 @pytest.mark.parametrize(("name", "options"), [("claims", 2), ("sequel", 3)])
@@ -229,22 +233,22 @@ def test_chance_of_crowds_is_naming_one_of_the_listed_animals() -> None:
     named = [animals_in(parts(asked(q))[0]) for q in found]
     assert sum(1 / len(animals) for animals in named) / len(found) == pytest.approx(task("crowds").chance, abs=0.03)
     for place in (0, -1):  # nor does the place in the list say more
-        hits = sum(animals[place] == right(q) for animals, q in zip(named, found, strict=True))
+        hits = sum(f"the {animals[place]}" == right(q) for animals, q in zip(named, found, strict=True))
         assert hits / len(found) == pytest.approx(task("crowds").chance, abs=0.03)
 
 
 def test_shortcuts_do_not_replace_reading() -> None:
-    """Naming who took the animal first, or who is named last, is right more often than chance and far from always."""
-    took = last = 0
+    """Naming whom the animal went to first, or who is named last, is right more often than chance, not always."""
+    first = last = 0
     for question in (found := many("sequel", "train")):
-        *events, hint, _ = parts(asked(question))
-        animal, people = hint.split()[-1].rstrip("."), [option.split()[0] for option in question.options]
+        *events, _, last_part = parts(asked(question))
+        animal, people = last_part.split()[-1].rstrip("?"), [option.split()[0] for option in question.options]
         assert sorted(people) == sorted(story(events).people)
-        taker = next(event.split()[0] for event in events if f" takes the {animal}." in event)
+        taker = next(event.split()[-1].rstrip(".") for event in events if event.startswith(f"The {animal} goes to "))
         named = [word for word in re.findall(r"\w+", " ".join(events)) if word in people]
-        took += right(question) == f"{taker} smiles."
+        first += right(question) == f"{taker} smiles."
         last += right(question) == f"{named[-1]} smiles."
-    assert max(took, last) / len(found) < 0.7
+    assert max(first, last) / len(found) < 0.7
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -359,8 +363,8 @@ def test_answers_are_spread_over_all_words_of_their_kind() -> None:
 def test_a_story_that_cannot_be_is_no_story() -> None:
     """The reader of these tests does find fault."""
     for sentences in (
-        ["Ann takes the dog."],
-        ["Ann and Ben are in the hall.", "Ann gives the dog to Ben."],
+        ["The dog goes to Ann."],
+        ["Ann and Ben are in the hall.", "The dog goes to Ann.", "The dog goes to Ann."],
         ["Ann eats."],
     ):
         with pytest.raises((AssertionError, KeyError)):

@@ -20,10 +20,10 @@ ASKED = MappingProxyType(
 
 
 class Animals(GeneratedTask):
-    """Science-like facts: no passage says them. The best constant answer is right for about 1 in 10."""
+    """Science-like facts that no passage says. The best constant answer is right for 1 in 10, in tests 1 in 7."""
 
     name = "animals"
-    chance = 0.1
+    chance = 0.15
     written = True
     longest_answer = 4
 

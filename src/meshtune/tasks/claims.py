@@ -19,5 +19,5 @@ class Claims(GeneratedTask):
         told = word_sum(draw, int(draw.integers(1, 3)))
         while told.numbers[-1] == told.numbers[0] or (told.numbers[-1] > told.numbers[0]) != more:
             told = word_sum(draw, int(draw.integers(1, 3)))
-        asked = f"{told.text} Has {told.person} more {told.animals} than before?"
+        asked = f"{told.text} Has {told.person} gained {told.animals}?"
         return Made(told.core, asked, ("yes", "no"), 0 if more else 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from numpy.random import Generator
 
 from meshtune.tasks.generated import GeneratedTask, Made
-from meshtune.world.corpus import crowd
-from meshtune.world.facts import FOOD, one
+from meshtune.world.corpus import crowd, crowd_core
+from meshtune.world.facts import one
 from meshtune.world.words import ROOMS, a, listed
 
 
@@ -19,7 +19,7 @@ class Crowds(GeneratedTask):
     longest_answer = 4
 
     def make(self, draw: Generator) -> Made:
-        animals, food = crowd(draw, int(draw.integers(3, 6)))
+        animals, eaters = crowd(draw, int(draw.integers(3, 6)))
+        food = one(draw, list(eaters))
         told = f"In the {one(draw, ROOMS)} are {listed([a(animal) for animal in animals])}."
-        answer = next(animal for animal in animals if FOOD[animal] == food)
-        return Made(f"{food} {sorted(animals)}", f"{told} Which of them eats {food}?", [answer])
+        return Made(crowd_core(animals, food), f"{told} Which of them eats {food}?", [f"the {eaters[food]}"])

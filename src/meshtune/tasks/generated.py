@@ -6,7 +6,6 @@ whether a question belongs to train or to test, so the splits share none whateve
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple
@@ -15,8 +14,7 @@ from numpy.random import Generator
 
 from meshtune.seeds import stream
 from meshtune.tasks.base import Row, Task, index, text, texts
-
-TEST_SHARE = 5  # one core in five is for testing
+from meshtune.world.split import is_test
 
 
 class Made(NamedTuple):
@@ -32,7 +30,8 @@ class GeneratedTask(Task):
     """A task whose rows are made on the spot; a file with the same fields serves as well.
 
     Attributes:
-        chance: the accuracy of guessing without reading the prompt: the best constant answer.
+        chance: the accuracy of guessing without reading the prompt: the best constant answer, in the split in which
+            it is right more often.
     """
 
     hub_id = ""
@@ -71,9 +70,3 @@ class GeneratedTask(Task):
     def answer(self, row: Row) -> int:
         """The number of the right option, counted from 0."""
         return index(row, "answer")
-
-
-def is_test(task: str, core: str) -> bool:
-    """Tell whether a question with this core is a test question of the task."""
-    state = hashlib.blake2b(f"{task}\x1f{core}".encode(), digest_size=8)
-    return int.from_bytes(state.digest(), "little") % TEST_SHARE == 0

@@ -14,10 +14,10 @@ HIDDEN = (0, 1, 2, 7, 10, 23)  # the inputs on which an expression must agree wi
 
 
 class Machines(GeneratedTask):
-    """Tiny programs of two or three steps. The best constant answer is right for under 1 in 100."""
+    """Tiny programs of two or three steps. The best constant answer is right for 1 in 100, of the tests for 1 in 35."""
 
     name = "machines"
-    chance = 0.01
+    chance = 0.03
     written = True
     longest_answer = 16
 

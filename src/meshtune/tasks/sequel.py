@@ -10,14 +10,14 @@ from meshtune.world.scenes import scene
 
 
 class Sequel(GeneratedTask):
-    """Language understanding: the story goes on with whoever holds the animal it ends with; chance 1/3."""
+    """Language understanding: the story goes on with whoever has the animal it asks about; chance 1/3."""
 
     name = "sequel"
     chance = 1 / 3
 
     def make(self, draw: Generator) -> Made:
-        told = scene(draw, 3, int(draw.integers(2, 5)))
+        told = scene(draw, 3, int(draw.integers(2, 4)))
         animal = one(draw, sorted(told.holder))
         order = some(draw, told.people, 3)
-        asked = f"{told.text} Somebody strokes the {animal}. What comes next?"
+        asked = f"{told.text} Somebody smiles. Who has the {animal}?"
         return Made(told.text + animal, asked, [f"{p} smiles." for p in order], order.index(told.holder[animal]))

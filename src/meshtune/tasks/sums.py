@@ -10,10 +10,10 @@ from meshtune.world.words import NUMBERS
 
 
 class Sums(GeneratedTask):
-    """Arithmetic: how many are left? The best constant answer is right for about 1 in 7."""
+    """Arithmetic: how many are left? The best constant answer is right for about 1 in 7, of the tests for 1 in 5."""
 
     name = "sums"
-    chance = 0.14
+    chance = 0.2
     written = True
     longest_answer = 4
 
