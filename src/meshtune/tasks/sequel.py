@@ -1,23 +1,25 @@
-"""Sequel: a passage, a hint at one of its people by what they hold, and three continuations."""
+"""Sequel: animals in a room, somebody with food, and three ways in which it goes on."""
 
 from __future__ import annotations
 
 from numpy.random import Generator
 
 from meshtune.tasks.generated import GeneratedTask, Made
+from meshtune.world.corpus import crowd, crowd_core
 from meshtune.world.facts import one, some
-from meshtune.world.scenes import scene
+from meshtune.world.words import PEOPLE, ROOMS, a, listed
 
 
 class Sequel(GeneratedTask):
-    """Language understanding: the story goes on with whoever has the animal it asks about; chance 1/3."""
+    """Language understanding: the story goes on with the one animal of three that eats what is there; chance 1/3."""
 
     name = "sequel"
     chance = 1 / 3
 
     def make(self, draw: Generator) -> Made:
-        told = scene(draw, 3, int(draw.integers(2, 4)))
-        animal = one(draw, sorted(told.holder))
-        order = some(draw, told.people, 3)
-        asked = f"{told.text} Somebody smiles. Who has the {animal}?"
-        return Made(told.text + animal, asked, [f"{p} smiles." for p in order], order.index(told.holder[animal]))
+        animals, eaters = crowd(draw, 3)
+        food, order = one(draw, list(eaters)), some(draw, animals, 3)
+        told = f"In the {one(draw, ROOMS)} are {listed([a(animal) for animal in animals])}."
+        asked = f"{told} {one(draw, PEOPLE)} has {food}. Which of them eats?"
+        options = [f"The {animal} smiles." for animal in order]
+        return Made(crowd_core(animals, food), asked, options, order.index(eaters[food]))
