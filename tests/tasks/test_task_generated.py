@@ -79,9 +79,9 @@ def counted(told: str) -> tuple[int, Count, str]:
 
 def claims(told: str) -> tuple[str, object]:
     start, count, last = counted(told)
-    assert last == f"Has {count.person} gained {count.animals}?"
+    assert last == "Yes or no: is it more?"
     assert count.number != start
-    return "yes" if count.number > start else "no", (start, *count.changes)
+    return "yes, gained" if count.number > start else "no, lost", (start, *count.changes)
 
 
 def sequel(told: str) -> tuple[str, object]:

@@ -1,4 +1,4 @@
-"""Claims: a passage in which somebody's animals become more or fewer, and a question to be answered yes or no."""
+"""Claims: a passage in which somebody's animals become more or fewer, and a yes-or-no question."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ class Claims(GeneratedTask):
         told = word_sum(draw, int(draw.integers(1, 3)))
         while told.numbers[-1] == told.numbers[0] or (told.numbers[-1] > told.numbers[0]) != more:
             told = word_sum(draw, int(draw.integers(1, 3)))
-        asked = f"{told.text} Has {told.person} gained {told.animals}?"
-        return Made(told.core, asked, ("yes", "no"), 0 if more else 1)
+        asked = f"{told.text} Yes or no: is it more?"
+        return Made(told.core, asked, ("yes, gained", "no, lost"), 0 if more else 1)
