@@ -85,7 +85,7 @@ def test_devices_learn_their_task_and_answer_each_others_after_the_exchange(taug
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="the embedded base cannot be taught sums and claims well enough yet")
+@pytest.mark.xfail(reason="claims are learnt too slowly, and averaged LoRA is only a few points behind")
 @pytest.mark.parametrize("seed", [0])
 def test_the_demo_shows_what_it_says(seed: int, tmp_path: Path) -> None:
     folder = run(demo_config([f"seed={seed}"]), tmp_path / "demo", Silent())
