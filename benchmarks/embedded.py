@@ -10,7 +10,7 @@ the control, which has to stay at chance. Accuracy on test questions, with the s
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +28,7 @@ from meshtune.learning.evaluate import measure
 from meshtune.learning.trainer import Job, train
 from meshtune.methods.base import Workshop, only
 from meshtune.methods.registry import get_method
+from meshtune.tasks.base import Question
 from meshtune.tasks.registry import get_task
 
 KINDS = ("frozen", "sparse", "dense LoRA", "central", "shuffled")
@@ -46,22 +47,22 @@ def accuracy(base: Base, paper: Exam, expert: Expert | None, micro_tokens: int) 
     return float(np.mean(right))
 
 
-def shuffled(config: RunConfig, base: Base) -> list[Exam]:
-    """Return the exams with every question behind another question's prompt."""
-    asked = {
+def shuffled(asked: Mapping[str, Sequence[Question]]) -> dict[str, list[Question]]:
+    """Return every question behind another question's prompt."""
+    return {
         key: [
             replace(question, prompt=other.prompt)
             for question, other in zip(found, [*found[1:], found[0]], strict=True)
         ]
-        for key, found in exam_questions(config).items()
+        for key, found in asked.items()
     }
-    return exams(config, base.tokenizer, asked)
 
 
 def one_seed(config: RunConfig, base: Base) -> dict[str, list[float]]:
     """Return the accuracy of every kind on every task."""
     devices = deal(config, base.tokenizer)
-    papers = exams(config, base.tokenizer)
+    asked = exam_questions(config)
+    papers = exams(config, base.tokenizer, asked)
     own = announce(base, config, devices, True, Silent())
     workshop = Workshop(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
     steps, size = config.train.steps, config.train.batch
@@ -90,7 +91,7 @@ def one_seed(config: RunConfig, base: Base) -> dict[str, list[float]]:
         kind: [accuracy(base, paper, expert, micro) for paper, expert in zip(papers, found, strict=True)]
         for kind, found in experts.items()
     }
-    mixed = zip(shuffled(config, base), experts["sparse"], strict=True)
+    mixed = zip(exams(config, base.tokenizer, shuffled(asked)), experts["sparse"], strict=True)
     return {**sat, "shuffled": [accuracy(base, paper, expert, micro) for paper, expert in mixed]}
 
 

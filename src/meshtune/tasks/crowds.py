@@ -5,9 +5,8 @@ from __future__ import annotations
 from numpy.random import Generator
 
 from meshtune.tasks.generated import GeneratedTask, Made
-from meshtune.world.corpus import crowd, crowd_core
+from meshtune.world.corpus import crowd, crowd_core, crowd_text
 from meshtune.world.facts import one
-from meshtune.world.words import ROOMS, a, listed
 
 
 class Crowds(GeneratedTask):
@@ -21,5 +20,5 @@ class Crowds(GeneratedTask):
     def make(self, draw: Generator) -> Made:
         animals, eaters = crowd(draw, int(draw.integers(3, 6)))
         food = one(draw, list(eaters))
-        told = f"In the {one(draw, ROOMS)} are {listed([a(animal) for animal in animals])}."
+        told = crowd_text(draw, animals)
         return Made(crowd_core(animals, food), f"{told} Which of them eats {food}?", [f"the {eaters[food]}"])

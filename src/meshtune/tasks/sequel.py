@@ -5,9 +5,9 @@ from __future__ import annotations
 from numpy.random import Generator
 
 from meshtune.tasks.generated import GeneratedTask, Made
-from meshtune.world.corpus import crowd, crowd_core
+from meshtune.world.corpus import crowd, crowd_core, crowd_text
 from meshtune.world.facts import one, some
-from meshtune.world.words import PEOPLE, ROOMS, a, listed
+from meshtune.world.words import PEOPLE
 
 
 class Sequel(GeneratedTask):
@@ -19,7 +19,7 @@ class Sequel(GeneratedTask):
     def make(self, draw: Generator) -> Made:
         animals, eaters = crowd(draw, 3)
         food, order = one(draw, list(eaters)), some(draw, animals, 3)
-        told = f"In the {one(draw, ROOMS)} are {listed([a(animal) for animal in animals])}."
+        told = crowd_text(draw, animals)
         asked = f"{told} {one(draw, PEOPLE)} has {food}. Which of them eats?"
         options = [f"The {animal} smiles." for animal in order]
         return Made(crowd_core(animals, food), asked, options, order.index(eaters[food]))

@@ -132,6 +132,11 @@ def crowd(draw: Generator, count: int) -> tuple[list[str], dict[str, str]]:
     return (animals, eaters) if eaters else crowd(draw, count)
 
 
+def crowd_text(draw: Generator, animals: list[str]) -> str:
+    """Return the passage that names the animals, in a room at random."""
+    return f"In the {one(draw, ROOMS)} are {listed([a(animal) for animal in animals])}."
+
+
 def crowd_core(animals: list[str], food: str) -> str:
     """Return the core of the question which of the animals eats the food."""
     return f"{food} {sorted(animals)}"
@@ -139,7 +144,7 @@ def crowd_core(animals: list[str], food: str) -> str:
 
 def _crowd(draw: Generator) -> Document:
     animals, eaters = crowd(draw, int(draw.integers(2, 6)))
-    said: Document = [(f"In the {one(draw, ROOMS)} are {listed([a(x) for x in animals])}.", False)]
+    said: Document = [(crowd_text(draw, animals), False)]
     for food in some(draw, list(eaters), int(draw.integers(1, len(eaters) + 1))):
         if draw.random() < 0.3:
             said += [(f"{food.capitalize()} is eaten by", False), (f"the {eaters[food]}.", True)]

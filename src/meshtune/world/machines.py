@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from numpy.random import Generator
 
-from meshtune.world.words import NUMBERS
+from meshtune.world.words import NUMBERS, listed
 
 LONGEST = 200  # characters of an expression that is run
 DEEPEST = 20
@@ -42,7 +42,7 @@ def words(steps: Sequence[tuple[str, int]]) -> str:
             said.append({2: "doubles", 3: "triples"}[number])
         else:
             said.append(f"{'adds' if kind == 'add' else 'takes'} {NUMBERS[number]}")
-    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+    return listed(said)
 
 
 def expression(steps: Sequence[tuple[str, int]]) -> str:
