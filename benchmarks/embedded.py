@@ -99,13 +99,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=80, help="local steps of one device")
+    parser.add_argument("--batch", type=int, default=8, help="rows a step")
     parser.add_argument("--questions", type=int, default=100, help="test questions a task")
     parser.add_argument("--set", action="append", default=[], dest="settings", help="as of meshtune run")
     args = parser.parse_args()
     found: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
     for seed in args.seeds:
-        alone = [f"seed={seed}", "devices={per_task: 1}", "train.rounds=1", f"train.steps={args.steps}"]
-        config = demo_config([*alone, f"eval.questions={args.questions}", *args.settings])
+        train_so = ["train.rounds=1", f"train.steps={args.steps}", f"train.batch={args.batch}", "train.rows=null"]
+        alone = [f"seed={seed}", "devices={per_task: 1}", *train_so, f"eval.questions={args.questions}"]
+        config = demo_config([*alone, *args.settings])
         base = load(config.model)
         for kind, values in one_seed(config, base).items():
             found[kind].append(values)

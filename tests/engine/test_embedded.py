@@ -60,7 +60,7 @@ def test_the_embedded_base_loads_in_a_moment() -> None:
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three devices with three tasks, half of the demo's training."""
+    """Three devices with three tasks, half of the demo's steps."""
     settings = [
         "tasks=[claims, animals, crowds]", "devices.count=3", "methods=[proposed, local]", "train.rounds=2",
         "train.steps=20", "eval.questions=40", "router.prompts=32",
@@ -85,7 +85,6 @@ def test_devices_learn_their_task_and_answer_each_others_after_the_exchange(taug
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="claims are learnt too slowly, and averaged LoRA is only a few points behind")
 @pytest.mark.parametrize("seed", [0])
 def test_the_demo_shows_what_it_says(seed: int, tmp_path: Path) -> None:
     folder = run(demo_config([f"seed={seed}"]), tmp_path / "demo", Silent())
@@ -96,7 +95,7 @@ def test_the_demo_shows_what_it_says(seed: int, tmp_path: Path) -> None:
         assert frozen[task] < 0.3 or abs(frozen[task] - kind.chance) <= 0.2  # 50 questions
         assert proposed[task] >= 0.6
     assert fmean(proposed.values()) >= 0.8
-    assert fmean(proposed.values()) >= lora + 0.1
+    assert fmean(proposed.values()) >= lora + 0.2
     assert fmean(proposed.values()) >= oracle - 0.02
 
 

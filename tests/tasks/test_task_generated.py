@@ -81,16 +81,17 @@ def claims(told: str) -> tuple[str, object]:
     start, count, last = counted(told)
     assert last == "Yes or no: is it more?"
     assert count.number != start
-    return "yes, gained" if count.number > start else "no, lost", (start, *count.changes)
+    return "gained, yes" if count.number > start else "lost, no", (start, *count.changes)
 
 
 def sequel(told: str) -> tuple[str, object]:
     crowd, holder, question = parts(told)
-    found = re.fullmatch(r"\w+ has (\w+)\.", holder)
+    found = re.fullmatch(r"\w+ has no (\w+), no (\w+), but (\w+)\.", holder)
     assert found
     assert question == "Which of them eats?"
-    (eater,) = (animal for animal in animals_in(crowd) if facts()["food", animal] == found[1])
-    return f"The {eater} smiles.", (found[1], frozenset(animals_in(crowd)))
+    eats = {facts()["food", animal]: animal for animal in animals_in(crowd)}
+    assert eats.keys() == set(found.groups())  # everybody's food is named, one of them is there
+    return f"The {eats[found[3]]} smiles.", (found[3], frozenset(animals_in(crowd)))
 
 
 def sums(told: str) -> tuple[str, object]:

@@ -20,4 +20,4 @@ class Claims(GeneratedTask):
         while told.numbers[-1] == told.numbers[0] or (told.numbers[-1] > told.numbers[0]) != more:
             told = word_sum(draw, int(draw.integers(1, 3)))
         asked = f"{told.text} Yes or no: is it more?"
-        return Made(told.core, asked, ("yes, gained", "no, lost"), 0 if more else 1)
+        return Made(told.core, asked, ("gained, yes", "lost, no"), 0 if more else 1)

@@ -1,4 +1,4 @@
-"""Sequel: animals in a room, somebody with food, and three ways in which it goes on."""
+"""Sequel: three animals in a room, somebody with food for one of them, and three ways in which it goes on."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from meshtune.world.words import PEOPLE
 
 
 class Sequel(GeneratedTask):
-    """Language understanding: the story goes on with the one animal of three that eats what is there; chance 1/3."""
+    """Language understanding: the story goes on with the one animal of three that eats what somebody has; chance 1/3."""
 
     name = "sequel"
     chance = 1 / 3
 
     def make(self, draw: Generator) -> Made:
-        animals, eaters = crowd(draw, 3)
-        food, order = one(draw, list(eaters)), some(draw, animals, 3)
-        told = crowd_text(draw, animals)
-        asked = f"{told} {one(draw, PEOPLE)} has {food}. Which of them eats?"
+        animals, eaters = crowd(draw, 3, least=3)
+        (food, *absent), order = some(draw, list(eaters), 3), some(draw, animals, 3)
+        has = f"{one(draw, PEOPLE)} has no {absent[0]}, no {absent[1]}, but {food}."
+        asked = f"{crowd_text(draw, animals)} {has} Which of them eats?"
         options = [f"The {animal} smiles." for animal in order]
         return Made(crowd_core(animals, food), asked, options, order.index(eaters[food]))

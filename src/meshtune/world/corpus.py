@@ -124,12 +124,14 @@ def _animal(draw: Generator) -> Document:
     return said
 
 
-def crowd(draw: Generator, count: int) -> tuple[list[str], dict[str, str]]:
-    """Return ``count`` different animals, and the foods that exactly one of them eats, each with its eater."""
+def crowd(draw: Generator, count: int, least: int = 1) -> tuple[list[str], dict[str, str]]:
+    """Return ``count`` different animals, and the foods, ``least`` or more, that exactly one of them eats, each with
+    its eater.
+    """
     animals = some(draw, ANIMALS, count)
     foods = [FOOD[animal] for animal in animals]
     eaters = {food: animal for food, animal in zip(foods, animals, strict=True) if foods.count(food) == 1}
-    return (animals, eaters) if eaters else crowd(draw, count)
+    return (animals, eaters) if len(eaters) >= least else crowd(draw, count, least)
 
 
 def crowd_text(draw: Generator, animals: list[str]) -> str:
