@@ -11,7 +11,7 @@ from meshtune.world.words import PEOPLE
 
 
 class Sequel(GeneratedTask):
-    """Language understanding: the story goes on with the one animal of three that eats what somebody has; chance 1/3."""
+    """Language understanding: of three animals the one that eats what is there goes on with the story; chance 1/3."""
 
     name = "sequel"
     chance = 1 / 3
