@@ -6,6 +6,7 @@ update. The route is set for one forward pass at a time, so one base model serve
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,12 +20,11 @@ from meshtune.adapter.sites import LayerSpec, describe
 from meshtune.errors import UserError
 
 
-class _Slot:
-    """What all adapted layers of one model share: the route of the pass that is running."""
+class _Slot(threading.local):
+    """What all adapted layers of one model share: the route of the pass that is running, one pass a thread."""
 
-    def __init__(self) -> None:
-        self.route: Route | None = None
-        self.watch: Callable[[LayerSpec, Tensor], None] | None = None
+    route: Route | None = None
+    watch: Callable[[LayerSpec, Tensor], None] | None = None
 
 
 class AdaptedLinear(nn.Module):

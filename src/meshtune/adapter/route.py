@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from meshtune.adapter.expert import Expert, LoraExpert, SparseExpert, scatter
+from meshtune.adapter.expert import Expert, LoraExpert, SparseExpert
 from meshtune.adapter.sites import LayerSpec
 
 
@@ -34,43 +34,52 @@ class Route(Protocol):
 
 
 class _SparseExpansion(torch.autograd.Function):
-    """y + scale * (B o M) z for each run of rows; saves z and the nnz values only, rebuilds B when needed."""
+    """y + scale * (B o M) z, each row with its owner's B; saves z and the nnz values only, rebuilds B when needed.
+
+    All rows are one grouped product: B (owners, d, r) is gathered to (rows, d, r), a fraction of y for any text.
+    """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, z: Tensor, runs: Any, rank: int, *values: Tensor) -> Tensor:
-        ctx.runs, ctx.rank = runs, rank
-        ctx.save_for_backward(z, *values)
+    def forward(ctx: Any, y: Tensor, z: Tensor, owner: Tensor, parts: Any, *values: Tensor) -> Tensor:
+        ctx.parts = parts
+        ctx.save_for_backward(z, owner, *values)
         out = y.clone() if y._is_view() else y
         if out is y:
             ctx.mark_dirty(y)
-        for (start, stop, positions, scale), mine in zip(runs, values, strict=True):
-            b = scatter(positions, mine, y.shape[-1], rank).to(z.dtype)
-            out[start:stop].view(-1, y.shape[-1]).addmm_(z[start:stop].reshape(-1, rank), b.T, alpha=scale)
-        return out
+        return out.baddbmm_(z, _expansions(parts, values, y.shape[-1], z)[owner].transpose(1, 2))
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (grad,) = grads
-        z, *values = ctx.saved_tensors
-        outputs, rank = grad.shape[-1], ctx.rank
-        grad_z = torch.zeros_like(z) if ctx.needs_input_grad[1] else None
-        grad_values: list[Tensor | None] = []
-        for (start, stop, positions, scale), mine, wanted in zip(
-            ctx.runs, values, ctx.needs_input_grad[4:], strict=True
-        ):
-            g = grad[start:stop].reshape(-1, outputs)
-            # (z^T g)^T: the wide side last is twice as fast as g^T z for r columns
-            full = (z[start:stop].reshape(-1, rank).T @ g).T if wanted else None
-            grad_values.append(None if full is None else (scale * full.reshape(-1)[positions]).to(mine.dtype))
-            if grad_z is not None:
-                b = scatter(positions, mine, outputs, rank).to(z.dtype)
-                torch.mm(g, b, out=(flat := grad_z[start:stop].view(-1, rank)))
-                flat.mul_(scale)
+        z, owner, *values = ctx.saved_tensors
+        outputs, rank = grad.shape[-1], z.shape[-1]
+        grad_z = None
+        if ctx.needs_input_grad[1]:
+            grad_z = torch.bmm(grad, _expansions(ctx.parts, values, outputs, z)[owner])
+        grad_values: list[Tensor | None] = [None] * len(values)
+        if any(ctx.needs_input_grad[4:]):
+            full = z.new_zeros(len(values) + 1, rank, outputs)  # the wide side last: twice as fast for r columns
+            full.index_add_(0, owner, torch.bmm(z.transpose(1, 2), grad))
+            for number, ((positions, scale), wanted) in enumerate(
+                zip(ctx.parts, ctx.needs_input_grad[4:], strict=True)
+            ):
+                if wanted:
+                    found = full[number, positions % rank, positions // rank]
+                    grad_values[number] = (scale * found).to(values[number].dtype)
         return grad, grad_z, None, None, *grad_values
 
 
+def _expansions(parts: Any, values: Sequence[Tensor], outputs: int, like: Tensor) -> Tensor:
+    """Return scale * (B o M) (owners + 1, outputs, r) of every owner, zeros for rows of the frozen model."""
+    rank = like.shape[-1]
+    dense = like.new_zeros(len(parts) + 1, outputs * rank)
+    for own, (positions, scale), mine in zip(dense, parts, values, strict=False):
+        own[positions] = (mine * scale).to(like.dtype)
+    return dense.view(-1, outputs, rank)
+
+
 class Segments:
-    """Consecutive rows of the batch belong to one expert each.
+    """Consecutive rows of the batch belong to one expert each; experts of one kind and rank are one grouped product.
 
     Args:
         runs: (expert or None, number of rows) in the order of the batch; None leaves the rows to the frozen model.
@@ -80,19 +89,23 @@ class Segments:
     def __init__(self, runs: Sequence[tuple[Expert | None, int]], trainable: bool = False) -> None:
         self._runs: list[tuple[int, int, Expert]] = []
         self._parts: list[Any] = []
-        start = 0
+        owners: list[int] = []
         for expert, rows in runs:
             if expert is not None and rows:
-                self._runs.append((start, start + rows, expert))
+                self._runs.append((len(owners), len(owners) + rows, expert))
                 values = expert.values if trainable else expert.values.detach()
                 if isinstance(expert, LoraExpert):
                     self._parts.append(expert.split(values))
                 else:
                     assert isinstance(expert, SparseExpert)
                     self._parts.append(torch.split(values, expert.counts))
-            start += rows
-        self.rows = start
-        self._sparse = all(isinstance(expert, SparseExpert) for _, _, expert in self._runs)
+            owners += [len(self._runs) - 1 if expert is not None else -1] * rows
+        self.rows = len(owners)
+        experts = [expert for _, _, expert in self._runs]
+        self._owners = [owner if owner >= 0 else len(experts) for owner in owners]
+        self._owner: Tensor | None = None
+        self._sparse = all(isinstance(e, SparseExpert) and e.rank == experts[0].rank for e in experts)
+        self._projections: dict[tuple[str, int], Tensor] = {}
         self._seen: tuple[str, Tensor, Tensor] | None = None
 
     def apply(self, layer: LayerSpec, x: Tensor, y: Tensor) -> Tensor:
@@ -103,36 +116,30 @@ class Segments:
         return self._apply_sparse(layer, x, y) if self._sparse else self._apply_any(layer, x, y)
 
     def _apply_sparse(self, layer: LayerSpec, x: Tensor, y: Tensor) -> Tensor:
+        if self._owner is None:
+            self._owner = torch.tensor(self._owners, device=x.device)
         z = self._project(layer, x)
-        runs, values = [], []
-        for (start, stop, expert), parts in zip(self._runs, self._parts, strict=True):
+        parts, values = [], []
+        for (_, _, expert), split in zip(self._runs, self._parts, strict=True):
             assert isinstance(expert, SparseExpert)
-            runs.append((start, stop, expert.masks[layer.index], expert.scale))
-            values.append(parts[layer.index])
-        rank = self._runs[0][2].rank
+            parts.append((expert.masks[layer.index], expert.scale))
+            values.append(split[layer.index])
         if torch.is_grad_enabled():
-            out: Tensor = _SparseExpansion.apply(y, z, runs, rank, *values)  # type: ignore[no-untyped-call]
+            out: Tensor = _SparseExpansion.apply(y, z, self._owner, parts, *values)  # type: ignore[no-untyped-call]
             return out
-        for (start, stop, positions, scale), mine in zip(runs, values, strict=True):
-            b = scatter(positions, mine, y.shape[-1], rank).to(z.dtype)
-            y[start:stop].view(-1, y.shape[-1]).addmm_(z[start:stop].reshape(-1, rank), b.T, alpha=scale)
-        return y
+        return y.baddbmm_(z, _expansions(parts, values, y.shape[-1], z)[self._owner].transpose(1, 2))
 
     def _project(self, layer: LayerSpec, x: Tensor) -> Tensor:
         """Return A x (rows, tokens, r), from the layer before if it read the same tensor."""
         if self._seen is not None and self._seen[0] == layer.place and self._seen[1] is x:
             return self._seen[2]
-        pieces: list[Tensor] = []
-        at = 0
-        for start, stop, expert in self._runs:
-            assert isinstance(expert, SparseExpert)
-            if start > at:
-                pieces.append(x.new_zeros(start - at, x.shape[1], expert.rank))
-            pieces.append(F.linear(x[start:stop], expert.projections.of(layer)))
-            at = stop
-        if at < x.shape[0]:
-            pieces.append(x.new_zeros(x.shape[0] - at, x.shape[1], self._runs[0][2].rank))
-        z = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        key = (layer.site, layer.inputs)
+        if key not in self._projections:
+            own = [e.projections.of(layer) for _, _, e in self._runs if isinstance(e, SparseExpert)]
+            same = all(a is own[0] for a in own)
+            self._projections[key] = own[0] if same else torch.stack([*own, own[0]])[self._owner]
+        a = self._projections[key]
+        z = F.linear(x, a) if a.dim() == 2 else torch.bmm(x, a.transpose(1, 2))
         self._seen = (layer.place, x, z)
         return z
 

@@ -20,6 +20,7 @@ from meshtune.adapter.route import Segments
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.config import TrainConfig
+from meshtune.learning.cores import side_by_side
 from meshtune.learning.encode import Row, answer_positions, length_buckets, pad
 
 DIVERGED = "lower train.lr, or hold the model in float32 or bfloat16"
@@ -89,33 +90,42 @@ def accumulate(base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], micr
     """Add the gradient of every expert's loss on its rows to its values' ``grad``; return the losses.
 
     Each expert's loss is the mean over its rows of the row's mean answer-token NLL. Values that do not require a
-    gradient get none.
+    gradient get none. On a CPU micro-batches run side by side, each on a core of its own; gradients are added in the
+    order of the micro-batches, so that the result does not depend on how many cores there are.
     """
     rows = [(owner, row) for owner, (_, batch) in enumerate(batches) for row in batch]
+    buckets = length_buckets([len(row.tokens) for _, row in rows], micro_tokens)
+    parts = [[rows[i] for i in sorted(bucket)] for bucket in buckets]  # rows of one device stand together
     losses = torch.zeros(len(batches), dtype=torch.float64)
-    for bucket in length_buckets([len(row.tokens) for _, row in rows], micro_tokens):
-        bucket.sort()  # rows of one device stand together
-        part = [rows[i] for i in bucket]
-        runs: list[tuple[Expert | None, int]] = []
-        for owner, _ in part:
-            if runs and runs[-1][0] is batches[owner][0]:
-                runs[-1] = (runs[-1][0], runs[-1][1] + 1)
-            else:
-                runs.append((batches[owner][0], 1))
-        tokens = pad([row.tokens for _, row in part], base.device)
-        with base.adapters.routed(Segments(runs, trainable=True)):
-            hidden = base.hidden(tokens)
-        flat, labels, owners = answer_positions([row for _, row in part], tokens.shape[1])
-        nll = base.token_losses(
-            hidden.flatten(0, 1)[torch.tensor(flat, device=base.device)],
-            torch.tensor(labels, device=base.device),
-        )
-        weights = [1 / (part[n][1].answer * len(batches[part[n][0]][1])) for n in owners]
-        weighted = nll * torch.tensor(weights, device=base.device, dtype=nll.dtype)
-        if weighted.requires_grad:
-            weighted.sum().backward()  # type: ignore[no-untyped-call]
-        losses.index_add_(0, torch.tensor([part[n][0] for n in owners]), weighted.detach().double().cpu())
+    for found, grads in side_by_side(base, lambda part: _micro_batch(base, batches, part), parts):
+        losses += found
+        for owner, grad in grads.items():
+            values = batches[owner][0].values
+            values.grad = grad if values.grad is None else values.grad.add_(grad)
     return losses.tolist()
+
+
+def _micro_batch(
+    base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], part: Sequence[tuple[int, Row]]
+) -> tuple[Tensor, dict[int, Tensor]]:
+    """Return the share of every owner's loss (owners,) that ``part`` makes up, and its gradient by owner."""
+    owners = list(dict.fromkeys(owner for owner, _ in part))
+    runs = [(batches[owner][0], sum(o == owner for o, _ in part)) for owner in owners]
+    tokens = pad([row.tokens for _, row in part], base.device)
+    with base.adapters.routed(Segments(runs, trainable=True)):
+        hidden = base.hidden(tokens)
+    flat, labels, places = answer_positions([row for _, row in part], tokens.shape[1])
+    nll = base.token_losses(
+        hidden.flatten(0, 1)[torch.tensor(flat, device=base.device)],
+        torch.tensor(labels, device=base.device),
+    )
+    weights = [1 / (part[n][1].answer * len(batches[part[n][0]][1])) for n in places]
+    weighted = nll * torch.tensor(weights, device=base.device, dtype=nll.dtype)
+    wanted = [owner for owner in owners if batches[owner][0].values.requires_grad]
+    grads = torch.autograd.grad(weighted.sum(), [batches[owner][0].values for owner in wanted]) if wanted else ()
+    losses = torch.zeros(len(batches), dtype=torch.float64)
+    losses.index_add_(0, torch.tensor([part[n][0] for n in places]), weighted.detach().double().cpu())
+    return losses, dict(zip(wanted, grads, strict=True))
 
 
 def _optimiser(leaf: Tensor, job: Job, config: TrainConfig) -> Any:

@@ -1,0 +1,74 @@
+"""Passes side by side: in order, and the same on any number of cores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from meshtune.adapter.expert import Projections, SparseExpert
+from meshtune.adapter.projection import Recipe
+from meshtune.adapter.sites import sizes
+from meshtune.learning.base import load
+from meshtune.learning.config import TINY, ModelConfig, TrainConfig
+from meshtune.learning.cores import side_by_side
+from meshtune.learning.encode import Row
+from meshtune.learning.trainer import Job, train
+from meshtune.seeds import stream
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def learnt(cores: int) -> list[torch.Tensor]:
+    """Return what three devices learn on ``cores`` cores, from ragged rows in several micro-batches."""
+    torch.set_num_threads(cores)
+    base = load(ModelConfig(name=TINY, device="cpu"))
+    draw = stream(0, "cores")
+    jobs = []
+    for device in range(3):
+        masks = [torch.arange(device, size, 7 + device) for size in sizes(base.adapters.layers, 8)]
+        projections = Projections(Recipe(seed=0, kind="orthogonal", block=device, rank=8))
+        expert = SparseExpert(base.adapters.layers, projections, masks, 2.0)
+        rows = [Row(tuple(draw.integers(1, 250, int(draw.integers(9, 40))).tolist()), 6) for _ in range(12)]
+        jobs.append(Job(expert, [rows[at : at + 4] for at in (0, 4, 8)], 1e-2))
+    train(base, jobs, TrainConfig(micro_tokens=64))
+    assert torch.get_num_threads() == cores  # as it was
+    return [job.expert.values for job in jobs]
+
+
+def test_training_is_bit_equal_on_any_number_of_cores(threads: None) -> None:
+    one = learnt(1)
+    assert all(values.abs().sum() > 0 for values in one)
+    for cores in (2, 3):
+        assert all(torch.equal(a, b) for a, b in zip(one, learnt(cores), strict=True))
+
+
+def test_results_come_in_the_order_of_the_work(threads: None) -> None:
+    torch.set_num_threads(3)
+    base = load(ModelConfig(name=TINY, device="cpu"))
+
+    def do(number: int) -> int:
+        time.sleep(0.02 * (5 - number))
+        assert torch.get_num_threads() == 1
+        return number
+
+    assert list(side_by_side(base, do, range(6))) == list(range(6))
+
+
+def test_what_goes_wrong_in_a_pass_is_raised_and_the_threads_come_back(threads: None) -> None:
+    torch.set_num_threads(2)
+    base = load(ModelConfig(name=TINY, device="cpu"))
+
+    def do(number: int) -> int:
+        raise ValueError(f"pass {number}")
+
+    with pytest.raises(ValueError, match="pass 0"):
+        list(side_by_side(base, do, range(4)))
+    assert torch.get_num_threads() == 2
