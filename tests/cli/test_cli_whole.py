@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,11 @@ def test_a_folder_with_another_run_is_not_touched(tmp_path: Path, file: Path) ->
 def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_numbers(tmp_path: Path, file: Path) -> None:
     long = ["--set", "train.rounds=20"]
     command = [sys.executable, "-m", "meshtune.cli.main", "run", str(file), *long, "--out", str(tmp_path / "cut")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipes: Any = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    # Where the tests run in the background of a shell, SIGINT is ignored, and a child would inherit that.
+    with subprocess.Popen(
+        command, preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL), **pipes
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "round 2" in line:
