@@ -38,7 +38,8 @@ class TrainConfig(BaseModel):
         warmup: optimiser steps over which the rate rises linearly from 0; then it falls linearly to
             ``final_lr`` times its peak at the end of the run.
         max_tokens: longest row; prompts are cut from their left.
-        micro_tokens: padded tokens of one micro-batch, over all devices: the memory dial.
+        micro_tokens: padded tokens of one micro-batch, over all devices: the memory dial. On a CPU as many are in
+            memory as torch uses threads.
         rows: most training rows a device uses; None for all it holds.
     """
 

@@ -90,8 +90,8 @@ def accumulate(base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], micr
     """Add the gradient of every expert's loss on its rows to its values' ``grad``; return the losses.
 
     Each expert's loss is the mean over its rows of the row's mean answer-token NLL. Values that do not require a
-    gradient get none. On a CPU micro-batches run side by side, each on a core of its own; gradients are added in the
-    order of the micro-batches, so that the result does not depend on how many cores there are.
+    gradient get none. On a CPU micro-batches run side by side (:mod:`meshtune.learning.cores`); their gradients are
+    added in their order.
     """
     rows = [(owner, row) for owner, (_, batch) in enumerate(batches) for row in batch]
     buckets = length_buckets([len(row.tokens) for _, row in rows], micro_tokens)
