@@ -71,7 +71,7 @@ def bits(tensor: torch.Tensor) -> bytes:
     return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
 
 
-def frame(header: Mapping[str, Any] | bytes, data: bytes = b"", version: int = 1) -> bytes:
+def frame(header: Mapping[str, Any] | bytes, data: bytes = b"", version: int = 2) -> bytes:
     """A frame put together by hand."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return b"MTUN" + bytes([version]) + struct.pack("<Q", len(text)) + text + data
@@ -121,7 +121,7 @@ def test_frame_is_the_documented_one_and_any_safetensors_reader_reads_the_block(
     data = encode(Message("update", 3, 7, 2, {"version": 6}, {"values": values}))
     (size,) = struct.unpack("<Q", data[5:13])
     header = json.loads(data[13 : 13 + size])
-    assert data[:5] == b"MTUN\x01"
+    assert data[:5] == b"MTUN\x02"
     assert json.loads(header["__metadata__"]["m"]) == ["update", 3, 7, 2, {"version": 6}]
     assert header["values"] == {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}
     assert data[13 + size :] == bytes.fromhex("803f00c0")
@@ -210,9 +210,9 @@ def test_what_the_format_does_not_know_is_not_sent(message: Message, part: str) 
         (b"", "no meshtune message"),
         (b"MTUN", "no meshtune message"),
         (b"PK\x03\x04" + bytes(20), "no meshtune message"),
-        (frame(entry(), b"\x00", version=2), "format version 2 cannot be read: this version reads 1"),
-        (b"MTUN\x01\x00\x00", "ends before its header"),
-        (b"MTUN\x01" + struct.pack("<Q", (1 << 64) - 1) + b"{}", "header claims 18446744073709551615 bytes"),
+        (frame(entry(), b"\x00", version=1), "format version 1 cannot be read: this version reads 2"),
+        (b"MTUN\x02\x00\x00", "ends before its header"),
+        (b"MTUN\x02" + struct.pack("<Q", (1 << 64) - 1) + b"{}", "header claims 18446744073709551615 bytes"),
         (frame(b"[]"), "header is damaged"),
         (frame(b'{"a":' * 100_000), "header is damaged"),
         (frame(json.dumps(head()).encode("utf-16")), "header is damaged"),
@@ -315,7 +315,7 @@ def test_any_description_of_a_tensor_raises_nothing_else(described: dict[str, An
 @given(st.binary(max_size=64))
 def test_garbage_behind_the_frame_raises_nothing_else(data: bytes) -> None:
     with pytest.raises(PayloadError):
-        decode(b"MTUN\x01" + data)
+        decode(b"MTUN\x02" + data)
 
 
 def test_limits_are_the_receivers_and_hold_exactly() -> None:
@@ -336,11 +336,11 @@ def test_limits_are_the_receivers_and_hold_exactly() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"MTUN\x01" + struct.pack("<Q", 1 << 40) + b"{",
+        b"MTUN\x02" + struct.pack("<Q", 1 << 40) + b"{",
         frame(entry(shape=[1 << 29], offsets=[0, 1 << 29])),
         frame(entry(dtype="I64", shape=[1 << 28], offsets=[0, 1 << 31])),
         frame(entry(shape=[1 << 62, 0], offsets=[0, 0])),
-        b"MTUN\x01" + bytes(1 << 20),
+        b"MTUN\x02" + bytes(1 << 20),
     ],
 )
 def test_a_lie_about_size_allocates_no_more_than_arrived(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

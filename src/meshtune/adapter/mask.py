@@ -1,4 +1,5 @@
-"""Static masks of B: which positions a device trains, how a group agrees on one mask, how a mask is packed.
+"""Static masks of B: which positions a device trains, how a group agrees on one mask, how a mask is
+flattened and packed.
 
 A mask is, per layer, the sorted flat positions (row * r + column) of B (d, r) that exist (eq. 3, 18).
 """
@@ -79,6 +80,19 @@ def unpack(bitmap: NDArray[np.uint8], sizes: Sequence[int]) -> list[NDArray[np.i
         raise MeshtuneError("a mask has positions behind its end: it is damaged")
     edges = np.cumsum([0, *sizes])
     return [np.flatnonzero(bits[a:b]).astype(np.int64) for a, b in itertools.pairwise(edges)]
+
+
+def join(mask: Sequence[NDArray[np.int64]], sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Return the mask as positions in all layers' B laid end to end, ascending."""
+    starts = [0, *itertools.accumulate(sizes)]
+    return np.concatenate([np.empty(0, np.int64), *(p + s for p, s in zip(mask, starts[:-1], strict=True))])
+
+
+def part(positions: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
+    """The inverse of :func:`join`."""
+    edges = np.cumsum([0, *sizes])
+    cuts = np.searchsorted(positions, edges)
+    return [positions[a:b] - edge for (a, b), edge in zip(itertools.pairwise(cuts), edges[:-1], strict=True)]
 
 
 def collision_rate(masks: Sequence[Sequence[NDArray[np.int64]]], sizes: Sequence[int]) -> float:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from meshtune.adapter.config import AdapterConfig
 from meshtune.errors import UserError
+from meshtune.exchange.forms import BITS, BLOCKS
 from meshtune.learning.config import EvalConfig, ModelConfig, TrainConfig
 from meshtune.methods.registry import check_method
 from meshtune.routing.config import RouterConfig
@@ -86,10 +87,22 @@ class GraphConfig(BaseModel):
 
 
 class ExchangeConfig(BaseModel):
-    """How values cross the air. ``values``: ``bfloat16`` or ``float32``."""
+    """How values cross the air.
+
+    Attributes:
+        values: ``bfloat16`` or ``float32``, as they are; ``int8`` or ``int4``: each version as a quantised difference
+            to the one before it.
+        block: values that share a scale, in int8 and int4.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    values: Literal["bfloat16", "float32"] = "bfloat16"
+    values: Literal["float32", "bfloat16", "int8", "int4"] = "bfloat16"
+    block: int = Field(128, ge=BLOCKS[0], le=BLOCKS[1])
+
+    @property
+    def differences(self) -> bool:
+        """Whether an update is the difference to the one before it."""
+        return self.values in BITS
 
 
 class RunConfig(BaseModel):

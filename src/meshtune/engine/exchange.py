@@ -1,21 +1,26 @@
 """One exchange: every device publishes its update to its neighbours and passes on what they cannot hear themselves.
 
 Bytes are those of the encoded payload, counted once per receiver. What arrives is what the payload decodes to, so a
-device's own copy is rounded like everybody else's.
+device's own copy is rounded like everybody else's. In int8 and int4 an update is the difference to the version before
+it, and a device that is not known to hold that one gets a keyframe: the reconstruction itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
+from meshtune.engine.config import ExchangeConfig
+from meshtune.exchange.codec import apply_difference, decode_keyframe, encode_difference, encode_keyframe
 from meshtune.exchange.ledger import Ledger
-from meshtune.exchange.payload import Message, byte_split, decode, encode
-from meshtune.methods.base import Member, Method, Update
+from meshtune.exchange.payload import Message, PayloadError, byte_split, decode, encode
+from meshtune.methods.base import Member, Method, Update, Workshop
 
 Carried = dict[tuple[int, int], dict[int, int]]
-"""Per directed link (sender, receiver): the newest version of each source's update that crossed it."""
+"""Per directed link (sender, receiver): the newest version of each source's update that crossed it, and arrived."""
 
 
 def exchange(
@@ -23,10 +28,11 @@ def exchange(
     members: Sequence[Member],
     graph: Mapping[int, Sequence[int]],
     version: int,
-    dtype: torch.dtype,
+    settings: ExchangeConfig,
     relay: bool,
     carried: Carried,
     ledger: Ledger,
+    workshop: Workshop,
 ) -> None:
     """Publish every member's values as ``version`` and deliver them over ``graph``; updates ``held`` in place.
 
@@ -35,61 +41,177 @@ def exchange(
         members: one per device, by id.
         graph: neighbours by device id.
         version: the number of rounds trained so far.
-        dtype: element type on the air.
+        settings: how values cross the air.
         relay: whether devices pass on others' updates.
         carried: what crossed each link so far; updated.
         ledger: counts what leaves a device.
+        workshop: builds the experts that devices start from.
     """
-    published: dict[int, Update] = {}
-    splits: dict[tuple[int, int], dict[str, int]] = {}
-    for member in members:
-        values = member.expert.values.detach().to("cpu", dtype)
-        message = Message("update", member.device, version, member.device, {}, {"values": values})
-        data = encode(message)
-        published[member.device] = Update(member.device, version, decode(data).tensors["values"])
-        splits[member.device, version] = byte_split(message, data)
-    arriving: list[tuple[int, Update]] = list(published.items())
+    post = Post(method, workshop, settings)
+    published = {member.device: publish(member, version, post) for member in members}
+    arriving: list[tuple[int, Message]] = []
     before = {link: dict(crossed) for link, crossed in carried.items()}
     if method.exchanges:
         for sender in members:
             for receiver in graph[sender.device]:
-                mine = published[sender.device]
-                ledger.record(
-                    method.name, version, sender.device, receiver, splits[mine.source, version], relayed=False
-                )
-                arriving.append((receiver, mine))
+                link = (sender.device, receiver)
+                crossed = carried.setdefault(link, {})
+                sent = [(published[sender.device], crossed.get(sender.device, 0))]
                 if relay and method.relays:
-                    arriving += _relayed(method, sender, receiver, graph, version, carried, before, ledger)
-    for receiver, update in arriving:
-        held = members[receiver].held.get(update.source)
-        if held is None or held.version < update.version:
-            members[receiver].held[update.source] = update
+                    sent += _relayed(sender, receiver, graph, crossed, before.get((receiver, sender.device), {}))
+                for update, known in sent:
+                    message, split = post.parcel(update, sender.device, version, known)
+                    ledger.record(method.name, version, *link, split, relayed=update.source != sender.device)
+                    crossed[update.source] = update.version
+                    arriving.append((receiver, message))
+    for member in members:
+        member.held[member.device] = published[member.device]
+    for receiver, message in arriving:
+        post.deliver(members[receiver], message)
+
+
+class Post:
+    """What is on its way in one exchange: equal messages are encoded once, and opened once over equal bases.
+
+    Args:
+        method: whose experts are sent.
+        workshop: builds the experts that devices start from.
+        settings: how values cross the air.
+    """
+
+    def __init__(self, method: Method, workshop: Workshop, settings: ExchangeConfig) -> None:
+        self.settings = settings
+        self._method, self._workshop = method, workshop
+        self._origins: dict[int, Tensor] = {}
+        self._parcels: dict[tuple[int, int, int, bool], tuple[Message, dict[str, int]]] = {}
+        self._values: dict[tuple[int, int], Tensor] = {}
+        self._opened: dict[tuple[int, int, bool, int], tuple[Update | None, Update]] = {}
+
+    def origin(self, member: Member, source: int) -> Tensor:
+        """Return the values that ``source`` starts from, as all know who have its announcement, bf16 (n,)."""
+        if source not in self._origins:
+            start = self._method.begin(member.known[source], member.known, self._workshop)
+            self._origins[source] = start.values.detach().cpu().bfloat16()
+        return self._origins[source]
+
+    def parcel(self, update: Update, sender: int, round_: int, known: int) -> tuple[Message, dict[str, int]]:
+        """Return ``update`` as ``sender``'s message arrives, and its bytes by use.
+
+        ``known`` is the version of it that the receiver surely holds, 0 for none: that the source started from.
+        """
+        difference = update.coded is not None and known == update.version - 1
+        key = (sender, update.source, update.version, difference)
+        if key not in self._parcels:
+            meta: dict[str, int] = {} if update.source == sender else {"version": update.version}
+            values = update.values
+            if update.coded is not None and difference:
+                meta["since"] = known
+                values = update.coded
+            elif self.settings.differences:
+                values = _bytes(encode_keyframe(values), values)
+            message = Message("update", sender, round_, update.source, meta, {"values": values})
+            data = encode(message)
+            self._parcels[key] = decode(data), byte_split(message, data)
+            self._values[update.source, update.version] = update.values
+        return self._parcels[key]
+
+    def deliver(self, member: Member, message: Message) -> None:
+        """Let ``member`` hold the update in ``message`` where that is newer than what it holds."""
+        held = member.held.get(message.source)
+        version = version_of(message)
+        if held is not None and held.version >= version:
+            return
+        key = (message.source, version, "since" in message.meta, 0 if held is None else id(held.values))
+        if key not in self._opened:
+            found = receive(member, message, self)
+            first = self._values.get((message.source, version), found.values)
+            if torch.equal(first, found.values):  # one tensor for one version: equal experts are then known to be equal
+                found = replace(found, values=first)
+            # What it was opened over is kept beside it: while that lives, its id is nobody else's.
+            self._opened[key] = held, found
+        member.held[message.source] = self._opened[key][1]
+
+
+def publish(member: Member, version: int, post: Post) -> Update:
+    """Return the member's values as everybody will hold them; what those leave out becomes its ``residual``.
+
+    Raises:
+        PayloadError: a value is NaN or infinite, and the form knows no such thing.
+    """
+    values = member.expert.values.detach().to("cpu")
+    settings = post.settings
+    if not settings.differences:
+        return Update(member.device, version, values.clone().to(getattr(torch, settings.values)))
+    if member.residual is not None:
+        values = values + member.residual
+    own = member.held.get(member.device)
+    base = post.origin(member, member.device) if own is None else own.values
+    coded = encode_difference(values, base, settings.values, settings.block)
+    held = apply_difference(coded, base)
+    member.residual = values - held
+    return Update(member.device, version, held, _bytes(coded, held))
+
+
+def receive(member: Member, message: Message, post: Post) -> Update:
+    """Return the update in ``message``, whichever way it is coded.
+
+    Raises:
+        PayloadError: it is damaged, or a difference to a version that the member does not hold.
+    """
+    held = member.held.get(message.source)
+    version, values = version_of(message), message.tensors.get("values")
+    if values is None or values.dim() != 1:
+        raise PayloadError(f"an update of device {message.source} came without a vector of values")
+    if values.dtype != torch.uint8:
+        return Update(message.source, version, values)
+    data = values.numpy().tobytes()
+    base = post.origin(member, message.source) if held is None else held.values
+    since = message.meta.get("since")
+    if since is None:
+        return Update(message.source, version, decode_keyframe(data, base.numel()))
+    has = 0 if held is None else held.version
+    if since != has or version != has + 1:
+        raise PayloadError(
+            f"version {version} of device {message.source} came as the difference to version {since}, "
+            f"device {member.device} holds version {has}"
+        )
+    return Update(message.source, version, apply_difference(data, base), values)
+
+
+def version_of(message: Message) -> int:
+    """Return which version of its source's values an update holds: the round it was published in.
+
+    Raises:
+        PayloadError: what is said about it is no number.
+    """
+    version = message.meta.get("version", message.round)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 0:
+        raise PayloadError(f"an update of device {message.source} claims version {version!r}")
+    return version
+
+
+def _bytes(data: bytes | None, otherwise: Tensor) -> Tensor:
+    """Return ``data`` as a tensor (bytes,), or ``otherwise`` where there are none."""
+    return otherwise if data is None else torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
 def _relayed(
-    method: Method,
     sender: Member,
     receiver: int,
     graph: Mapping[int, Sequence[int]],
-    version: int,
-    carried: Carried,
-    before: Carried,
-    ledger: Ledger,
-) -> list[tuple[int, Update]]:
-    """Return what ``sender`` passes on: updates it held before this round that the receiver cannot hear directly.
+    crossed: Mapping[int, int],
+    back: Mapping[int, int],
+) -> list[tuple[Update, int]]:
+    """Return what ``sender`` passes on, updates it held before this round that the receiver cannot hear directly.
 
-    Both ends of a link send at the same time: ``before`` is what had crossed it when the round began.
+    Beside each stands the version of it that the receiver is known to hold. Both ends of a link send at the same time:
+    ``back`` is what had crossed it the other way when the round began.
     """
-    crossed = carried.setdefault((sender.device, receiver), {})
-    back = before.get((receiver, sender.device), {})
     passed = []
     for source in sorted(sender.held):
         update = sender.held[source]
         direct = source in (sender.device, receiver) or receiver in graph[source]
-        if direct or max(crossed.get(source, 0), back.get(source, 0)) >= update.version:
-            continue
-        data = Message("update", sender.device, version, source, {"version": update.version}, {"values": update.values})
-        ledger.record(method.name, version, sender.device, receiver, byte_split(data, encode(data)), relayed=True)
-        crossed[source] = update.version
-        passed.append((receiver, update))
+        known = max(crossed.get(source, 0), back.get(source, 0))
+        if not direct and known < update.version:
+            passed.append((update, known))
     return passed

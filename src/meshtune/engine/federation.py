@@ -17,7 +17,7 @@ from torch import Tensor
 from meshtune.adapter.blocks import assign_blocks, capacity
 from meshtune.adapter.budget import layer_counts
 from meshtune.adapter.expert import Projections
-from meshtune.adapter.mask import pack, unpack
+from meshtune.adapter.mask import join, part
 from meshtune.adapter.projection import Fingerprint, Recipe, fingerprint
 from meshtune.adapter.sites import LayerSpec, narrowest, sizes
 from meshtune.engine.config import RunConfig
@@ -26,6 +26,7 @@ from meshtune.engine.observer import Observer
 from meshtune.errors import MeshtuneError, UserError
 from meshtune.exchange.ledger import Ledger
 from meshtune.exchange.payload import Message, byte_split, decode, encode
+from meshtune.exchange.positions import decode_positions, encode_positions
 from meshtune.learning.base import Base
 from meshtune.learning.prepare import calibrate, entropies, prompt_means, router_block
 from meshtune.methods.base import Announcement, Method
@@ -125,14 +126,16 @@ def to_messages(
         r = own.recipe
         meta["recipe"] = [r.seed, r.kind, r.block, r.rank, r.generator]
         meta["fingerprint"] = fingerprint(r, widths).to_json()
-        tensors["mask"] = torch.from_numpy(pack(list(own.masks), sizes(layers, r.rank)))
+        counts = sizes(layers, r.rank)
+        packed = encode_positions(join(own.masks, counts), sum(counts))
+        tensors["mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
     messages = [Message("announce", own.device, 0, own.device, meta, tensors)]
     if method.routes and own.statistics is not None:
-        packed = {
+        statistics = {
             name: torch.from_numpy(np.ascontiguousarray(array)).to(torch.bfloat16)
             for name, array in own.statistics.to_tensors().items()
         }
-        messages.append(Message("router", own.device, 0, own.device, {"count": own.statistics.count}, packed))
+        messages.append(Message("router", own.device, 0, own.device, {"count": own.statistics.count}, statistics))
     return messages
 
 
@@ -150,7 +153,8 @@ def from_messages(messages: Sequence[Message], layers: Sequence[LayerSpec], reci
         mine = fingerprint(recipe, {layer.site: layer.inputs for layer in layers})
         if not mine.matches(Fingerprint.from_json(first.meta["fingerprint"])):
             raise MeshtuneError(f"device {first.source} generates another projection from {recipe}: versions differ")
-        masks = tuple(unpack(first.tensors["mask"].numpy(), sizes(layers, rank)))
+        counts = sizes(layers, rank)
+        masks = tuple(part(decode_positions(first.tensors["mask"].numpy().tobytes(), sum(counts)), counts))
     statistics = None
     if len(messages) > 1:
         arrays = {name: tensor.float().numpy() for name, tensor in messages[1].tensors.items()}

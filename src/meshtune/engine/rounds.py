@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from meshtune.engine.config import RunConfig
@@ -58,7 +57,6 @@ def play_round(
     started = time.perf_counter()
     state.round += 1
     workshop.forget()
-    dtype = getattr(torch, config.exchange.values)
     for method in methods:
         members = state.members[method.name]
         exchange(
@@ -66,13 +64,17 @@ def play_round(
             members,
             graph,
             state.round,
-            dtype,
+            config.exchange,
             config.graph.relay,
             state.carried[method.name],
             state.ledger,
+            workshop,
         )
         for member in members:
+            trained = member.expert
             method.mix(member, workshop)
+            if member.expert is trained:  # its own unrounded values: what the update left out is still in them
+                member.residual = None
     _add(state.seconds, "exchange", time.perf_counter() - started)
     return losses
 
@@ -159,7 +161,11 @@ def pack_state(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
             {
                 "values": put(m.expert.values),
                 "moments": {name: put(tensor) for name, tensor in m.moments.items()},
-                "held": [[u.source, u.version, put(u.values)] for u in m.held.values()],
+                "held": [
+                    [u.source, u.version, put(u.values), *([] if u.coded is None else [put(u.coded)])]
+                    for u in m.held.values()
+                ],
+                **({} if m.residual is None else {"residual": put(m.residual)}),
                 "history": list(m.history),
             }
             for m in pile
@@ -185,14 +191,16 @@ def unpack_state(fresh: State, tensors: Mapping[str, Tensor], facts: Mapping[str
 
     Methods that the fresh state has not are left out.
     """
-    updates: dict[tuple[int, int, str], Update] = {}
+    updates: dict[tuple[Any, ...], Update] = {}
     for method, pile in fresh.members.items():
         for member, saved in zip(pile, facts["members"][method], strict=True):
             member.expert = member.expert.with_values(tensors[saved["values"]])
             member.moments = {name: tensors[key] for name, key in saved["moments"].items()}
             member.history = tuple(saved["history"])
-            for source, version, key in saved["held"]:
-                update = updates.setdefault((source, version, key), Update(source, version, tensors[key]))
+            member.residual = tensors[saved["residual"]] if "residual" in saved else None
+            for source, version, *keys in saved["held"]:
+                parts = [tensors[key] for key in keys]
+                update = updates.setdefault((source, version, *keys), Update(source, version, *parts))
                 member.held[source] = update
     for method, links in fresh.carried.items():
         for sender, receiver, source, version in facts["carried"][method]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from meshtune.errors import MeshtuneError
 
 MAGIC = b"MTUN"
-VERSION = 1
+VERSION = 2
 KINDS = ("announce", "router", "update")
 DTYPES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I8": 1, "I32": 4, "I64": 8}
 """Element types of the format, in safetensors' names, with their bytes per element."""

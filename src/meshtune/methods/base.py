@@ -48,11 +48,19 @@ class Announcement:
 
 @dataclass(frozen=True)
 class Update:
-    """The values a device published behind round ``version``, as they arrived (nnz or parameters,)."""
+    """The values a device published behind round ``version``, as they arrived.
+
+    Attributes:
+        source: the device.
+        version: the round.
+        values: (nnz or parameters,).
+        coded: what they were made of, where they came as a difference to the version before: (bytes,), to be passed on.
+    """
 
     source: int
     version: int
     values: Tensor
+    coded: Tensor | None = None
 
 
 @dataclass
@@ -67,6 +75,7 @@ class Member:
         known: announcements it holds, by device id, its own included.
         held: the newest update it holds from each device, as published, its own included.
         history: what identifies the optimiser's past, so that equal training is done once.
+        residual: what its last update left out and mixing took from its expert (count,), to be sent with the next.
     """
 
     device: int
@@ -76,6 +85,7 @@ class Member:
     known: dict[int, Announcement] = field(default_factory=dict)
     held: dict[int, Update] = field(default_factory=dict)
     history: tuple[str, ...] = ()
+    residual: Tensor | None = None
 
     def groups(self) -> dict[str, list[int]]:
         """Return the devices of every group it knows, ids ascending, groups sorted."""

@@ -1,0 +1,217 @@
+"""A vector of values near its entropy: quantised in blocks, sent as a difference, entropy-coded by zstd.
+
+Version v of a source is sent as Q(x_v - y_{v-1}), and both ends then hold the reconstruction
+
+    y_v = bf16(y_{v-1} + Q(x_v - y_{v-1})).
+
+The difference is taken against what the receiver holds, not against what was meant, so what rounding left out of one
+version is in the next: error feedback in the manner of EF21 (Richtarik, Sokolov, Fatkhullin 2021). y is rounded to
+bfloat16, so that a keyframe in bfloat16 carries it exactly and all devices that hold a version hold the same bits,
+whichever way it came. docs/payload.md shows the bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import torch
+import zstandard
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meshtune.exchange.forms import BITS, BLOCKS
+from meshtune.exchange.payload import PayloadError
+
+_FORMS = {1: "int4", 2: "int8", 3: "bfloat16"}
+_NUMBERS = {name: number for number, name in _FORMS.items()}
+_HEAD = struct.Struct("<BBHIHI")  # form, what is compressed, block, values, largest scale, bytes of the first part
+_SCALES, _BODY = 1, 2  # bits of "what is compressed": scales (of a keyframe the exponents), and the rest
+_SHIFT = 19  # a scale keeps the sign, the exponent and four bits of the mantissa of a float32
+_SMALLEST, _LARGEST = 1 << 4, (255 << 4) - 1  # scales that are normal floats
+_BEYOND = torch.finfo(torch.bfloat16).max
+
+
+def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> bytes:
+    """Return Q(values - base) as bytes; :func:`apply_difference` reads them.
+
+    Each block of ``block`` values has a scale s, the smallest on a logarithmic grid (sixteen steps an octave) with
+    L s >= max |x|, L = 7 for int4 and 127 for int8; a value becomes the nearest of -L..L times s, so it is off by at
+    most s / 2.
+
+    Args:
+        values: what is to be sent, fp32 (n,).
+        base: what the receiver holds, bf16 (n,).
+        form: ``int4`` or ``int8``.
+        block: values per scale.
+
+    Raises:
+        PayloadError: a value is NaN or infinite.
+    """
+    count, top = values.numel(), (1 << (BITS[form] - 1)) - 1
+    rest = torch.zeros(-(-count // block) * block)
+    torch.sub(values, base, out=rest[:count])
+    rest = rest.view(-1, block)
+    peak = rest.abs().amax(dim=1)
+    if not torch.isfinite(peak).all():
+        check_finite(values)
+        # Two finite ends may lie too far apart for a float32: the next difference has what is cut off here.
+        rest.clamp_(-_BEYOND, _BEYOND)
+        peak.clamp_(max=_BEYOND)
+    codes, largest = _scale_codes((peak / top).numpy())
+    steps = _steps(codes, largest)
+    steps[codes == 0] = 1.0
+    # Never negative, so cutting the fraction off rounds to the nearest.
+    rest.mul_((1.0 / torch.from_numpy(steps))[:, None]).add_(top + 0.5)
+    symbols = rest.view(-1)[:count].numpy().astype(np.uint8)
+    if form == "int4":
+        half = (count + 1) // 2
+        high, low = symbols[:half] * np.uint8(16), symbols[half:]
+        high[: low.size] |= low
+        symbols = high
+    scales, scales_small = _shrink(codes)
+    body, body_small = _shrink(symbols)
+    flags = _SCALES * scales_small + _BODY * body_small
+    return _HEAD.pack(_NUMBERS[form], flags, block, count, largest, len(scales)) + scales + body
+
+
+def apply_difference(data: bytes, base: Tensor) -> Tensor:
+    """Return bf16(base + Q), bf16 (n,), of the bytes of :func:`encode_difference`.
+
+    Raises:
+        PayloadError: the bytes are damaged, or are not of as many values as ``base`` has.
+    """
+    form, flags, block, largest, scales, body = _open(data, base.numel())
+    if form not in BITS:
+        raise PayloadError("coded values are no difference")
+    count, top = base.numel(), (1 << (BITS[form] - 1)) - 1
+    if not BLOCKS[0] <= block <= BLOCKS[1]:
+        raise PayloadError(f"coded values have blocks of {block}: {BLOCKS[0]} to {BLOCKS[1]} are allowed")
+    blocks = -(-count // block)
+    codes = _expand(scales, blocks, bool(flags & _SCALES))
+    if not _SMALLEST <= largest <= _LARGEST or (blocks and largest - 255 + int(codes.max()) > _LARGEST):
+        raise PayloadError("coded values have an impossible scale")
+    steps = _steps(codes, largest)
+    packed = _expand(body, -(-count * BITS[form] // 8), bool(flags & _BODY))
+    if form == "int4":
+        symbols = np.concatenate([packed >> 4, packed & 15])[:count]
+    else:
+        symbols = packed
+    if symbols.size and int(symbols.max()) > 2 * top:
+        raise PayloadError("coded values have a symbol that is none")
+    whole = count // block * block
+    found = torch.from_numpy((symbols - np.uint8(top)).view(np.int8).astype(np.float32))
+    found[:whole].view(-1, block).mul_(torch.from_numpy(steps[: whole // block])[:, None])
+    if whole < count:
+        found[whole:].mul_(float(steps[-1]))
+    return found.add_(base).clamp_(-_BEYOND, _BEYOND).bfloat16()
+
+
+def encode_keyframe(values: Tensor) -> bytes | None:
+    """Return bf16 values (n,) as bytes, bit for bit, or None where coding makes them no smaller.
+
+    A value's exponent says much about its neighbours', its sign and mantissa nothing: they are coded apart.
+
+    Raises:
+        PayloadError: a value is NaN or infinite.
+    """
+    check_finite(values)
+    bits = values.contiguous().view(torch.int16).numpy().view(np.uint16)
+    exponents = (bits >> 7).astype(np.uint8)
+    others = ((bits >> 8) & 0x80).astype(np.uint8) | (bits & 0x7F).astype(np.uint8)
+    first, first_small = _shrink(exponents)
+    second, second_small = _shrink(others)
+    if _HEAD.size + len(first) + len(second) >= 2 * values.numel():
+        return None
+    flags = _SCALES * first_small + _BODY * second_small
+    return _HEAD.pack(_NUMBERS["bfloat16"], flags, 0, values.numel(), 0, len(first)) + first + second
+
+
+def decode_keyframe(data: bytes, count: int) -> Tensor:
+    """Return the bf16 values (count,) of :func:`encode_keyframe`.
+
+    Raises:
+        PayloadError: the bytes are damaged, or are not of ``count`` finite values.
+    """
+    form, flags, block, largest, first, second = _open(data, count)
+    if form != "bfloat16" or block or largest:
+        raise PayloadError("coded values are no keyframe")
+    exponents = _expand(first, count, bool(flags & _SCALES)).astype(np.uint16)
+    others = _expand(second, count, bool(flags & _BODY)).astype(np.uint16)
+    bits = (others & 0x80) << 8 | exponents << 7 | others & 0x7F
+    values = torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16)
+    check_finite(values)
+    return values
+
+
+def check_finite(values: Tensor) -> None:
+    """Raise PayloadError where a value is NaN or infinite."""
+    if not torch.isfinite(values).all():
+        raise PayloadError("values to exchange are not finite: training diverged, lower train.lr")
+
+
+def shrink(data: NDArray[np.uint8]) -> bytes:
+    """Return ``data`` as one zstd frame that names its content's size."""
+    # Level 1 has the Huffman stage; higher levels search longer for repetitions, and noise has none.
+    return zstandard.ZstdCompressor(level=1).compress(np.ascontiguousarray(data).data)
+
+
+def expand(data: bytes, size: int) -> bytes:
+    """Return the ``size`` bytes of one zstd frame; nothing is allocated before the frame is seen to claim as many.
+
+    Raises:
+        PayloadError: it is damaged, or of another size.
+    """
+    try:
+        claimed = zstandard.frame_content_size(data)
+        if claimed != size:
+            raise PayloadError(f"compressed bytes claim to be {claimed}, {size} are due")
+        found = zstandard.ZstdDecompressor().decompress(data, max_output_size=size, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise PayloadError(f"compressed bytes are damaged: {error}") from error
+    if len(found) != size:
+        raise PayloadError(f"compressed bytes are {len(found)}, {size} are due")
+    return found
+
+
+def _scale_codes(steps: NDArray[np.float32]) -> tuple[NDArray[np.uint8], int]:
+    """Return one byte per step, 0 where it is 0, and the largest one's place on the grid; rounded up."""
+    places = ((steps.view(np.uint32) + ((1 << _SHIFT) - 1)) >> _SHIFT).astype(np.int32)
+    largest = max(int(places.max(initial=0)), _SMALLEST)
+    # What is 2^-16 of the largest and less takes the smallest scale there is.
+    bytes_ = np.maximum(np.maximum(places, _SMALLEST) - (largest - 255), 1).astype(np.uint8)
+    bytes_[steps == 0] = 0
+    return bytes_, largest
+
+
+def _steps(codes: NDArray[np.uint8], largest: int) -> NDArray[np.float32]:
+    places = np.maximum(codes.astype(np.int32) + (largest - 255), _SMALLEST).astype(np.uint32)
+    steps: NDArray[np.float32] = (places << _SHIFT).view(np.float32)
+    steps[codes == 0] = 0.0
+    return steps
+
+
+def _shrink(data: NDArray[np.uint8]) -> tuple[bytes, bool]:
+    """Return ``data``, compressed where that is smaller, and whether it is."""
+    small = shrink(data) if data.size else b""
+    return (small, True) if len(small) < data.size else (data.tobytes(), False)
+
+
+def _expand(data: bytes, size: int, small: bool) -> NDArray[np.uint8]:
+    if not small and len(data) != size:
+        raise PayloadError(f"coded values have a part of {len(data)} bytes, {size} are due")
+    return np.frombuffer(expand(data, size) if small else data, dtype=np.uint8)
+
+
+def _open(data: bytes, count: int) -> tuple[str, int, int, int, bytes, bytes]:
+    """Return form, flags, block, largest scale, scales and body; refuse another number of values than ``count``."""
+    if len(data) < _HEAD.size:
+        raise PayloadError("coded values end before their head")
+    form, flags, block, found, largest, length = _HEAD.unpack_from(data)
+    if form not in _FORMS or flags & ~(_SCALES | _BODY):
+        raise PayloadError(f"coded values of form {form} with flags {flags} are not part of the format")
+    if found != count:
+        raise PayloadError(f"{found} coded values came where {count} are due: another mask or model")
+    if length > len(data) - _HEAD.size:
+        raise PayloadError("coded values claim more bytes of scales than there are")
+    return _FORMS[form], flags, block, largest, data[_HEAD.size : _HEAD.size + length], data[_HEAD.size + length :]
