@@ -103,6 +103,24 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert rows(finished[0]) == rows(tmp_path / "cut")
 
 
+def test_a_stopped_run_of_int4_differences_goes_on_byte_for_byte(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings |= {"devices": {"count": 4}, "graph": {"kind": "ring"}, "methods": ["proposed", "lora"]}
+    settings["exchange"] = {"values": "int4"}
+    settings["train"] |= {"rounds": 3, "steps": 1}
+    whole = RunStore.open(run(config(settings), tmp_path / "whole", Silent())).load_round(3)
+    with pytest.raises(KeyboardInterrupt):
+        run(config(settings), tmp_path / "cut", Stop("round", 2))
+    cut = RunStore.open(run(config(settings), tmp_path / "cut", Silent())).load_round(3)
+    assert set(whole[0]) == set(cut[0])
+    assert all(torch.equal(whole[0][name], cut[0][name]) for name in whole[0])
+    assert {k: v for k, v in whole[1].items() if k != "seconds"} == {k: v for k, v in cut[1].items() if k != "seconds"}
+    assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
+    header = json.loads((tmp_path / "cut" / "results.json").read_text())["header"]
+    for method in ("proposed", "lora"):
+        count = header["methods"][method]["parameters_updated"]
+        assert 0 < header["methods"][method]["bytes"]["values"] < 4 * 2 * 3 * 0.6 * count
+
+
 def test_experts_cross_a_ring_by_relay(tmp_path: Path, settings: dict[str, Any]) -> None:
     settings |= {"devices": {"count": 6}, "graph": {"kind": "ring"}, "methods": ["proposed", "hard_moe"]}
     settings["tasks"] = [{"task": t, "key": f"{t}{n}"} for n in range(2) for t in ("boolq", "arc_easy", "piqa")]
