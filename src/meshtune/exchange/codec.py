@@ -13,6 +13,7 @@ whichever way it came. docs/payload.md shows the bytes.
 from __future__ import annotations
 
 import struct
+import threading
 
 import numpy as np
 import torch
@@ -32,6 +33,18 @@ _SMALLEST, _LARGEST = 1 << 4, (255 << 4) - 1  # scales that are normal floats
 _BEYOND = torch.finfo(torch.bfloat16).max
 
 
+class _Zstd(threading.local):
+    """A thread's own contexts: making them takes as long as coding a small vector."""
+
+    def __init__(self) -> None:
+        # Level 1 has the Huffman stage; higher levels search longer for repetitions, and noise has none.
+        self.compressor = zstandard.ZstdCompressor(level=1)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_zstd = _Zstd()
+
+
 def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> bytes:
     """Return Q(values - base) as bytes; :func:`apply_difference` reads them.
 
@@ -49,20 +62,20 @@ def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> by
         PayloadError: a value is NaN or infinite.
     """
     count, top = values.numel(), (1 << (BITS[form] - 1)) - 1
-    rest = torch.zeros(-(-count // block) * block)
-    torch.sub(values, base, out=rest[:count])
+    rest = torch.empty(-(-count // block) * block)
+    rest[:count].copy_(base)  # one type first: torch subtracts two types slowly
+    torch.sub(values, rest[:count], out=rest[:count])
+    rest[count:] = 0.0
     rest = rest.view(-1, block)
     peak = rest.abs().amax(dim=1)
-    if not torch.isfinite(peak).all():
+    codes, largest, steps = _scales((peak / top).numpy())
+    if largest > _LARGEST:
         check_finite(values)
         # Two finite ends may lie too far apart for a float32: the next difference has what is cut off here.
         rest.clamp_(-_BEYOND, _BEYOND)
-        peak.clamp_(max=_BEYOND)
-    codes, largest = _scale_codes((peak / top).numpy())
-    steps = _steps(codes, largest)
-    steps[codes == 0] = 1.0
+        codes, largest, steps = _scales((peak.clamp_(max=_BEYOND) / top).numpy())
     # Never negative, so cutting the fraction off rounds to the nearest.
-    rest.mul_((1.0 / torch.from_numpy(steps))[:, None]).add_(top + 0.5)
+    torch.addcmul(torch.tensor(top + 0.5), rest, torch.from_numpy(1.0 / steps)[:, None], out=rest)
     symbols = rest.view(-1)[:count].numpy().astype(np.uint8)
     if form == "int4":
         half = (count + 1) // 2
@@ -87,24 +100,25 @@ def apply_difference(data: bytes, base: Tensor) -> Tensor:
     count, top = base.numel(), (1 << (BITS[form] - 1)) - 1
     if not BLOCKS[0] <= block <= BLOCKS[1]:
         raise PayloadError(f"coded values have blocks of {block}: {BLOCKS[0]} to {BLOCKS[1]} are allowed")
-    blocks = -(-count // block)
-    codes = _expand(scales, blocks, bool(flags & _SCALES))
-    if not _SMALLEST <= largest <= _LARGEST or (blocks and largest - 255 + int(codes.max()) > _LARGEST):
+    codes = _expand(scales, -(-count // block), bool(flags & _SCALES))
+    if not _SMALLEST <= largest <= _LARGEST:
         raise PayloadError("coded values have an impossible scale")
     steps = _steps(codes, largest)
     packed = _expand(body, -(-count * BITS[form] // 8), bool(flags & _BODY))
+    symbols = packed
     if form == "int4":
-        symbols = np.concatenate([packed >> 4, packed & 15])[:count]
-    else:
-        symbols = packed
+        symbols = np.empty(2 * packed.size, dtype=np.uint8)
+        np.right_shift(packed, 4, out=symbols[: packed.size])
+        np.bitwise_and(packed, 15, out=symbols[packed.size :])
+        symbols = symbols[:count]
     if symbols.size and int(symbols.max()) > 2 * top:
         raise PayloadError("coded values have a symbol that is none")
     whole = count // block * block
-    found = torch.from_numpy((symbols - np.uint8(top)).view(np.int8).astype(np.float32))
+    found = torch.from_numpy((symbols - np.uint8(top)).view(np.int8).astype(np.float32))  # wraps round to -top..top
     found[:whole].view(-1, block).mul_(torch.from_numpy(steps[: whole // block])[:, None])
     if whole < count:
         found[whole:].mul_(float(steps[-1]))
-    return found.add_(base).clamp_(-_BEYOND, _BEYOND).bfloat16()
+    return found.add_(base.float()).clamp_(-_BEYOND, _BEYOND).bfloat16()
 
 
 def encode_keyframe(values: Tensor) -> bytes | None:
@@ -152,8 +166,7 @@ def check_finite(values: Tensor) -> None:
 
 def shrink(data: NDArray[np.uint8]) -> bytes:
     """Return ``data`` as one zstd frame that names its content's size."""
-    # Level 1 has the Huffman stage; higher levels search longer for repetitions, and noise has none.
-    return zstandard.ZstdCompressor(level=1).compress(np.ascontiguousarray(data).data)
+    return _zstd.compressor.compress(np.ascontiguousarray(data).data)
 
 
 def expand(data: bytes, size: int) -> bytes:
@@ -166,7 +179,7 @@ def expand(data: bytes, size: int) -> bytes:
         claimed = zstandard.frame_content_size(data)
         if claimed != size:
             raise PayloadError(f"compressed bytes claim to be {claimed}, {size} are due")
-        found = zstandard.ZstdDecompressor().decompress(data, max_output_size=size, allow_extra_data=False)
+        found = _zstd.decompressor.decompress(data, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise PayloadError(f"compressed bytes are damaged: {error}") from error
     if len(found) != size:
@@ -174,20 +187,28 @@ def expand(data: bytes, size: int) -> bytes:
     return found
 
 
-def _scale_codes(steps: NDArray[np.float32]) -> tuple[NDArray[np.uint8], int]:
-    """Return one byte per step, 0 where it is 0, and the largest one's place on the grid; rounded up."""
-    places = ((steps.view(np.uint32) + ((1 << _SHIFT) - 1)) >> _SHIFT).astype(np.int32)
+def _scales(least: NDArray[np.float32]) -> tuple[NDArray[np.uint8], int, NDArray[np.float32]]:
+    """Return a byte per block, 0 where ``least`` is, the largest scale's place on the grid, and the scales.
+
+    A scale is ``least`` rounded up to the grid. An infinite or undefined one has a place above the largest there is.
+    """
+    places = ((least.view(np.uint32) + np.uint32((1 << _SHIFT) - 1)) >> np.uint32(_SHIFT)).view(np.int32)
     largest = max(int(places.max(initial=0)), _SMALLEST)
-    # What is 2^-16 of the largest and less takes the smallest scale there is.
-    bytes_ = np.maximum(np.maximum(places, _SMALLEST) - (largest - 255), 1).astype(np.uint8)
-    bytes_[steps == 0] = 0
-    return bytes_, largest
+    # What is below 2^-15 of the largest takes the smallest scale that a byte says.
+    np.maximum(places, max(largest - 254, _SMALLEST), out=places)
+    codes = (places - (largest - 255)).astype(np.uint8)
+    if not least.all():
+        codes[least == 0] = 0
+    steps: NDArray[np.float32] = (places << _SHIFT).view(np.float32)
+    return codes, largest, steps
 
 
 def _steps(codes: NDArray[np.uint8], largest: int) -> NDArray[np.float32]:
-    places = np.maximum(codes.astype(np.int32) + (largest - 255), _SMALLEST).astype(np.uint32)
+    """Return the scales that a sender's bytes stand for; one of 0 stands for a block of zeros."""
+    places = np.maximum(codes + np.int32(largest - 255), _SMALLEST, dtype=np.int32)
     steps: NDArray[np.float32] = (places << _SHIFT).view(np.float32)
-    steps[codes == 0] = 0.0
+    if not codes.all():
+        steps[codes == 0] = 0.0
     return steps
 
 
