@@ -111,6 +111,12 @@ def test_a_configuration_survives_its_own_json(file: Path) -> None:
         ("tasks: [{key: boolq}]", "FILE: the key tasks.0.task is missing"),
         ("tasks: [boolq, boolq]", "FILE: tasks: the task key boolq stands twice: use devices.per_task for "),
         ("tasks: [{task: piqa, key: boolq}, boolq]", "FILE: tasks: the task key boolq stands twice: use "),
+        (f"{TASK}exchange: {{values: int2}}", "FILE: exchange.values=int2: input should be 'float32', 'bfloat16', "),
+        (f"{TASK}exchange: {{block: 4}}", "FILE: exchange.block=4: input should be greater than or equal to 8"),
+        (
+            f"{TASK}exchange: {{block: 8192}}",
+            "FILE: exchange.block=8192: input should be less than or equal to 4096",
+        ),
         ("tasks: []", "FILE: tasks: tuple should have at least 1 item"),
         ("tasks: boolq", "FILE: tasks=boolq: input should be a valid tuple"),
         ("tasks: [boolk]", "unknown task 'boolk': did you mean 'boolq'? the tasks are boolq, piqa, "),

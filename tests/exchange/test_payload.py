@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load as load_block
 
 from meshtune.errors import MeshtuneError
+from meshtune.exchange.codec import apply_difference, encode_difference
 from meshtune.exchange.payload import KINDS, Limits, Message, PayloadError, byte_split, decode, encode
 
 TYPES = {
@@ -140,6 +141,18 @@ def test_example_in_the_docs_is_what_the_code_makes() -> None:
     shown = bytes.fromhex("".join(line.split("  ")[1] for line in dump.splitlines()))
     values = torch.tensor([1.0, -2.0, float("inf"), -0.0], dtype=torch.bfloat16)
     assert shown == encode(Message("update", 3, 7, 3, {}, {"values": values}))
+
+
+def test_difference_in_the_docs_is_what_the_code_makes() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "payload.md").read_text(encoding="utf-8")
+    dump = page.split("```hexdump\n")[2].split("```")[0]
+    shown = bytes.fromhex("".join(line[6:53] for line in dump.splitlines()))
+    values = torch.tensor([0.7, -0.3, 0.1, 0.0, 0.0, 0.05, -0.7, 0.2, 3.5, -1.0])
+    base = torch.zeros(10, dtype=torch.bfloat16)
+    coded = torch.frombuffer(bytearray(encode_difference(values, base, "int4", 8)), dtype=torch.uint8)
+    assert shown == encode(Message("update", 3, 7, 3, {"since": 6}, {"values": coded}))
+    found = apply_difference(decode(shown).tensors["values"].numpy().tobytes(), base).tolist()
+    assert found == pytest.approx([0.711, -0.305, 0.1016, 0, 0, 0, -0.711, 0.203, 3.5, -1], rel=2**-8)
 
 
 def test_a_steady_update_has_a_small_header() -> None:
