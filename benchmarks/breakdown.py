@@ -1,8 +1,8 @@
 """Where the seconds of one training step go: by part of the step, and by operator.
 
 Parts are labelled while the step runs under torch.profiler: the adapted layers, the frozen products inside them,
-attention, the rest of the decoder, the loss and the optimiser. An operator of the backward pass counts for the part whose
-forward pass made its node. What no operator covers is Python.
+attention, the rest of the decoder, the loss and the optimiser. An operator of the backward pass counts for the part
+whose forward pass made its node. What no operator covers is Python.
 
     python benchmarks/breakdown.py --model $MESHTUNE_MODELS/smollm2
 """
@@ -42,12 +42,11 @@ def labelled(base: Base) -> Iterator[None]:
     """Label the parts of every pass inside the block."""
     with ExitStack() as stack:
         decoder = decoder_of(base.model)
-        for module, part in [(decoder, "decoder")] + [
-            pair
-            for module in decoder.modules()
-            if isinstance(module, AdaptedLinear)
-            for pair in ((module, "adapter"), (module.base, "linear"))
-        ]:
+        parts: list[tuple[Any, str]] = [(decoder, "decoder")]
+        for adapted in decoder.modules():
+            if isinstance(adapted, AdaptedLinear):
+                parts += [(adapted, "adapter"), (adapted.base, "linear")]
+        for module, part in parts:
             stack.enter_context(mock.patch.object(module, "forward", _marked(module.forward, part)))
         whole = functional.scaled_dot_product_attention
         stack.enter_context(mock.patch.object(functional, "scaled_dot_product_attention", _marked(whole, "attention")))
@@ -75,7 +74,7 @@ def measure(base: Base, step: Callable[[], object]) -> tuple[dict[str, float], s
     events = sorted(prof.events(), key=lambda event: event.time_range.start)
     made: dict[int, str] = {}  # node's number -> part of its forward pass
     for event in events:
-        if event.sequence_nr >= 0 and not _node(event):
+        if event.sequence_nr >= 0 and _root(event) is None:
             made[event.sequence_nr] = _part(event)[0]  # the last to begin with a number is the one that makes the node
     seconds: dict[str, float] = {}
     for event in events:
@@ -90,10 +89,6 @@ def measure(base: Base, step: Callable[[], object]) -> tuple[dict[str, float], s
     seconds["Python and profiler, outside operators"] = wall - sum(seconds.values())
     table = prof.key_averages().table(sort_by="self_cpu_time_total", row_limit=15, max_name_column_width=45)
     return dict(sorted(seconds.items(), key=lambda item: -item[1])), table
-
-
-def _node(event: Any) -> bool:
-    return _root(event) is not None
 
 
 def _root(event: Any) -> Any:

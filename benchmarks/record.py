@@ -1,7 +1,7 @@
 """What all benchmarks of a speed target share: paired timing, the row of a target, the table and its file.
 
-A row is a ratio measured in one run. Rivals take turns (A B A B ...), so that a machine that drifts drifts for both, and
-the ratio is taken turn by turn: its median, lowest and highest make the row.
+A row is a ratio measured in one run. Rivals take turns (A B A B ...), so that a machine that drifts drifts for both,
+and the ratio is taken turn by turn: its median, lowest and highest make the row.
 
     python benchmarks/record.py growth.json training.json    # one table of what several scripts wrote with --json
 """

@@ -2,9 +2,9 @@
 
     python benchmarks/training_speed.py --model $MESHTUNE_MODELS/smollm2 --runs 5
 
-Ours, PEFT and the floor take turns. The floor is 4 x linear parameters x real tokens floating-point operations (forward
-and input gradients of the frozen layers, no padding) at the rate of plain products of the same run, at the shapes of our
-micro-batches, over every layer's own weight. --breakdown adds where our step's seconds go.
+Ours, PEFT and the floor take turns. The floor is 4 x linear parameters x real tokens floating-point operations
+(forward and input gradients of the frozen layers, no padding) at the rate of plain products of the same run, at the
+shapes of our micro-batches, over every layer's own weight. --breakdown adds where our step's seconds go.
 """
 
 from __future__ import annotations
