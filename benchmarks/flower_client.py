@@ -8,6 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from peft_loop import train_device, wrap
+from work import plain_model, restore
+
 _kept: dict[str, Any] = {}
 
 
@@ -15,11 +20,6 @@ def train_client(
     model: str, rows: Path, threads: int, device: int, given: dict[str, Any]
 ) -> tuple[dict[str, Any], int, float]:
     """Train from the parameters that were ``given``; return the new ones, the number of rows and the loss."""
-    import torch
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
-    from peft_loop import train_device, wrap
-    from work import plain_model, restore
-
     torch.set_num_threads(threads)
     if model not in _kept:
         _kept[model] = (wrap(plain_model(model)[0], 1), restore(rows))
