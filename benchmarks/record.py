@@ -1,7 +1,8 @@
 """What all benchmarks of a speed target share: paired timing, the row of a target, the table and its file.
 
 A row is a ratio measured in one run. Rivals take turns (A B A B ...), so that a machine that drifts drifts for both,
-and the ratio is taken turn by turn: its median, lowest and highest make the row.
+and the ratio is taken turn by turn: its median, lowest and highest make the row. Every turn says how many cores other
+processes kept busy meanwhile: where that is not near 0, two threads wait for each other and the numbers mean little.
 
     python benchmarks/record.py growth.json training.json    # one table of what several scripts wrote with --json
 """
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -60,6 +62,12 @@ def over(above: Sequence[float], below: Sequence[float]) -> list[float]:
     return [a / b for a, b in zip(above, below, strict=True)]
 
 
+def busy() -> tuple[float, float]:
+    """Return the processor seconds that the machine and this process have used so far."""
+    whole, mine = psutil.cpu_times(), psutil.Process().cpu_times()
+    return whole.user + whole.nice + whole.system, mine.user + mine.system
+
+
 def clock(work: Callable[[], object]) -> float:
     """Return the seconds that ``work`` takes."""
     started = time.perf_counter()
@@ -81,8 +89,11 @@ def turns(cases: Mapping[str, Callable[[], object]], runs: int, warm: bool = Fal
     found: dict[str, list[float]] = {name: [] for name in cases}
     for turn in range(runs):
         for name, work in cases.items():
+            before = busy()
             found[name].append(clock(work))
-            print(f"turn {turn + 1}: {name} {found[name][-1]:.2f} s", flush=True)
+            machine, mine = (now - then for now, then in zip(busy(), before, strict=True))
+            others = max(0.0, machine - mine) / found[name][-1]
+            print(f"turn {turn + 1}: {name} {found[name][-1]:.2f} s, others kept {others:.2f} cores busy", flush=True)
     return found
 
 
