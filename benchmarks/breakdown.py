@@ -17,6 +17,7 @@ from unittest import mock
 
 import torch
 from record import options
+from torch.autograd.profiler_util import EventList
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile, record_function
 
@@ -87,7 +88,8 @@ def measure(base: Base, step: Callable[[], object]) -> tuple[dict[str, float], s
         if not event.name.startswith(MARK):
             seconds[key] = seconds.get(key, 0.0) + event.self_cpu_time_total / 1e6
     seconds["Python and profiler, outside operators"] = wall - sum(seconds.values())
-    table = prof.key_averages().table(sort_by="self_cpu_time_total", row_limit=15, max_name_column_width=45)
+    operators = EventList(event for event in prof.key_averages() if not event.key.startswith(MARK))
+    table = operators.table(sort_by="self_cpu_time_total", row_limit=15, max_name_column_width=45)
     return dict(sorted(seconds.items(), key=lambda item: -item[1])), table
 
 
