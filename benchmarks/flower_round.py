@@ -106,7 +106,11 @@ def child(python: str, kind: str, model: str, rows: Path, threads: int, at_once:
     """Run one side in a process of its own; return the seconds of a round with and without loading."""
     call = [python, __file__, "--model", model, "--threads", str(threads), "--child", kind, "--rows", str(rows)]
     places = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).parent)]
-    told = {"RAY_DEDUP_LOGS": "0", "FLWR_TELEMETRY_ENABLED": "0", "PYTHONPATH": os.pathsep.join(places)}
+    told = {
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # else Ray's workers give way to whatever else runs
+        "PYTHONPATH": os.pathsep.join(places),
+    }
     began = time.time()
     done = subprocess.run(
         [*call, "--at-once", str(at_once)], capture_output=True, text=True, env={**os.environ, **told}
