@@ -145,6 +145,9 @@ def main() -> None:
     parser.add_argument("parts", type=Path, nargs="+", help="files written with --json")
     parser.add_argument("--out", type=Path, default=LATEST)
     args = parser.parse_args()
+    missing = [str(path) for path in args.parts if not path.is_file()]
+    if missing:
+        raise SystemExit(f"there is no {', '.join(missing)}: run the script first with --json")
     report(read(args.parts), args.out)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from record import options
 
+from meshtune.adapter.blocks import capacity
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
@@ -154,11 +155,13 @@ def federation(
         train=TrainConfig(rounds=rounds, steps=steps, batch=size, micro_tokens=MICRO),
     )
     layers = base.adapters.layers
+    room = capacity([layer.inputs for layer in layers], rank)
+    kind = "orthogonal" if devices <= room else "gaussian"  # a small model has too few blocks for many groups
     draw = np.random.default_rng(0)
     own = []
     for device in range(devices):
         masks = tuple(np.sort(draw.choice(s, max(1, int(s * density)), replace=False)) for s in sizes(layers, rank))
-        recipe = Recipe(seed=0, kind="orthogonal", block=device, rank=rank)
+        recipe = Recipe(seed=0, kind=kind, block=device, rank=rank)
         own.append(Announcement(device, str(device), 1, recipe, masks))
     method = get_method("proposed")
     workshop = Workshop(layers, config.adapter, 0, base.dtype, str(base.device))
