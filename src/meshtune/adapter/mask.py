@@ -1,5 +1,4 @@
-"""Static masks of B: which positions a device trains, how a group agrees on one mask, how a mask is
-flattened and packed.
+"""Static masks of B: which positions a device trains, how a group agrees on one mask, how it is flattened and packed.
 
 A mask is, per layer, the sorted flat positions (row * r + column) of B (d, r) that exist (eq. 3, 18).
 """
@@ -59,10 +58,7 @@ def vote(masks: Sequence[tuple[int, Sequence[NDArray[np.int64]]]], sizes: Sequen
 def pack(mask: Sequence[NDArray[np.int64]], sizes: Sequence[int]) -> NDArray[np.uint8]:
     """Return the mask as one bitmap, layer after layer, eight positions a byte, first position in the highest bit."""
     bits = np.zeros(sum(sizes), dtype=np.uint8)
-    start = 0
-    for positions, size in zip(mask, sizes, strict=True):
-        bits[start + positions] = 1
-        start += size
+    bits[join(mask, sizes)] = 1
     return np.packbits(bits)
 
 
@@ -78,8 +74,7 @@ def unpack(bitmap: NDArray[np.uint8], sizes: Sequence[int]) -> list[NDArray[np.i
     bits = np.unpackbits(bitmap)
     if bits[total:].any():
         raise MeshtuneError("a mask has positions behind its end: it is damaged")
-    edges = np.cumsum([0, *sizes])
-    return [np.flatnonzero(bits[a:b]).astype(np.int64) for a, b in itertools.pairwise(edges)]
+    return part(np.flatnonzero(bits).astype(np.int64), sizes)
 
 
 def join(mask: Sequence[NDArray[np.int64]], sizes: Sequence[int]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ negative log-likelihood over the row's answer tokens, which is the NLL that is e
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,8 +110,8 @@ def _micro_batch(
     base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], part: Sequence[tuple[int, Row]]
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """Return the share of every owner's loss (owners,) that ``part`` makes up, and its gradient by owner."""
-    owners = list(dict.fromkeys(owner for owner, _ in part))
-    runs = [(batches[owner][0], sum(o == owner for o, _ in part)) for owner in owners]
+    owners = Counter(owner for owner, _ in part)
+    runs = [(batches[owner][0], rows) for owner, rows in owners.items()]
     tokens = pad([row.tokens for _, row in part], base.device)
     with base.adapters.routed(Segments(runs, trainable=True)):
         hidden = base.hidden(tokens)
