@@ -24,8 +24,8 @@ from meshtune.adapter.sites import sizes
 from meshtune.errors import UserError
 from meshtune.learning.base import Base, load
 from meshtune.learning.config import ModelConfig, TrainConfig
-from meshtune.learning.encode import length_buckets
-from meshtune.learning.trainer import Job, train
+from meshtune.learning.encode import portions
+from meshtune.learning.trainer import LANES, Job, train
 
 
 def our_jobs(base: Base, batches: Batches) -> list[Job]:
@@ -41,11 +41,12 @@ def our_jobs(base: Base, batches: Batches) -> list[Job]:
 
 
 def widths(batches: Batches) -> list[list[int]]:
-    """Return the padded tokens of every micro-batch of every step of ours."""
+    """Return the tokens of every micro-batch of every step of ours."""
     found = []
     for step in range(len(batches[0])):
-        lengths = [len(row.tokens) for device in batches for row in device[step]]
-        found.append([len(bucket) * lengths[bucket[0]] for bucket in length_buckets(lengths, MICRO)])
+        rows = [row for device in batches for row in sorted(device[step], key=lambda row: len(row.tokens))]
+        lengths = [len(row.tokens) - 1 for row in rows]
+        found.append([sum(lengths[i] for i in part) for part in portions(lengths, MICRO, LANES[0])])
     return found
 
 
@@ -81,7 +82,7 @@ def main() -> None:
     tokens, weights = tokens_in(batches), linear_parameters(base)
     micro = widths(batches)
     padded = sum(map(sum, micro))
-    print(f"{tokens} real tokens, {padded} padded by ours; micro-batches of the first step: {micro[0]}", flush=True)
+    print(f"{tokens} real tokens, {padded} read by ours; micro-batches of the first step: {micro[0]}", flush=True)
     rival = wrap(plain_model(args.model)[0], len(TASKS))
     jobs = our_jobs(base, batches)
     sweeps = [products(base, width) for width in micro[0]]

@@ -17,6 +17,7 @@ from tokenizers import models
 from meshtune.errors import UserError
 from meshtune.learning.base import Base, byte_tokenizer, load
 from meshtune.learning.config import ModelConfig
+from meshtune.learning.packing import Packed
 
 TEXT = "Question: what follows 4? Answer: 5"
 HEADS, KV_HEADS = 4, 2
@@ -43,9 +44,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def logits(base: Base) -> torch.Tensor:
-    tokens = torch.tensor([base.tokenizer.encode(TEXT, add_special_tokens=False)])
+    tokens = base.tokenizer.encode(TEXT, add_special_tokens=False)
     with torch.no_grad():
-        return base.logits(base.hidden(tokens))
+        return base.logits(base.read(Packed([tokens], base.device)))
 
 
 def interleave(weight: torch.Tensor, heads: int) -> torch.Tensor:

@@ -116,11 +116,22 @@ class SparseExpert(Expert):
         device = projections.device
         self.masks = [(m if isinstance(m, Tensor) else torch.from_numpy(m)).to(device) for m in masks]
         self.counts = [m.numel() for m in self.masks]
+        self._places: list[Tensor] = []  # shared by all that have this mask
         filled = torch.zeros(sum(self.counts), device=device) if values is None else values.to(device)
         super().__init__(layers, projections.recipe.rank, scale, filled)
 
     def with_values(self, values: Tensor) -> SparseExpert:
-        return SparseExpert(self.layers, self.projections, self.masks, self.scale, values)
+        other = SparseExpert(self.layers, self.projections, self.masks, self.scale, values)
+        other._places = self._places
+        return other
+
+    @property
+    def places(self) -> list[Tensor]:
+        """Per layer where the values stand in B transposed: flat positions column * d + row (nnz,)."""
+        if not self._places:
+            pairs = zip(self.masks, self.layers, strict=True)
+            self._places += [mask % self.rank * layer.outputs + mask // self.rank for mask, layer in pairs]
+        return self._places
 
     def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:
         start = sum(self.counts[: layer.index])

@@ -7,7 +7,7 @@ update. The route is set for one forward pass at a time, so one base model serve
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ class _Slot(threading.local):
     """What all adapted layers of one model share: the route of the pass that is running, one pass a thread."""
 
     route: Route | None = None
+    lengths: Sequence[int] | None = None
     watch: Callable[[LayerSpec, Tensor], None] | None = None
 
 
@@ -37,18 +38,12 @@ class AdaptedLinear(nn.Module):
         self._slot = slot
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the adapted output (rows, tokens, d) for x (rows, tokens, k)."""
+        """Return the adapted output (..., d) for x (..., k); some models flatten rows and tokens in front of it."""
         if self._slot.watch is not None:
             self._slot.watch(self.layer, x if x.dim() == 3 else x[None])
         y: Tensor = self.base(x)
         route = self._slot.route
-        if route is None:
-            return y
-        if x.dim() == 3:
-            return route.apply(self.layer, x, y)
-        # Some models (OPT) flatten rows and tokens in front of a layer.
-        rows = route.rows
-        return route.apply(self.layer, x.view(rows, -1, x.shape[-1]), y.view(rows, -1, y.shape[-1])).view_as(y)
+        return y if route is None else route.apply(self.layer, x, y, self._slot.lengths)
 
 
 class Adapters:
@@ -91,6 +86,15 @@ class Adapters:
             yield
         finally:
             self._slot.route = before
+
+    @contextmanager
+    def streamed(self, lengths: Sequence[int]) -> Iterator[None]:
+        """Take the tokens of every pass inside the block for rows of these lengths, laid end to end."""
+        before, self._slot.lengths = self._slot.lengths, lengths
+        try:
+            yield
+        finally:
+            self._slot.lengths = before
 
     @contextmanager
     def watched(self, watch: Callable[[LayerSpec, Tensor], None]) -> Iterator[None]:

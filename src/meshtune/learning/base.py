@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import meshtune
 from meshtune.adapter.layer import Adapters, decoder_of
 from meshtune.errors import UserError
 from meshtune.learning.config import EMBEDDED, TINY, ModelConfig
+from meshtune.learning.heap import keep_freed_memory
+from meshtune.learning.norms import quicken_norms
+from meshtune.learning.packing import Packed, hang_in, reading
+
+LOGITS = 64 << 20
+"""Bytes of logits that are held at a time, in float32."""
 
 
 class Base:
@@ -30,6 +35,9 @@ class Base:
         tokenizer: the matching tokenizer.
         name: what the user called it.
         per_layer: see :class:`meshtune.adapter.layer.Adapters`.
+
+    Attributes:
+        packs: whether rows are read as one stream without padding.
     """
 
     def __init__(self, model: Any, tokenizer: Any, name: str, per_layer: bool = False) -> None:
@@ -48,6 +56,10 @@ class Base:
         self._scale = (getattr(text, "logit_scale", None) or 1.0) / (getattr(text, "logits_scaling", None) or 1.0)
         self.longest = int(getattr(text, "max_position_embeddings", None) or 1 << 30)
         self.window = int(getattr(text, "sliding_window", None) or 1 << 30)
+        quicken_norms(model)
+        self.packs = hang_in(model)
+        if self.packs and not _agrees(self):
+            self.packs = False
 
     @property
     def device(self) -> torch.device:
@@ -61,25 +73,29 @@ class Base:
         dtype: torch.dtype = next(iter(self.model.parameters())).dtype
         return dtype
 
-    def hidden(self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Return the last hidden states (rows, tokens, width) of right-padded ``tokens`` (rows, tokens).
+    def read(self, packed: Packed) -> Tensor:
+        """Return the last hidden states (tokens, width) of a stream of rows.
 
-        Causal attention never looks ahead, so padding on the right needs no mask.
-
-        Args:
-            tokens: token ids.
-            positions: position (rows, tokens) of every token, where they do not just count up.
-            mask: (rows, tokens, tokens) true where the second token may be looked at from the first, where that is
-                not just causal.
+        A model that cannot read streams reads a rectangle padded on the right; causal attention never looks there.
         """
+        if self.packs:
+            anything = torch.empty(1, 1, 1, 1, dtype=self.dtype, device=self.device)  # keeps the model from making one
+            with reading(packed), self.adapters.streamed(packed.lengths):
+                out: Tensor = self._decoder(
+                    input_ids=packed.tokens[None],
+                    position_ids=packed.positions[None],
+                    attention_mask=anything,
+                    use_cache=False,
+                ).last_hidden_state
+            return out[0]
+        tokens, positions, mask = packed.padded()
         more: dict[str, Tensor] = {}
         if mask is not None:
             shut = torch.zeros(mask.shape, dtype=self.dtype, device=self.device)
             more["attention_mask"] = shut.masked_fill_(~mask, torch.finfo(self.dtype).min)[:, None]
         if positions is not None:
             more["position_ids"] = positions
-        out: Tensor = self._decoder(input_ids=tokens, use_cache=False, **more).last_hidden_state
-        return out
+        return packed.of_padded(self._decoder(input_ids=tokens, use_cache=False, **more).last_hidden_state)
 
     def extend(self, tokens: Tensor, cache: Any, positions: Tensor | None = None, real: Tensor | None = None) -> Tensor:
         """Return the last hidden states (rows, tokens, width) of ``tokens`` behind what ``cache`` holds; it grows.
@@ -112,15 +128,78 @@ class Base:
             logits = logits * self._scale
         return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
 
-    def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Return -log p (n,) of ``labels`` (n,) under the hidden states (n, width) before them."""
-        return F.cross_entropy(self.logits(hidden), labels, reduction="none")
+    def slope(self, logits: Tensor) -> Tensor | float:
+        """Return the derivative of the logits by the head's output: its scale, and the slope of the soft cap."""
+        scale: float = self._scale
+        return scale if self._cap is None else (1.0 - (logits / self._cap).square_()).mul_(scale)
 
-    def block_input(self, tokens: Tensor, block: int) -> Tensor:
-        """Return the input (rows, tokens, width) of block ``block`` of the frozen model; later blocks are not run."""
+    def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Return -log p (n,) of ``labels`` (n,) under the hidden states (n, width) before them, chunk by chunk."""
+        found: Tensor = _TokenLosses.apply(hidden, labels, self)  # type: ignore[no-untyped-call]
+        return found
+
+    def chunk(self) -> int:
+        """Return how many hidden states get their logits at a time: :data:`LOGITS` bytes of them."""
+        return max(1, LOGITS // (4 * self.head.shape[0]))
+
+    @property
+    def head(self) -> Tensor:
+        """The output head's weight (vocabulary, width)."""
+        weight: Tensor = self._head.weight
+        return weight
+
+    def block_input(self, packed: Packed, block: int) -> Tensor:
+        """Return the input (tokens, width) of block ``block`` of the frozen model; later blocks are not run."""
         with torch.no_grad(), _stop_at(self.blocks[block]) as caught, suppress(_Reached):
-            self.hidden(tokens)
-        return caught[0]
+            self.read(packed)
+        return caught[0][0] if self.packs else packed.of_padded(caught[0])
+
+
+class _TokenLosses(torch.autograd.Function):
+    """-log p of labels and its gradient by the hidden state in one go, so that logits live for one chunk only.
+
+    With l the logits and p = softmax(l), d(-log p_label)/dl = p - onehot(label); what lies between the head's output
+    and l (a scale, a soft cap) multiplies it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, labels: Tensor, base: Base) -> Tensor:
+        wanted = ctx.needs_input_grad[0]
+        losses, slopes = [], []
+        for start in range(0, len(labels), base.chunk()):
+            states, chosen = hidden[start : start + base.chunk()], labels[start : start + base.chunk()]
+            logits = base.logits(states)
+            slope = base.slope(logits) if wanted else 1.0
+            top = logits.amax(dim=1, keepdim=True)
+            right = logits.gather(1, chosen[:, None])
+            shares = logits.sub_(top).exp_()
+            whole = shares.sum(dim=1, keepdim=True)
+            losses.append((whole.log() + top - right)[:, 0])
+            if wanted:
+                shares.div_(whole).scatter_add_(1, chosen[:, None], torch.full_like(whole, -1.0))
+                if isinstance(slope, Tensor) or slope != 1.0:
+                    shares.mul_(slope)
+                slopes.append(shares.to(states.dtype) @ base.head)
+        if wanted:
+            ctx.save_for_backward(torch.cat(slopes))
+        return torch.cat(losses)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (slopes,) = ctx.saved_tensors
+        return slopes * grads[0][:, None].to(slopes.dtype), None, None
+
+
+def _agrees(base: Base) -> bool:
+    """Return whether the model reads a stream as it reads padded rows; layers that look past a row's end do not."""
+    rows = Packed([(1, 2, 3, 4, 5), (3, 4, 5), (5, 1)], base.device)
+    found = []
+    with torch.no_grad():
+        for base.packs in (True, False):
+            found.append(base.read(rows).double())
+    base.packs = True
+    error = float((found[0] - found[1]).norm() / found[1].norm())
+    return error < (0.05 if base.dtype in (torch.bfloat16, torch.float16) else 1e-3)
 
 
 class _Reached(Exception):
@@ -188,6 +267,7 @@ def load(config: ModelConfig, per_layer: bool = False) -> Base:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise UserError(f"model.dtype={config.dtype} is not a floating-point type: use float32, bfloat16 or float16")
     name = locate(config)
+    keep_freed_memory()
     model, tokenizer = _tiny(dtype) if name == TINY else _pretrained(name, dtype)
     device = config.device
     if device == "auto":

@@ -108,17 +108,32 @@ def pad(rows: Sequence[Sequence[int]], device: torch.device | str = "cpu", left:
     return torch.tensor(filled, device=device)
 
 
-def answer_positions(rows: Sequence[Row], width: int) -> tuple[list[int], list[int], list[int]]:
-    """Where the answers are in a padded batch of ``width`` columns.
+def portions(lengths: Sequence[int], most: int, few: int = 1) -> list[range]:
+    """Cut rows, in their order, into portions of about as many tokens, at most ``most`` each.
 
-    Returns:
-        flat positions (n,) of the hidden states that predict an answer token, the tokens (n,) they predict, and the
-        row number (n,) of each.
+    A row that is longer stands alone.
+
+    Args:
+        lengths: tokens of every row.
+        most: the most tokens of a portion.
+        few: how many portions there should be a multiple of, so that cores that take them side by side end together.
     """
-    flat, labels, owner = [], [], []
-    for number, row in enumerate(rows):
-        for at in range(row.prompt, len(row.tokens)):
-            flat.append(number * width + at - 1)
-            labels.append(row.tokens[at])
-            owner.append(number)
-    return flat, labels, owner
+    if not lengths:
+        return []
+    whole = sum(lengths)
+    count = -(-whole // most)
+    count = -(-count // few) * few
+    while True:
+        cut: list[range] = []
+        start = tokens = done = 0
+        for row, length in enumerate(lengths):
+            full = tokens + length > most or done + length / 2 > whole * (len(cut) + 1) / count
+            if full and row > start:
+                cut.append(range(start, row))
+                start, tokens = row, 0
+            tokens += length
+            done += length
+        cut.append(range(start, len(lengths)))
+        if len(cut) <= count or count >= len(lengths):
+            return cut
+        count += few

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from meshtune.adapter.expert import Expert
 from meshtune.adapter.route import Bank, Mixture, Route, Segments
 from meshtune.learning.base import Base
-from meshtune.learning.encode import Row, length_buckets, pad
+from meshtune.learning.cores import side_by_side
+from meshtune.learning.encode import Row, portions
+from meshtune.learning.packing import Packed
+from meshtune.learning.trainer import LANES, LEAST
 from meshtune.tasks.base import Question
 
 METRICS = ("nll", "option_nll", "acc", "acc_norm")
@@ -64,33 +66,37 @@ def score(
         bank: the experts that gates weight.
         progress: called with the number of rows done behind every pass.
     """
-    sheets = [sheet for number, ask in enumerate(asks) for sheet in _sheets(number, ask, base.window)]
+    sheets = [sheet for number, ask in enumerate(asks) for sheet in _sheets(number, ask, base)]
     sums = [[0.0] * len(ask.rows) for ask in asks]
     done = 0
-    # Rows beyond a sliding window stay apart: a pass that lays options side by side has a mask that knows no window.
-    wide = [sheet for sheet in sheets if len(sheet.options) == 1 and len(sheet.tokens) > base.window]
-    narrow = [sheet for sheet in sheets if len(sheet.options) > 1 or len(sheet.tokens) <= base.window]
-    passes = [
-        [kind[i] for i in bucket]
-        for kind in (narrow, wide)
-        for bucket in length_buckets([len(sheet.tokens) for sheet in kind], micro_tokens)
-    ]
-    for part in passes:
-        experts = {id(asks[sheet.ask].expert): sheet.ask for sheet in part}
-        part.sort(key=lambda sheet: (experts[id(asks[sheet.ask].expert)], sheet.ask, sheet.options))
-        tokens, positions, mask = _lay_out(part, base)
-        with torch.no_grad(), base.adapters.routed(route_of(base, [asks[sheet.ask] for sheet in part], bank)):
-            hidden = base.hidden(tokens, positions, mask)
-            width = tokens.shape[1]
-            where = [n * width + at for n, sheet in enumerate(part) for at in sheet.sources]
-            labels = [label for sheet in part for label in sheet.labels]
-            owners = [(sheet.ask, option) for sheet in part for option in sheet.owners]
-            nll = base.token_losses(
-                hidden.flatten(0, 1)[torch.tensor(where, device=base.device)],
-                torch.tensor(labels, device=base.device),
-            )
-        for (ask, option), value in zip(owners, nll.double().tolist(), strict=True):
-            sums[ask][option] -= value
+    first: dict[int, int] = {}
+    for number, ask in enumerate(asks):
+        first.setdefault(id(ask.expert), number)
+    sheets.sort(key=lambda sheet: (first[id(asks[sheet.ask].expert)], len(sheet.tokens), sheet.ask, sheet.options))
+    lanes = next(n for n in LANES if n == 1 or sum(len(sheet.tokens) for sheet in sheets) >= n * LEAST)
+    parts = [[sheets[i] for i in part] for part in portions([len(s.tokens) for s in sheets], micro_tokens, lanes)]
+
+    def nll_of(part: Sequence[_Sheet]) -> list[float]:
+        packed = Packed(
+            [sheet.tokens for sheet in part],
+            base.device,
+            *(
+                ([sheet.positions for sheet in part], [sheet.parts for sheet in part])
+                if any(len(sheet.options) > 1 for sheet in part)
+                else ()
+            ),
+        )
+        route = route_of(base, [asks[sheet.ask] for sheet in part], bank)
+        where = [start + at for start, sheet in zip(packed.starts, part, strict=False) for at in sheet.sources]
+        labels = [label for sheet in part for label in sheet.labels]
+        with torch.no_grad(), base.adapters.routed(route):
+            hidden = base.read(packed)[torch.tensor(where, device=base.device)]
+            return base.token_losses(hidden, torch.tensor(labels, device=base.device)).double().tolist()
+
+    for part, nll in zip(parts, side_by_side(base, nll_of, parts), strict=True):
+        owners = [(sheet.ask, option) for sheet in part for option in sheet.owners]
+        for (number, option), value in zip(owners, nll, strict=True):
+            sums[number][option] -= value
         done += sum(len(sheet.options) for sheet in part)
         if progress is not None:
             progress(done)
@@ -115,11 +121,12 @@ class _Sheet:
     owners: tuple[int, ...]
 
 
-def _sheets(number: int, ask: Ask, window: int) -> list[_Sheet]:
+def _sheets(number: int, ask: Ask, base: Base) -> list[_Sheet]:
     """Return the rows that score ``ask``: one if all options share their prompt, else one per option."""
     prompts = {row.tokens[: row.prompt] for row in ask.rows}
-    short = max(len(row.tokens) for row in ask.rows) <= window  # the layout's mask knows no sliding window
-    if len(prompts) == 1 and short:
+    # The mask of a padded pass knows no sliding window.
+    together = base.packs or max(len(row.tokens) for row in ask.rows) <= base.window
+    if len(prompts) == 1 and together:
         return [_sheet(number, tuple(range(len(ask.rows))), ask.rows)]
     return [_sheet(number, (option,), ask.rows) for option in range(len(ask.rows))]
 
@@ -151,17 +158,6 @@ def _sheet(number: int, options: tuple[int, ...], rows: Sequence[Row]) -> _Sheet
         tuple(labels),
         tuple(owners),
     )
-
-
-def _lay_out(sheets: Sequence[_Sheet], base: Base) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Return tokens, positions and mask of one pass; the last two only where some row holds several options."""
-    tokens = pad([sheet.tokens for sheet in sheets], base.device)
-    if all(len(sheet.options) == 1 for sheet in sheets):
-        return tokens, None, None
-    positions = pad([sheet.positions for sheet in sheets], base.device)
-    parts = pad([sheet.parts for sheet in sheets], base.device)
-    same = (parts[:, None, :] == parts[:, :, None]) | (parts[:, None, :] == 0)
-    return tokens, positions, same & torch.ones_like(same).tril()
 
 
 def route_of(base: Base, asks: Sequence[Ask], bank: Bank | None) -> Route:

@@ -16,6 +16,7 @@ from torch import Tensor
 from meshtune.adapter.route import Route
 from meshtune.learning.base import Base
 from meshtune.learning.encode import pad
+from meshtune.learning.packing import Packed
 
 _HALF = (torch.bfloat16, torch.float16)
 
@@ -73,8 +74,8 @@ class Plain:
         before = [()] * len(more) if self._rows is None else self._rows
         self._rows = [(*old, *new) for old, new in zip(before, more, strict=True)]
         with torch.no_grad(), self._base.adapters.routed(route):
-            hidden = self._base.hidden(pad(self._rows, self._base.device))
-        return hidden[torch.arange(len(self._rows)), torch.tensor([len(row) - 1 for row in self._rows])]
+            packed = Packed(self._rows, self._base.device)
+            return self._base.read(packed)[[start - 1 for start in packed.starts[1:]]]
 
     def keep(self, places: Sequence[int]) -> None:
         assert self._rows is not None

@@ -19,7 +19,8 @@ from meshtune.adapter.mask import top_positions
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
-from meshtune.learning.encode import Row, length_buckets, pad
+from meshtune.learning.encode import Row, portions
+from meshtune.learning.packing import Packed
 from meshtune.learning.trainer import accumulate
 
 
@@ -47,7 +48,7 @@ def layer_inputs(base: Base, prompts: Sequence[Sequence[int]], tokens: int) -> d
     for prompt in chosen:
         seen.clear()
         with torch.no_grad(), base.adapters.watched(watch):
-            base.hidden(pad([prompt], base.device))
+            base.read(Packed([prompt], base.device))
     return {place: torch.cat(parts)[:tokens].T for place, parts in found.items()}
 
 
@@ -105,14 +106,12 @@ def prompt_means(
     """Return x (prompts, width): the mean over prompt tokens of the input of block ``block`` of the frozen model."""
     result = np.zeros((len(prompts), base.width))
     done = 0
-    for bucket in length_buckets([len(prompt) for prompt in prompts], micro_tokens):
-        tokens = pad([prompts[i] for i in bucket], base.device)
-        hidden = base.block_input(tokens, block).double()
-        lengths = torch.tensor([len(prompts[i]) for i in bucket], device=base.device)
-        real = torch.arange(tokens.shape[1], device=base.device)[None, :] < lengths[:, None]
-        means = (hidden * real[:, :, None]).sum(1) / lengths[:, None]
-        result[bucket] = means.cpu().numpy()
-        done += len(bucket)
+    for part in portions([len(prompt) for prompt in prompts], micro_tokens):
+        packed = Packed([prompts[i] for i in part], base.device)
+        hidden = base.block_input(packed, block).double()
+        for row, start, length in zip(part, packed.starts, packed.lengths, strict=False):
+            result[row] = hidden[start : start + length].mean(0).cpu().numpy()
+        done += len(part)
         if progress is not None:
             progress(done)
     return result

@@ -1,8 +1,8 @@
 """Local training: all devices of this process in one batched pass over one base model.
 
-Each step takes one mini-batch from every device, sorts all rows by length, and sends them through the frozen model in
-micro-batches in which every row meets its own device's expert. Losses: the mean over a device's rows of the mean
-negative log-likelihood over the row's answer tokens, which is the NLL that is evaluated.
+Each step takes one mini-batch from every device and sends all rows, device after device and laid end to end, through
+the frozen model in micro-batches in which every row meets its own device's expert. Losses: the mean over a device's
+rows of the mean negative log-likelihood over the row's answer tokens, which is the NLL that is evaluated.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.config import TrainConfig
 from meshtune.learning.cores import side_by_side
-from meshtune.learning.encode import Row, answer_positions, length_buckets, pad
+from meshtune.learning.encode import Row, portions
+from meshtune.learning.packing import Packed
 
 DIVERGED = "lower train.lr, or hold the model in float32 or bfloat16"
+LANES = (4, 2, 1)
+"""A step's micro-batches are a multiple of the first of these that leaves each of them :data:`LEAST` tokens."""
+LEAST = 64
 
 
 @dataclass
@@ -94,9 +98,14 @@ def accumulate(base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], micr
     gradient get none. On a CPU micro-batches run side by side (:mod:`meshtune.learning.cores`); their gradients are
     added in their order.
     """
-    rows = [(owner, row) for owner, (_, batch) in enumerate(batches) for row in batch]
-    buckets = length_buckets([len(row.tokens) for _, row in rows], micro_tokens)
-    parts = [[rows[i] for i in sorted(bucket)] for bucket in buckets]  # rows of one device stand together
+    rows = [
+        (owner, row)
+        for owner, (_, batch) in enumerate(batches)
+        for row in sorted(batch, key=lambda row: len(row.tokens))
+    ]
+    lengths = [len(row.tokens) - 1 for _, row in rows]
+    lanes = next(n for n in LANES if n == 1 or sum(lengths) >= n * LEAST)
+    parts = [[rows[i] for i in part] for part in portions(lengths, micro_tokens, lanes)]
     losses = torch.zeros(len(batches), dtype=torch.float64)
     for found, grads in side_by_side(base, lambda part: _micro_batch(base, batches, part), parts):
         losses += found
@@ -110,22 +119,26 @@ def _micro_batch(
     base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], part: Sequence[tuple[int, Row]]
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """Return the share of every owner's loss (owners,) that ``part`` makes up, and its gradient by owner."""
+    packed = Packed([row.tokens[:-1] for _, row in part], base.device)  # nothing looks behind a row's last token
+    places: list[int] = []
+    labels: list[int] = []
+    weights: list[float] = []
+    whose: list[int] = []
+    for (owner, row), start in zip(part, packed.starts, strict=False):
+        places += range(start + row.prompt - 1, start + len(row.tokens) - 1)
+        labels += row.tokens[row.prompt :]
+        weights += [1 / (row.answer * len(batches[owner][1]))] * row.answer
+        whose += [owner] * row.answer
     owners = Counter(owner for owner, _ in part)
     runs = [(batches[owner][0], rows) for owner, rows in owners.items()]
-    tokens = pad([row.tokens for _, row in part], base.device)
     with base.adapters.routed(Segments(runs, trainable=True)):
-        hidden = base.hidden(tokens)
-    flat, labels, places = answer_positions([row for _, row in part], tokens.shape[1])
-    nll = base.token_losses(
-        hidden.flatten(0, 1)[torch.tensor(flat, device=base.device)],
-        torch.tensor(labels, device=base.device),
-    )
-    weights = [1 / (part[n][1].answer * len(batches[part[n][0]][1])) for n in places]
+        hidden = base.read(packed)
+    nll = base.token_losses(hidden[torch.tensor(places, device=base.device)], torch.tensor(labels, device=base.device))
     weighted = nll * torch.tensor(weights, device=base.device, dtype=nll.dtype)
     wanted = [owner for owner in owners if batches[owner][0].values.requires_grad]
     grads = torch.autograd.grad(weighted.sum(), [batches[owner][0].values for owner in wanted]) if wanted else ()
     losses = torch.zeros(len(batches), dtype=torch.float64)
-    losses.index_add_(0, torch.tensor([part[n][0] for n in places]), weighted.detach().double().cpu())
+    losses.index_add_(0, torch.tensor(whose), weighted.detach().double().cpu())
     return losses, dict(zip(wanted, grads, strict=True))
 
 

@@ -1,0 +1,73 @@
+"""Root-mean-square norms whose backward pass keeps their input alone.
+
+A norm written as single operations keeps three tensors of its input's size for the backward pass and reads memory ten
+times. Known norms of a model are given a forward pass that computes the same, y = w x / sqrt(mean(x^2) + eps), at about
+a third of that; whether it is the same is tried out on every norm, and one that differs stays as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class _RmsNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        rate = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, rate)
+        y: Tensor = (x * rate).mul_(weight)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        x, weight, rate = ctx.saved_tensors
+        width = x.shape[-1]
+        grad = grads[0] * weight
+        along = torch.bmm(grad.reshape(-1, 1, width), x.reshape(-1, width, 1)).view(rate.shape)
+        along.mul_(rate.square()).div_(-width)
+        return grad.addcmul_(x, along).mul_(rate), None, None
+
+
+def quicken_norms(model: nn.Module) -> int:
+    """Give the frozen norms of ``model`` the quick forward pass where it does the same; return how many got it.
+
+    Models in half precision keep theirs: what they round on the way is theirs to say.
+    """
+    count = 0
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+        if not type(module).__name__.endswith("RMSNorm") or not isinstance(eps, float):
+            continue
+        if not isinstance(weight, Tensor) or weight.dim() != 1 or weight.dtype not in (torch.float32, torch.float64):
+            continue
+        for scale in (weight.detach(), 1.0 + weight.detach()):
+            if _same(module, scale, eps):
+                module.forward = _quick(scale, eps)
+                count += 1
+                break
+    return count
+
+
+def _quick(scale: Tensor, eps: float) -> Any:
+    def forward(x: Tensor) -> Tensor:
+        y: Tensor = _RmsNorm.apply(x, scale.to(x.device), eps)  # type: ignore[no-untyped-call]
+        return y
+
+    return forward
+
+
+def _same(module: Any, scale: Tensor, eps: float) -> bool:
+    """Return whether the module does what :class:`_RmsNorm` does."""
+    steps = torch.arange(2 * scale.numel(), dtype=scale.dtype, device=scale.device)
+    x = torch.sin(1.0 + steps).view(2, -1)
+    with torch.no_grad():
+        try:
+            expected = module(x)
+        except Exception:  # a norm with other inputs is none of ours
+            return False
+        found = _quick(scale, eps)(x)
+    return isinstance(expected, Tensor) and bool(torch.allclose(found, expected, rtol=1e-5, atol=1e-6))
