@@ -96,6 +96,20 @@ class Adapters:
         finally:
             self._slot.lengths = before
 
+    def current(self) -> tuple[Route | None, Sequence[int] | None]:
+        """Return what this thread's pass goes by, for :meth:`resumed`."""
+        return self._slot.route, self._slot.lengths
+
+    @contextmanager
+    def resumed(self, current: tuple[Route | None, Sequence[int] | None]) -> Iterator[None]:
+        """Go by what another moment, or thread, went by."""
+        before = self.current()
+        self._slot.route, self._slot.lengths = current
+        try:
+            yield
+        finally:
+            self._slot.route, self._slot.lengths = before
+
     @contextmanager
     def watched(self, watch: Callable[[LayerSpec, Tensor], None]) -> Iterator[None]:
         """Call ``watch(layer, x)`` with every adapted layer's input inside the block."""

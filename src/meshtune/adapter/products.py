@@ -63,7 +63,8 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (grad,) = grads
-        a = ctx.saved_tensors[: len(ctx.spans)]
+        saved = ctx.saved_tensors
+        a, x = saved[: len(ctx.spans)], saved[-1]
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = _blank(ctx.spans, grad, ctx.shape[-1])
@@ -74,8 +75,8 @@ class _Project(torch.autograd.Function):
         for number, wanted in enumerate(ctx.needs_input_grad[2:]):
             if wanted:
                 start, stop = ctx.spans[number]
-                x = ctx.saved_tensors[-1].reshape(-1, ctx.shape[-1])
-                grad_a[number] = (grad[start:stop, : len(a[number])].T @ x[start:stop]).to(a[number].dtype)
+                read = x.reshape(-1, ctx.shape[-1])[start:stop]
+                grad_a[number] = (grad[start:stop, : len(a[number])].T @ read).to(a[number].dtype)
         return grad_x, None, *grad_a
 
 

@@ -1,8 +1,29 @@
-"""The process's largest resident size, on systems that tell it."""
+"""How large this process is, and how large its run will make it."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from meshtune.adapter.sites import sizes
+from meshtune.engine.config import RunConfig
+from meshtune.engine.data import DeviceData
+from meshtune.learning.base import Base
+from meshtune.learning.forecast import Forecast, forecast
+from meshtune.methods.base import Method
+
+SCALAR = 14 * 4
+"""Bytes a trained scalar takes at its peak: value, gradient and two moments; value and moments that the round began
+with; the update that went out and what it left out; value and moments in a checkpoint that is being written."""
+POSITION = 2 * 8
+"""Bytes of a sparse scalar's position in B and in B transposed."""
+
+
+LOOK = 8
+"""Steps whose rows are looked at."""
 
 
 def peak_memory() -> int | None:
@@ -13,3 +34,34 @@ def peak_memory() -> int | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def size_now(base: Base) -> int:
+    """Return the bytes this process takes now, on the GPU where the model is there; 0 where nobody tells."""
+    if base.device.type == "cuda":
+        return int(torch.cuda.memory_allocated(base.device))
+    pages = Path("/proc/self/statm")
+    if not pages.exists():
+        return peak_memory() or 0
+    import resource
+
+    return int(pages.read_text().split()[1]) * resource.getpagesize()
+
+
+def foresee(base: Base, config: RunConfig, methods: Sequence[Method], devices: Sequence[DeviceData]) -> Forecast:
+    """Return how much memory the run will take, its micro-batches made to fit the budget.
+
+    Raises:
+        UserError: the budget cannot be kept.
+    """
+    layers, rank = base.adapters.layers, config.adapter.rank
+    sparse = config.adapter.density * sum(sizes(layers, rank))
+    dense = rank * sum(layer.inputs + layer.outputs for layer in layers)
+    device = sum(SCALAR * (dense if method.kind == "lora" else sparse) for method in methods)
+    if any(method.kind == "sparse" for method in methods):
+        device += POSITION * sparse
+    steps = [
+        [len(row.tokens) - 1 for data in devices for row in data.batch(step, config.train.batch)]
+        for step in range(min(LOOK, config.train.rounds * config.train.steps))
+    ]
+    return forecast(base, config.train, steps, lambda: size_now(base), int(device * len(devices)))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.data import DeviceData, deal, digest, exam_questions, exams
 from meshtune.engine.federation import announce, recipes, trains_sparse
-from meshtune.engine.memory import peak_memory
+from meshtune.engine.memory import foresee, peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.results import results
 from meshtune.engine.resume import PREPARED, begin, load_announcements, restore, save_announcements
@@ -61,7 +61,9 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
         RunStore.check_free(out)
         scene = _scene(config, observer)  # before the folder is made: bad input leaves nothing behind
         store = RunStore.create(out, facts)
-    store.append({"event": "start", "round": store.latest_round() or 0, "load_seconds": time.perf_counter() - started})
+    loaded = time.perf_counter() - started
+    scene, plan = _planned(scene, store, observer)
+    store.append({"event": "start", "round": store.latest_round() or 0, "load_seconds": loaded, **plan})
     state = _begin(scene, store, observer)
     for number in range(state.round, config.train.rounds):
         began = time.perf_counter()
@@ -124,6 +126,19 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     workshop = Workshop(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
     observer.event("advance", name="load", done=1)
     return _Scene(config, base, methods, devices, asked, graph, workshop)
+
+
+def _planned(scene: _Scene, store: RunStore, observer: Observer) -> tuple[_Scene, dict[str, Any]]:
+    """Tell how much memory the run will take; return it with the micro-batch that it was begun with, or begins with."""
+    first = next((event for event in store.events() if event["event"] == "start"), None)
+    found = foresee(scene.base, scene.config, scene.methods, scene.devices)
+    observer.event("note", text=found.text())
+    plan: dict[str, Any] = {"micro_tokens": found.micro_tokens, "checkpoint": found.checkpoint}
+    if first is not None:  # other micro-batches would round otherwise
+        plan = {key: first.get(key, value) for key, value in plan.items()}
+    train = scene.config.train.model_copy(update=plan)
+    config = scene.config.model_copy(update={"train": train})
+    return replace(scene, config=config), {**plan, "forecast_bytes": found.total}
 
 
 def _begin(scene: _Scene, store: RunStore, observer: Observer) -> State:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import meshtune
 from meshtune.adapter.layer import Adapters, decoder_of
 from meshtune.errors import UserError
+from meshtune.learning.checkpointing import again_in_backward, make_checkpointed
 from meshtune.learning.config import EMBEDDED, TINY, ModelConfig
 from meshtune.learning.heap import keep_freed_memory
 from meshtune.learning.norms import quicken_norms
@@ -48,6 +49,8 @@ class Base:
         self.adapters = Adapters(model, per_layer)
         self._decoder = decoder_of(model)
         self.blocks = _blocks(self._decoder)
+        for block in self.blocks:
+            make_checkpointed(block, self.adapters)
         self._head = model.get_output_embeddings()
         text = model.config.get_text_config()
         self.width = int(text.hidden_size)
@@ -73,11 +76,19 @@ class Base:
         dtype: torch.dtype = next(iter(self.model.parameters())).dtype
         return dtype
 
-    def read(self, packed: Packed) -> Tensor:
+    def read(self, packed: Packed, checkpoint: bool = False) -> Tensor:
         """Return the last hidden states (tokens, width) of a stream of rows.
 
         A model that cannot read streams reads a rectangle padded on the right; causal attention never looks there.
+
+        Args:
+            packed: the rows.
+            checkpoint: keep only every block's input for the backward pass, which computes the rest again.
         """
+        with again_in_backward(checkpoint):
+            return self._read(packed)
+
+    def _read(self, packed: Packed) -> Tensor:
         if self.packs:
             anything = torch.empty(1, 1, 1, 1, dtype=self.dtype, device=self.device)  # keeps the model from making one
             with reading(packed), self.adapters.streamed(packed.lengths):

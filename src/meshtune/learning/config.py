@@ -38,8 +38,11 @@ class TrainConfig(BaseModel):
         warmup: optimiser steps over which the rate rises linearly from 0; then it falls linearly to
             ``final_lr`` times its peak at the end of the run.
         max_tokens: longest row; prompts are cut from their left.
-        micro_tokens: padded tokens of one micro-batch, over all devices: the memory dial. On a CPU as many are in
+        micro_tokens: most tokens of one micro-batch, over all devices: the memory dial. On a CPU as many are in
             memory as torch uses threads.
+        memory: GiB that the process may take, on a GPU that it may take there; micro-batches are made smaller, then
+            activations computed twice, until the forecast keeps it. None for no bound.
+        checkpoint: compute activations a second time in the backward pass instead of keeping them: a third slower.
         rows: most training rows a device uses; None for all it holds.
     """
 
@@ -55,6 +58,8 @@ class TrainConfig(BaseModel):
     final_lr: float = Field(0.1, ge=0, le=1)
     max_tokens: int = Field(256, ge=8)
     micro_tokens: int = Field(1024, ge=1)
+    memory: float | None = Field(None, gt=0)
+    checkpoint: bool = False
     rows: int | None = Field(None, ge=1)
 
     def peak(self, kind: str, method: str = "") -> float:
@@ -77,7 +82,7 @@ class EvalConfig(BaseModel):
         elsewhere: questions a task that a device without exchange (``local``) is asked of the others' tasks; None for
             all. Fewer are quicker, but no longer to be compared with the other methods.
         split: ``test``, or ``validation``: rows cut from the training split, for choosing settings.
-        micro_tokens: padded tokens of one scoring pass.
+        micro_tokens: most tokens of one scoring pass.
         one_group: tasks that count as one where router accuracy is quoted as one figure.
     """
 

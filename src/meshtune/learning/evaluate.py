@@ -17,9 +17,9 @@ from meshtune.adapter.expert import Expert
 from meshtune.adapter.route import Bank, Mixture, Route, Segments
 from meshtune.learning.base import Base
 from meshtune.learning.cores import side_by_side
-from meshtune.learning.encode import Row, portions
+from meshtune.learning.encode import Row
 from meshtune.learning.packing import Packed
-from meshtune.learning.trainer import LANES, LEAST
+from meshtune.learning.trainer import micro_batches
 from meshtune.tasks.base import Question
 
 METRICS = ("nll", "option_nll", "acc", "acc_norm")
@@ -73,8 +73,7 @@ def score(
     for number, ask in enumerate(asks):
         first.setdefault(id(ask.expert), number)
     sheets.sort(key=lambda sheet: (first[id(asks[sheet.ask].expert)], len(sheet.tokens), sheet.ask, sheet.options))
-    lanes = next(n for n in LANES if n == 1 or sum(len(sheet.tokens) for sheet in sheets) >= n * LEAST)
-    parts = [[sheets[i] for i in part] for part in portions([len(s.tokens) for s in sheets], micro_tokens, lanes)]
+    parts = [[sheets[i] for i in part] for part in micro_batches(base, [len(s.tokens) for s in sheets], micro_tokens)]
 
     def nll_of(part: Sequence[_Sheet]) -> list[float]:
         packed = Packed(

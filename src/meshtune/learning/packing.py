@@ -181,6 +181,11 @@ class _Now(threading.local):
 _now = _Now()
 
 
+def being_read() -> Packed | None:
+    """Return the stream that this thread is reading."""
+    return _now.packed
+
+
 @contextmanager
 def reading(packed: Packed | None) -> Iterator[None]:
     """Attend within ``packed``'s rows in every forward pass inside the block."""

@@ -73,7 +73,8 @@ def train(
     optimisers = [_optimiser(leaf, job, config) for leaf, job in zip(leaves, jobs, strict=True)]
     tokens = 0
     for step in range(len(jobs[0].batches)):
-        losses = accumulate(base, [(job.expert, job.batches[step]) for job in jobs], config.micro_tokens)
+        batches = [(job.expert, job.batches[step]) for job in jobs]
+        losses = accumulate(base, batches, config.micro_tokens, config.checkpoint)
         for job, optimiser, loss in zip(jobs, optimisers, losses, strict=True):
             if not math.isfinite(loss):
                 raise UserError(
@@ -91,7 +92,18 @@ def train(
         job.moments = {k: v for k, v in optimiser.state[leaf].items() if isinstance(v, Tensor)}
 
 
-def accumulate(base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], micro_tokens: int) -> list[float]:
+def micro_batches(base: Base, lengths: Sequence[int], micro_tokens: int) -> list[range]:
+    """Cut rows of these lengths, in their order, into micro-batches of like size.
+
+    How many cores there are does not matter, so that the same configuration rounds alike anywhere.
+    """
+    cpu = base.device.type == "cpu"
+    return portions(lengths, micro_tokens, next(n for n in LANES if n == 1 or (cpu and sum(lengths) >= n * LEAST)))
+
+
+def accumulate(
+    base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], micro_tokens: int, checkpoint: bool = False
+) -> list[float]:
     """Add the gradient of every expert's loss on its rows to its values' ``grad``; return the losses.
 
     Each expert's loss is the mean over its rows of the row's mean answer-token NLL. Values that do not require a
@@ -103,11 +115,11 @@ def accumulate(base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], micr
         for owner, (_, batch) in enumerate(batches)
         for row in sorted(batch, key=lambda row: len(row.tokens))
     ]
-    lengths = [len(row.tokens) - 1 for _, row in rows]
-    lanes = next(n for n in LANES if n == 1 or sum(lengths) >= n * LEAST)
-    parts = [[rows[i] for i in part] for part in portions(lengths, micro_tokens, lanes)]
+    parts = [
+        [rows[i] for i in part] for part in micro_batches(base, [len(row.tokens) - 1 for _, row in rows], micro_tokens)
+    ]
     losses = torch.zeros(len(batches), dtype=torch.float64)
-    for found, grads in side_by_side(base, lambda part: _micro_batch(base, batches, part), parts):
+    for found, grads in side_by_side(base, lambda part: _micro_batch(base, batches, part, checkpoint), parts):
         losses += found
         for owner, grad in grads.items():
             values = batches[owner][0].values
@@ -116,7 +128,7 @@ def accumulate(base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], micr
 
 
 def _micro_batch(
-    base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], part: Sequence[tuple[int, Row]]
+    base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], part: Sequence[tuple[int, Row]], checkpoint: bool
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """Return the share of every owner's loss (owners,) that ``part`` makes up, and its gradient by owner."""
     packed = Packed([row.tokens[:-1] for _, row in part], base.device)  # nothing looks behind a row's last token
@@ -132,7 +144,7 @@ def _micro_batch(
     owners = Counter(owner for owner, _ in part)
     runs = [(batches[owner][0], rows) for owner, rows in owners.items()]
     with base.adapters.routed(Segments(runs, trainable=True)):
-        hidden = base.read(packed)
+        hidden = base.read(packed, checkpoint)
     nll = base.token_losses(hidden[torch.tensor(places, device=base.device)], torch.tensor(labels, device=base.device))
     weighted = nll * torch.tensor(weights, device=base.device, dtype=nll.dtype)
     wanted = [owner for owner in owners if batches[owner][0].values.requires_grad]
