@@ -1,5 +1,6 @@
 # make demo   a whole run in minutes, without a download: ten devices, six tasks, a small base model
 # make test   the tests (not those marked slow); pytest's summary is the last line
+# make bench  the speed and memory targets, each as a ratio to something else in the same run
 # make check  format, lint and types
 # make clean  what the others made
 #
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN ?= runs/demo
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: $(STAMP)
 	$(BIN)/meshtune run --out $(RUN)
@@ -23,6 +24,9 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(STAMP)
+	@$(BIN)/python benchmarks/bench.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runs/demo

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 
 import numpy as np
+from record import at_most, options, report
 
 
 def child(model: str, devices: int, density: float) -> None:
@@ -23,10 +23,11 @@ def child(model: str, devices: int, density: float) -> None:
     from meshtune.adapter.expert import Projections, SparseExpert
     from meshtune.adapter.projection import Recipe
     from meshtune.adapter.sites import sizes
-    from meshtune.engine.memory import peak_memory
+    from meshtune.engine.memory import peak_memory, size_now
     from meshtune.learning.base import load
     from meshtune.learning.config import ModelConfig, TrainConfig
     from meshtune.learning.encode import Row
+    from meshtune.learning.forecast import forecast
     from meshtune.learning.trainer import Job, train
 
     base = load(ModelConfig(name=model))
@@ -39,9 +40,12 @@ def child(model: str, devices: int, density: float) -> None:
         expert = SparseExpert(base.adapters.layers, Projections(recipe), masks, 2.0)
         share = 20 // devices
         jobs.append(Job(expert, [rows[device * share : (device + 1) * share]] * 2, 1e-3))
-    train(base, jobs, TrainConfig(rounds=1, steps=2, micro_tokens=1024))
     state = 4 * jobs[0].expert.count * 4 + 8 * jobs[0].expert.count  # values, gradient, two moments; positions
-    print(json.dumps({"peak": peak_memory(), "state": state}))
+    config = TrainConfig(rounds=1, steps=2, micro_tokens=1024)
+    lengths = [len(row.tokens) - 1 for row in rows]
+    told = forecast(base, config, [lengths], lambda: size_now(base), devices * state)
+    train(base, jobs, config)
+    print(json.dumps({"peak": peak_memory(), "state": state, "forecast": told.total}))
 
 
 def measure(model: str, devices: int, density: float) -> dict[str, int]:
@@ -53,23 +57,26 @@ def measure(model: str, devices: int, density: float) -> dict[str, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--runs", type=int, default=3)
+    parser = options(__doc__, runs=3)
     parser.add_argument("--density", type=float, default=0.1)
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         child(args.model, args.child, args.density)
         return
-    ratios = []
+    ratios, wrong = [], []
     for _ in range(args.runs):
         one, ten = measure(args.model, 1, args.density), measure(args.model, 10, args.density)
         ratios.append(ten["peak"] / (one["peak"] + 10 * ten["state"]))
-        sizes = [one["peak"], ten["peak"], ten["state"]]
-        print("one {:.0f} MiB, ten {:.0f} MiB, a state {:.2f} MiB".format(*(size / 2**20 for size in sizes)))
-    middle = statistics.median(ratios)
-    print(f"ratio: median {middle:.3f}, lowest {min(ratios):.3f}, highest {max(ratios):.3f} (aim <= 1.2)")
+        wrong += [abs(case["forecast"] / case["peak"] - 1) for case in (one, ten)]
+        sizes = [one["peak"], one["forecast"], ten["peak"], ten["forecast"], ten["state"]]
+        shown = "one {:.0f} MiB (foretold {:.0f}), ten {:.0f} MiB (foretold {:.0f}), a state {:.2f} MiB"
+        print(shown.format(*(size / 2**20 for size in sizes)), flush=True)
+    rows = [
+        at_most("peak memory: 10 devices / (1 device + 10 adapter states)", ratios, 1.2),
+        at_most("peak memory: how far the forecast is off", wrong, 0.2),
+    ]
+    report(rows, args.json)
 
 
 if __name__ == "__main__":

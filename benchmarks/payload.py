@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 import zstandard
+from record import Row, at_least, at_most, over, report
 
 import meshtune.engine.exchange as engine
 from meshtune.adapter.sites import LayerSpec, sizes
@@ -115,14 +116,7 @@ def entropy(sent: Sequence[Sent], form: str, block: int) -> float:
     return float(-(share * np.log2(share)).sum())
 
 
-def row(name: str, found: Sequence[float], target: float, least: bool) -> dict[str, Any]:
-    """Return median and spread of ``found`` against a target: the least it may be, or the most."""
-    ratio = statistics.median(found)
-    met = ratio >= target if least else ratio <= target
-    return {"name": name, "ratio": ratio, "low": min(found), "high": max(found), "target": target, "met": met}
-
-
-def sizes_of(played: list[list[Sent]], layers: Sequence[LayerSpec], masks: list[int], rank: int) -> list[dict]:
+def sizes_of(played: list[list[Sent]], layers: Sequence[LayerSpec], masks: list[int], rank: int) -> list[Row]:
     """Return how many times less the last round's updates are than dense LoRA's, and the mean of all rounds."""
     whole = dense(layers, rank)
     last = [whole / framed(one.data) for one in played[-1]]
@@ -131,12 +125,12 @@ def sizes_of(played: list[list[Sent]], layers: Sequence[LayerSpec], masks: list[
         updates = [framed(sent[device].data, number + 1) for number, sent in enumerate(played)]
         means.append(len(played) * whole / (mask + sum(updates)))
     return [
-        row("update of a later round, against dense bf16 LoRA", last, STEADY, True),
-        row(f"mean of {len(played)} rounds with the mask, against dense bf16 LoRA", means, MEAN, True),
+        at_least("bytes: dense bf16 LoRA / int4 update of a later round", last, STEADY),
+        at_least(f"bytes: dense bf16 LoRA / mean of {len(played)} rounds with the mask", means, MEAN),
     ]
 
 
-def seconds(sent: Sequence[Sent], form: str, block: int, runs: int = 5, inner: int = 20) -> list[dict]:
+def seconds(sent: Sequence[Sent], form: str, block: int, runs: int = 5, inner: int = 20) -> list[Row]:
     """Return the times of coding and decoding one update as shares of zstd's, level 3, on the same values in bf16.
 
     Real updates, of as many devices and late rounds as it takes, are laid end to end to SmolLM2's length.
@@ -170,24 +164,23 @@ def seconds(sent: Sequence[Sent], form: str, block: int, runs: int = 5, inner: i
         ratios["both"].append((now["encode"] + now["decode"]) / (now["zstd encode"] + now["zstd decode"]))
     shown = ", ".join(f"{name} {statistics.median(found) * 1e3:.2f} ms" for name, found in middles.items())
     print(f"{values.numel()} values, {form} in blocks of {block}: {shown}; {len(coded)} bytes, zstd {len(plain)}")
-    return [row(f"seconds to {name}, {form}, against zstd -3", found, SECONDS, False) for name, found in ratios.items()]
+    for name in ("encode", "decode"):
+        print(f"{form}, seconds to {name} / zstd -3: {statistics.median(ratios[name]):.2f}")
+    return [at_most(f"seconds to encode and decode, {form} / zstd -3", ratios["both"], SECONDS)]
 
 
-def smollm2(bits: float, mask_bits: float, rounds: int, rank: int, density: float) -> list[dict]:
-    """Return the rows of :func:`sizes_of` for SmolLM2's shapes, at measured bits per value and per position."""
+def smollm2(bits: float, mask_bits: float, rounds: int, rank: int, density: float) -> None:
+    """Print the ratios of :func:`sizes_of` for SmolLM2's shapes, at measured bits per value and per position."""
     layers = load(ModelConfig(name=str(Path(os.environ["MESHTUNE_MODELS"]) / "smollm2"))).adapters.layers
     positions = sum(sizes(layers, rank))
     update, mask, whole = positions * density * bits / 8, positions * mask_bits / 8, dense(layers, rank)
-    print(f"SmolLM2: dense {whole} bytes, update {update:.0f}, mask {mask:.0f}")
     mean = rounds * whole / (mask + rounds * update)
-    return [
-        row("SmolLM2, by size: update of a later round", [whole / update], STEADY, True),
-        row(f"SmolLM2, by size: mean of {rounds} rounds with the mask", [mean], MEAN, True),
-    ]
+    print(f"SmolLM2, by size: dense {whole} bytes, update {update:.0f}, mask {mask:.0f}; ", end="")
+    print(f"dense / update {whole / update:.1f}, dense / mean of {rounds} rounds with the mask {mean:.1f}")
 
 
-def measure(rounds: int = 10, steps: int = 5, block: int = 128, settings: Sequence[str] = ()) -> list[dict]:
-    """Return one row per figure: ``name``, ``ratio``, ``low``, ``high``, ``target``, ``met``."""
+def measure(rounds: int = 10, steps: int = 5, block: int = 128, settings: Sequence[str] = ()) -> list[Row]:
+    """Return the rows of bytes and of seconds."""
     config = demo_config([*SHORT, *settings])
     own = [f"train.steps={steps}", f"exchange.block={block}", *settings]
     with tempfile.TemporaryDirectory() as folder:
@@ -201,18 +194,21 @@ def measure(rounds: int = 10, steps: int = 5, block: int = 128, settings: Sequen
     print(f"a mask's position {mask_bits:.3f} bits, entropy at one density everywhere {bound:.3f}, a bitmap 1")
     rows = sizes_of(played, layers, masks, config.adapter.rank)
     late = [one for sent in reversed(played) for one in sent]
-    rows += seconds(late, "int4", block) + seconds(late, "int8", block)
+    rows += seconds(late, "int4", block)
+    seconds(late, "int8", block)
     if os.environ.get("MESHTUNE_MODELS"):
-        rows += smollm2(bits, mask_bits, rounds, config.adapter.rank, share)
+        smollm2(bits, mask_bits, rounds, config.adapter.rank, share)
     else:
         print("SmolLM2's sizes are left out: MESHTUNE_MODELS is not set")
     return rows
 
 
-def distortion(seeds: Sequence[int], out: Path, settings: Sequence[str] = ()) -> list[dict]:
+def distortion(
+    seeds: Sequence[int], out: Path, settings: Sequence[str] = (), cases: Sequence[tuple[str, int]] = CASES
+) -> list[dict]:
     """Run the demo's `proposed` with every form of values; return bytes, accuracy and loss, one entry a seed."""
     table = []
-    for form, block in CASES:
+    for form, block in cases:
         found: dict[str, Any] = {"values": form, "block": block, "bytes": [], "acc": [], "nll": []}
         for seed in seeds:
             folder = out / f"{form}-{block}-seed-{seed}"
@@ -231,6 +227,22 @@ def distortion(seeds: Sequence[int], out: Path, settings: Sequence[str] = ()) ->
             flush=True,
         )
     return table
+
+
+def quality(seeds: Sequence[int], out: Path, settings: Sequence[str] = ()) -> list[Row]:
+    """Return how far int4 is from bf16, seed by seed: the ratio of the losses, and points of accuracy."""
+    fine, coarse = distortion(seeds, out, settings, [("bfloat16", 128), ("int4", 128)])
+    points = [100 * (a - b) for a, b in zip(fine["acc"], coarse["acc"], strict=True)]
+    losses = over(coarse["nll"], fine["nll"])
+    means = float(np.mean(coarse["nll"]) / np.mean(fine["nll"]))
+    print(f"means over seeds: loss {means:.4f} times bf16's, accuracy {np.mean(points):.2f} points below")
+    return [
+        Row("loss, mean over seeds: int4 / bf16", means, min(losses), max(losses), "<= 1.005", means <= 1.005),
+        Row(
+            "points of accuracy, mean over seeds: bf16 - int4",
+            float(np.mean(points)), min(points), max(points), "<= 0.5", float(np.mean(points)) <= 0.5,
+        ),
+    ]  # fmt: skip
 
 
 def draw(table: Sequence[dict], path: Path) -> None:
@@ -263,13 +275,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/distortion"), help="where the figure's runs lie")
     parser.add_argument("--set", action="append", default=[], dest="settings", help="as of meshtune run")
+    parser.add_argument("--quality", action="store_true", help="play int4 and bf16 over the seeds too")
+    parser.add_argument("--json", type=Path, help="write the rows here")
     args = parser.parse_args()
     if args.figure:
         draw(distortion(args.seeds, args.out, args.settings), args.figure)
         return
-    for one in measure(args.rounds, args.steps, args.block, args.settings):
-        aim = f"aim {'<=' if 'seconds' in one['name'] else '>='} {one['target']:g}, {'met' if one['met'] else 'missed'}"
-        print(f"{one['name']:65} {one['ratio']:7.2f} ({one['low']:.2f} to {one['high']:.2f}; {aim})")
+    rows = measure(args.rounds, args.steps, args.block, args.settings)
+    if args.quality:
+        rows += quality(args.seeds, args.out, args.settings)
+    report(rows, args.json)
 
 
 if __name__ == "__main__":

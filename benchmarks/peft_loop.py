@@ -48,13 +48,14 @@ def train_device(model: Any, device: int, batches: Sequence[Sequence[Row]], rate
     optimiser = torch.optim.AdamW(mine, lr=rate, fused=True)
     losses = []
     for batch in grouped(batches):
-        tokens = pad([row.tokens for row in batch])
+        tokens = pad([row.tokens for row in batch], model.device)
         width = tokens.shape[1]
         labels = torch.tensor(
             [
                 [IGNORED] * row.prompt + list(row.tokens[row.prompt :]) + [IGNORED] * (width - len(row.tokens))
                 for row in batch
-            ]
+            ],
+            device=model.device,
         )
         loss = model(input_ids=tokens, labels=labels, use_cache=False).loss
         loss.backward()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from breakdown import measure, show
 from peft_loop import train_device, wrap
-from record import at_least, options, over, report, turns
+from record import Row, at_least, options, over, report, turns
 from work import ALPHA, DENSITY, MICRO, RANK, SIZE, TASKS, Batches, plain_model, rows_of, tokens_in
 
 from meshtune.adapter.expert import Projections, SparseExpert
@@ -75,8 +75,12 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--breakdown", action="store_true")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: in bfloat16, no floor")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if args.device == "cuda":
+        report([on_gpu(args.model, args.steps, args.runs)], args.json)
+        return
     base = load(ModelConfig(name=args.model, device="cpu"))
     batches = rows_of(base.tokenizer, len(TASKS), args.steps, SIZE)
     tokens, weights = tokens_in(batches), linear_parameters(base)
@@ -115,6 +119,27 @@ def main() -> None:
         one = [device[:1] for device in batches]
         show(*measure(base, lambda: train(base, our_jobs(base, one), config)))
     report(rows, args.json)
+
+
+def on_gpu(model: str, steps: int, runs: int) -> Row:
+    """Return the first row as it is on a GPU, both sides in bfloat16 and without micro-batches."""
+    base = load(ModelConfig(name=model, device="cuda", dtype="bfloat16"))
+    batches = rows_of(base.tokenizer, len(TASKS), steps, SIZE)
+    rival = wrap(plain_model(model, torch.bfloat16)[0].to("cuda"), len(TASKS))
+    jobs = our_jobs(base, batches)
+    config = TrainConfig(rounds=1, steps=steps, micro_tokens=1 << 20)
+
+    def ours() -> None:
+        train(base, jobs, config)
+        torch.cuda.synchronize()
+
+    def peft() -> None:
+        for device, mine in enumerate(batches):
+            train_device(rival, device, mine)
+        torch.cuda.synchronize()
+
+    times = turns({"ours": ours, "peft": peft}, runs, warm=True)
+    return at_least("training tokens/s on a GPU: ours / stock PEFT loop", over(times["peft"], times["ours"]), 8)
 
 
 def told(times: dict[str, list[float]], rates: Sequence[float], floors: Sequence[float], tokens: int) -> None:

@@ -114,8 +114,8 @@ def restore(path: Path) -> Batches:
     return [[[Row(tuple(tokens), prompt) for tokens, prompt in batch] for batch in device] for device in plain]
 
 
-def plain_model(name: str) -> tuple[Any, Any]:
-    """Return the model as transformers gives it, fp32, with sdpa attention, and its tokenizer."""
+def plain_model(name: str, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
+    """Return the model as transformers gives it, with sdpa attention, and its tokenizer."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -124,7 +124,7 @@ def plain_model(name: str) -> tuple[Any, Any]:
     if where.endswith(".gguf"):
         where, more = str(Path(where).parent), {"gguf_file": Path(where).name}
     logging.disable_progress_bar()
-    model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, attn_implementation="sdpa", **more)
+    model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, attn_implementation="sdpa", **more)
     return model, AutoTokenizer.from_pretrained(where, **more)
 
 

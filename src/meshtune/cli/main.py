@@ -43,15 +43,16 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing what draws boxes takes longer than everything else here
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run)
-app.command("eval")(evaluate)
-app.command("ask")(ask)
-app.command("compare")(compare)
-app.command("tasks")(tasks)
-app.command("methods")(methods)
-app.command("models")(models)
+app.command("run", short_help="Run a configuration, or go on with a run.")(run)
+app.command("eval", short_help="Sit the exam of a run again.")(evaluate)
+app.command("ask", short_help="Ask a device of a run.")(ask)
+app.command("compare", short_help="Show runs side by side.")(compare)
+app.command("tasks", short_help="List the tasks.")(tasks)
+app.command("methods", short_help="List the methods.")(methods)
+app.command("models", short_help="List the models.")(models)
 
 
 def _show_version(wanted: bool) -> None:

@@ -15,7 +15,7 @@ def run(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE.yaml]",
+            metavar="FILE.yaml",
             help="The configuration. Without it: the run in --out goes on; where there is none, the demo runs.",
         ),
     ] = None,
