@@ -4,12 +4,13 @@
 # make check  format, lint and types
 # make clean  what the others made
 #
-# Each makes .venv with PYTHON and installs into it once.
+# Each makes .venv with PYTHON and installs into it once; make bench another, with the rivals in it.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RIVALS := .venv-rivals
 RUN ?= runs/demo
 
 .PHONY: demo test check bench clean
@@ -25,14 +26,19 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(STAMP)
-	@$(BIN)/python benchmarks/bench.py
+bench: $(RIVALS)/.installed
+	@PYTHONPATH=src $(RIVALS)/bin/python benchmarks/bench.py
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runs/demo
+	rm -rf $(VENV) $(RIVALS) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runs/demo
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(RIVALS)/.installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv $(RIVALS)
+	$(RIVALS)/bin/python -m pip install --quiet -r benchmarks/requirements.txt
 	@touch $@

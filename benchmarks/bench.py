@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -38,9 +39,8 @@ def missing(name: str) -> str | None:
     if name not in ("payload", "memory") and not os.environ.get("MESHTUNE_DATA"):
         return "MESHTUNE_DATA is not set: a folder with the tasks"
     needs = {"training_speed": "peft", "evaluation_speed": "lm_eval", "flower_round": "flwr"}.get(name)
-    python = os.environ.get("MESHTUNE_RIVALS", sys.executable) if name == "flower_round" else sys.executable
-    if needs and subprocess.run([python, "-c", f"import {needs}"], capture_output=True).returncode:
-        return f"{python} has no {needs}: see benchmarks/requirements.txt"
+    if needs and find_spec(needs) is None:
+        return f"there is no {needs} here: pip install -r benchmarks/requirements.txt, or make bench"
     return None
 
 

@@ -2,7 +2,8 @@
 
 Parts are labelled while the step runs under torch.profiler: the adapted layers, the frozen products inside them,
 attention, the rest of the decoder, the loss and the optimiser. An operator of the backward pass counts for the part
-whose forward pass made its node. What no operator covers is Python.
+whose forward pass made its node. What no operator covers is Python. All of it runs in one thread, whatever --threads
+says: the profiler follows no others.
 
     python benchmarks/breakdown.py --model $MESHTUNE_MODELS/smollm2
 """
@@ -67,6 +68,7 @@ def _marked(call: Callable[..., Any], part: str) -> Callable[..., Any]:
 
 def measure(base: Base, step: Callable[[], object]) -> tuple[dict[str, float], str]:
     """Return the seconds of every part of ``step``, forward and backward apart, and the table of its operators."""
+    torch.set_num_threads(1)
     step()
     with labelled(base), profile(activities=[ProfilerActivity.CPU]) as prof:
         started = time.perf_counter()
@@ -134,10 +136,9 @@ def main() -> None:
     from meshtune.learning.trainer import train
 
     args = options(__doc__).parse_args()
-    torch.set_num_threads(args.threads)
     base = load(ModelConfig(name=args.model, device="cpu"))
     batches = rows_of(base.tokenizer, len(TASKS), 1, SIZE)
-    print(f"{tokens_in(batches)} real tokens, {args.threads} threads")
+    print(f"{tokens_in(batches)} real tokens, one thread")
     config = TrainConfig(rounds=1, steps=1, micro_tokens=MICRO)
     show(*measure(base, lambda: train(base, our_jobs(base, batches), config)))
 

@@ -1,7 +1,7 @@
 """One round of ten devices: ours against Flower's simulation engine with a PEFT client, the same rows for both.
 
-    python -m venv rivals && rivals/bin/pip install -r benchmarks/requirements.txt
-    python benchmarks/flower_round.py --model $MESHTUNE_MODELS/smollm2 --python rivals/bin/python
+    pip install -r benchmarks/requirements.txt    # in a venv of its own
+    python benchmarks/flower_round.py --model $MESHTUNE_MODELS/smollm2
 
 Both sides run in a process of their own, read the same rows from a file and play two rounds. The second is the round
 without loading the base; all before it and the first round, from the start of the process on (imports, the base, and

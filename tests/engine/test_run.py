@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from meshtune.engine import run as engine
 from meshtune.engine.config import RunConfig, validate
+from meshtune.engine.memory import foresee
 from meshtune.engine.observer import Silent
 from meshtune.engine.run import evaluate, run
 from meshtune.engine.store import RunStore
@@ -200,3 +203,33 @@ def test_bad_input_leaves_nothing_behind(tmp_path: Path, settings: dict[str, Any
     ):
         run(config(settings), tmp_path / "none", Silent())
     assert not (tmp_path / "none").exists()
+
+
+class Notes(Silent):
+    """Keeps what is said in words."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def event(self, kind: str, **fields: Any) -> None:
+        if kind == "note":
+            self.texts.append(fields["text"])
+
+
+def test_memory_is_told_before_and_the_cut_of_micro_batches_outlives_a_stop(
+    tmp_path: Path, whole_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resumed run cuts its micro-batches as it began, also where memory would by now allow others."""
+    settings = {**whole_settings, "methods": ["proposed"]}
+    plan = {"train": {**settings["train"], "rounds": 2, "checkpoint": True}}
+    whole = run(config(settings, **plan), tmp_path / "whole", Silent())
+    with pytest.raises(KeyboardInterrupt):
+        run(config(settings, **plan), tmp_path / "again", Stop("round", 1))
+    notes = Notes()
+    monkeypatch.setattr(engine, "foresee", lambda *args: replace(foresee(*args), micro_tokens=1, checkpoint=False))
+    run(config(settings, **plan), tmp_path / "again", notes)
+    assert notes.texts[0].startswith("memory: about ")
+    starts = [event for event in RunStore.open(tmp_path / "again").events() if event["event"] == "start"]
+    assert [(e["micro_tokens"], e["checkpoint"]) for e in starts] == [(starts[0]["micro_tokens"], True)] * 2
+    assert starts[0]["forecast_bytes"] > 0
+    assert rows(tmp_path / "again") == rows(whole)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from meshtune.adapter.quantised import whole
 from meshtune.adapter.route import Route
 from meshtune.adapter.sites import LayerSpec, describe
 from meshtune.errors import UserError
@@ -74,6 +75,9 @@ class Adapters:
     def weight(self, layer: LayerSpec) -> Tensor:
         """Return the frozen W0 (d, k) of ``layer``."""
         base = self._modules[layer.index].base
+        held = whole(base)
+        if held is not None:
+            return held
         weight = base.weight
         assert isinstance(weight, Tensor)
         return weight.T if isinstance(base, Conv1D) else weight

@@ -7,7 +7,7 @@ the package and knows the generated tasks' world, or ``tiny-random``: a random f
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from meshtune.learning.config import EMBEDDED, TINY, ModelConfig
 from meshtune.learning.heap import keep_freed_memory
 from meshtune.learning.norms import quicken_norms
 from meshtune.learning.packing import Packed, hang_in, reading
+from meshtune.learning.quantised import check_bits, in_bits
 
 LOGITS = 64 << 20
 """Bytes of logits that are held at a time, in float32."""
@@ -279,19 +280,22 @@ def load(config: ModelConfig, per_layer: bool = False) -> Base:
         raise UserError(f"model.dtype={config.dtype} is not a floating-point type: use float32, bfloat16 or float16")
     name = locate(config)
     keep_freed_memory()
-    model, tokenizer = _tiny(dtype) if name == TINY else _pretrained(name, dtype)
     device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if config.bits is not None:
+        check_bits(config.bits, name)
+    more = {} if config.bits is None else in_bits(config.bits, dtype, device)
+    model, tokenizer = _tiny(dtype) if name == TINY else _pretrained(name, dtype, more)
     try:
-        model = model.to(device)
+        model = model.to(device) if config.bits is None else model
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model.device={config.device} cannot be used ({reason}): cpu always can") from error
     return Base(model, tokenizer, config.name, per_layer)
 
 
-def _pretrained(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
+def _pretrained(name: str, dtype: torch.dtype, more: Mapping[str, Any]) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -301,7 +305,7 @@ def _pretrained(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
         target, where = str(Path(name).parent), {"gguf_file": Path(name).name}
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(target, dtype=dtype, **where)
+        model = AutoModelForCausalLM.from_pretrained(target, dtype=dtype, **where, **more)
         tokenizer = AutoTokenizer.from_pretrained(target, **where)
     except Exception as error:  # the libraries behind these two lines raise whatever a damaged file leads them to
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -16,12 +16,14 @@ class ModelConfig(BaseModel):
     Attributes:
         name: ``embedded``, hub id, folder, ``.gguf`` file or ``tiny-random``; ``$VARIABLES`` are expanded.
         dtype: element type of the frozen weights and activations.
+        bits: 8 or 4 hold the blocks' frozen weights in so many bits, through bitsandbytes; None as they are.
         device: ``auto`` takes a GPU where there is one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = EMBEDDED
     dtype: str = "float32"
+    bits: Literal[8, 4] | None = None
     device: str = "auto"
 
 

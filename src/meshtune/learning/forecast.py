@@ -28,6 +28,8 @@ SMALLEST = 64
 """The fewest tokens a micro-batch is cut down to, if no row is longer."""
 WIDE = 4
 """Tensors of the widest layer's size that a backward pass has under way."""
+SPARE = 1.2
+"""What a heap loses between blocks of unlike size: measured."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Forecast:
         parts = [x / GIB for x in (self.total, self.loaded, self.passes, self.state)]
         again = ", activations computed twice" if self.checkpoint else ""
         return (
-            f"memory: about {parts[0]:.2f} GiB at most ({parts[1]:.2f} with the model loaded, {parts[2]:.2f} for "
+            f"memory: about {parts[0]:.2f} GiB at its peak ({parts[1]:.2f} with the model loaded, {parts[2]:.2f} for "
             f"{self.side_by_side} x {self.tokens} tokens{again}, {parts[3]:.2f} for adapters)"
         )
 
@@ -143,13 +145,15 @@ def _made(
     micro_tokens: int,
     checkpoint: bool,
 ) -> Forecast:
+    lanes = torch.get_num_threads() if base.device.type == "cpu" else 1
     cut = [[sum(lengths[i] for i in part) for part in micro_batches(base, lengths, micro_tokens)] for lengths in steps]
-    tokens = max(max(parts) for parts in cut)
-    lanes = min(max(map(len, cut)), torch.get_num_threads() if base.device.type == "cpu" else 1)
+    most = [sorted(parts)[-lanes:] for parts in cut]
+    together = max(map(sum, most))
     size = torch.empty(0, dtype=base.dtype).element_size()
     widest = max(max(layer.inputs, layer.outputs) for layer in base.adapters.layers)
     everything, inputs = kept
     activations = inputs + everything / len(base.blocks) if checkpoint else everything
-    working = max(min(LOGITS, 4 * base.head.shape[0] * tokens), WIDE * widest * size * tokens)
-    passes = int(lanes * (activations * tokens + working))
-    return Forecast(loaded, state, passes, tokens, lanes, micro_tokens, checkpoint)
+    lanes = max(map(len, most))
+    logits = min(lanes * LOGITS, 4 * base.head.shape[0] * together)
+    passes = int(SPARE * (activations * together + max(logits, WIDE * widest * size * together)))
+    return Forecast(loaded, state, passes, max(map(max, most)), lanes, micro_tokens, checkpoint)

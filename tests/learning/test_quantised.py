@@ -1,0 +1,62 @@
+"""A base in 8 or 4 bits: adapters learn on top of it, and what reads frozen weights reads them in floats."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from meshtune.adapter.expert import LoraExpert, Projections, SparseExpert
+from meshtune.adapter.projection import Recipe
+from meshtune.adapter.sites import sizes
+from meshtune.errors import UserError
+from meshtune.learning import quantised
+from meshtune.learning.base import Base, load
+from meshtune.learning.config import ModelConfig, TrainConfig
+from meshtune.learning.encode import Row
+from meshtune.learning.packing import Packed
+from meshtune.learning.prepare import entropies
+from meshtune.learning.trainer import Job, train
+
+PROMPT = tuple(range(1, 40))
+needed = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+
+
+@pytest.fixture(scope="module")
+def plain() -> Base:
+    return load(ModelConfig(device="cpu"))
+
+
+@needed
+@pytest.mark.parametrize(("bits", "close"), [(8, 0.02), (4, 0.12)])
+def test_adapters_learn_on_a_rounded_base(bits: int, close: float, plain: Base) -> None:
+    base = load(ModelConfig(device="cpu", bits=bits))
+    assert base.packs
+    for layer in base.adapters.layers[:7]:
+        exact, found = plain.adapters.weight(layer), base.adapters.weight(layer)
+        assert found.shape == exact.shape
+        assert float((found - exact).norm() / exact.norm()) < close
+    with torch.no_grad():
+        exact, found = (b.read(Packed([PROMPT], b.device)) for b in (plain, base))
+    assert float((found - exact).norm() / exact.norm()) < 4 * close
+    for mine, theirs in zip(entropies(base, [PROMPT], 32), entropies(plain, [PROMPT], 32), strict=True):
+        assert mine == pytest.approx(theirs, abs=0.1)
+    draw = np.random.default_rng(0)
+    masks = [np.sort(draw.choice(size, size // 10, replace=False)) for size in sizes(base.adapters.layers, 4)]
+    sparse = SparseExpert(base.adapters.layers, Projections(Recipe(0, "orthogonal", 0, 4)), masks, 2.0)
+    rows = [Row(PROMPT, 30), Row(PROMPT[:20], 15)]
+    for expert in (sparse, LoraExpert(base.adapters.layers, 4, 2.0)):
+        job = Job(expert, [rows] * 8, 1e-2)
+        train(base, [job], TrainConfig(rounds=1, steps=8, warmup=0))
+        assert job.losses[-1] < 0.8 * job.losses[0]
+
+
+def test_what_cannot_be_rounded_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.bits=8 needs a model in Hugging Face layout, tiny-random is none"):
+        load(ModelConfig(name="tiny-random", bits=8))
+    monkeypatch.setattr(quantised, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"model\.bits=4 needs bitsandbytes: pip install bitsandbytes"):
+        load(ModelConfig(bits=4))
