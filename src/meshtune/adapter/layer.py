@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from meshtune.adapter.quantised import whole
+from meshtune.adapter.quantised import QuantisedLinear, whole
 from meshtune.adapter.route import Route
 from meshtune.adapter.sites import LayerSpec, describe
 from meshtune.errors import UserError
@@ -66,7 +66,8 @@ class Adapters:
         for name, module in find_linear(model):
             inputs, outputs = _shape(module)
             layer = describe(len(self._modules), name, inputs, outputs, per_layer)
-            adapted = AdaptedLinear(module, layer, self._slot)
+            frozen = module if whole(module) is None else QuantisedLinear(module)
+            adapted = AdaptedLinear(frozen, layer, self._slot)
             parent, _, leaf = name.rpartition(".")
             setattr(model.get_submodule(parent), leaf, adapted)
             self._modules.append(adapted)
@@ -75,8 +76,9 @@ class Adapters:
     def weight(self, layer: LayerSpec) -> Tensor:
         """Return the frozen W0 (d, k) of ``layer``."""
         base = self._modules[layer.index].base
-        held = whole(base)
-        if held is not None:
+        if isinstance(base, QuantisedLinear):
+            held = whole(base.held)
+            assert held is not None
             return held
         weight = base.weight
         assert isinstance(weight, Tensor)

@@ -1,14 +1,20 @@
-"""Frozen weights that bitsandbytes holds in 8 or 4 bits, read as floats."""
+"""Linear modules whose frozen weight bitsandbytes holds in 8 or 4 bits: stored so, computed in floats.
+
+bitsandbytes' own products round activations too, lay weights out anew on some processors and then give no gradient; so
+only its storage is used. A weight is read into floats for one product and dropped, in the forward pass and again in the
+backward pass, which therefore agree, whatever the machine.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 
-def whole(module: torch.nn.Module) -> Tensor | None:
+def whole(module: nn.Module) -> Tensor | None:
     """Return the weight (d, k) of a quantised linear module in floats, None for one that is not quantised."""
     weight: Any = module.weight
     kind = type(weight).__name__
@@ -18,9 +24,39 @@ def whole(module: torch.nn.Module) -> Tensor | None:
         found: Tensor = dequantize_4bit(weight.data, weight.quant_state)
         return found
     if kind == "Int8Params":
-        state: Any = module
-        codes = weight.data if state.state.CB is None else state.state.CB
-        scales = weight.SCB if state.state.SCB is None else state.state.SCB
-        read: Tensor = codes.float() * (scales.float()[:, None] / 127)
+        read: Tensor = weight.data.float() * (weight.SCB.float()[:, None] / 127)
         return read
     return None
+
+
+class QuantisedLinear(nn.Module):
+    """W x + bias over a quantised module's weight W (d, k), with the gradient by x."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.held = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., d) for x (..., k), in x's type."""
+        y: Tensor = _Product.apply(x, self.held)  # type: ignore[no-untyped-call]
+        bias = self.held.bias
+        return y if bias is None else y + bias.to(y.dtype)  # type: ignore[operator]
+
+
+class _Product(torch.autograd.Function):
+    """x W^T; nothing is kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, module: nn.Module) -> Tensor:
+        ctx.module = module
+        return F.linear(x, _read(module, x))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return grads[0] @ _read(ctx.module, grads[0]), None
+
+
+def _read(module: nn.Module, like: Tensor) -> Tensor:
+    weight = whole(module)
+    assert weight is not None
+    return weight.to(like.dtype)
