@@ -19,10 +19,12 @@ import meshtune
 from meshtune.adapter.layer import Adapters, decoder_of
 from meshtune.errors import UserError
 from meshtune.learning.checkpointing import again_in_backward, make_checkpointed
+from meshtune.learning.compiling import compile_blocks
 from meshtune.learning.config import EMBEDDED, TINY, ModelConfig
 from meshtune.learning.heap import keep_freed_memory
 from meshtune.learning.norms import quicken_norms
 from meshtune.learning.packing import Packed, hang_in, reading
+from meshtune.learning.products import multiply, quicken_products
 from meshtune.learning.quantised import check_bits, in_bits
 
 LOGITS = 64 << 20
@@ -37,12 +39,13 @@ class Base:
         tokenizer: the matching tokenizer.
         name: what the user called it.
         per_layer: see :class:`meshtune.adapter.layer.Adapters`.
+        compiled: have torch compile the blocks; the first passes then take minutes.
 
     Attributes:
         packs: whether rows are read as one stream without padding.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, name: str, per_layer: bool = False) -> None:
+    def __init__(self, model: Any, tokenizer: Any, name: str, per_layer: bool = False, compiled: bool = False) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.name = name
@@ -50,6 +53,8 @@ class Base:
         self.adapters = Adapters(model, per_layer)
         self._decoder = decoder_of(model)
         self.blocks = _blocks(self._decoder)
+        if compiled:
+            compile_blocks(self.blocks)
         for block in self.blocks:
             make_checkpointed(block, self.adapters)
         self._head = model.get_output_embeddings()
@@ -61,6 +66,7 @@ class Base:
         self.longest = int(getattr(text, "max_position_embeddings", None) or 1 << 30)
         self.window = int(getattr(text, "sliding_window", None) or 1 << 30)
         quicken_norms(model)
+        quicken_products(model)
         self.packs = hang_in(model)
         if self.packs and not _agrees(self):
             self.packs = False
@@ -191,7 +197,7 @@ class _TokenLosses(torch.autograd.Function):
                 shares.div_(whole).scatter_add_(1, chosen[:, None], torch.full_like(whole, -1.0))
                 if isinstance(slope, Tensor) or slope != 1.0:
                     shares.mul_(slope)
-                slopes.append(shares.to(states.dtype) @ base.head)
+                slopes.append(multiply(shares.to(states.dtype), base.head.T))
         if wanted:
             ctx.save_for_backward(torch.cat(slopes))
         return torch.cat(losses)
@@ -292,7 +298,7 @@ def load(config: ModelConfig, per_layer: bool = False) -> Base:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model.device={config.device} cannot be used ({reason}): cpu always can") from error
-    return Base(model, tokenizer, config.name, per_layer)
+    return Base(model, tokenizer, config.name, per_layer, config.compile)
 
 
 def _pretrained(name: str, dtype: torch.dtype, more: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ class ModelConfig(BaseModel):
         dtype: element type of the frozen weights and activations.
         bits: 8 or 4 hold the blocks' frozen weights in so many bits, through bitsandbytes; None as they are.
         device: ``auto`` takes a GPU where there is one.
+        compile: have ``torch.compile`` fuse what lies between the linear layers; for GPUs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,6 +26,7 @@ class ModelConfig(BaseModel):
     dtype: str = "float32"
     bits: Literal[8, 4] | None = None
     device: str = "auto"
+    compile: bool = False
 
 
 class TrainConfig(BaseModel):

@@ -209,6 +209,7 @@ def hang_in(model: Any) -> bool:
     if not getattr(model, "_supports_attention_backend", False) or config._attn_implementation != "sdpa":
         return False
 
+    @torch.compiler.disable
     def attend(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
     ) -> tuple[Tensor, None]:
