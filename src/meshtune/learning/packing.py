@@ -209,7 +209,6 @@ def hang_in(model: Any) -> bool:
     if not getattr(model, "_supports_attention_backend", False) or config._attn_implementation != "sdpa":
         return False
 
-    @torch.compiler.disable
     def attend(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
     ) -> tuple[Tensor, None]:
@@ -218,7 +217,8 @@ def hang_in(model: Any) -> bool:
             return found, None
         return _now.packed.attend(sdpa_attention_forward, module, query, key, value, **more), None
 
-    AttentionInterface.register(NAME, attend)
+    # A compiled block leaves it out: its groups differ from pass to pass.
+    AttentionInterface.register(NAME, torch.compiler.disable(attend))  # type: ignore[no-untyped-call]
     AttentionMaskInterface.register(NAME, sdpa_mask)
     model.set_attn_implementation(NAME)
     return True
