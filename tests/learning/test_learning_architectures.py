@@ -97,7 +97,8 @@ def test_layer_inputs_and_entropies_are_each_layers_own(any_base: Base) -> None:
             any_base.model(torch.tensor([prompt]))
     for handle in handles:
         handle.remove()
-    found, values = layer_inputs(any_base, prompts, 18), entropies(any_base, prompts, 18)
+    found = layer_inputs(any_base, prompts, 18)
+    values = entropies(any_base, found)
     for layer, value in zip(any_base.adapters.layers, values, strict=True):
         h = torch.cat(seen[layer.name])[:18].T.float()
         torch.testing.assert_close(found[layer.place], h, rtol=1e-5, atol=1e-6)

@@ -19,7 +19,7 @@ from meshtune.learning.base import Base, load
 from meshtune.learning.config import ModelConfig, TrainConfig
 from meshtune.learning.encode import Row
 from meshtune.learning.packing import Packed
-from meshtune.learning.prepare import entropies
+from meshtune.learning.prepare import entropies, layer_inputs
 from meshtune.learning.trainer import Job, train
 
 PROMPT = tuple(range(1, 40))
@@ -55,7 +55,8 @@ def test_adapters_learn_on_a_rounded_base_as_on_the_plain_one(bits: int, close: 
     with torch.no_grad():
         exact, found = (b.read(Packed([PROMPT], b.device)) for b in (plain, base))
     assert float((found - exact).norm() / exact.norm()) < 4 * close
-    for mine, theirs in zip(entropies(base, [PROMPT], 32), entropies(plain, [PROMPT], 32), strict=True):
+    spectra = (entropies(b, layer_inputs(b, [PROMPT], 32)) for b in (base, plain))
+    for mine, theirs in zip(*spectra, strict=True):
         assert mine == pytest.approx(theirs, abs=2 * close)
     for kind in ("sparse", "lora"):
         mine, theirs = losses(base, kind), losses(plain, kind)

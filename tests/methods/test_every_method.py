@@ -11,11 +11,13 @@ import torch
 
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
-from meshtune.adapter.sites import describe, sizes
+from meshtune.adapter.sites import describe, places, sizes
 from meshtune.errors import UserError
 from meshtune.methods.base import Announcement, Member, Method, Update, Workshop
+from meshtune.methods.config import PaperConfig
 from meshtune.methods.registry import METHODS, get_method
-from meshtune.routing.routers import WhitenedRouter
+from meshtune.routing.config import RouterConfig
+from meshtune.routing.routers import Reader, WhitenedRouter
 from meshtune.routing.statistics import summarise
 
 RANK = 2
@@ -30,13 +32,18 @@ def announcement(device: int) -> Announcement:
     group = GROUPS[device]
     recipe = Recipe(seed=3, kind="orthogonal", block=sorted(set(GROUPS)).index(group), rank=RANK)
     statistics = summarise(draw.standard_normal((20, 6)) + 10 * ord(group))
-    return Announcement(device, group, 10 * (device + 1), recipe, masks, statistics)
+    codes = draw.standard_normal(sum(places(LAYERS).values())).astype(np.float32)
+    found = {
+        name: tuple(np.sort(draw.choice(size, 4, replace=False)) for size in sizes(LAYERS, RANK))
+        for name in ("lori", "lori_uniform")
+    }
+    return Announcement(device, group, 10 * (device + 1), recipe, masks, statistics, codes, found)
 
 
 def federation(method: Method) -> tuple[list[Member], Workshop]:
     """Four devices, two of one group; every device knows all, or only itself where nothing is exchanged."""
-    workshop = Workshop(LAYERS, ADAPTER, seed=5)
-    everyone = {device: announcement(device) for device in range(4)}
+    workshop = Workshop(LAYERS, ADAPTER, seed=5, weights=lambda: torch.linspace(-1, 1, 50))
+    everyone = {device: method.announces(announcement(device), workshop) for device in range(4)}
     members = []
     for device, own in everyone.items():
         known = dict(everyone) if method.exchanges else {device: own}
@@ -63,7 +70,8 @@ def ask(method: Method, member: Member, workshop: Workshop) -> Any:
         assert known.statistics is not None
         sources.setdefault(known.group, []).append(known.statistics)
     features = np.stack([np.full(6, 10.0 * ord(group)) for group in "abc"])
-    router = WhitenedRouter(sources) if method.routes else None
+    names = method.routers(RouterConfig(), PaperConfig())
+    router = WhitenedRouter(sources) if method.routes else Reader(names[0]) if names else None
     return method.answer(member, ["a", "b", "c"], router, features, workshop)
 
 
@@ -74,12 +82,15 @@ def method(request: pytest.FixtureRequest) -> Method:
 
 def test_it_is_registered_under_its_own_name(method: Method) -> None:
     assert METHODS[method.name]
-    assert method.kind in ("sparse", "lora")
+    assert method.kind in ("sparse", "lora", "full")
 
 
 def test_training_starts_from_no_update(method: Method) -> None:
-    members, _ = federation(method)
+    members, workshop = federation(method)
     for member in members:
+        if method.kind == "full":
+            assert torch.equal(member.expert.values, workshop.full().values)
+            continue
         for layer in LAYERS:
             assert not member.expert.delta(layer).any()
 
@@ -98,13 +109,19 @@ def test_the_devices_behind_every_expert_are_named(method: Method) -> None:
     members, workshop = federation(method)
     for version in (1, 2):
         play(method, members, workshop, version)
-    known = {"local": [("b", (1,))], "lora": [("every task", (0, 1, 2, 3))]}
+    paper = {key: [("every task", (0, 1, 2, 3))] for key in ("paper", "paper_masked", "single_cluster")}
+    mean = {key: [("every task", (0, 1, 2, 3))] for key in ("lora", "ffa")}
+    one = {key: [("every task", (1,))] for key in ("central", "fpft")}  # of fpft nothing but the mean is kept
+    known = {"local": [("b", (1,))], **paper, **mean, **one}
     assert method.sources(members[1]) == known.get(method.name, [("a", (0, 2)), ("b", (1,)), ("c", (3,))])
     members[2].held.pop(3, None)
-    if method.exchanges:
+    if 0 in members[2].held:
         old = members[2].held[0]
         members[2].held[0] = Update(0, 1, old.values)
-    known = {"local": [("a", (2,))], "lora": [("every task", (1, 2))]}
+    paper = {key: [("every task", (0, 1, 2))] for key in paper}
+    mean = {key: [("every task", (1, 2))] for key in mean}
+    one = {key: [("every task", (2,))] for key in one}
+    known = {"local": [("a", (2,))], **paper, **mean, **one}
     assert method.sources(members[2]) == known.get(method.name, [("a", (0, 2)), ("b", (1,))])
     assert len(ask(method, members[2], workshop).experts) == len(method.sources(members[2]))
 

@@ -82,7 +82,7 @@ class Expert:
     def digest(self) -> str:
         """A hash of what the expert computes; equal digests answer equally. Values must not change after."""
         state = hashlib.blake2b(self._identity(), digest_size=16)
-        state.update(self.values.detach().cpu().numpy().tobytes())
+        state.update(self.values.detach().cpu().numpy().data)
         return state.hexdigest()
 
     def delta(self, layer: LayerSpec) -> Tensor:

@@ -37,7 +37,7 @@ class Route(Protocol):
         ...
 
 
-def _dealt(rows: int, x: Tensor, lengths: Sequence[int] | None) -> Sequence[int]:
+def dealt(rows: int, x: Tensor, lengths: Sequence[int] | None) -> Sequence[int]:
     """Return how many of the tokens of x (..., k) belong to each of ``rows``."""
     tokens = x.numel() // x.shape[-1]
     dealt = lengths if lengths is not None else [tokens // rows] * rows
@@ -97,7 +97,7 @@ class Segments:
         tokens = x.numel() // x.shape[-1]
         if self._cut[0] != tokens:
             starts = [0]
-            for length in _dealt(self._rows, x, lengths):
+            for length in dealt(self._rows, x, lengths):
                 starts.append(starts[-1] + length)
             self._cut = (tokens, [(starts[first], starts[last]) for first, last, _, _ in self._runs])
         return self._cut[1]
@@ -113,6 +113,10 @@ class Bank:
     def __init__(self, experts: Sequence[Expert]) -> None:
         self.experts = list(experts)
         self._stacks: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def route(self, gates: Tensor) -> Route:
+        """Return the route of rows that weigh the experts by ``gates`` (rows, G)."""
+        return Mixture(self, gates)
 
     @property
     def digest(self) -> str:
@@ -144,7 +148,7 @@ class Mixture:
 
     def apply(self, layer: LayerSpec, x: Tensor, y: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         a, b = self._bank.stack(layer)
-        counts = torch.tensor(_dealt(len(self._gates), x, lengths), device=x.device)
+        counts = torch.tensor(dealt(len(self._gates), x, lengths), device=x.device)
         gates = self._gates.to(x.dtype).repeat_interleave(counts, dim=0)
         z = F.linear(x, a.to(x.dtype)) * gates.view(*x.shape[:-1], -1)
         return y + F.linear(z, b.to(x.dtype))

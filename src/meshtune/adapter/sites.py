@@ -64,6 +64,11 @@ def sizes(layers: Sequence[LayerSpec], rank: int) -> list[int]:
     return [layer.outputs * rank for layer in layers]
 
 
+def places(layers: Sequence[LayerSpec]) -> dict[str, int]:
+    """Return k of every place, in the order of the layers."""
+    return {layer.place: layer.inputs for layer in layers}
+
+
 def narrowest(layers: Sequence[LayerSpec]) -> LayerSpec:
     """Return the layer with the fewest inputs: it bounds how many orthogonal blocks there are."""
     return min(layers, key=lambda layer: (layer.inputs, layer.index))

@@ -15,6 +15,7 @@ from meshtune.engine.speaker import Speaker
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.learning.base import load
+from meshtune.learning.full import weights_of
 from meshtune.methods.base import BankMethod, Method, Workshop
 from meshtune.methods.registry import check_method, get_method
 from meshtune.topology.graphs import neighbours
@@ -53,7 +54,7 @@ def open_speaker(
     observer.event("phase", name="load", total=1)
     base = load(config.model, config.adapter.per_layer)
     layers = base.adapters.layers
-    workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device))
+    workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
     own, _ = load_announcements(store, config, layers)
     graph = neighbours(config.graph.kind, count, config.graph.neighbours, config.seed)
     state = restore(begin([chosen], graph, own, layers, workshop), store)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
+from meshtune.adapter.full import FullExpert
 from meshtune.adapter.route import Bank
 from meshtune.engine.data import Exam
 from meshtune.learning.base import Base
 from meshtune.learning.encode import Row
 from meshtune.learning.evaluate import Ask, Score, score
+from meshtune.learning.full import holding
 from meshtune.learning.generate import generate
 from meshtune.methods.base import Answer
 
@@ -31,14 +34,14 @@ def ask_of(answer: Answer, number: int, rows: Sequence[Row], prompt: tuple[int, 
         prompt: its own tokens, where an answer is to be written.
     """
     gates = answer.gates[number]
-    if gates.max() == 1.0:
+    if answer.bank is None and gates.max() == 1.0:
         return Ask(rows, answer.experts[int(gates.argmax())], prompt=prompt)
     return Ask(rows, None, gates, prompt)
 
 
 def bank_of(answer: Answer) -> Bank:
-    """Return the experts that an answer's gates weigh."""
-    return Bank([expert for expert in answer.experts if expert is not None])
+    """Return the experts that an answer's gates weigh, joined as the answer says."""
+    return answer.bank or Bank([expert for expert in answer.experts if expert is not None])
 
 
 class Pile:
@@ -50,8 +53,7 @@ class Pile:
 
     def __init__(self, paper: Exam) -> None:
         self._paper = paper
-        self._single: dict[Key, Ask] = {}
-        self._mixed: dict[str, tuple[Bank, dict[Key, Ask]]] = {}
+        self._parts: dict[str, _Part] = {}
 
     def add(self, answer: Answer, count: int) -> list[Key]:
         """Ask the first ``count`` questions of ``answer``; return under which keys the findings will be."""
@@ -59,47 +61,59 @@ class Pile:
         bank = bank_of(answer)
         for q in range(count):
             ask = ask_of(answer, q, self._paper.rows[q], self._paper.prompts[q])
-            if ask.gates is None:
-                key = ("frozen" if ask.expert is None else ask.expert.digest, q)
-                self._single.setdefault(key, ask)
-            else:
+            if ask.gates is not None:
                 key = (bank.digest + hashlib.blake2b(ask.gates.tobytes(), digest_size=8).hexdigest(), q)
-                self._mixed.setdefault(bank.digest, (bank, {}))[1].setdefault(key, ask)
+                self._parts.setdefault(bank.digest, _Part(bank)).asks.setdefault(key, ask)
+            elif isinstance(ask.expert, FullExpert):
+                key = (ask.expert.digest, q)
+                part = self._parts.setdefault(ask.expert.digest, _Part(weights=ask.expert))
+                part.asks.setdefault(key, replace(ask, expert=None))
+            else:
+                key = ("frozen" if ask.expert is None else ask.expert.digest, q)
+                self._parts.setdefault("", _Part()).asks.setdefault(key, ask)
             keys.append(key)
         return keys
 
     @property
-    def _parts(self) -> Sequence[tuple[Bank | None, dict[Key, Ask]]]:
-        return [*([(None, self._single)] if self._single else []), *self._mixed.values()]
-
-    @property
     def options(self) -> int:
         """How many options there are to score."""
-        return sum(len(ask.rows) for _, asks in self._parts for ask in asks.values())
+        return sum(len(ask.rows) for part in self._parts.values() for ask in part.asks.values())
 
     @property
     def answers(self) -> int:
         """How many answers there are to write."""
-        return sum(len(asks) for _, asks in self._parts)
+        return sum(len(part.asks) for part in self._parts.values())
 
     def score(self, base: Base, micro_tokens: int, progress: Callable[[int], None]) -> dict[Key, Score]:
         """Return the score of every ask; ``progress`` is told the number of options done."""
         found: dict[Key, Score] = {}
         done = 0
-        for bank, asks in self._parts:
+        for part in self._parts.values():
             told = _behind(progress, done)
-            found.update(zip(asks, score(base, list(asks.values()), micro_tokens, bank, told), strict=True))
-            done += sum(len(ask.rows) for ask in asks.values())
+            with holding(base, part.weights):
+                scores = score(base, list(part.asks.values()), micro_tokens, part.bank, told)
+            found.update(zip(part.asks, scores, strict=True))
+            done += sum(len(ask.rows) for ask in part.asks.values())
         return found
 
     def write(self, base: Base, tokens: int, micro_tokens: int, progress: Callable[[int], None]) -> dict[Key, str]:
         """Return the answer to every ask, of ``tokens`` tokens at most; ``progress`` is told the number of answers."""
         found: dict[Key, str] = {}
-        for bank, asks in self._parts:
+        for part in self._parts.values():
             told = _behind(progress, len(found))
-            texts = generate(base, list(asks.values()), tokens, micro_tokens, bank, told)
-            found.update(zip(asks, texts, strict=True))
+            with holding(base, part.weights):
+                texts = generate(base, list(part.asks.values()), tokens, micro_tokens, part.bank, told)
+            found.update(zip(part.asks, texts, strict=True))
         return found
+
+
+@dataclass
+class _Part:
+    """Asks that are answered together: by single experts, by one bank, or by a model of other weights."""
+
+    bank: Bank | None = None
+    weights: FullExpert | None = None
+    asks: dict[Key, Ask] = field(default_factory=dict)
 
 
 def _behind(progress: Callable[[int], None], before: int) -> Callable[[int], None]:

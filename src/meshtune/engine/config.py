@@ -19,6 +19,7 @@ from meshtune.adapter.config import AdapterConfig
 from meshtune.errors import UserError
 from meshtune.exchange.forms import BITS, BLOCKS
 from meshtune.learning.config import EvalConfig, ModelConfig, TrainConfig
+from meshtune.methods.config import PaperConfig
 from meshtune.methods.registry import check_method
 from meshtune.routing.config import RouterConfig
 
@@ -128,6 +129,7 @@ class RunConfig(BaseModel):
     devices: DevicesConfig = DevicesConfig()
     adapter: AdapterConfig = AdapterConfig()
     router: RouterConfig = RouterConfig()
+    paper: PaperConfig = PaperConfig()
     train: TrainConfig = TrainConfig()
     graph: GraphConfig = GraphConfig()
     exchange: ExchangeConfig = ExchangeConfig()

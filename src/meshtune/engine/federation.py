@@ -7,6 +7,7 @@ the graph, each carried once over every link, and every device knows whom it can
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,18 @@ from meshtune.adapter.budget import layer_counts
 from meshtune.adapter.expert import Projections
 from meshtune.adapter.mask import join, part
 from meshtune.adapter.projection import Fingerprint, Recipe, fingerprint
-from meshtune.adapter.sites import LayerSpec, narrowest, sizes
+from meshtune.adapter.sites import LayerSpec, narrowest, places, sizes
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
+from meshtune.engine.magnitude import magnitude_masks
 from meshtune.engine.observer import Observer
 from meshtune.errors import MeshtuneError, UserError
 from meshtune.exchange.ledger import Ledger
 from meshtune.exchange.payload import Message, byte_split, decode, encode
 from meshtune.exchange.positions import decode_positions, encode_positions
 from meshtune.learning.base import Base
-from meshtune.learning.prepare import calibrate, entropies, prompt_means, router_block
-from meshtune.methods.base import Announcement, Method
+from meshtune.learning.prepare import calibrate, entropies, layer_inputs, prompt_means, router_block
+from meshtune.methods.base import Announcement, Masks, Method
 from meshtune.methods.registry import get_method
 from meshtune.routing.statistics import Statistics, summarise
 
@@ -62,35 +64,45 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
 
 
 def announce(
-    base: Base, config: RunConfig, devices: Sequence[DeviceData], sparse: bool, observer: Observer
+    base: Base, config: RunConfig, devices: Sequence[DeviceData], methods: Sequence[Method], observer: Observer
 ) -> list[Announcement]:
-    """Work out every device's announcement: densities, calibrated mask, task statistics.
+    """Work out what every device may announce under ``methods``: masks, task statistics, task codes.
 
     Args:
         base: the frozen model.
         config: the run's settings.
         devices: their data.
-        sparse: whether any method needs masks and statistics.
+        methods: what is run; only what one of them needs is worked out.
         observer: told about progress.
     """
     recipe_of = recipes(config, base.adapters.layers)
-    if not sparse:
-        return [Announcement(d.device, d.group, d.samples, recipe_of[d.group]) for d in devices]
+    masks = {method.masks for method in methods} - {""}
+    others: list[dict[str, Masks]] = [{} for _ in devices]
+    if masks - {"calibrated"}:
+        others = magnitude_masks(base, config, devices, recipe_of, observer)
+    if "calibrated" not in masks and not any(method.routes or method.codes for method in methods):
+        return [
+            Announcement(d.device, d.group, d.samples, recipe_of[d.group], others=o)
+            for d, o in zip(devices, others, strict=True)
+        ]
     observer.event("phase", name="prepare", total=len(devices))
     result = []
     block = router_block(base, config.router.depth)
     for number, data in enumerate(devices):
-        own = announcement_of(base, config, data, recipe_of[data.group], block)
-        result.append(own)
+        own = announcement_of(base, config, data, recipe_of[data.group], block, any(m.codes for m in methods))
+        result.append(replace(own, others=others[number]))
         observer.event("advance", name="prepare", done=number + 1)
     return result
 
 
-def announcement_of(base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, block: int) -> Announcement:
-    """Work out one device's announcement from its own data."""
+def announcement_of(
+    base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, block: int, codes: bool
+) -> Announcement:
+    """Work out one device's announcement from its own data; with the task codes of eq. 26 where ``codes``."""
     layers, adapter = base.adapters.layers, config.adapter
     prompts = data.prompts(max(config.router.prompts, adapter.entropy_tokens // 4))
-    spectrum = entropies(base, prompts, adapter.entropy_tokens) if adapter.budget != "uniform" else None
+    inputs = layer_inputs(base, prompts, adapter.entropy_tokens) if codes or adapter.budget != "uniform" else {}
+    spectrum = entropies(base, inputs) if adapter.budget != "uniform" else None
     counts = layer_counts(
         spectrum,
         sizes(layers, adapter.rank),
@@ -107,13 +119,14 @@ def announcement_of(base: Base, config: RunConfig, data: DeviceData, recipe: Rec
     )
     seen = prompt_means(base, prompts[: config.router.prompts], block, config.train.micro_tokens)
     statistics = summarise(seen, rank=config.router.sketch)
-    return Announcement(data.device, data.group, data.samples, recipe, tuple(masks), statistics)
+    mean = torch.cat([h.mean(dim=1) for h in inputs.values()]).numpy() if codes else None
+    return Announcement(data.device, data.group, data.samples, recipe, tuple(masks), statistics, mean)
 
 
 def to_messages(
     own: Announcement, method: Method, layers: Sequence[LayerSpec], near: Sequence[int] = ()
 ) -> list[Message]:
-    """Return what a device sends once under ``method``: its announcement and, for routing methods, its statistics.
+    """Return what a device sends once under ``method``: its announcement and, where asked for, statistics and codes.
 
     ``near`` are its neighbours, where not all devices are.
     """
@@ -136,6 +149,9 @@ def to_messages(
             for name, array in own.statistics.to_tensors().items()
         }
         messages.append(Message("router", own.device, 0, own.device, {"count": own.statistics.count}, statistics))
+    if method.codes and own.codes is not None:
+        codes = {"codes": torch.from_numpy(own.codes).to(torch.bfloat16)}
+        messages.append(Message("router", own.device, 0, own.device, {}, codes))
     return messages
 
 
@@ -155,11 +171,16 @@ def from_messages(messages: Sequence[Message], layers: Sequence[LayerSpec], reci
             raise MeshtuneError(f"device {first.source} generates another projection from {recipe}: versions differ")
         counts = sizes(layers, rank)
         masks = tuple(part(decode_positions(first.tensors["mask"].numpy().tobytes(), sum(counts)), counts))
-    statistics = None
-    if len(messages) > 1:
-        arrays = {name: tensor.float().numpy() for name, tensor in messages[1].tensors.items()}
-        statistics = Statistics.from_tensors(arrays, int(messages[1].meta["count"]))
-    return Announcement(first.source, first.meta["group"], first.meta["samples"], recipe, masks, statistics)
+    statistics, codes = None, None
+    for message in messages[1:]:
+        arrays = {name: tensor.float().numpy() for name, tensor in message.tensors.items()}
+        if "codes" in arrays:
+            codes = arrays["codes"]
+            if codes.size != sum(places(layers).values()):
+                raise MeshtuneError(f"the task codes of device {first.source} do not fit the layers: another model?")
+        else:
+            statistics = Statistics.from_tensors(arrays, int(message.meta["count"]))
+    return Announcement(first.source, first.meta["group"], first.meta["samples"], recipe, masks, statistics, codes)
 
 
 def handshake(

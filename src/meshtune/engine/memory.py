@@ -21,6 +21,9 @@ with; the update that went out and what it left out; value and moments in a chec
 POSITION = 2 * 8
 """Bytes of a sparse scalar's position in B and in B transposed."""
 
+FULL = 6 * 4
+"""Bytes a weight takes where all are trained: gradient and two moments of the one device that trains; and what the
+devices' updates come to while they are averaged, the rest being in files."""
 
 LOOK = 8
 """Steps whose rows are looked at."""
@@ -57,11 +60,12 @@ def foresee(base: Base, config: RunConfig, methods: Sequence[Method], devices: S
     layers, rank = base.adapters.layers, config.adapter.rank
     sparse = config.adapter.density * sum(sizes(layers, rank))
     dense = rank * sum(layer.inputs + layer.outputs for layer in layers)
-    device = sum(SCALAR * (dense if method.kind == "lora" else sparse) for method in methods)
+    device = sum(SCALAR * (dense if method.kind == "lora" else sparse) for method in methods if method.kind != "full")
+    whole = sum(FULL * base.parameters for method in methods if method.kind == "full")
     if any(method.kind == "sparse" for method in methods):
         device += POSITION * sparse
     steps = [
         [len(row.tokens) - 1 for data in devices for row in data.batch(step, config.train.batch)]
         for step in range(min(LOOK, config.train.rounds * config.train.steps))
     ]
-    return forecast(base, config.train, steps, lambda: size_now(base), int(device * len(devices)))
+    return forecast(base, config.train, steps, lambda: size_now(base), int(device * len(devices) + whole))

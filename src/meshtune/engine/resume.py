@@ -32,8 +32,11 @@ def save_announcements(
     counts = sizes(layers, config.adapter.rank)
     tensors: dict[str, Tensor] = {}
     for a in made:
-        if a.masks:
-            tensors[f"{a.device}.mask"] = torch.from_numpy(pack(list(a.masks), counts))
+        for name, masks in {"calibrated": a.masks, **a.others}.items():
+            if masks:
+                tensors[f"{a.device}.mask.{name}"] = torch.from_numpy(pack(list(masks), counts))
+        if a.codes is not None:
+            tensors[f"{a.device}.codes"] = torch.from_numpy(a.codes)
         if a.statistics is not None:
             for name, array in a.statistics.to_tensors().items():
                 tensors[f"{a.device}.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
@@ -57,18 +60,21 @@ def load_announcements(
     counts = sizes(layers, config.adapter.rank)
     result = []
     for device, task in enumerate(config.device_tasks):
-        mask = tensors.get(f"{device}.mask")
         prefix = f"{device}."
         arrays = {k.removeprefix(prefix): v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
-        arrays.pop("mask", None)
+        names = [name for name in arrays if name.startswith("mask.")]
+        masks = {name.removeprefix("mask."): tuple(unpack(arrays.pop(name), counts)) for name in names}
+        codes = arrays.pop("codes", None)
         result.append(
             Announcement(
                 device,
                 task.key,
                 facts["samples"][device],
                 recipe_of[task.key],
-                () if mask is None else tuple(unpack(mask.numpy(), counts)),
+                masks.pop("calibrated", ()),
                 Statistics.from_tensors(arrays, facts["counts"][device]) if arrays else None,
+                codes,
+                masks,
             )
         )
     return result, facts
@@ -85,9 +91,10 @@ def begin(
     ledger = Ledger()
     members: dict[str, list[Member]] = {}
     for method in methods:
-        known = handshake(own, method, graph, layers, ledger)
+        said = [method.announces(a, workshop) for a in own]
+        known = handshake(said, method, graph, layers, ledger)
         members[method.name] = [
-            Member(a.device, a, method.begin(a, known[a.device], workshop), known=known[a.device]) for a in own
+            Member(a.device, a, method.begin(a, known[a.device], workshop), known=known[a.device]) for a in said
         ]
     return State(members, {m.name: {} for m in methods}, ledger)
 

@@ -19,6 +19,7 @@ from meshtune.engine.exchange import Carried, exchange
 from meshtune.engine.observer import Observer
 from meshtune.exchange.ledger import Ledger
 from meshtune.learning.base import Base
+from meshtune.learning.full import train_full
 from meshtune.learning.trainer import Job, train
 from meshtune.methods.base import Member, Method, Update, Workshop
 
@@ -93,13 +94,17 @@ def _train(
     for method in methods:
         for member in state.members[method.name]:
             lr = config.train.peak(method.kind, method.name)
-            key = (member.device, member.expert.digest, member.history, lr)
+            who = range(len(devices)) if method.pooled else (member.device,)
+            key = (tuple(who), member.expert.digest, member.history, lr)
             pile = jobs.setdefault(method.kind, {})
             if key not in pile:
-                data = devices[member.device]
+                fresh = method.kind == "full"  # trained in the model's place, not in its own
                 pile[key] = Job(
-                    member.expert.with_values(member.expert.values.clone()),
-                    [data.batch(first + step, config.train.batch) for step in range(config.train.steps)],
+                    member.expert if fresh else member.expert.with_values(member.expert.values.clone()),
+                    [
+                        [row for device in who for row in devices[device].batch(first + step, config.train.batch)]
+                        for step in range(config.train.steps)
+                    ],
                     lr,
                     first,
                     {name: tensor.clone() for name, tensor in member.moments.items()},
@@ -130,7 +135,10 @@ def _train(
                 tokens_per_second=tokens / (time.perf_counter() - started),
             )
 
-        train(base, list(pile.values()), config.train, on_step)
+        if kind == "full":
+            train_full(base, list(pile.values()), config.train, on_step)
+        else:
+            train(base, list(pile.values()), config.train, on_step)
         _add(state.seconds, f"train {kind}", time.perf_counter() - started)
         done += config.train.steps
         for key, job in pile.items():

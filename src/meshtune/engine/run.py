@@ -14,7 +14,7 @@ from typing import Any
 
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.data import DeviceData, deal, digest, exam_questions, exams
-from meshtune.engine.federation import announce, recipes, trains_sparse
+from meshtune.engine.federation import announce, recipes
 from meshtune.engine.memory import foresee, peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.results import results
@@ -24,6 +24,7 @@ from meshtune.engine.scoring import sit
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.learning.base import Base, load, locate
+from meshtune.learning.full import weights_of
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.tasks.base import Question
@@ -123,7 +124,9 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     recipes(config, base.adapters.layers)  # says so before anything is trained if blocks run out
     for device in devices:
         device.tokenizer = base.tokenizer
-    workshop = Workshop(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
+    workshop = Workshop(
+        base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base)
+    )
     observer.event("advance", name="load", done=1)
     return _Scene(config, base, methods, devices, asked, graph, workshop)
 
@@ -159,7 +162,7 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[
     mark = digest(scene.devices)
     if not store.has(PREPARED):
         started = time.perf_counter()
-        made = announce(scene.base, scene.config, scene.devices, trains_sparse(scene.config), observer)
+        made = announce(scene.base, scene.config, scene.devices, scene.methods, observer)
         facts: dict[str, Any] = {"data": mark, "seconds": {"prepare": time.perf_counter() - started}}
         save_announcements(store, scene.config, layers, made, facts)
     own, facts = load_announcements(store, scene.config, layers)

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,9 @@ from meshtune.learning.evaluate import measure, measure_written
 from meshtune.learning.prepare import prompt_means, router_block
 from meshtune.learning.trainer import DIVERGED
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
+from meshtune.methods.config import Reading
 from meshtune.routing.registry import make_router
-from meshtune.routing.routers import Router
+from meshtune.routing.routers import Reader, Router
 from meshtune.routing.statistics import Statistics
 
 FROZEN = "frozen"
@@ -49,16 +50,16 @@ def candidates(config: RunConfig, methods: Sequence[Method], state: State) -> li
     first = next(iter(state.members.values()))
     result = [Candidate(FROZEN, None, member, None) for member in first]
     for method in methods:
-        routers: list[tuple[str, str | None]] = [(method.name, config.router.kind if method.routes else None)]
-        if method.routes:
-            routers += [(f"{method.name}:{r}", r) for r in config.router.also if r != config.router.kind]
-        for label, router in routers:
+        first_router, *more = method.routers(config.router, config.paper) or (None,)
+        for label, router in [(method.name, first_router), *((f"{method.name}:{r}", r) for r in more)]:
             result += [Candidate(label, method, member, router) for member in state.members[method.name]]
     return result
 
 
 def router_of(member: Member, kind: str, config: RunConfig, workshop: Workshop) -> Router:
     """Return the router ``member`` fits from the statistics it received; devices that know the same share it."""
+    if kind in get_args(Reading):
+        return Reader(kind, config.paper.top_k)
     key = (kind, *sorted(member.known))
     if key not in workshop.routers:
         sources: dict[str, list[Statistics]] = {}
@@ -75,8 +76,9 @@ def router_of(member: Member, kind: str, config: RunConfig, workshop: Workshop) 
 def signature(config: RunConfig) -> str:
     """Return what identifies an exam: scores under another signature do not count for it."""
     e, r = config.eval, config.router
+    cut = "" if config.paper.top_k is None else f"/top{config.paper.top_k}"
     elsewhere = e.elsewhere or e.questions
-    return f"{e.split}/{config.template}/{e.questions}/{elsewhere}/{r.depth}/{r.shrinkage}/{r.temperature}"
+    return f"{e.split}/{config.template}/{e.questions}/{elsewhere}/{r.depth}/{r.shrinkage}/{r.temperature}{cut}"
 
 
 def sit(
@@ -134,7 +136,7 @@ def _sit_one(
         if (
             config.eval.elsewhere is not None
             and candidate.method is not None
-            and not candidate.method.exchanges
+            and candidate.method.alone
             and paper.group != candidate.member.own.group
         ):
             count = min(count, config.eval.elsewhere)

@@ -36,7 +36,7 @@ class TrainConfig(BaseModel):
         rounds: rounds of local training and exchange.
         steps: optimiser steps a round.
         batch: rows a step and device.
-        lr: learning rate of sparse experts; lora_lr: of LoRA experts.
+        lr: learning rate of sparse experts; lora_lr: of LoRA experts; full_lr: of all weights.
         rates: a method's own learning rate, by its name, where it is not its kind's.
         optimizer: ``adam`` (no weight decay) or plain ``sgd``.
         warmup: optimiser steps over which the rate rises linearly from 0; then it falls linearly to
@@ -56,6 +56,7 @@ class TrainConfig(BaseModel):
     batch: int = Field(4, ge=1)
     lr: float = Field(3e-3, gt=0)
     lora_lr: float = Field(1e-3, gt=0)
+    full_lr: float = Field(1e-4, gt=0)
     rates: dict[str, Annotated[float, Field(gt=0)]] = {}
     optimizer: Literal["adam", "sgd"] = "adam"
     warmup: int = Field(4, ge=0)
@@ -68,7 +69,8 @@ class TrainConfig(BaseModel):
 
     def peak(self, kind: str, method: str = "") -> float:
         """Return the highest learning rate of ``method``, which trains experts of ``kind``."""
-        return self.rates.get(method, self.lora_lr if kind == "lora" else self.lr)
+        usual = {"lora": self.lora_lr, "full": self.full_lr}.get(kind, self.lr)
+        return self.rates.get(method, usual)
 
     def rate(self, peak: float, step: int) -> float:
         """Return the learning rate at optimiser step ``step`` of the whole run, given its highest."""

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from meshtune.adapter.expert import Expert
-from meshtune.adapter.route import Bank, Mixture, Route, Segments
+from meshtune.adapter.route import Bank, Route, Segments
 from meshtune.learning.base import Base
 from meshtune.learning.cores import side_by_side
 from meshtune.learning.encode import Row
@@ -164,7 +164,7 @@ def route_of(base: Base, asks: Sequence[Ask], bank: Bank | None) -> Route:
     if asks[0].gates is not None:
         assert bank is not None
         gates = np.stack([ask.gates for ask in asks if ask.gates is not None])
-        return Mixture(bank, torch.from_numpy(gates).to(base.device, torch.float32))
+        return bank.route(torch.from_numpy(gates).to(base.device, torch.float32))
     runs: list[tuple[Expert | None, int]] = []
     for ask in asks:
         if runs and runs[-1][0] is ask.expert:

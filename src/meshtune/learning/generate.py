@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from meshtune.adapter.expert import Expert
-from meshtune.adapter.route import Bank, Mixture, Route
+from meshtune.adapter.route import Bank, Route
 from meshtune.learning.base import Base
 from meshtune.learning.encode import length_buckets, shorten
 from meshtune.learning.evaluate import Ask, route_of
@@ -145,9 +145,9 @@ class _Batch:
         """Return the route of one more token: one product for all experts, where a pass each would cost more."""
         if not isinstance(past, Cached):
             return self._reading(live)
-        if not self._bank.experts:
+        if self._asks[0].gates is None and not self._bank.experts:
             return None
-        return Mixture(self._bank, torch.from_numpy(self._gates[list(live)]).to(self._base.device, torch.float32))
+        return self._bank.route(torch.from_numpy(self._gates[list(live)]).to(self._base.device, torch.float32))
 
     @cached_property
     def _gates(self) -> Any:

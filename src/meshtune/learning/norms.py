@@ -44,30 +44,34 @@ def quicken_norms(model: nn.Module) -> int:
             continue
         if not isinstance(weight, Tensor) or weight.dim() != 1 or weight.dtype not in (torch.float32, torch.float64):
             continue
-        for scale in (weight.detach(), 1.0 + weight.detach()):
-            if _same(module, scale, eps):
-                module.forward = _quick(scale, eps)
+        for more in (0.0, 1.0):
+            if _same(module, weight, more, eps):
+                module.forward = _quick(module, module.forward, more, eps)
                 count += 1
                 break
     return count
 
 
-def _quick(scale: Tensor, eps: float) -> Any:
+def _quick(module: Any, plain: Any, more: float, eps: float) -> Any:
     def forward(x: Tensor) -> Tensor:
-        y: Tensor = _RmsNorm.apply(x, scale.to(x.device), eps)  # type: ignore[no-untyped-call]
+        weight = module.weight
+        if weight.requires_grad:  # all weights are trained: it needs a gradient too
+            learnt: Tensor = plain(x)
+            return learnt
+        y: Tensor = _RmsNorm.apply(x, weight + more if more else weight, eps)  # type: ignore[no-untyped-call]
         return y
 
     return forward
 
 
-def _same(module: Any, scale: Tensor, eps: float) -> bool:
-    """Return whether the module does what :class:`_RmsNorm` does."""
-    steps = torch.arange(2 * scale.numel(), dtype=scale.dtype, device=scale.device)
+def _same(module: Any, weight: Tensor, more: float, eps: float) -> bool:
+    """Return whether the module does what :class:`_RmsNorm` does with ``more`` added to its weight."""
+    steps = torch.arange(2 * weight.numel(), dtype=weight.dtype, device=weight.device)
     x = torch.sin(1.0 + steps).view(2, -1)
     with torch.no_grad():
         try:
             expected = module(x)
         except Exception:  # a norm with other inputs is none of ours
             return False
-        found = _quick(scale, eps)(x)
+        found = _RmsNorm.apply(x, weight + more, eps)  # type: ignore[no-untyped-call]
     return isinstance(expected, Tensor) and bool(torch.allclose(found, expected, rtol=1e-5, atol=1e-6))

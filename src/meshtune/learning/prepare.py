@@ -6,7 +6,7 @@ that ranks the positions of B (eq. 18), and the prompt means that become the dev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -52,9 +52,8 @@ def layer_inputs(base: Base, prompts: Sequence[Sequence[int]], tokens: int) -> d
     return {place: torch.cat(parts)[:tokens].T for place, parts in found.items()}
 
 
-def entropies(base: Base, prompts: Sequence[Sequence[int]], tokens: int) -> list[float]:
-    """Return the spectral entropy of every adapted layer over the device's own prompts (eq. 20, 21)."""
-    inputs = layer_inputs(base, prompts, tokens)
+def entropies(base: Base, inputs: Mapping[str, Tensor]) -> list[float]:
+    """Return the spectral entropy of every adapted layer over its ``inputs`` H (k, n), by place (eq. 20, 21)."""
     result = [0.0] * len(base.adapters.layers)
     by_place: dict[str, list[LayerSpec]] = {}
     for layer in base.adapters.layers:

@@ -7,9 +7,12 @@ the next round, and which experts answer a prompt.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,11 +21,19 @@ from torch import Tensor
 
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.expert import Expert, LoraExpert, Projections, SparseExpert
-from meshtune.adapter.mask import vote
+from meshtune.adapter.full import FullExpert
+from meshtune.adapter.mask import join, vote
 from meshtune.adapter.projection import Recipe
+from meshtune.adapter.route import Bank
 from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.methods.config import PaperConfig
+from meshtune.routing.config import RouterConfig
 from meshtune.routing.routers import OracleRouter, Router
 from meshtune.routing.statistics import Statistics
+
+Made = TypeVar("Made")
+Masks = tuple[NDArray[np.int64], ...]
+"""Per layer sorted flat positions."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +47,23 @@ class Announcement:
         recipe: what regenerates its projections A.
         masks: per layer its own calibrated mask, sorted flat positions; empty for methods without masks.
         statistics: its task statistics for the router, or None where the method sends none.
+        codes: its task codes h0 of eq. 26, place after place (sum of k,), or None where no method asks for them.
+        others: masks that it found in other ways than calibration, by name; never sent under that name.
     """
 
     device: int
     group: str
     samples: int
     recipe: Recipe
-    masks: tuple[NDArray[np.int64], ...] = ()
+    masks: Masks = ()
     statistics: Statistics | None = None
+    codes: NDArray[np.float32] | None = None
+    others: Mapping[str, Masks] = field(default_factory=dict)
+
+    @cached_property
+    def mask_digest(self) -> str:
+        """A hash of the mask."""
+        return hashlib.blake2b(b"|".join(m.tobytes() for m in self.masks), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -101,10 +121,14 @@ class Member:
 
 @dataclass(frozen=True)
 class Answer:
-    """Who answers: ``experts`` (G; None is the frozen model) and each prompt's ``gates`` (prompts, G), summing to 1."""
+    """Who answers: ``experts`` (G; None is the frozen model) and each prompt's ``gates`` (prompts, G), summing to 1.
+
+    ``bank`` says how the experts are joined where they do not simply stand side by side.
+    """
 
     experts: tuple[Expert | None, ...]
     gates: NDArray[np.float64]
+    bank: Bank | None = None
 
 
 class Workshop:
@@ -116,6 +140,7 @@ class Workshop:
         seed: of LoRA's common initialisation.
         dtype: of the frozen projections.
         device: where projections live.
+        weights: returns all weights of the base model (parameters,), for methods that train them.
     """
 
     def __init__(
@@ -125,14 +150,18 @@ class Workshop:
         seed: int,
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
+        weights: Callable[[], Tensor] | None = None,
     ) -> None:
         self.layers = layers
         self.adapter = adapter
         self.seed = seed
-        self._dtype, self._device = dtype, device
+        self._dtype, self._device, self._weights = dtype, device, weights
+        self._full: FullExpert | None = None
         self._projections: dict[Recipe, Projections] = {}
-        self._voted: dict[tuple[int, ...], SparseExpert] = {}
+        self._voted: dict[tuple[object, ...], SparseExpert] = {}
         self._mixed: dict[tuple[tuple[int, int, int], ...], Expert] = {}
+        self._made: dict[tuple[object, ...], object] = {}
+        self._positions: dict[str, Tensor] = {}
         self.routers: dict[tuple[object, ...], Router] = {}
 
     def projections(self, recipe: Recipe) -> Projections:
@@ -145,6 +174,13 @@ class Workshop:
         """Return a fresh LoRA expert; the same on every device, so that averages mean something."""
         return LoraExpert(self.layers, self.adapter.rank, self.adapter.scale, seed=self.seed, device=self._device)
 
+    def full(self) -> FullExpert:
+        """Return the base model itself, as what is trained."""
+        if self._full is None:
+            assert self._weights is not None
+            self._full = FullExpert(self.layers, self._weights())
+        return self._full
+
     def alone(self, own: Announcement) -> SparseExpert:
         """Return a fresh sparse expert over the device's own mask, B = 0."""
         return self._voted_expert([own])
@@ -154,7 +190,7 @@ class Workshop:
         return self._voted_expert(members)
 
     def _voted_expert(self, members: Sequence[Announcement]) -> SparseExpert:
-        key = tuple(member.device for member in members)
+        key = tuple((member.device, member.recipe, member.mask_digest) for member in members)
         if key not in self._voted:
             masks = (
                 list(members[0].masks)
@@ -175,9 +211,23 @@ class Workshop:
             self._mixed[key] = shape.with_values(mixed)
         return self._mixed[key]
 
+    def positions(self, announced: Announcement) -> Tensor:
+        """Return where a device's values stand in all layers' B laid end to end (nnz,)."""
+        if announced.mask_digest not in self._positions:
+            joined = join(announced.masks, sizes(self.layers, self.adapter.rank))
+            self._positions[announced.mask_digest] = torch.from_numpy(joined)
+        return self._positions[announced.mask_digest]
+
+    def once(self, key: tuple[object, ...], make: Callable[[], Made]) -> Made:
+        """Return what ``make`` returned when it was first asked for under ``key`` since the last exchange."""
+        if key not in self._made:
+            self._made[key] = make()
+        return cast(Made, self._made[key])
+
     def forget(self) -> None:
-        """Drop the mixed experts of past rounds."""
+        """Drop what was mixed in past rounds."""
         self._mixed.clear()
+        self._made.clear()
 
 
 class Method(ABC):
@@ -185,9 +235,13 @@ class Method(ABC):
 
     Attributes:
         name: what users call it.
-        kind: ``sparse`` or ``lora``: what its devices train.
+        kind: ``sparse``, ``lora`` or ``full``: what its devices train.
         exchanges: whether anything leaves a device.
         routes: whether it sends task statistics and answers through a router.
+        codes: whether it sends the task codes of eq. 26.
+        masks: how its masks are found: ``calibrated``, a name of :attr:`Announcement.others`, or empty for none.
+        pooled: whether all its devices train one expert on all their rows together.
+        alone: whether its devices know their own task only.
         relays: whether it passes on other devices' updates.
     """
 
@@ -195,7 +249,19 @@ class Method(ABC):
     kind = "sparse"
     exchanges = True
     routes = False
+    codes = False
+    masks = "calibrated"
+    pooled = False
+    alone = False
     relays = False
+
+    def announces(self, own: Announcement, workshop: Workshop) -> Announcement:
+        """Return what a device says of itself under this method, of all that it has found out."""
+        return replace(own, masks=own.others[self.masks]) if self.masks in own.others else own
+
+    def routers(self, router: RouterConfig, paper: PaperConfig) -> tuple[str, ...]:
+        """Return the names of the routers it is scored with, its own first; none where it needs none."""
+        return tuple(dict.fromkeys((router.kind, *router.also))) if self.routes else ()
 
     @abstractmethod
     def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:

@@ -13,6 +13,7 @@ class HardMoeLora(HardMoe):
 
     name = "hard_moe_lora"
     kind = "lora"
+    masks = ""
 
 
 METHOD = HardMoeLora()

@@ -21,6 +21,7 @@ class Local(Method):
     name = "local"
     kind = "sparse"
     exchanges = False
+    alone = True
 
     def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
         return workshop.alone(own)

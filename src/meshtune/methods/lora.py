@@ -17,14 +17,19 @@ class Lora(Method):
 
     name = "lora"
     kind = "lora"
+    masks = ""
 
-    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
+    def fresh(self, own: Announcement, workshop: Workshop) -> Expert:
+        """Return the expert that every device starts from."""
         return workshop.lora()
 
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
+        return self.fresh(own, workshop)
+
     def mix(self, member: Member, workshop: Workshop) -> None:
-        updates = [member.held[device] for device in _newest(member)]
+        updates = [member.held[device] for device in newest(member)]
         samples = {d: member.known[d].samples for d in member.known}
-        member.expert = workshop.mean(workshop.lora(), updates, samples)
+        member.expert = workshop.mean(self.fresh(member.own, workshop), updates, samples)
 
     def answer(
         self,
@@ -37,13 +42,13 @@ class Lora(Method):
         return only(member.expert, len(groups))
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
-        return [("every task", tuple(_newest(member)))]
+        return [("every task", tuple(newest(member)))]
 
 
-def _newest(member: Member) -> list[int]:
+def newest(member: Member) -> list[int]:
     """Return the devices whose update of the last round it holds, ids ascending."""
-    newest = member.held[member.device].version
-    return [device for device in sorted(member.held) if member.held[device].version == newest]
+    version = member.held[member.device].version
+    return [device for device in sorted(member.held) if member.held[device].version == version]
 
 
 METHOD = Lora()

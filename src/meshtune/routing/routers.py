@@ -88,6 +88,26 @@ class CosineRouter:
         return one_hot(self.scores(x))
 
 
+class Reader:
+    """A reading of the paper's eq. 26: weights are found token by token inside the layers, so there are none here.
+
+    Args:
+        reading: a name of :data:`meshtune.methods.config.Reading`.
+        top_k: how many coordinates each token keeps; None for the rank.
+    """
+
+    groups: tuple[str, ...] = ()
+
+    def __init__(self, reading: str, top_k: int | None = None) -> None:
+        self.reading, self.top_k = reading, top_k
+
+    def scores(self, x: Array) -> Array:
+        return np.zeros((len(x), 0))
+
+    def gates(self, x: Array) -> Array:
+        return np.zeros((len(x), 0))
+
+
 class OracleRouter:
     """The perfect router: told the true group of every prompt."""
 

@@ -1,0 +1,70 @@
+"""What the paper's aggregation has in common (eq. 9, 10, 24): one expansion a cluster, out of its members' masked ones.
+
+Before a round a device's B is the cluster's aggregate restricted to its own mask; the optimiser's state is kept. What
+lies outside the mask is held for inference, where the aggregate stands behind the projections of all members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from meshtune.adapter.expert import Expert
+from meshtune.adapter.shared import Source, aggregate
+from meshtune.adapter.sites import places, sizes
+from meshtune.methods.base import Announcement, Member, Method, Workshop
+
+
+class AggregatingMethod(Method):
+    """Sparse expansions over masks and projections of their own, averaged position by position.
+
+    Attributes:
+        masked: divide a position by the weights of those whose mask uses it (``masked_mean``), not of all (``mean``).
+    """
+
+    kind = "sparse"
+    relays = True
+    masked = False
+
+    def cluster(self, member: Member) -> list[int]:
+        """Return the members of the device's cluster whose values it holds: all it knows, as long as there is one."""
+        return sorted(member.held)
+
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
+        return workshop.alone(own)
+
+    def mix(self, member: Member, workshop: Workshop) -> None:
+        whole = self.expansion(member, workshop)
+        own = workshop.positions(member.own)
+        member.expert = member.expert.with_values(whole[own].to(member.expert.values.device))
+
+    def expansion(self, member: Member, workshop: Workshop) -> Tensor:
+        """Return Bbar of the device's cluster, all layers end to end (sum of d r,)."""
+        updates = [member.held[device] for device in self.cluster(member)]
+        key = (self.masked, *((u.source, u.version, id(u.values)) for u in updates))
+
+        def make() -> Tensor:
+            known = [member.known[update.source] for update in updates]
+            return aggregate(
+                [update.values for update in updates],
+                [workshop.positions(a) for a in known],
+                [float(a.samples) for a in known],
+                sum(sizes(workshop.layers, workshop.adapter.rank)),
+                self.masked,
+            )
+
+        return workshop.once(key, make)
+
+    def source(self, announced: Announcement, workshop: Workshop) -> Source:
+        """Return a member's projections and, where it announced them, its task codes by place."""
+        codes: dict[str, Tensor] = {}
+        if announced.codes is not None:
+            widths = places(workshop.layers)
+            parts = torch.split(torch.from_numpy(announced.codes), list(widths.values()))
+            codes = dict(zip(widths, parts, strict=True))
+        return Source(workshop.projections(announced.recipe), codes)
+
+    def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
+        return [("every task", tuple(self.cluster(member)))]

@@ -1,0 +1,25 @@
+"""Settings of single methods. No heavy imports, so that help texts are quick."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Reading = Literal["scalar", "diag", "outer", "plain", "unrouted"]
+
+
+class PaperConfig(BaseModel):
+    """How the paper's own composition (eq. 24) answers a prompt.
+
+    Attributes:
+        reading: how eq. 26 is read: ``scalar`` (A x cos(h, x)), ``diag`` (A diag(h) x), ``outer`` (A h h^T x) or
+            ``plain`` (A x), each with the top-k; ``unrouted`` is A x without it.
+        also: further readings scored beside it, as ``paper:<reading>``.
+        top_k: coordinates that each token keeps, of all devices' together; None for the rank.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    reading: Reading = "scalar"
+    also: tuple[Reading, ...] = ()
+    top_k: int | None = Field(None, ge=1)

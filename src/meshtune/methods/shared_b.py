@@ -1,0 +1,52 @@
+"""``shared_b``: eq. 24's aggregate behind the routed projections only.
+
+y = W0 x + (alpha/r) Bbar sum_g gate_g(x) A_g x: trained as ``paper``, routed as ``proposed``. It stores one expansion,
+however many groups there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshtune.adapter.shared import Shared
+from meshtune.methods.aggregating import AggregatingMethod
+from meshtune.methods.base import Answer, Member, Workshop
+from meshtune.routing.routers import Router
+
+
+class SharedB(AggregatingMethod):
+    """One expansion for all groups, a projection for each."""
+
+    name = "shared_b"
+    routes = True
+
+    def answer(
+        self,
+        member: Member,
+        groups: Sequence[str],
+        router: Router | None,
+        features: NDArray[np.float64],
+        workshop: Workshop,
+    ) -> Answer:
+        assert router is not None
+        sources = self.sources(member)
+        gates = router.gates(features)[:, [list(router.groups).index(group) for group, _ in sources]]
+        missing = gates.sum(axis=1) <= 0
+        if missing.any():
+            gates[missing, [group for group, _ in sources].index(member.own.group)] = 1.0
+        expansion = self.expansion(member, workshop)
+        bank = workshop.once(("shared_b", id(expansion)), lambda: self._bank(member, workshop))
+        return Answer((None,) * len(sources), gates / gates.sum(axis=1, keepdims=True), bank)
+
+    def _bank(self, member: Member, workshop: Workshop) -> Shared:
+        first = [self.source(member.known[devices[0]], workshop) for _, devices in self.sources(member)]
+        return Shared(workshop.layers, first, self.expansion(member, workshop), workshop.adapter.scale, gated=True)
+
+    def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
+        return [(g, tuple(member.holders(g))) for g in member.groups() if member.holders(g)]
+
+
+METHOD = SharedB()

@@ -1,0 +1,58 @@
+"""``single_cluster``: the paper's method with all devices in one cluster, whatever their masks' collisions.
+
+y = W0 x + (alpha/r) Bbar sum_j z_j (eq. 24), z_j being A_j x refined by device j's task code and cut to its largest
+coordinates (eq. 26).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshtune.adapter.shared import Shared
+from meshtune.methods.aggregating import AggregatingMethod
+from meshtune.methods.base import Answer, Member, Workshop
+from meshtune.methods.config import PaperConfig
+from meshtune.routing.config import RouterConfig
+from meshtune.routing.routers import Reader, Router
+
+
+class SingleCluster(AggregatingMethod):
+    """Eq. 24 and 26 over one cluster."""
+
+    name = "single_cluster"
+    codes = True
+
+    def routers(self, router: RouterConfig, paper: PaperConfig) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((paper.reading, *paper.also)))
+
+    def answer(
+        self,
+        member: Member,
+        groups: Sequence[str],
+        router: Router | None,
+        features: NDArray[np.float64],
+        workshop: Workshop,
+    ) -> Answer:
+        assert isinstance(router, Reader)
+        expansion = self.expansion(member, workshop)
+        bank = workshop.once(
+            ("shared", router.reading, router.top_k, id(expansion)), lambda: self._bank(member, router, workshop)
+        )
+        return Answer((None,), np.ones((len(groups), 1)), bank)
+
+    def _bank(self, member: Member, router: Reader, workshop: Workshop) -> Shared:
+        unrouted = router.reading == "unrouted"
+        return Shared(
+            workshop.layers,
+            [self.source(member.known[device], workshop) for device in self.cluster(member)],
+            self.expansion(member, workshop),
+            workshop.adapter.scale,
+            "plain" if unrouted else router.reading,
+            None if unrouted else router.top_k or workshop.adapter.rank,
+        )
+
+
+METHOD = SingleCluster()
