@@ -15,6 +15,7 @@ from meshtune.learning.base import Base
 from meshtune.learning.encode import Row
 from meshtune.learning.evaluate import Ask, Score, score
 from meshtune.learning.generate import generate
+from meshtune.learning.sampling import Writing
 from meshtune.methods.base import Answer
 
 Key = tuple[str, int]
@@ -92,12 +93,14 @@ class Pile:
             done += sum(len(ask.rows) for ask in asks.values())
         return found
 
-    def write(self, base: Base, tokens: int, micro_tokens: int, progress: Callable[[int], None]) -> dict[Key, str]:
-        """Return the answer to every ask, of ``tokens`` tokens at most; ``progress`` is told the number of answers."""
-        found: dict[Key, str] = {}
+    def write(
+        self, base: Base, writing: Writing, micro_tokens: int, progress: Callable[[int], None]
+    ) -> dict[Key, list[str]]:
+        """Return the answers to every ask; ``progress`` is told the number of asks that have theirs."""
+        found: dict[Key, list[str]] = {}
         for bank, asks in self._parts:
             told = _behind(progress, len(found))
-            texts = generate(base, list(asks.values()), tokens, micro_tokens, bank, told)
+            texts = generate(base, list(asks.values()), writing, micro_tokens, bank, told)
             found.update(zip(asks, texts, strict=True))
         return found
 
