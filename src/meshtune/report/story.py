@@ -81,11 +81,13 @@ def _owners(results: Results, metric: str) -> Owners:
 
 def _before(results: Results, metric: str) -> list[str]:
     told = []
+    judged = results.tasks_with("acc")
     if lower_is_better(metric):
-        told.append(
-            f"Accuracy moved by less than {100 * MOVED:.0f} points, so this is told in NLL per answer token, of which "
-            "less is better."
-        )
+        why = f"Accuracy moved by less than {100 * MOVED:.0f} points" if judged else "No answer is right or wrong"
+        told.append(f"{why}, so this is told in NLL per answer token, of which less is better.")
+    elif len(judged) < len(results.tasks):
+        left = [task for task in results.tasks if task not in judged]
+        told.append(f"Answers to {' and '.join(left)} are neither right nor wrong and left out of what follows.")
     frozen = results.average("frozen", metric)
     if frozen is not None:
         has = f"has {frozen[0]:.2f}" if lower_is_better(metric) else f"answers {value_text(frozen[0], metric)} right"
