@@ -25,6 +25,7 @@ from meshtune.engine.observer import Silent
 from meshtune.learning.base import Base, load
 from meshtune.learning.encode import Row
 from meshtune.learning.evaluate import measure
+from meshtune.learning.sampling import Writing
 from meshtune.learning.trainer import Job, train
 from meshtune.methods.base import Workshop, only
 from meshtune.methods.registry import get_method
@@ -39,8 +40,9 @@ def accuracy(base: Base, paper: Exam, expert: Expert | None, micro_tokens: int) 
     count = len(paper.questions)
     keys = pile.add(only(expert, count), count)
     if paper.written:
-        texts = pile.write(base, paper.task.longest_answer, micro_tokens, lambda done: None)
-        right = [paper.task.judge(q, texts[key]) for q, key in zip(paper.questions, keys, strict=True)]
+        writing = Writing(paper.task.longest_answer, paper.task.stops)
+        texts = pile.write(base, writing, micro_tokens, lambda done: None)
+        right = [paper.task.judge(q, texts[key][0]) for q, key in zip(paper.questions, keys, strict=True)]
     else:
         scores = pile.score(base, micro_tokens, lambda done: None)
         right = [measure(q, scores[key])["acc"] == 1 for q, key in zip(paper.questions, keys, strict=True)]

@@ -53,8 +53,8 @@ def features(config: RunConfig) -> dict[str, np.ndarray]:
     for device in deal(config, base.tokenizer):
         found.setdefault(f"train {device.group}", all_depths(base, device.prompts(config.router.prompts)))
     for paper in exams(config, base.tokenizer):
-        found[f"test {paper.group}"] = all_depths(base, list(paper.prompts))
-        print(f"{paper.group}: {len(paper.prompts)} prompts", flush=True)
+        found[f"test {paper.name}"] = all_depths(base, list(paper.prompts))
+        print(f"{paper.name}: {len(paper.prompts)} prompts", flush=True)
     return found
 
 

@@ -24,7 +24,8 @@ from typer.testing import CliRunner
 
 from meshtune.cli.main import app
 from meshtune.engine.config import RunConfig, TaskConfig, load_config, validate
-from meshtune.report.results import METRICS, parse_results
+from meshtune.learning.measures import METRICS, metrics_in
+from meshtune.report.results import parse_results
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -173,6 +174,8 @@ def test_the_results_page_shows_what_is_read() -> None:
     assert results.header.methods["proposed"].bytes["relayed"] == 0
     assert results.header.router["whitened"].groups == list(results.header.groups)
     assert results.rows[0].metric == "nll"
-    assert {len(line[key]) for key in ("questions", *METRICS)} == {2}
+    assert {len(line[key]) for key in ("questions", *metrics_in(line))} == {2}
+    assert metrics_in(line) == ["nll", "option_nll", "acc", "acc_norm"]
+    assert results.header.exams == {group: group for group in results.header.groups}
     text = page.read_text(encoding="utf-8")
-    assert all(f"| `{metric}` |" in text for metric in METRICS)
+    assert all(f"| `{metric}` |" in text for metric in (*METRICS, "pass@k"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -55,6 +56,18 @@ def test_the_answer_who_gave_it_and_how_sure_the_router_was(finished: Path) -> N
         line.split()[-1] for line in lines if line.split()[:1] and line.split()[0] in ("boolq", "arc_easy", "piqa")
     ]
     assert gates == [f"{e['gate']:.3f}" for e in experts]
+
+
+def test_drawn_answers_hang_on_the_seed_and_lines_are_shown_without_what_moves_the_cursor(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [finished, "Cut board 3", "--tokens", "6", "--temperature", "1.5", "--format", "json", "--seed"]
+    first, again, other = (json.loads(call(*asked, seed).stdout)["answer"] for seed in ("4", "4", "5"))
+    assert first == again != other
+    speaker = importlib.import_module("meshtune.engine.speaker")
+    monkeypatch.setattr(speaker, "generate", lambda *args: [["def f(x):\n\treturn x\x1b[2J\r"]])
+    shown = call(finished, "Cut board 3").stdout
+    assert shown.startswith("def f(x):\n    return x\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}\n\nDevice 0")
 
 
 def test_given_options_are_chosen_from(finished: Path) -> None:

@@ -184,6 +184,18 @@ def test_eval_passes_the_exam_settings_on(engine: Callable[..., list[Any]], tmp_
     assert calls == [(tmp_path, changes)]
     assert call("eval", tmp_path).exit_code == 0
     assert calls[-1] == (tmp_path, {})
+    assert call("eval", tmp_path, "--unsafe-code").exit_code == 0
+    assert calls[-1] == (tmp_path, {"eval": {"unsafe_code": True}})
+    assert call("eval", tmp_path, "--unsafe-code", "--questions", "7").exit_code == 0
+    assert calls[-1] == (tmp_path, {"eval": {"questions": 7, "unsafe_code": True}})
+
+
+def test_programs_run_without_walls_only_where_it_is_said(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
+    calls = engine(finish)
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    for flags in ([], ["--unsafe-code"]):
+        assert call("run", tmp_path / "c.yaml", "--out", tmp_path / "out", *flags).exit_code == 0
+        assert calls[-1][0].eval.unsafe_code is bool(flags)
 
 
 def test_compare_prints_tables_and_rows(tmp_path: Path) -> None:

@@ -93,6 +93,23 @@ def test_a_configuration_survives_its_own_json(file: Path) -> None:
     assert validate(config.model_dump(mode="json"), "test") == config
 
 
+def test_a_task_may_be_tested_on_others_too(file: Path) -> None:
+    text = "tasks: [{task: mbpp, key: code, also: [openai_humaneval]}, {task: piqa, also: [boolq, arc_easy]}]"
+    config = read(file, text)
+    taught = {"code": "code", "openai_humaneval": "code", "piqa": "piqa", "boolq": "piqa", "arc_easy": "piqa"}
+    assert config.exams == taught
+    assert list(config.exams) == list(taught)
+    assert [task.key for task in config.device_tasks] == ["code", "piqa"]
+    assert read(file, text, "eval.split=validation").exams == {"code": "code", "piqa": "piqa"}
+    assert read(file, "tasks: [{task: openai_humaneval, train: mine.jsonl}]").exams.keys() == {"openai_humaneval"}
+
+
+def test_answers_may_be_drawn(file: Path) -> None:
+    found = read(file, f"{TASK}eval: {{samples: 10, temperature: 0.8, top_p: 0.95, pass_at: [1, 10]}}").eval
+    assert (found.samples, found.temperature, found.top_p, found.pass_at) == (10, 0.8, 0.95, (1, 10))
+    assert read(file, TASK, "eval.temperature=0.5").eval.samples == 1
+
+
 # What is refused
 
 
@@ -137,6 +154,24 @@ def test_a_configuration_survives_its_own_json(file: Path) -> None:
         (f"{TASK}seed: -1", "FILE: seed=-1: input should be greater than or equal to 0"),
         (f"{TASK}graph: {{kind: star}}", "FILE: graph.kind=star: input should be 'full', 'ring' or 'random'"),
         (f"{TASK}train: 3", "FILE: train=3: input should be a valid dictionary"),
+        ("tasks: [{task: mbpp, also: [humaneval]}]", "unknown task 'humaneval': did you mean 'openai_humaneval'?"),
+        ("tasks: [{task: piqa, also: [piqa]}]", "FILE: tasks: two exams are called piqa: take it out of also, or "),
+        ("tasks: [{task: piqa, also: [boolq]}, boolq]", "FILE: tasks: two exams are called boolq: take it out of "),
+        (
+            "tasks: [openai_humaneval]",
+            "FILE: tasks: openai_humaneval is for testing only: name it in the also of a task, for example "
+            "{task: mbpp, also: [openai_humaneval]}",
+        ),
+        (
+            f"{TASK}eval: {{samples: 5}}",
+            "FILE: eval: 5 samples at temperature 0 would all be the same: set eval.temperature=0.8",
+        ),
+        (
+            f"{TASK}eval: {{samples: 5, temperature: 1, pass_at: [1, 10]}}",
+            "FILE: eval: pass@10 needs as many samples: set eval.samples=10",
+        ),
+        (f"{TASK}eval: {{pass_at: [0]}}", "FILE: eval.pass_at.0=0: input should be greater than or equal to 1"),
+        (f"{TASK}eval: {{top_p: 0}}", "FILE: eval.top_p=0: input should be greater than 0"),
         (f"{TASK}1: 2", "FILE: 1=1: keys should be strings"),
         (f"{TASK}train: [", "FILE is not valid YAML: "),
         (f"{TASK}data: 2024-13-45", "FILE is not valid YAML: month must be in 1..12"),

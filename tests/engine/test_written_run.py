@@ -20,6 +20,7 @@ from meshtune.engine.run import evaluate, run
 from meshtune.engine.store import RunStore
 from meshtune.learning.base import load
 from meshtune.learning.config import ModelConfig
+from meshtune.learning.sampling import Writing
 from meshtune.report.compare import write_report
 from written import Adding, register, write_data
 
@@ -69,12 +70,13 @@ def finished(
     asked: list[tuple[Any, ...]] = []
     generate = asking.generate
 
-    def watched(base: Any, asks: Any, tokens: int, micro: int, bank: Any = None, progress: Any = None) -> list[str]:
-        assert tokens == Adding.longest_answer
+    def watched(base: Any, asks: Any, writing: Writing, *more: Any) -> list[list[str]]:
+        assert writing == Writing(Adding.longest_answer)
+        bank = more[1]
         for ask in asks:
             who = ask.expert.digest if ask.expert is not None else "frozen"
             asked.append((who if ask.gates is None else (bank.digest, ask.gates.tobytes()), ask.prompt))
-        return generate(base, asks, tokens, micro, bank, progress)
+        return generate(base, asks, writing, *more)
 
     watch = Watch()
     with pytest.MonkeyPatch.context() as patch:

@@ -6,37 +6,24 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from architectures import ARCHITECTURES, tiny
-from meshtune.adapter.expert import Expert, LoraExpert, Projections, SparseExpert
-from meshtune.adapter.projection import Recipe
-from meshtune.adapter.route import Bank, Mixture, Route, Segments
-from meshtune.adapter.sites import sizes
+from meshtune.adapter.route import Bank, Route
 from meshtune.learning import generate as module
 from meshtune.learning import past
 from meshtune.learning.base import Base, load
 from meshtune.learning.config import ModelConfig
 from meshtune.learning.encode import encode_prompt
+from meshtune.learning.ending import Ending
 from meshtune.learning.evaluate import Ask
-from meshtune.learning.generate import Ending, generate
+from meshtune.learning.generate import generate
+from meshtune.learning.sampling import Writing
+from writers import Numbers, cases, mixed, prompts_of, said
 
-RANK, NEW = 4, 7
-LENGTHS = (3, 9, 5, 21, 9, 14, 1, 3)  # some beyond Gemma's window of 16 tokens, or growing beyond it
-
-
-class Numbers:
-    """A tokenizer whose texts are token numbers in words; ``line`` is a newline."""
-
-    bos_token_id = None
-
-    def __init__(self, end: int | None = None, line: int = -1) -> None:
-        self.eos_token_id, self.line = end, line
-
-    def decode(self, tokens: Sequence[int], skip_special_tokens: bool = False) -> str:
-        return " ".join("x\ny" if token == self.line else str(token) for token in tokens)
+NEW = 7
+GREEDY = Writing(NEW)
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -47,29 +34,6 @@ def any_base(request: pytest.FixtureRequest) -> Base:
 @pytest.fixture
 def llama() -> Base:
     return Base(tiny("llama").double(), Numbers(), "llama")
-
-
-def sparse(base: Base, block: int) -> SparseExpert:
-    draw = np.random.default_rng(block)
-    masks = [np.sort(draw.choice(s, s // 2, replace=False)) for s in sizes(base.adapters.layers, RANK)]
-    made = SparseExpert(
-        base.adapters.layers,
-        Projections(Recipe(seed=1, kind="orthogonal", block=block, rank=RANK), base.dtype),
-        masks,
-        2.0,
-    )
-    made.values = torch.from_numpy(draw.standard_normal(made.count)) * 0.5
-    return made
-
-
-def dense(base: Base) -> LoraExpert:
-    made = LoraExpert(base.adapters.layers, RANK, 2.0, seed=3)
-    return made.with_values(torch.from_numpy(np.random.default_rng(9).standard_normal(made.count)).float() * 0.3)
-
-
-def prompts_of(lengths: Sequence[int] = LENGTHS) -> list[tuple[int, ...]]:
-    draw = np.random.default_rng(4)
-    return [tuple(draw.integers(1, 64, size=n).tolist()) for n in lengths]
 
 
 def alone(base: Base, prompt: Sequence[int], route: Route | None, count: int = NEW) -> list[int]:
@@ -93,28 +57,11 @@ def shown(tokens: Sequence[int], end: int | None = None, line: int = -1) -> str:
     return " ".join(words)
 
 
-def cases(base: Base) -> list[tuple[Ask, Route]]:
-    experts: list[Expert | None] = [sparse(base, 0), None, sparse(base, 1), dense(base)]
-    return [
-        (Ask((), experts[n % 4], prompt=prompt), Segments([(experts[n % 4], 1)]))
-        for n, prompt in enumerate(prompts_of())
-    ]
-
-
-def mixed(base: Base) -> tuple[Bank, list[tuple[Ask, Route]]]:
-    bank = Bank([sparse(base, 0), dense(base), sparse(base, 1)])
-    gates = np.random.default_rng(5).dirichlet(np.ones(3), size=len(LENGTHS))
-    return bank, [
-        (Ask((), None, g, prompt), Mixture(bank, torch.tensor(g[None], dtype=torch.float32)))
-        for g, prompt in zip(gates, prompts_of(), strict=True)
-    ]
-
-
 def check(base: Base, pairs: Sequence[tuple[Ask, Route]], bank: Bank | None, *micros: int) -> None:
     """Compare with every prompt alone: up to the most tokens, and where rows end and leave at different steps."""
     free = [alone(base, ask.prompt, route) for ask, route in pairs]
     asks = [ask for ask, _ in pairs]
-    assert generate(base, asks, NEW, micros[0], bank) == [shown(tokens) for tokens in free]
+    assert said(base, asks, GREEDY, micros[0], bank) == [shown(tokens) for tokens in free]
     assert len({tuple(tokens) for tokens in free}) > 4  # the experts do not all say the same
     spread = [token for tokens in free for token in tokens]
     common = max(set(spread), key=spread.count)
@@ -123,7 +70,7 @@ def check(base: Base, pairs: Sequence[tuple[Ask, Route]], bank: Bank | None, *mi
     ended = [shown(tokens, common, other) for tokens in free]
     assert len({len(text.split()) for text in ended}) > 2
     for micro in micros:
-        assert generate(base, asks, NEW, micro, bank) == ended
+        assert said(base, asks, GREEDY, micro, bank) == ended
     base.tokenizer = Numbers()
 
 
@@ -142,7 +89,7 @@ def test_every_architecture_that_we_name_reads_with_its_cache(any_base: Base) ->
 
 def test_the_frozen_model_answers_as_its_own_generation_does(any_base: Base) -> None:
     prompts = prompts_of()
-    found = generate(any_base, [Ask((), prompt=prompt) for prompt in prompts], NEW, 100)
+    found = said(any_base, [Ask((), prompt=prompt) for prompt in prompts], GREEDY, 100)
     for prompt, text in zip(prompts, found, strict=True):
         tokens = torch.tensor([prompt])
         whole = any_base.model.generate(
@@ -178,32 +125,28 @@ def test_more_experts_than_fit_side_by_side(llama: Base, monkeypatch: pytest.Mon
 def test_a_prompt_is_cut_from_its_left_to_make_room(llama: Base) -> None:
     """64 positions and 7 new tokens leave 57 for the prompt; never more new tokens than positions."""
     (prompt,) = prompts_of([64])
-    assert generate(llama, [Ask((), prompt=prompt)], NEW, 100) == [shown(alone(llama, prompt[-57:], None))]
-    assert len(generate(llama, [Ask((), prompt=prompt)], 100, 100)[0].split()) == 63
+    assert said(llama, [Ask((), prompt=prompt)], GREEDY, 100) == [shown(alone(llama, prompt[-57:], None))]
+    assert len(said(llama, [Ask((), prompt=prompt)], Writing(100), 100)[0].split()) == 63
 
 
 def test_nothing_asked_and_progress(llama: Base) -> None:
-    assert generate(llama, [], NEW, 100) == []
+    assert generate(llama, [], GREEDY, 100) == []
     told: list[int] = []
     asks = [Ask((), prompt=prompt) for prompt in prompts_of([5, 5, 5])]
-    generate(llama, asks, 1, 10, progress=told.append)
+    generate(llama, asks, Writing(1), 10, progress=told.append)
     assert told == [2, 3]
 
 
 def test_the_models_own_settings_may_name_further_ends(llama: Base) -> None:
-    assert not Ending(llama).of_text(5)
+    assert not Ending(llama, ("\n",)).of_text(5)
     llama.model.generation_config.eos_token_id = [5, 6]
     llama.tokenizer = Numbers(end=7)
-    ending = Ending(llama)
+    ending = Ending(llama, ("\n",))
     assert [token for token in range(10) if ending.of_text(token)] == [5, 6, 7]
 
 
 def test_bytes_become_text() -> None:
     base = load(ModelConfig(name="tiny-random", device="cpu"))
     prompt = encode_prompt(base.tokenizer, "Question: how many?\nAnswer:", 64)
-    (text,) = generate(base, [Ask((), prompt=prompt)], 6, 100)
+    (text,) = said(base, [Ask((), prompt=prompt)], Writing(6), 100)
     assert text == base.tokenizer.decode(alone(base, prompt, None, 6)).split("\n")[0].strip()
-    ending = Ending(base)
-    tokens = base.tokenizer(" 42 or so\nQuestion:")["input_ids"]
-    assert ending.text(tokens) == "42 or so"
-    assert [ending.of_line(token) for token in tokens].index(True) == len(" 42 or so")

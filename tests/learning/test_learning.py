@@ -105,6 +105,26 @@ def test_only_what_is_written_is_learnt_with_its_end(base: Base) -> None:
     assert encode_training(ending, chosen, 12).tokens == plain.tokens[-12:]
 
 
+def test_a_written_answer_of_several_lines_ends_as_its_task_says(base: Base) -> None:
+    question = Question("0", "t", "Q: why?\nA:", ("because\n\tso",), 0, True, True, "\nQ:")
+    learnt = encode_training(base.tokenizer, question, 256)
+    assert base.tokenizer.decode(learnt.tokens) == "Q: why?\nA: because\n\tso\nQ:"
+
+
+def test_a_written_answer_that_is_too_long_is_cut_and_leaves_a_quarter_to_its_prompt(base: Base) -> None:
+    """Bytes are tokens. Of 20, the prompt's last 5 and the answer's first 15; nobody learns to stop there."""
+    written = Question("0", "t", "0123456789:", ("x" * 40,), 0, True, True)
+    (row,) = encode_question(base.tokenizer, written, 20)
+    assert base.tokenizer.decode(row.tokens) == "6789: " + "x" * 14
+    assert row.prompt == 5
+    assert encode_training(base.tokenizer, written, 20) == row
+    ending = byte_tokenizer()
+    ending.eos_token = "!"
+    assert len(encode_training(ending, written, 20).tokens) == 19
+    short = Question("0", "t", "ab:", ("x" * 40,), 0, True, True)
+    assert base.tokenizer.decode(encode_question(base.tokenizer, short, 20)[0].tokens) == "ab: " + "x" * 16
+
+
 def test_padding_is_on_the_right_or_on_the_left() -> None:
     assert pad([(1, 2, 3), (4,)]).tolist() == [[1, 2, 3], [4, 0, 0]]
     assert pad([(1, 2, 3), (4,)], left=True).tolist() == [[1, 2, 3], [0, 0, 4]]
@@ -252,8 +272,12 @@ def test_measures_by_hand() -> None:
 
 
 def test_measures_of_a_written_answer_by_hand() -> None:
-    assert measure_written(Score((-3.0,), (4,)), True) == {"nll": 0.75, "acc": 1.0, "acc_norm": 1.0}
-    assert measure_written(Score((-3.0,), (4,)), False) == {"nll": 0.75, "acc": 0.0, "acc_norm": 0.0}
+    score = Score((-3.0,), (4,))
+    assert measure_written(score, [{"acc": 1.0}]) == {"nll": 0.75, "acc": 1.0, "acc_norm": 1.0}
+    assert measure_written(score, [{"rouge_l": 0.2}, {"rouge_l": 0.6}]) == {"nll": 0.75, "rouge_l": 0.4}
+    # Of 4 samples one is right: of two that are handed in, in 3 of 6 pairs.
+    found = measure_written(score, [{"acc": float(n == 2)} for n in range(4)], (1, 2, 4))
+    assert found == {"nll": 0.75, "acc": 0.25, "acc_norm": 0.25, "pass@1": 0.25, "pass@2": 0.5, "pass@4": 1.0}
 
 
 def test_prompt_means_are_of_real_tokens_at_the_block(base64: Base) -> None:

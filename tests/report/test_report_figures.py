@@ -57,6 +57,20 @@ def test_accuracy_before_and_after_on_one_scale_with_own_tasks_framed() -> None:
     assert [axis.get_images()[0].get_clim() for axis in matrices(figure)] == [(0.0, 1.0)] * 2
 
 
+def test_only_tasks_with_the_measure_are_columns_and_what_is_only_tested_frames_its_group() -> None:
+    results = made({"frozen": 0.2, "proposed": 0.9}, ["sums", "maps"], 2)
+    essay = [row.model_copy(update={"task": "essays"}) for row in results.rows if row.metric == "nll"]
+    again = [row.model_copy(update={"task": "again"}) for row in results.rows if row.task == "sums"]
+    header = results.header.model_copy(update={"exams": {"sums": "sums", "again": "sums", "maps": "maps"}})
+    both = results.model_copy(update={"header": header, "rows": [*results.rows, *essay, *again]})
+    figure = compose(both)
+    assert "Right answers of 2 devices (rows) to 3 tasks (columns); framed: the device's own task" in texts(figure)
+    assert "essays" not in texts(figure)
+    assert frames(figure) == 2 * 3
+    loss = compose(made({"frozen": 3.0, "proposed": 2.0}, ["sums"], 1, metrics=("nll",)))
+    assert "Right answers" not in texts(loss)
+
+
 def test_nll_where_accuracy_hardly_moves_and_the_frozen_model_where_nobody_trained_alone() -> None:
     figure = compose(made({"frozen": 0.5, "lora": 0.4}, ["sums", "maps"], 2))
     shown = texts(figure)

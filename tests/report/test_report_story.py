@@ -170,7 +170,7 @@ def test_what_hardly_moves_accuracy_is_told_in_nll() -> None:
 
     scores: Scores = {"frozen": flat(3.0), "proposed": flat(2.0), "lora": flat(1.5), "local": flat(2.5)}
     text = told(scores, metric="nll")
-    assert "Accuracy moved by less than 20 points, so this is told in NLL per answer token, of which less is" in text
+    assert "No answer is right or wrong, so this is told in NLL per answer token, of which less is better." in text
     assert "The frozen model has 3.05." in text
     assert "it reaches 2.05 over all tasks, clearly better than training alone (-0.500 NLL" in text
     assert "LoRA averaged every round gets 1.55; proposed is clearly worse than that (+0.500 NLL" in text
@@ -179,7 +179,36 @@ def test_what_hardly_moves_accuracy_is_told_in_nll() -> None:
     other, more = made({"frozen": everyone(0.5, 0.5), "proposed": everyone(0.6, 0.5), "lora": everyone(0.5, 0.5)})
     both = results.model_copy(update={"rows": [*results.rows, *other.rows]})
     text = story(both, [*records, *more])
+    assert "Accuracy moved by less than 20 points, so this is told in NLL per answer token, of which less is" in text
     assert "In accuracy, proposed reaches 55% and the frozen model 50%: " in text
+
+
+def test_a_task_without_right_and_wrong_is_left_out_and_one_that_is_only_tested_is_not_learnt() -> None:
+    """The run worked out by hand, beside essays, which only have an NLL, and sums that are tested in another form."""
+    results, records = made(run())
+    loss = {name: {"essays": {(0, 1, 2): [2.0] * 40}} for name in run()}
+    other, more = made(loss, metric="nll")
+    header = results.header.model_copy(update={"groups": {**OWNERS, "essays": [0]}, "exams": {}})
+    both = results.model_copy(update={"header": header, "rows": [*results.rows, *other.rows]})
+    text = story(both, [*records, *more])
+    assert "Answers to essays are neither right nor wrong and left out of what follows." in text
+    assert "3 devices learnt 3 tasks" in text
+    plain = told(run())
+    for sentence in plain.split(". ")[1:]:
+        assert sentence in text
+    # Tested in another form, everybody has a tenth less right; what a device reaches on its own task stays.
+    less = {
+        name: {"tested": {who: right(sum(values) / 40 - 0.1) for who, values in tasks["sums"].items()}}
+        for name, tasks in run().items()
+    }
+    another, further = made(less)
+    header = results.header.model_copy(update={"exams": {"sums": "sums", "tested": "sums", "maps": "maps"}})
+    both = results.model_copy(update={"header": header, "rows": [*results.rows, *another.rows]})
+    text = story(both, [*records, *further])
+    assert "3 devices learnt 2 tasks" in text
+    assert "A device that trains alone reaches 78% on its own task, and " in text
+    assert f"With the exchange (proposed) it reaches {100 * (0.9 + 0.8 + 0.8) / 3:.0f}% over all tasks" in text
+    assert both.owners("tested") == both.owners("sums") == [0, 1]
 
 
 def test_the_measure_is_accuracy_from_twenty_points_on() -> None:

@@ -27,6 +27,8 @@ ROW: dict[str, dict[str, Any]] = {
     "hellaswag": {"ctx": "c", "activity_label": "l", "endings": ["a", "b"], "label": "0"},
     "arc_easy": {"question": "q", "choices": {"text": ["a", "b"], "label": ["1", "2"]}, "answerKey": "1"},
     "scienceqa": {"question": "q", "choices": ["a", "b"], "answer": 0, "hint": ""},
+    "gsm8k": {"question": "q", "answer": "a\n#### 1"},
+    "mbpp": {"text": "t", "code": "def f(): pass", "test_list": ["assert f"], "test_setup_code": ""},
 }
 ROW["arc_challenge"] = ROW["arc_easy"]
 PARQUET = "refs/convert/parquet"
@@ -62,6 +64,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
         ("arc_easy", ("allenai/ai2_arc", "ARC-Easy", "train", None), "test"),
         ("arc_challenge", ("allenai/ai2_arc", "ARC-Challenge", "train", None), "test"),
         ("scienceqa", ("derek-thomas/ScienceQA", None, "train", None), "test"),
+        ("gsm8k", ("openai/gsm8k", "main", "train", None), "test"),
+        ("mbpp", ("google-research-datasets/mbpp", "full", "train", None), "test"),
     ],
 )
 def test_what_is_asked_of_the_hub(hub: Callable[..., list[Any]], task: str, train: Any, test: str) -> None:
@@ -69,6 +73,26 @@ def test_what_is_asked_of_the_hub(hub: Callable[..., list[Any]], task: str, trai
     assert len(load(task, "train", "hub")) == 1
     assert load(task, "test")[0].answer == 0
     assert asked == [train, (*train[:2], test, train[3])]
+
+
+def test_dolly_has_one_split_on_the_hub_and_both_are_cut_from_it(hub: Callable[..., list[Any]]) -> None:
+    rows = [{"instruction": f"Why {n}?", "context": "", "response": "So.", "category": "open_qa"} for n in range(60)]
+    asked = hub([*rows, {**rows[0], "category": "brainstorming"}])
+    train, test = load("dolly_open_qa", "train", "hub"), load("dolly_open_qa", "test", "hub")
+    assert set(asked) == {("databricks/databricks-dolly-15k", None, "train", None)}
+    assert sorted(int(q.id) for q in [*train, *test]) == list(range(60))
+    assert train
+    assert test
+    assert [q.id for q in load("dolly_open_qa", "test", "hub")] == [q.id for q in test]
+
+
+def test_humaneval_has_no_training_rows(hub: Callable[..., list[Any]]) -> None:
+    asked = hub([])
+    with pytest.raises(UserError, match=r"openai/openai_humaneval has no train split: give a \.jsonl file"):
+        load("openai_humaneval", "train", "hub")
+    with pytest.raises(UserError, match="holds no question of task openai_humaneval"):
+        load("openai_humaneval", "test", "hub")
+    assert asked == [("openai/openai_humaneval", None, "test", None)]
 
 
 def test_an_empty_variable_means_the_hub(hub: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,33 @@ SCIENCE = {
     "answer": 0,
     "hint": "Both are in water.",
 }
+GSM8K = {"question": "Ann has 3 bags of 6. How many? ", "answer": "3 * 6 = <<3*6=18>>18\n#### 18 "}
+DOLLY = {
+    "instruction": "Why is it dark?",
+    "context": "",
+    "response": " It is night.\n\nGo to bed.",
+    "category": "open_qa",
+}
+MBPP = {
+    "task_id": 11,
+    "text": "Write a function to triple a number. ",
+    "code": "import math\r\ndef triple(x): \r\n\treturn 3 * x\r",
+    "test_list": ["assert triple(2) == 6", "assert triple(-1) == -3\n"],
+    "test_setup_code": "y = 1\r\nz = y",
+    "challenge_test_list": [],
+}
+HUMANEVAL = {
+    "task_id": "HumanEval/3",
+    "prompt": '\n\ndef mid(a: int) -> int:\n    """ The middle. """\n',
+    "canonical_solution": "\n    return a\n",
+    "test": "\n\nX = {}\n\n\ndef check(candidate):\n    assert candidate(1) == 1\n\n",
+    "entry_point": "mid",
+}
 ROWS: dict[str, dict[str, Any]] = {
+    "gsm8k": GSM8K,
+    "dolly_open_qa": DOLLY,
+    "mbpp": MBPP,
+    "openai_humaneval": HUMANEVAL,
     "boolq": BOOLQ,
     "piqa": PIQA,
     "social_i_qa": SOCIAL,
@@ -53,6 +79,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "arc_challenge": ARC,
     "scienceqa": SCIENCE,
 }
+
+TESTS = "assert triple(2) == 6\nassert triple(-1) == -3"
+HEAD = 'def mid(a: int) -> int:\n    """ The middle. """'
 
 # name: shared prompt, own prompt, options, answer, id of row 3
 EXPECTED = {
@@ -98,6 +127,49 @@ EXPECTED = {
         0,
         "42",
     ),
+    "gsm8k": (
+        "Question: Ann has 3 bags of 6. How many?\nAnswer:",
+        "Question: Ann has 3 bags of 6. How many?\nAnswer:",
+        ("3 * 6 = <<3*6=18>>18\n#### 18",),
+        0,
+        "3",
+    ),
+    "dolly_open_qa": (
+        "Question: Why is it dark?\nAnswer:",
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+        "\n\n### Instruction:\nWhy is it dark?\n\n### Response:",
+        ("It is night.\n\nGo to bed.",),
+        0,
+        "3",
+    ),
+    "mbpp": (
+        f"Question: Write a function to triple a number.\nThe code must pass these tests:\n{TESTS}\nAnswer:",
+        "You are an expert Python programmer, and here is your task: Write a function to triple a number. "
+        f"Your code should pass these tests:\n\n{TESTS}\n[BEGIN]",
+        ("import math\ndef triple(x): \n\treturn 3 * x",),
+        0,
+        "11",
+    ),
+    "openai_humaneval": (
+        f"Question: Complete this Python function:\n{HEAD}\nAnswer:",
+        f"Write a solution to the following problem and make sure that it passes the tests:\n```python\n{HEAD}\n```",
+        (f"{HEAD}\n\n    return a",),
+        0,
+        "HumanEval/3",
+    ),
+}
+# What stops a written answer, and of code what checks it and what it was given.
+WRITTEN: dict[str, tuple[Any, ...]] = {
+    "gsm8k": (True, True, "\nQuestion:"),
+    "dolly_open_qa": (True, True, "\nQuestion:"),
+    "mbpp": (True, True, "\nQuestion:", f"y = 1\nz = y\n{TESTS}"),
+    "openai_humaneval": (
+        True,
+        True,
+        "\nQuestion:",
+        "X = {}\n\n\ndef check(candidate):\n    assert candidate(1) == 1\n\ncheck(mid)",
+        HEAD,
+    ),
 }
 EXPECTED["arc_challenge"] = EXPECTED["arc_easy"]
 
@@ -108,9 +180,10 @@ HUB = [name for name in TASKS if not isinstance(TASKS[name], GeneratedTask)]
 @pytest.mark.parametrize("name", HUB)
 def test_question_of_a_row(name: str) -> None:
     shared, own, options, answer, row_id = EXPECTED[name]
-    task = get_task(name)
-    assert task.question(ROWS[name], "shared", 3) == Question(row_id, name, shared, options, answer)
-    assert task.question(ROWS[name], "own", 3) == Question(row_id, name, own, options, answer)
+    task, more = get_task(name), WRITTEN.get(name, ())
+    assert task.question(ROWS[name], "shared", 3) == Question(row_id, name, shared, options, answer, *more)
+    assert task.question(ROWS[name], "own", 3) == Question(row_id, name, own, options, answer, *more)
+    assert task.question({field: ROWS[name][field] for field in task.fields}).options == options
 
 
 @pytest.mark.parametrize("name", HUB)
@@ -204,6 +277,24 @@ def test_arc_answer_is_the_text_under_the_key(data: st.DataObject) -> None:
         ("arc_easy", {"choices": {"text": ["a", "b"], "label": ["A"]}}, "2 texts but 1 labels"),
         ("scienceqa", {"answer": 5}, "option 6, but the row has 2"),
         ("scienceqa", {"choices": [1, 2]}, "not a list of texts"),
+        ("gsm8k", {"question": ""}, "'question' is empty"),
+        ("gsm8k", {"answer": "It is 18."}, "'answer' has no number behind ####"),
+        ("gsm8k", {"answer": "18\n#### many"}, "'answer' has no number behind ####"),
+        ("gsm8k", {"answer": 18}, "'answer' is 18, not text"),
+        ("dolly_open_qa", {"instruction": None}, "'instruction' is None, not text"),
+        ("dolly_open_qa", {"response": ["a"]}, "'response' is .*, not text"),
+        ("mbpp", {"code": "def triple(x) return"}, "'code' is no Python program"),
+        ("mbpp", {"code": " "}, "'code' is empty"),
+        ("mbpp", {"test_list": "assert True"}, "'test_list' is .*, not a list of texts"),
+        ("mbpp", {"test_list": ["assert"]}, "'test_list' is no Python program"),
+        ("mbpp", {"test_list": []}, "'test_list' is empty"),
+        ("mbpp", {"test_setup_code": "x ="}, "'test_setup_code' is no Python program"),
+        ("openai_humaneval", {"prompt": "def mid(a):"}, "'prompt' is no Python program"),
+        ("openai_humaneval", {"entry_point": "top"}, "'prompt' does not define top"),
+        ("openai_humaneval", {"canonical_solution": " "}, "'canonical_solution' is no text"),
+        ("openai_humaneval", {"canonical_solution": "return a"}, "is no Python function"),
+        ("openai_humaneval", {"test": "assert check"}, "'test' does not define check"),
+        ("openai_humaneval", {"task_id": 3}, "'task_id' is 3, not text"),
     ],
 )
 def test_a_wrong_value_is_named(name: str, change: dict[str, Any], message: str) -> None:
@@ -219,11 +310,24 @@ def test_a_wrong_value_is_named(name: str, change: dict[str, Any], message: str)
         ("hellaswag", {"endings": ["a", "[step] ", "c", "d"]}),
         ("arc_easy", {"choices": {"text": ["a", ""], "label": ["1", "2"]}}),
         ("scienceqa", {"choices": ["cork", " "]}),
+        ("dolly_open_qa", {"response": " "}),
     ],
 )
 def test_an_empty_option_is_rejected(name: str, change: dict[str, Any]) -> None:
-    with pytest.raises(EmptyOptionError, match=r"option 2 of . is empty"):
+    with pytest.raises(EmptyOptionError, match=r"option . of . is empty"):
         get_task(name).question({**ROWS[name], **change})
+
+
+def test_dolly_keeps_open_questions_and_parts_the_hubs_rows_by_their_instruction() -> None:
+    task = get_task("dolly_open_qa")
+    assert task.keep(DOLLY)
+    assert task.keep({"instruction": "Why?", "response": "So."})
+    assert not task.keep({**DOLLY, "category": "closed_qa"})
+    parts = [task.part({**DOLLY, "instruction": f"Why is {n}?", "response": str(n)}) for n in range(2000)]
+    assert set(parts) == {"train", "test"}
+    assert abs(parts.count("test") - 400) < 4 * (2000 * 0.2 * 0.8) ** 0.5
+    for n in range(50):
+        assert task.part({"instruction": f" Why is {n}?\n", "response": "else"}) == parts[n]
 
 
 def test_unknown_template() -> None:

@@ -10,7 +10,12 @@ import pytest
 from meshtune.errors import UserError
 from meshtune.tasks import TASKS, get_task
 
-HUB = {"boolq", "piqa", "social_i_qa", "hellaswag", "arc_easy", "arc_challenge", "scienceqa"}
+HUB = {"boolq", "piqa", "social_i_qa", "hellaswag", "arc_easy", "arc_challenge", "scienceqa"} | {
+    "gsm8k",
+    "dolly_open_qa",
+    "mbpp",
+    "openai_humaneval",
+}
 NAMES = HUB | {"claims", "sequel", "sums", "animals", "machines", "crowds"}
 
 

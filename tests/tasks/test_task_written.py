@@ -37,6 +37,16 @@ class Choice(Capitals):
     written = False
 
 
+class Poems(Capitals):
+    stops = ("\nThe end", "\n\n")
+
+    def check(self, row: Row) -> str:
+        return "check"
+
+    def given(self, row: Row) -> str:
+        return "given"
+
+
 def row(*capitals: str) -> dict[str, Any]:
     return {"country": "France", "capitals": list(capitals)}
 
@@ -55,8 +65,22 @@ def test_only_a_written_question_may_have_one_option() -> None:
     for capitals, found in (((), "0 of them"), (("Paris", "Rome"), "2 of them"), (("Paris\nRome",), "several lines")):
         with pytest.raises(UserError, match=f"one reference answer of one line, this row has {found}"):
             Capitals().question(row(*capitals))
+    with pytest.raises(UserError, match="one reference answer, this row has 2 of them"):
+        Poems().question(row("Paris", "Rome"))
     with pytest.raises(EmptyOptionError):
         Capitals().question(row(" "))
+
+
+def test_a_written_answer_may_have_several_lines_where_the_task_does_not_stop_with_its_line() -> None:
+    question = Poems().question(row("Paris\n  Rome"))
+    assert question.options == ("Paris\n  Rome",)
+    assert (question.stop, question.check, question.given) == ("\nThe end", "check", "given")
+
+
+def test_by_default_the_grade_is_the_judgement() -> None:
+    task = Capitals()
+    questions = [task.question(row(capital)) for capital in ("Paris", "Rome", "Rome")]
+    assert task.grade(questions, ["Paris", "Paris", "Rome "]) == [{"acc": 1.0}, {"acc": 0.0}, {"acc": 1.0}]
 
 
 @pytest.mark.parametrize(("text", "right"), [("Paris", True), (" Paris ", True), ("paris", False), ("", False)])

@@ -33,7 +33,14 @@ def ask(
         str | None,
         typer.Option(metavar="NAME", help="whitened, top1 or cosine instead of the run's own router."),
     ] = None,
-    tokens: Annotated[int, typer.Option(min=1, help="The most tokens of a written answer.")] = 32,
+    tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="The most tokens of a written answer; by default as many as the task's may have."),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Draw the words of the answer; 0 takes the likeliest, 1 as the model says.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws: the same seed, the same answer.")] = 0,
     raw: Annotated[
         bool,
         typer.Option(
@@ -63,7 +70,7 @@ def ask(
         if options is not None:
             reply = speaker.choose(prompt, options.split("|"), raw)
         else:
-            reply = speaker.write(prompt, tokens, raw)
+            reply = speaker.write(prompt, tokens, raw, temperature, seed)
     if form == "json":
         typer.echo(json.dumps({"run": str(run), **_facts(speaker, reply)}, indent=1, ensure_ascii=False))
     else:
@@ -87,8 +94,11 @@ def _show(speaker: Speaker, reply: Reply) -> None:
     from meshtune.cli.show import show_tables
     from meshtune.report.tables import Table
 
-    # A model may write anything; what would move the cursor must not reach the terminal.
-    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in reply.answer)
+    # A model may write anything; what would move the cursor, but for a new line, must not reach the terminal.
+    shown = "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
+        for letter in reply.answer.expandtabs(4)
+    )
     typer.echo(shown or "(nothing: the model ended its answer at once)")
     typer.echo(f"\n{_who(speaker, reply)}\n")
     tables = []

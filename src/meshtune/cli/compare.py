@@ -11,7 +11,7 @@ import typer
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     form: Annotated[str, typer.Option("--format", help="table, markdown, json or csv.")] = "table",
-    metric: Annotated[str, typer.Option(help="nll, option_nll, acc or acc_norm.")] = "nll",
+    metric: Annotated[str, typer.Option(help="nll, option_nll, acc, acc_norm, rouge_l or pass@K.")] = "nll",
     against: Annotated[
         str | None,
         typer.Option(metavar="METHOD", help="Take paired differences to this method (default: lora, else frozen)."),

@@ -20,6 +20,10 @@ def evaluate(
         list[str] | None,
         typer.Option("--router", metavar="NAME", help="Also score this router: whitened, top1 or cosine. Repeatable."),
     ] = None,
+    unsafe_code: Annotated[
+        bool,
+        typer.Option("--unsafe-code", help="Run the programs that models write without isolation, with your rights."),
+    ] = False,
 ) -> None:
     """Sit the exam again from the newest checkpoint, and write results.json and the report for this exam.
 
@@ -34,6 +38,8 @@ def evaluate(
     changes: dict[str, Any] = {}
     if questions is not None:
         changes["eval"] = {"questions": questions}
+    if unsafe_code:
+        changes["eval"] = {**changes.get("eval", {}), "unsafe_code": True}
     if routers:
         changes["router"] = {"also": list(dict.fromkeys([*RunStore.open(run).config()["router"]["also"], *routers]))}
     from meshtune.engine import run as engine

@@ -27,6 +27,10 @@ def run(
         Path | None,
         typer.Option(help="The run's folder; by default runs/ and the name of FILE.yaml, runs/demo for the demo."),
     ] = None,
+    unsafe_code: Annotated[
+        bool,
+        typer.Option("--unsafe-code", help="Run the programs that models write without isolation, with your rights."),
+    ] = False,
 ) -> None:
     """Run a configuration to its end; a run that was stopped goes on where it was.
 
@@ -35,7 +39,7 @@ def run(
     from meshtune.cli.progress import watch
     from meshtune.cli.show import show_run
 
-    config, folder = _chosen(file, settings or [], out)
+    config, folder = _chosen(file, [*(settings or []), *(["eval.unsafe_code=true"] if unsafe_code else [])], out)
     from meshtune.engine import run as engine  # torch: only once the configuration is known to be good
 
     try:

@@ -29,7 +29,9 @@ def tasks() -> None:
         else:
             origin = task.hub_id if task.hub_config is None else f"{task.hub_id} ({task.hub_config})"
             options, chance = CHANCE.get(name, ("written" if task.written else "-", "-"))
-        rows.append([name, origin, task.splits["test"], options, chance, task.licence])
+        parted = task.splits.get("train") == task.splits["test"]
+        tested = f"part of {task.splits['test']}" if parted else task.splits["test"]
+        rows.append([name, origin, tested, options, chance, task.licence])
     columns = ["name", "on the hub", "tested on", "options", "chance", "licence of the data"]
     note = "Any folder with <task>/train.jsonl and <task>/test.jsonl in the same fields serves as well."
     show_tables([Table("Tasks", columns, rows, labels=6, note=note)])

@@ -18,6 +18,7 @@ from meshtune.learning.encode import Row
 from meshtune.learning.evaluate import Ask, Score, score
 from meshtune.learning.full import holding
 from meshtune.learning.generate import generate
+from meshtune.learning.sampling import Writing
 from meshtune.methods.base import Answer
 
 Key = tuple[str, int]
@@ -96,13 +97,15 @@ class Pile:
             done += sum(len(ask.rows) for ask in part.asks.values())
         return found
 
-    def write(self, base: Base, tokens: int, micro_tokens: int, progress: Callable[[int], None]) -> dict[Key, str]:
-        """Return the answer to every ask, of ``tokens`` tokens at most; ``progress`` is told the number of answers."""
-        found: dict[Key, str] = {}
+    def write(
+        self, base: Base, writing: Writing, micro_tokens: int, progress: Callable[[int], None]
+    ) -> dict[Key, list[str]]:
+        """Return the answers to every ask; ``progress`` is told the number of asks that have theirs."""
+        found: dict[Key, list[str]] = {}
         for part in self._parts.values():
             told = _behind(progress, len(found))
             with holding(base, part.weights):
-                texts = generate(base, list(part.asks.values()), tokens, micro_tokens, part.bank, told)
+                texts = generate(base, list(part.asks.values()), writing, micro_tokens, part.bank, told)
             found.update(zip(part.asks, texts, strict=True))
         return found
 

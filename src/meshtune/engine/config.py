@@ -33,6 +33,7 @@ class TaskConfig(BaseModel):
         train: a file to train on instead of the source's train split.
         test: a file to test on instead of the source's test split.
         key: the declared task key: devices with equal keys form a task group. Defaults to ``task``.
+        also: further tasks that the group is tested on, from ``data`` of the whole run; nothing is learnt from them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +42,7 @@ class TaskConfig(BaseModel):
     train: str | None = None
     test: str | None = None
     key: str = ""
+    also: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -57,6 +59,11 @@ class TaskConfig(BaseModel):
         from meshtune.tasks.registry import get_task
 
         return get_task(value).name
+
+    @field_validator("also")
+    @classmethod
+    def _known_too(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(cls._known(name) for name in value)
 
 
 class DevicesConfig(BaseModel):
@@ -155,6 +162,23 @@ class RunConfig(BaseModel):
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
             raise ValueError(f"the task key {twice} stands twice: use devices.per_task for several devices a task")
+        names = [*keys, *(name for task in value for name in task.also)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two exams are called {twice}: take it out of also, or give the task another key")
+        return value
+
+    @field_validator("tasks")
+    @classmethod
+    def _learnable(cls, value: tuple[TaskConfig, ...]) -> tuple[TaskConfig, ...]:
+        from meshtune.tasks.registry import get_task
+
+        for task in value:
+            if "train" not in get_task(task.task).splits and not task.train:
+                raise ValueError(
+                    f"{task.task} is for testing only: name it in the also of a task, for example "
+                    f"{{task: mbpp, also: [{task.task}]}}, or give it a train file"
+                )
         return value
 
     @property
@@ -162,6 +186,15 @@ class RunConfig(BaseModel):
         """The task of every device, in the order of device ids."""
         count = self.devices.count or self.devices.per_task * len(self.tasks)
         return [self.tasks[i % len(self.tasks)] for i in range(count)]
+
+    @property
+    def exams(self) -> dict[str, str]:
+        """The name of every exam and the key of the task that teaches it: a task's own, then those in its ``also``.
+
+        Rows set aside from training are of the task itself, so the further exams are left out of a validation.
+        """
+        further = self.eval.split == "test"
+        return {name: task.key for task in self.tasks for name in (task.key, *(task.also if further else ()))}
 
 
 def load_config(file: Path | None, overrides: Sequence[str] = (), where: str | None = None) -> RunConfig:

@@ -82,15 +82,17 @@ def digest(devices: Sequence[DeviceData]) -> str:
 
 @dataclass(frozen=True)
 class Exam:
-    """The test questions of one task group.
+    """The test questions of one task.
 
     Attributes:
-        group: the task key.
+        name: what it is called: the task key, or a name of the task's ``also``.
+        group: the key of the task that teaches it.
         questions: what is asked.
         rows: per question one row per option.
         prompts: per question its prompt's tokens.
     """
 
+    name: str
     group: str
     questions: Sequence[Question]
     rows: Sequence[Sequence[Row]]
@@ -130,7 +132,7 @@ def deal(config: RunConfig, tokenizer: Any = None) -> list[DeviceData]:
 
 
 def exam_questions(config: RunConfig) -> dict[str, list[Question]]:
-    """Return by task key what is asked: ``eval.questions`` questions of ``eval.split``, in a fixed random order.
+    """Return by exam what is asked: ``eval.questions`` questions of ``eval.split``, in a fixed random order.
 
     Raises:
         UserError: a split is missing or broken.
@@ -141,15 +143,16 @@ def exam_questions(config: RunConfig) -> dict[str, list[Question]]:
             pool = _shuffled(config, task, "train")[: config.validation]
         else:
             pool = _shuffled(config, task, "test")
-        questions = pool[: config.eval.questions]
-        if not questions:
+        if not pool:
             raise UserError(f"task {task.key}: no {config.eval.split} questions: set validation above 0")
-        result[task.key] = questions
+        result[task.key] = pool[: config.eval.questions]
+        for name in (name for name in task.also if name in config.exams):
+            result[name] = _shuffled(config, TaskConfig(task=name), "test")[: config.eval.questions]
     return result
 
 
 def exams(config: RunConfig, tokenizer: Any, asked: Mapping[str, Sequence[Question]] | None = None) -> list[Exam]:
-    """Return the exam of every task, tokenised.
+    """Return every exam, tokenised.
 
     Args:
         config: the run's settings.
@@ -159,12 +162,13 @@ def exams(config: RunConfig, tokenizer: Any, asked: Mapping[str, Sequence[Questi
     limit = config.train.max_tokens
     return [
         Exam(
-            key,
+            name,
+            config.exams[name],
             questions,
             [encode_question(tokenizer, q, limit) for q in questions],
             [encode_prompt(tokenizer, q.prompt, limit) for q in questions],
         )
-        for key, questions in (exam_questions(config) if asked is None else asked).items()
+        for name, questions in (exam_questions(config) if asked is None else asked).items()
     ]
 
 

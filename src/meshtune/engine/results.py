@@ -23,7 +23,7 @@ from meshtune.engine.federation import recipes, trains_sparse
 from meshtune.engine.rounds import State
 from meshtune.engine.scoring import router_of, signature
 from meshtune.learning.base import Base
-from meshtune.learning.evaluate import METRICS
+from meshtune.learning.measures import metrics_in
 from meshtune.methods.base import Method, Workshop
 from meshtune.routing.measures import accuracy, confusion, log_loss, merged_accuracy
 
@@ -66,6 +66,7 @@ def results(
             "expansion_positions": sum(sizes(base.adapters.layers, config.adapter.rank)),
         },
         "groups": groups,
+        "exams": config.exams,
         "coherence": _coherence(config, base),
         "methods": {m.name: _method(m, state) for m in methods},
         "router": _routers(config, methods, state, workshop, features, mine),
@@ -98,7 +99,7 @@ def _method(method: Method, state: State) -> dict[str, Any]:
 def _rows(record: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
     rows = []
     for device in record["devices"]:
-        for metric in (metric for metric in METRICS if metric in record):
+        for metric in metrics_in(record):
             values = np.asarray(record[metric])
             spread = float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else None
             rows.append(
@@ -130,8 +131,8 @@ def _routers(
     if method is None:
         return {}
     member = state.members[method.name][0]
-    answered = {group: x for group, x in features.items() if member.holders(group)}
-    truth = [group for group, x in answered.items() for _ in range(len(x))]
+    answered = {name: x for name, x in features.items() if member.holders(config.exams[name])}
+    truth = [config.exams[name] for name, x in answered.items() for _ in range(len(x))]
     x = np.concatenate(list(answered.values()))
     result: dict[str, Any] = {}
     for kind in dict.fromkeys((config.router.kind, *config.router.also)):

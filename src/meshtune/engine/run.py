@@ -28,6 +28,7 @@ from meshtune.learning.full import weights_of
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.tasks.base import Question
+from meshtune.tasks.registry import get_task
 from meshtune.topology.graphs import neighbours
 
 
@@ -116,6 +117,7 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     locate(config.model)
     devices = deal(config)  # what can be wrong in the data is told before a large model is loaded
     asked = exam_questions(config)
+    _check_judges(config)
     base = load(config.model, config.adapter.per_layer)
     if config.train.max_tokens > base.longest:
         raise UserError(
@@ -129,6 +131,19 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     )
     observer.event("advance", name="load", done=1)
     return _Scene(config, base, methods, devices, asked, graph, workshop)
+
+
+def _check_judges(config: RunConfig) -> None:
+    """Make sure that answers can be judged, before hours are spent on them.
+
+    Raises:
+        UserError: an exam runs what the model has written, and it cannot be isolated here.
+    """
+    named = [name for task in config.tasks for name in (task.task, *task.also)]
+    if not config.eval.unsafe_code and any(get_task(name).executes for name in named):
+        from meshtune.sandbox import check_sandbox
+
+        check_sandbox()
 
 
 def _planned(scene: _Scene, store: RunStore, observer: Observer) -> tuple[_Scene, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The exam: every device answers every task's questions; each distinct (expert, question) is scored once.
 
-Questions with options are scored. Of a written question the reference is scored, and an answer is written and judged.
+Questions with options are scored. Of a written question the reference is scored, and answers are written and graded.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.evaluate import measure, measure_written
 from meshtune.learning.prepare import prompt_means, router_block
+from meshtune.learning.sampling import Writing
 from meshtune.learning.trainer import DIVERGED
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
 from meshtune.methods.config import Reading
@@ -78,7 +79,10 @@ def signature(config: RunConfig) -> str:
     e, r = config.eval, config.router
     cut = "" if config.paper.top_k is None else f"/top{config.paper.top_k}"
     elsewhere = e.elsewhere or e.questions
-    return f"{e.split}/{config.template}/{e.questions}/{elsewhere}/{r.depth}/{r.shrinkage}/{r.temperature}{cut}"
+    mark = f"{e.split}/{config.template}/{e.questions}/{elsewhere}/{r.depth}/{r.shrinkage}/{r.temperature}{cut}"
+    if e.temperature == 0:
+        return mark
+    return f"{mark}/{e.samples}/{e.temperature}/{e.top_p}/{','.join(map(str, e.pass_at))}"
 
 
 def sit(
@@ -107,14 +111,14 @@ def sit(
     observer.event("phase", name="score", total=len(papers))
     for number, paper in enumerate(papers):
         started = time.perf_counter()
-        features[paper.group] = prompt_means(base, paper.prompts, block, config.eval.micro_tokens)
-        todo = [c for c in candidates(config, methods, state) if (c.label, c.member.device, paper.group) not in have]
-        found = _sit_one(base, config, paper, todo, features[paper.group], workshop, observer)
+        features[paper.name] = prompt_means(base, paper.prompts, block, config.eval.micro_tokens)
+        todo = [c for c in candidates(config, methods, state) if (c.label, c.member.device, paper.name) not in have]
+        found = _sit_one(base, config, paper, todo, features[paper.name], workshop, observer)
         facts = {"round": state.round, "template": config.template, "signature": mark}
         store.append_scores(*({**record, **facts} for record in found))
         if found:
             cost = {"seconds": time.perf_counter() - started, "peak_memory_bytes": peak_memory()}
-            store.append({"event": "scored", "task": paper.group, "signature": mark, **cost})
+            store.append({"event": "scored", "task": paper.name, "signature": mark, **cost})
         observer.event("advance", name="score", done=number + 1)
     return features
 
@@ -147,18 +151,22 @@ def _sit_one(
     for (_, keys), (label, who) in users.items():
         rows = [found[key] for key in keys]
         if not all(math.isfinite(row["nll"]) for row in rows):
-            raise UserError(f"{label} gives answers of {paper.group} no finite probability: {DIVERGED}")
+            raise UserError(f"{label} gives answers of {paper.name} no finite probability: {DIVERGED}")
         records.append(
             {
                 "method": label,
                 "devices": who,
-                "task": paper.group,
+                "task": paper.name,
                 "questions": [paper.questions[q].id for _, q in keys],
                 **{metric: [row[metric] for row in rows] for metric in rows[0]},
-                **({"answers": [texts[key] for key in keys]} if paper.written else {}),
+                **({"answers": [_answers(texts[key]) for key in keys]} if paper.written else {}),
             }
         )
     return records
+
+
+def _answers(texts: list[str]) -> str | list[str]:
+    return texts if len(texts) > 1 else texts[0]
 
 
 def candidate_index(todo: Sequence[Candidate], label: str) -> int:
@@ -178,18 +186,23 @@ def _answer(
 
 def _measure_all(
     base: Base, config: RunConfig, paper: Exam, pile: Pile, observer: Observer
-) -> tuple[dict[Key, dict[str, float]], dict[Key, str]]:
+) -> tuple[dict[Key, dict[str, float]], dict[Key, list[str]]]:
     """Return the measures of everything that is asked, and what was written where answers are."""
     micro, questions = config.eval.micro_tokens, paper.questions
     options = pile.options
     total = options + (pile.answers if paper.written else 0)
 
     def told(done: int) -> None:
-        observer.event("scored", task=paper.group, done=done, total=total)
+        observer.event("scored", task=paper.name, done=done, total=total)
 
     scores = pile.score(base, micro, told)
     if not paper.written:
         return {key: measure(questions[key[1]], score) for key, score in scores.items()}, {}
-    texts = pile.write(base, paper.task.longest_answer, micro, lambda done: told(options + done))
-    right = {key: paper.task.judge(questions[key[1]], text) for key, text in texts.items()}
-    return {key: measure_written(score, right[key]) for key, score in scores.items()}, texts
+    task, e = paper.task, config.eval
+    writing = Writing(task.longest_answer, task.stops, e.samples, e.temperature, e.top_p, config.seed)
+    texts = pile.write(base, writing, micro, lambda done: told(options + done))
+    flat = [(questions[key[1]], text) for key, written in texts.items() for text in written]
+    grades = task.grade([question for question, _ in flat], [text for _, text in flat], e.unsafe_code)
+    of = {key: grades[n * e.samples : (n + 1) * e.samples] for n, key in enumerate(texts)}
+    ks = e.pass_at if task.executes and e.samples > 1 else ()
+    return {key: measure_written(score, of[key], ks) for key, score in scores.items()}, texts

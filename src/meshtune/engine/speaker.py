@@ -17,8 +17,13 @@ from meshtune.learning.encode import encode_prompt, encode_question
 from meshtune.learning.evaluate import score
 from meshtune.learning.generate import generate
 from meshtune.learning.prepare import prompt_means, router_block
+from meshtune.learning.sampling import Writing
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
-from meshtune.tasks.base import Question, shared_prompt
+from meshtune.tasks.base import Question, Task, shared_prompt
+from meshtune.tasks.registry import get_task
+
+TOKENS = 32
+"""How long an answer may be at least."""
 
 
 @dataclass(frozen=True)
@@ -77,26 +82,34 @@ class Speaker:
         self._base, self._config, self._workshop = base, config, workshop
         self._method, self._member = method, member
 
-    def write(self, text: str, tokens: int = 32, raw: bool = False) -> Reply:
-        """Return the greedy answer to ``text``, of ``tokens`` tokens at most.
+    def write(
+        self, text: str, tokens: int | None = None, raw: bool = False, temperature: float = 0.0, seed: int = 0
+    ) -> Reply:
+        """Return the answer to ``text``; it ends as the answers of the task do whose expert has the largest gate.
 
         Args:
             text: the question; it is put into the template of the run where it is not in it.
-            tokens: the most new tokens.
+            tokens: the most new tokens; None for as many as answers of that task may have, at least :data:`TOKENS`.
             raw: take ``text`` as it is.
+            temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
+            seed: of the draws.
 
         Raises:
             UserError: there is no text, or no room for the tokens.
         """
         base = self._base
-        if tokens >= base.longest:
+        if tokens is not None and tokens >= base.longest:
             raise UserError(f"--tokens {tokens} leaves no room for the prompt: the model has {base.longest} positions")
         prompt = self.prompt(text, raw)
         answer = self._answer(prompt)
         ask = ask_of(answer, 0, (), encode_prompt(base.tokenizer, prompt, base.longest))
         bank = None if ask.gates is None else bank_of(answer)
-        (said,) = generate(base, [ask], tokens, self._config.eval.micro_tokens, bank)
-        return Reply(prompt, said, self._weights(answer))
+        weights = self._weights(answer)
+        task = self._task(weights)
+        most = tokens or min(max(TOKENS, task.longest_answer), base.longest - 1)
+        writing = Writing(most, task.stops, temperature=temperature, seed=seed)
+        ((said,),) = generate(base, [ask], writing, self._config.eval.micro_tokens, bank)
+        return Reply(prompt, said, weights)
 
     def choose(self, text: str, options: Sequence[str], raw: bool = False) -> Reply:
         """Return the most probable of ``options``: the softmax of their summed log-probabilities.
@@ -143,6 +156,12 @@ class Speaker:
             features = prompt_means(base, [tokens], block, config.eval.micro_tokens)
             router = router_of(self._member, self.router, config, self._workshop)
         return self._method.answer(self._member, [""], router, features, self._workshop)
+
+    def _task(self, weights: Sequence[Weight]) -> Task:
+        """Return the task that says how an answer ends: the first expert's, else that of the longest answers."""
+        tasks = {task.key: get_task(task.task) for task in self._config.tasks}
+        known = [tasks[weight.task] for weight in weights[:1] if weight.task in tasks]
+        return known[0] if known else max(tasks.values(), key=lambda task: task.written * task.longest_answer)
 
     def _weights(self, answer: Answer) -> tuple[Weight, ...]:
         if self._method is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 EMBEDDED = "embedded"
 TINY = "tiny-random"
@@ -89,6 +89,11 @@ class EvalConfig(BaseModel):
             all. Fewer are quicker, but no longer to be compared with the other methods.
         split: ``test``, or ``validation``: rows cut from the training split, for choosing settings.
         micro_tokens: most tokens of one scoring pass.
+        samples: answers written to every question whose answers are written.
+        temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
+        top_p: draw from the likeliest tokens that have so much probability together.
+        pass_at: the k of ``pass@k``, of tasks whose answers are run, where there are several samples.
+        unsafe_code: run what the model has written without isolation.
         one_group: tasks that count as one where router accuracy is quoted as one figure.
     """
 
@@ -97,4 +102,17 @@ class EvalConfig(BaseModel):
     elsewhere: int | None = Field(None, ge=1)
     split: Literal["test", "validation"] = "test"
     micro_tokens: int = Field(2048, ge=1)
+    samples: int = Field(1, ge=1)
+    temperature: float = Field(0.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    pass_at: tuple[Annotated[int, Field(ge=1)], ...] = (1,)
+    unsafe_code: bool = False
     one_group: tuple[str, ...] = ("arc_easy", "arc_challenge", "scienceqa")
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> EvalConfig:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(f"{self.samples} samples at temperature 0 would all be the same: set eval.temperature=0.8")
+        if self.samples < max(self.pass_at, default=1):
+            raise ValueError(f"pass@{max(self.pass_at)} needs as many samples: set eval.samples={max(self.pass_at)}")
+        return self

@@ -1,7 +1,8 @@
 """From questions to token rows, and from token rows to batches of like length.
 
 A row is a prompt and one option; its loss covers the option's tokens only. A written answer is trained with an end
-behind it, so that the model learns to stop; it is scored without. Rows of one pass are sorted by length and cut into
+behind it, so that the model learns to stop; it is scored without. One that is too long for a row is cut, and trained
+without an end too: the model must not learn to stop there. Rows of one pass are sorted by length and cut into
 micro-batches of bounded padded size, because padding is paid for like any token.
 """
 
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from meshtune.tasks.base import Question
+
+_ENDLESS = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,22 @@ def encode(tokenizer: Any, prompt: str, answer: str, limit: int) -> Row:
 def encode_training(tokenizer: Any, question: Question, limit: int) -> Row:
     """Return the row of the right answer that ``question`` is learnt from: as scored, with its end where it has one.
 
-    The end is the tokenizer's end-of-sequence token; a newline where it has none.
+    The end is the tokenizer's end-of-sequence token; where it has none, the string at which answers of the task stop.
     """
-    answer = question.options[question.answer]
-    if not question.ends:
-        return encode(tokenizer, question.prompt, answer, limit)
-    end = tokenizer.eos_token_id
-    if end is None:
-        return encode(tokenizer, question.prompt, f"{answer}\n", limit)
-    row = encode(tokenizer, question.prompt, answer, limit - 1)
-    return Row((*row.tokens, end), row.prompt)
+    answer, end = question.options[question.answer], tokenizer.eos_token_id
+    if question.ends and end is None:
+        answer += question.stop
+    whole = encode(tokenizer, question.prompt, answer, _ENDLESS)
+    marked = question.ends and end is not None
+    row = _shortened(tokenizer, whole, limit - marked, question.written)
+    return Row((*row.tokens, end), row.prompt) if marked and row.answer == whole.answer else row
 
 
 def encode_question(tokenizer: Any, question: Question, limit: int) -> list[Row]:
     """Return one row per option of ``question``; all are cut alike, so that they share their prompt."""
-    rows = [encode(tokenizer, question.prompt, option, 1 << 30) for option in question.options]
+    rows = [encode(tokenizer, question.prompt, option, _ENDLESS) for option in question.options]
+    if question.written:
+        return [_shortened(tokenizer, row, limit, written=True) for row in rows]
     shortest = min(row.prompt for row in rows)
     cut = max(0, min(max(len(row.tokens) for row in rows) - limit, shortest - 1))
     return [_cut(tokenizer, row, cut) for row in rows]
@@ -77,6 +81,16 @@ def encode_prompt(tokenizer: Any, prompt: str, limit: int) -> tuple[int, ...]:
 def shorten(tokenizer: Any, tokens: Sequence[int], limit: int) -> tuple[int, ...]:
     """Return a prompt's ``tokens``, cut from the left to ``limit``."""
     return _cut(tokenizer, Row(tuple(tokens), len(tokens)), max(0, len(tokens) - limit)).tokens
+
+
+def _shortened(tokenizer: Any, row: Row, limit: int, written: bool) -> Row:
+    """Return ``row`` within ``limit`` tokens: cut from its left, and at its end where a written answer is so long that
+    less than a quarter of the row would be left to the prompt.
+    """
+    if written:
+        room = limit - min(row.prompt, limit // 4)
+        row = Row(row.tokens[: row.prompt + room], row.prompt)
+    return _cut(tokenizer, row, max(0, min(len(row.tokens) - limit, row.prompt - 1)))
 
 
 def _cut(tokenizer: Any, row: Row, count: int) -> Row:

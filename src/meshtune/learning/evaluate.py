@@ -6,8 +6,9 @@ mix a bank carry their gates with them. Measures are those of method section 10.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -18,11 +19,10 @@ from meshtune.adapter.route import Bank, Route, Segments
 from meshtune.learning.base import Base
 from meshtune.learning.cores import side_by_side
 from meshtune.learning.encode import Row
+from meshtune.learning.measures import pass_at
 from meshtune.learning.packing import Packed
 from meshtune.learning.trainer import micro_batches
 from meshtune.tasks.base import Question
-
-METRICS = ("nll", "option_nll", "acc", "acc_norm")
 
 
 @dataclass(frozen=True)
@@ -174,13 +174,17 @@ def route_of(base: Base, asks: Sequence[Ask], bank: Bank | None) -> Route:
     return Segments(runs)
 
 
-def measure_written(score: Score, right: bool) -> dict[str, float]:
-    """Return the measures of one written question, given the reference's score and whether the answer was ``right``.
+def measure_written(score: Score, grades: Sequence[Mapping[str, float]], ks: Sequence[int] = ()) -> dict[str, float]:
+    """Return the measures of one written question, given the reference's score and its samples' ``grades``.
 
-    ``nll``: mean over the reference's tokens; ``acc`` and ``acc_norm``: 1 where it was. There are no options to choose
-    from, so no ``option_nll``.
+    ``nll``: mean over the reference's tokens. What the task grades: mean over the samples; ``acc`` is ``acc_norm`` too.
+    ``pass@k``: for every k of ``ks``. There are no options to choose from, so no ``option_nll``.
     """
-    return {"nll": -score.logprobs[0] / score.tokens[0], "acc": float(right), "acc_norm": float(right)}
+    means = {name: fmean(grade[name] for grade in grades) for name in grades[0]}
+    norm = {"acc_norm": means["acc"]} if "acc" in means else {}
+    right = sum(grade.get("acc") == 1 for grade in grades)
+    passes = {f"pass@{k}": pass_at(len(grades), right, k) for k in ks}
+    return {"nll": -score.logprobs[0] / score.tokens[0], **means, **norm, **passes}
 
 
 def measure(question: Question, score: Score) -> dict[str, float]:

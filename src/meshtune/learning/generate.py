@@ -1,7 +1,8 @@
-"""Greedy answers under a routed model: many prompts, of many experts, written side by side.
+"""Answers under a routed model: many prompts, of many experts, written side by side.
 
 Who answers is decided once, from the prompt. Prompts of like length are read in one pass; then every row gets a token a
-step until it ends its line or its text, and leaves the batch. Each answer is the one that its prompt alone would get.
+step, the likeliest or a drawn one, until its answer or its text ends, and leaves the batch. Each answer is the one that
+its prompt alone would get.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from meshtune.adapter.expert import Expert
 from meshtune.adapter.route import Bank, Route
 from meshtune.learning.base import Base
 from meshtune.learning.encode import length_buckets, shorten
+from meshtune.learning.ending import Ending
 from meshtune.learning.evaluate import Ask, route_of
 from meshtune.learning.past import Cached, Past, begin
+from meshtune.learning.sampling import Writing, picker
 
 MOST_EXPERTS = 16
 """Experts of one batch: their matrices are held side by side while it is written."""
@@ -27,34 +30,34 @@ MOST_EXPERTS = 16
 def generate(
     base: Base,
     asks: Sequence[Ask],
-    tokens: int,
+    writing: Writing,
     micro_tokens: int,
     bank: Bank | None = None,
     progress: Callable[[int], None] | None = None,
-) -> list[str]:
-    """Return the greedy answer to the prompt of every ask: one line, stripped.
+) -> list[list[str]]:
+    """Return for every ask the answers to its prompt, as many as there are samples.
 
     Args:
         base: the frozen model.
         asks: the prompts; either all with gates (then ``bank`` is needed) or none.
-        tokens: the most new tokens of an answer; a prompt that leaves them no room is cut from its left.
-        micro_tokens: padded tokens of one pass over prompts.
+        writing: how.
+        micro_tokens: padded tokens of one pass over prompts, each counted once a sample.
         bank: the experts that gates weight.
-        progress: called with the number of answers done behind every batch.
+        progress: called with the number of asks done behind every batch.
     """
-    ending = Ending(base)
-    tokens = min(tokens, base.longest - 1)
+    ending = Ending(base, writing.stops)
+    tokens = min(writing.tokens, base.longest - 1)
     prompts = [shorten(base.tokenizer, ask.prompt, base.longest - tokens) for ask in asks]
-    texts = [""] * len(asks)
+    texts: list[list[str]] = [[] for _ in asks]
     done = 0
     for shared, part in _parts(asks, bank):
         place = {id(expert): number for number, expert in enumerate([None, *shared.experts])}
-        for bucket in length_buckets([len(prompts[i]) for i in part], micro_tokens):
+        for bucket in length_buckets([len(prompts[i]) * writing.samples for i in part], micro_tokens):
             rows = sorted((part[i] for i in bucket), key=lambda i: (place.get(id(asks[i].expert), 0), i))
-            batch = _Batch(base, [asks[i] for i in rows], shared)
+            batch = _Batch(base, [asks[i] for i in rows], shared, writing)
             written = batch.write([prompts[i] for i in rows], tokens, ending)
-            for i, row in zip(rows, written, strict=True):
-                texts[i] = ending.text(row)
+            for number, answer in enumerate(written):
+                texts[rows[number // writing.samples]].append(ending.text(answer))
             done += len(rows)
             if progress is not None:
                 progress(done)
@@ -76,58 +79,33 @@ def _parts(asks: Sequence[Ask], bank: Bank | None) -> list[tuple[Bank, list[int]
     return parts
 
 
-class Ending:
-    """Where an answer ends: at the end of its text, or of its line.
-
-    Args:
-        base: its tokenizer and its own settings of generation say which tokens end a text.
-    """
-
-    def __init__(self, base: Base) -> None:
-        self._tokenizer = base.tokenizer
-        settings = getattr(base.model, "generation_config", None)
-        named = [base.tokenizer.eos_token_id, getattr(settings, "eos_token_id", None)]
-        self._ends = {end for ends in named for end in (ends if isinstance(ends, list) else [ends])}
-        self._lines: dict[int, bool] = {}
-
-    def of_text(self, token: int) -> bool:
-        """Return whether ``token`` ends the text; it is no part of it."""
-        return token in self._ends
-
-    def of_line(self, token: int) -> bool:
-        """Return whether the line ends within ``token``; what is in front of the newline belongs to it."""
-        if token not in self._lines:
-            self._lines[token] = "\n" in self._tokenizer.decode([token])
-        return self._lines[token]
-
-    def text(self, tokens: Sequence[int]) -> str:
-        """Return the answer in ``tokens``."""
-        whole: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True) if tokens else ""
-        return whole.split("\n")[0].strip()
-
-
 class _Batch:
-    """Rows that are written side by side; rows of one expert stand together."""
+    """Rows that are written side by side: an ask's samples one behind the other, those of one expert together."""
 
-    def __init__(self, base: Base, asks: Sequence[Ask], bank: Bank) -> None:
+    def __init__(self, base: Base, asks: Sequence[Ask], bank: Bank, writing: Writing) -> None:
         self._base = base
-        self._asks = list(asks)
+        self._asks = [ask for ask in asks for _ in range(writing.samples)]
         self._bank = bank
+        self._how = writing
 
     def write(self, prompts: Sequence[tuple[int, ...]], tokens: int, ending: Ending) -> list[list[int]]:
         """Return the tokens of every row's answer."""
-        base = self._base
+        base, samples = self._base, self._how.samples
         past = begin(base)
-        answers: list[list[int]] = [[] for _ in prompts]
-        live = list(range(len(prompts)))
-        last = past.read(prompts, self._reading(live))
+        answers: list[list[int]] = [[] for _ in self._asks]
+        live = list(range(len(self._asks)))
+        last = past.read(prompts, self._reading(live[::samples]))
+        if samples > 1:  # a prompt is read once
+            rows = [row // samples for row in live]
+            past.keep(rows)
+            last = last[rows]
+        pick = picker(self._how, prompts)
         for step in range(tokens):
             going = []
-            best = base.logits(last).argmax(dim=-1).tolist()
-            for place, (row, token) in enumerate(zip(live, best, strict=True)):
+            for place, (row, token) in enumerate(zip(live, pick(base.logits(last), live), strict=True)):
                 if not ending.of_text(token):
                     answers[row].append(token)
-                    if not ending.of_line(token):
+                    if not ending.of_answer(answers[row]):
                         going.append(place)
             if not going or step == tokens - 1:
                 break

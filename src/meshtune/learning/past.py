@@ -29,7 +29,7 @@ class Past(Protocol):
         ...
 
     def keep(self, places: Sequence[int]) -> None:
-        """Keep only the rows at these places, in this order."""
+        """Go on with the rows at these places, in this order; one that is named twice goes on as two."""
         ...
 
 

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
-from meshtune.report.results import METRICS, Results, load_results
+from meshtune.learning.measures import METRICS
+from meshtune.report.results import Results, load_results
 from meshtune.report.scores import of_exam, read_scores
 from meshtune.report.story import story
 from meshtune.report.tables import (
-    METRIC_NAMES,
     Table,
     confusion_table,
     cost_table,
     difference_table,
+    metric_name,
     own_task_table,
     quality_table,
     router_table,
@@ -55,15 +56,16 @@ def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = Non
     routers.
 
     Args:
-        metric: one of ``nll``, ``option_nll``, ``acc``, ``acc_norm``.
+        metric: one of :data:`meshtune.learning.measures.METRICS`, or ``pass@k`` of a run that has it.
         against: the method that differences are taken to; by default ``lora`` where it ran, else ``frozen``.
 
     Raises:
         UserError: a run cannot be read, or the metric or the method does not exist.
     """
-    if metric not in METRICS:
-        raise UserError(f"there is no metric {metric}: choose from {', '.join(METRICS)}")
     runs = load_runs(paths)
+    known = dict.fromkeys([*METRICS, *(name for results in runs.values() for name in results.metrics)])
+    if metric not in known:
+        raise UserError(f"there is no metric {metric}: choose from {', '.join(known)}")
     if against is not None and not any(against in results.methods for results in runs.values()):
         known = dict.fromkeys(name for results in runs.values() for name in results.methods)
         raise UserError(f"no run has the method {against}: choose from {', '.join(known)}")
@@ -127,9 +129,10 @@ def write_report(path: Path) -> list[Path]:
     page, figure = path / "table.md", path / "accuracy.png"
     results = load_results(path)
     made = tables([path])
-    shown = [metric for metric in METRICS[1:] if results.tasks_with(metric)]
-    for metric in shown:  # costs and routers, already there, do not depend on the metric
-        made += [t for t in tables([path], metric) if t.title.startswith(METRIC_NAMES[metric])]
+    for metric in (
+        name for name in results.metrics if name != "nll"
+    ):  # costs and routers, already there, do not depend on the metric
+        made += [t for t in tables([path], metric) if t.title.startswith(metric_name(metric))]
     made += [confusion_table(results, router) for router in results.header.router]
     store = RunStore(path)
     text = "\n".join([f"**What happened**\n\n{told(path)}\n", *(table.markdown() for table in made)])

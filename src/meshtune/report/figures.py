@@ -35,6 +35,10 @@ TASK_NAMES = {
     "arc_easy": "ARC-E",
     "arc_challenge": "ARC-C",
     "scienceqa": "ScienceQA",
+    "gsm8k": "GSM8K",
+    "dolly_open_qa": "Dolly",
+    "mbpp": "MBPP",
+    "openai_humaneval": "HumanEval",
 }
 
 
@@ -52,7 +56,7 @@ def compose(results: Results) -> Any:
 
     metric = headline(results)
     methods = [name for name in results.methods if name != "frozen"] or results.methods
-    panels = [metric] if metric == "acc" else [metric, "acc"]
+    panels = [metric] if metric == "acc" or not results.tasks_with("acc") else [metric, "acc"]
     above = min(TALLEST, 1.2 + 0.3 * len(results.devices))
     below = 1.0 + 0.27 * len(methods)
     figure: Any = Figure(figsize=(WIDTH, above + below))
@@ -69,6 +73,7 @@ def compose(results: Results) -> Any:
 
 def _matrices(figure: Any, results: Results, metric: str) -> None:
     shown = _before_and_after(results)
+    tasks = results.tasks_with(metric)
     grids = [_grid(results, method, metric) for method in shown]
     known = [value for grid in grids for row in grid for value in row if not math.isnan(value)]
     low, high = (0.0, 1.0) if metric == "acc" else (min(known, default=0.0), max(known, default=1.0))
@@ -80,8 +85,8 @@ def _matrices(figure: Any, results: Results, metric: str) -> None:
         )
         axis.set_title(title, fontsize=10.5, loc="left", color=INK, fontweight="bold")
         _cells(axis, results, method, metric, grid, (low, high))
-        _own_tasks(axis, results)
-        names = [_task(task) for task in results.tasks]
+        _own_tasks(axis, results, metric)
+        names = [_task(task) for task in tasks]
         tight = max(len(name) for name in names) * len(names) * len(shown) > 100
         turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if tight else {}
         axis.set_xticks(range(len(names)), names, fontsize=8.5, **turned)
@@ -93,7 +98,7 @@ def _matrices(figure: Any, results: Results, metric: str) -> None:
     axes[0].set_yticks(range(0, len(labels), every), labels[::every], fontsize=8.5)
     what = "NLL (less is better)" if lower_is_better(metric) else "Right answers"
     figure.suptitle(
-        f"{what} of {len(results.devices)} devices (rows) to {len(results.tasks)} tasks (columns); "
+        f"{what} of {len(results.devices)} devices (rows) to {len(tasks)} tasks (columns); "
         "framed: the device's own task",
         fontsize=10.5,
         color=INK,
@@ -121,16 +126,17 @@ def _before_and_after(results: Results) -> Mapping[str, str]:
 
 def _grid(results: Results, method: str, metric: str) -> list[list[float]]:
     values = {(row.device, row.task): row.value for row in results.final(method, metric)}
-    return [[values.get((device, task), math.nan) for task in results.tasks] for device in results.devices]
+    return [[values.get((device, task), math.nan) for task in results.tasks_with(metric)] for device in results.devices]
 
 
 def _cells(
     axis: Any, results: Results, method: str, metric: str, grid: Sequence[Sequence[float]], scale: tuple[float, float]
 ) -> None:
     """Write the values into the cells, where there is room; a star marks what was asked only part of the questions."""
-    if len(results.devices) > 34 or len(results.tasks) > 12:
+    tasks = results.tasks_with(metric)
+    if len(results.devices) > 34 or len(tasks) > 12:
         return
-    size = min(8.5, 70 / len(results.tasks), 240 / len(results.devices))
+    size = min(8.5, 70 / len(tasks), 240 / len(results.devices))
     part = {(row.device, row.task) for row in results.final(method, metric) if row.n < results.questions(row.task)}
     if part:
         axis.set_title(f"{axis.get_title(loc='left')} (*: part of the questions)", fontsize=9, loc="left")
@@ -141,17 +147,17 @@ def _cells(
                 continue
             depth = (value - low) / (high - low) if high > low else 0.0
             dark = (1 - depth if lower_is_better(metric) else depth) > 0.55
-            text = value_text(value, metric) + ("*" if (results.devices[y], results.tasks[x]) in part else "")
+            text = value_text(value, metric) + ("*" if (results.devices[y], tasks[x]) in part else "")
             cell = axis.text(x, y, text, ha="center", va="center", fontsize=size, color="white" if dark else INK)
             cell.set_in_layout(False)  # measuring hundreds of cells that lie inside anyway takes seconds
 
 
-def _own_tasks(axis: Any, results: Results) -> None:
+def _own_tasks(axis: Any, results: Results, metric: str) -> None:
     from matplotlib.patches import Rectangle
 
     rows = {device: y for y, device in enumerate(results.devices)}
-    for x, task in enumerate(results.tasks):
-        for device in results.header.groups.get(task, ()):
+    for x, task in enumerate(results.tasks_with(metric)):
+        for device in results.owners(task):
             if device in rows:
                 corner = (x - 0.46, rows[device] - 0.44)
                 frame = axis.add_patch(Rectangle(corner, 0.92, 0.88, fill=False, edgecolor=RED, linewidth=1.6))

@@ -14,10 +14,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from meshtune.errors import UserError
+from meshtune.learning.measures import metrics_in
 
 FORMAT = "meshtune-results"
 VERSION = 1
-METRICS = ("nll", "option_nll", "acc", "acc_norm")
 BYTE_KINDS = ("values", "masks", "router", "control", "relayed")
 
 
@@ -74,6 +74,7 @@ class Header(BaseModel):
     """What the run was: configuration, versions, model, groups, and what each method cost.
 
     Attributes:
+        exams: the name of every exam and the group that learnt for it; empty where each task is its own.
         exam: the signature that the scores behind the rows carry in ``scores.jsonl``.
     """
 
@@ -82,6 +83,7 @@ class Header(BaseModel):
     versions: dict[str, str] = Field(default_factory=dict)
     model: dict[str, Any] = Field(default_factory=dict)
     groups: dict[str, list[int]] = Field(default_factory=dict)
+    exams: dict[str, str] = Field(default_factory=dict)
     seed: int = 0
     exam: str | None = None
     methods: dict[str, MethodCost] = Field(default_factory=dict)
@@ -110,9 +112,18 @@ class Results(BaseModel):
         return list(dict.fromkeys(row.task for row in self.rows))
 
     @property
+    def metrics(self) -> list[str]:
+        """The measures with rows."""
+        return metrics_in(row.metric for row in self.rows)
+
+    @property
     def devices(self) -> list[int]:
         """The devices with rows, by id."""
         return sorted({row.device for row in self.rows})
+
+    def owners(self, task: str) -> list[int]:
+        """Return the devices that learnt for the exam called ``task``."""
+        return self.header.groups.get(self.header.exams.get(task, task), [])
 
     def final(self, method: str, metric: str) -> list[Row]:
         """Return the rows of ``method`` and ``metric`` after its last round."""
@@ -142,7 +153,7 @@ class Results(BaseModel):
         return any(row.n < asked for row in self.rows if row.method == method and row.task == task)
 
     def tasks_with(self, metric: str) -> list[str]:
-        """Return the tasks that are measured by ``metric``: written answers have no option NLL."""
+        """Return the tasks that are measured by ``metric``: not all have all measures."""
         return [task for task in self.tasks if any(row.task == task and row.metric == metric for row in self.rows)]
 
     def average(self, method: str, metric: str) -> tuple[float, float] | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from meshtune.engine.store import SCORES, RunStore
 from meshtune.errors import UserError
-from meshtune.report.results import METRICS
+from meshtune.learning.measures import metrics_in
 
 Z95 = NormalDist().inv_cdf(0.975)
 
@@ -60,7 +60,7 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
     records = RunStore(path).read_scores()
     for record in records:
         missing = [key for key in ("method", "task", "round", "devices", "questions") if key not in record]
-        sizes = {len(record[key]) for key in ("questions", *METRICS, "answers") if key in record}
+        sizes = {len(record[key]) for key in ("questions", *metrics_in(record), "answers") if key in record}
         if missing or len(sizes) > 1:
             fault = f"a line lacks {missing[0]}" if missing else "a line's lists differ in length"
             raise UserError(f"{path / SCORES} is damaged ({fault}): delete it and run meshtune eval to write it again")
@@ -87,7 +87,7 @@ def question_scores(
     Args:
         records: the scorings of one exam.
         method: whose scores.
-        metric: one of ``nll``, ``option_nll``, ``acc``, ``acc_norm``.
+        metric: what is compared.
         owners: per task the devices that count; None for all.
 
     Only questions that every scoring of a task answered are kept, so that no question stands for fewer

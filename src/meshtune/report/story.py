@@ -63,23 +63,36 @@ def _who(results: Results) -> str:
     each = "" if not low else f", {low} on each" if low == high else f", {low} to {high} on each"
     rounds = max((row.round for row in results.rows), default=0)
     return (
-        f"{_count(len(results.devices), 'device')} learnt {_count(len(results.tasks), 'task')}{each}, "
+        f"{_count(len(results.devices), 'device')} learnt {_count(len(_learnt(results)), 'task')}{each}, "
         f"in {_count(rounds, 'round')}; then every device was asked the questions of every task."
     )
 
 
+def _learnt(results: Results) -> list[str]:
+    """Return the tasks that devices learnt; the others were only asked."""
+    return list(results.header.groups) or results.tasks
+
+
+def _owners(results: Results, metric: str) -> Owners:
+    """Return the devices of every task that was learnt and is measured by ``metric``."""
+    measured = results.tasks_with(metric)
+    return {task: devices for task, devices in results.header.groups.items() if task in measured}
+
+
 def _before(results: Results, metric: str) -> list[str]:
     told = []
+    judged = results.tasks_with("acc")
     if lower_is_better(metric):
-        told.append(
-            f"Accuracy moved by less than {100 * MOVED:.0f} points, so this is told in NLL per answer token, of which "
-            "less is better."
-        )
+        why = f"Accuracy moved by less than {100 * MOVED:.0f} points" if judged else "No answer is right or wrong"
+        told.append(f"{why}, so this is told in NLL per answer token, of which less is better.")
+    elif len(judged) < len(results.tasks):
+        left = [task for task in results.tasks if task not in judged]
+        told.append(f"Answers to {' and '.join(left)} are neither right nor wrong and left out of what follows.")
     frozen = results.average("frozen", metric)
     if frozen is not None:
         has = f"has {frozen[0]:.2f}" if lower_is_better(metric) else f"answers {value_text(frozen[0], metric)} right"
         told.append(f"The frozen model {has}.")
-    own = own_average(results, "local", metric, results.header.groups)
+    own = own_average(results, "local", metric, _owners(results, metric))
     everything = results.average("local", metric)
     if own is not None:
         rest = f", and {value_text(everything[0], metric)} over all tasks" if everything is not None else ""
@@ -97,7 +110,7 @@ def _after(results: Results, records: Records, metric: str, subject: str) -> lis
     gap = paired(question_scores(records, subject, metric), question_scores(records, base, metric))
     told = f"With the exchange ({subject}) {who} reaches {value_text(average[0], metric)} over all tasks"
     told += f", {_than(claim(gap, metric), name)}" if gap is not None else ""
-    own = own_average(results, subject, metric, results.header.groups)
+    own = own_average(results, subject, metric, _owners(results, metric))
     return [told + (f", and {value_text(own, metric)} on its own." if own is not None else ".")]
 
 
@@ -129,8 +142,8 @@ def _sent(results: Results, subject: str) -> str:
 
 
 def _weakest(results: Results, records: Records, metric: str, subject: str) -> str:
-    rows = results.final(subject, metric)
-    if len(results.tasks) < 2 or not rows:
+    rows, tasks = results.final(subject, metric), results.tasks_with(metric)
+    if len(tasks) < 2 or not rows:
         return ""
     worst = (max if lower_is_better(metric) else min)(rows, key=lambda row: row.value)
     alike = all(row.value == worst.value for row in rows if row.task == worst.task)
@@ -139,10 +152,10 @@ def _weakest(results: Results, records: Records, metric: str, subject: str) -> s
     frozen = question_scores(records, "frozen", metric)
     gaps = []
     for device in results.devices:
-        mine = question_scores(records, subject, metric, {task: [device] for task in results.tasks})
+        mine = question_scores(records, subject, metric, {task: [device] for task in tasks})
         gaps += [paired({task: scores}, frozen) for task, scores in mine.items()]
     known = [gap for gap in gaps if gap is not None and gap.questions >= ENOUGH]
-    if not known or len(known) < len(results.devices) * len(results.tasks):
+    if not known or len(known) < len(results.devices) * len(tasks):
         return f"{weakest[0].upper()}{weakest[1:]}."
     dull = sum(verdict(gap, metric) != "clearly better" for gap in known)
     if not dull:
@@ -151,7 +164,7 @@ def _weakest(results: Results, records: Records, metric: str, subject: str) -> s
 
 
 def _together(results: Results, records: Records, metric: str, subject: str) -> str:
-    shared = {task: devices for task, devices in results.header.groups.items() if len(devices) > 1}
+    shared = {task: devices for task, devices in _owners(results, metric).items() if len(devices) > 1}
     together, alone = (own_average(results, name, metric, shared) for name in (subject, "local"))
     gap = paired(
         question_scores([r for r in records if r["task"] in shared], subject, metric, shared),

@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from meshtune.report.results import BYTE_KINDS, METRICS, Results
+from meshtune.report.results import BYTE_KINDS, Results
 from meshtune.report.scores import paired, question_scores
 
-METRIC_NAMES: dict[str, str] = dict(
-    zip(METRICS, ("NLL per answer token", "option NLL", "accuracy", "length-normalised accuracy"), strict=True)
-)
+METRIC_NAMES = {
+    "nll": "NLL per answer token",
+    "option_nll": "option NLL",
+    "acc": "accuracy",
+    "acc_norm": "length-normalised accuracy",
+    "rouge_l": "ROUGE-L",
+}
 
 
 @dataclass
@@ -45,6 +49,11 @@ class Table:
         return "\n".join([*lines, *(["", self.note] if self.note else [])]) + "\n"
 
 
+def metric_name(metric: str) -> str:
+    """Return what a measure is called in a title; ``pass@k`` is its own name."""
+    return METRIC_NAMES.get(metric, metric)
+
+
 def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
     """Return methods (rows) against tasks with standard errors, the task average and, of NLL, the share of gain."""
     tasks = list(dict.fromkeys(task for results in runs.values() for task in results.tasks))
@@ -53,12 +62,12 @@ def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
     best = " or ".join(dict.fromkeys(results.best or "no method" for results in runs.values()))
     columns = [*(["run"] if many else []), "method", *tasks, "average", *gain]
     table = Table(
-        f"{METRIC_NAMES[metric]} by task ({'lower' if metric.endswith('nll') else 'higher'} is better)",
+        f"{metric_name(metric)} by task ({'lower' if metric.endswith('nll') else 'higher'} is better)",
         columns,
         labels=2 if many else 1,
         note="± is one standard error. *: answered only part of the questions, not to be compared."
         + (f" Share of gain: (frozen - method) / (frozen - best), best = {best}." if gain else "")
-        + _without([t for t in tasks if not any(t in results.tasks_with(metric) for results in runs.values())]),
+        + _without([t for t in tasks if not any(t in r.tasks_with(metric) for r in runs.values())], metric),
     )
     for run, results in runs.items():
         for method in results.methods:
@@ -116,10 +125,10 @@ def difference_table(records: Sequence[Mapping[str, Any]], methods: Sequence[str
         methods: the methods to compare; ``against`` itself is left out.
     """
     table = Table(
-        f"{METRIC_NAMES[metric]}: paired difference to {against}",
+        f"{metric_name(metric)}: paired difference to {against}",
         ["method", "difference", "95% interval", "questions"],
         note="Paired over the same questions, tasks weighing the same."
-        + _without(list(dict.fromkeys(record["task"] for record in records if metric not in record))),
+        + _without(list(dict.fromkeys(record["task"] for record in records if metric not in record)), metric),
     )
     base = question_scores(records, against, metric)
     for method in methods:
@@ -138,13 +147,13 @@ def own_task_table(results: Results, records: Sequence[Mapping[str, Any]], metri
         records: the scorings of its exam.
         metric: what is compared.
     """
-    written = {record["task"] for record in records if metric not in record}
-    owners = {task: devices for task, devices in results.header.groups.items() if task not in written}
+    without = {record["task"] for record in records if metric not in record}
+    owners = {task: devices for task, devices in results.header.groups.items() if task not in without}
     table = Table(
-        f"{METRIC_NAMES[metric]} of each task's own devices, and paired difference to local",
+        f"{metric_name(metric)} of each task's own devices, and paired difference to local",
         ["method", *owners, "average", "difference to local", "95% interval", "questions"],
         note="Only devices that trained on a task count for it; local trained alone."
-        + _without([task for task in results.header.groups if task in written]),
+        + _without([task for task in results.header.groups if task in without], metric),
     )
     alone = question_scores(records, "local", metric, owners)
     for method in results.methods:
@@ -226,8 +235,9 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 59.5 else f"{seconds / 60:.1f} min"
 
 
-def _without(tasks: Sequence[str]) -> str:
-    return f" Not measured, as answers are written: {', '.join(tasks)}." if tasks else ""
+def _without(tasks: Sequence[str], metric: str) -> str:
+    why = ", as answers are written" if metric == "option_nll" else ""
+    return f" Not measured{why}: {', '.join(tasks)}." if tasks else ""
 
 
 def _with_error(cell: tuple[float, float] | None, metric: str) -> str:

@@ -6,7 +6,7 @@ task has two templates, the ``shared`` one (the same words for all tasks, so tha
 wording) and its ``own`` (the form customary for that task).
 
 A *written* task has no options to choose from: its only one is the reference, and an answer is text that the
-model writes and the task judges.
+model writes and the task grades. It says where such a text stops: by default with its line.
 """
 
 from __future__ import annotations
@@ -43,8 +43,11 @@ class Question:
         prompt: what is asked.
         options: what may be answered; of a written question the reference alone.
         answer: the index of the right option.
-        written: the answer is free text, judged by the task.
+        written: the answer is free text, graded by the task.
         ends: who learns the answer also learns to stop behind it.
+        stop: what stands behind it where a tokenizer has no end of its own.
+        check: of code, the program that fails behind a wrong answer.
+        given: of code, the program whose end is asked for.
     """
 
     id: str
@@ -54,6 +57,9 @@ class Question:
     answer: int
     written: bool = False
     ends: bool = False
+    stop: str = "\n"
+    check: str = ""
+    given: str = ""
 
 
 class Task(ABC):
@@ -67,6 +73,8 @@ class Task(ABC):
         licence: under which terms the data may be used.
         written: whether answers are written instead of chosen; then ``options`` holds the reference alone.
         longest_answer: how many tokens a written answer may have.
+        stops: a written answer goes no further than any of these strings.
+        executes: whether grading runs what the model has written.
         ends: whether training puts an end behind a chosen answer too, so that it can also be written.
     """
 
@@ -79,6 +87,8 @@ class Task(ABC):
     licence: ClassVar[str]
     written: ClassVar[bool] = False
     longest_answer: ClassVar[int] = 16
+    stops: ClassVar[tuple[str, ...]] = ("\n",)
+    executes: ClassVar[bool] = False
     ends: ClassVar[bool] = False
 
     @abstractmethod
@@ -98,8 +108,34 @@ class Task(ABC):
         """Return the index of the right option; the caller checks that it is in range."""
 
     def judge(self, question: Question, text: str) -> bool:
-        """Tell whether the written ``text``, one line at most, answers a written question of this task rightly."""
+        """Tell whether the written ``text`` answers a written question of this task rightly."""
         return text.strip() == question.options[question.answer]
+
+    def grade(
+        self, questions: Sequence[Question], texts: Sequence[str], unsafe: bool = False
+    ) -> list[dict[str, float]]:
+        """Return named measures of every written text, the answer to the question at its place.
+
+        By default ``acc``: 1 where it is judged right.
+
+        Args:
+            questions: what was asked; a question stands once for each of its texts.
+            texts: what was written.
+            unsafe: run code without isolation.
+        """
+        return [{"acc": float(self.judge(question, text))} for question, text in zip(questions, texts, strict=True)]
+
+    def check(self, row: Row) -> str:
+        """Return the program that fails behind a wrong answer."""
+        return ""
+
+    def given(self, row: Row) -> str:
+        """Return the program whose end is asked for."""
+        return ""
+
+    def part(self, row: Row) -> str | None:
+        """Return the split that a row of the hub belongs to where the hub has one for all, else None."""
+        return None
 
     def row_id(self, row: Row, number: int) -> str:
         """Return an id that is unique within a split: the row's own where it has one, else its number."""
@@ -114,8 +150,8 @@ class Task(ABC):
 
         Raises:
             UserError: unknown template; a field is missing, empty or of the wrong type; an option is empty
-                (:class:`EmptyOptionError`); the answer is out of range; a written task gives several options
-                or a reference of several lines.
+                (:class:`EmptyOptionError`); the answer is out of range; a written task gives several options,
+                or a reference of several lines where its answers end with their line.
         """
         check_template(template)
         for field in self.fields:
@@ -124,9 +160,11 @@ class Task(ABC):
                 raise UserError(f"field {field!r} is missing: a row of {self.name} needs {needed}")
         asked = self.body(row) if template == "shared" else self.own_prompt(row)
         options = tuple(option.strip() for option in self.options(row))
-        if self.written and (len(options) != 1 or "\n" in options[0]):
+        one_line = "\n" in self.stops
+        if self.written and (len(options) != 1 or (one_line and "\n" in options[0])):
             found = f"{len(options)} of them" if len(options) != 1 else "several lines"
-            raise UserError(f"a written question needs one reference answer of one line, this row has {found}")
+            needed = "one reference answer" + (" of one line" if one_line else "")
+            raise UserError(f"a written question needs {needed}, this row has {found}")
         if not self.written and len(options) < 2:
             raise UserError(f"a question needs at least two options, this row has {len(options)}")
         if "" in options:
@@ -137,7 +175,8 @@ class Task(ABC):
             raise UserError(f"the answer is option {answer + 1}, but the row has {len(options)} options")
         prompt = shared_prompt(asked) if template == "shared" else asked.strip()
         ends = self.written or self.ends
-        return Question(self.row_id(row, number), self.name, prompt, options, answer, self.written, ends)
+        behind = (self.stops[0], self.check(row), self.given(row))
+        return Question(self.row_id(row, number), self.name, prompt, options, answer, self.written, ends, *behind)
 
 
 def shared_prompt(asked: str) -> str:

@@ -74,6 +74,8 @@ def load(
     if chosen.partition(":")[0] == GENERATED or (generated and on_hub):
         name, rows, on_hub = f"{task.name} ({split})", _made_rows(task, split, chosen), False
     elif on_hub:
+        if split not in task.splits:
+            raise UserError(f"{task.hub_id} has no {split} split: give a .jsonl file of task {task.name}")
         name, rows = f"{task.hub_id} ({task.splits[split]})", _hub_rows(task, split)
     else:
         path = _find(task, split, Path(chosen).expanduser(), from_variable=source is None)
@@ -192,4 +194,5 @@ def _hub_rows(task: Task, split: str) -> Iterator[_Numbered]:
             f"({type(error).__name__}: {' '.join(str(error).split())[:200]}): check the connection, {remedy}"
         ) from error
     for number, row in enumerate(table):
-        yield _Numbered(number, f"{task.hub_id} ({hub_split}) row {number + 1}", dict(row))
+        if task.part(row) in (None, split):
+            yield _Numbered(number, f"{task.hub_id} ({hub_split}) row {number + 1}", dict(row))

@@ -1,0 +1,91 @@
+"""Tasks whose answers are programs: found in what was written, run with tests behind them, right where nothing fails.
+
+A model seldom writes a program and nothing else. Fences are taken away, and what stands behind the last line that
+still makes a program (an answer that was cut off, a remark) is dropped, as harnesses do.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from meshtune.errors import UserError
+from meshtune.tasks.base import Question, Row, Task
+
+_FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
+
+
+class CodeTask(Task):
+    """A written task whose answers are run in the sandbox."""
+
+    written: ClassVar[bool] = True
+    longest_answer: ClassVar[int] = 256
+    stops: ClassVar[tuple[str, ...]] = ("\nQuestion:", "\n[DONE]")
+    executes: ClassVar[bool] = True
+
+    @abstractmethod
+    def program(self, question: Question, text: str) -> str:
+        """Return the program that ``text`` is, without its tests."""
+
+    def answer(self, row: Row) -> int:
+        """The only one."""
+        return 0
+
+    def grade(
+        self, questions: Sequence[Question], texts: Sequence[str], unsafe: bool = False
+    ) -> list[dict[str, float]]:
+        """Return ``acc``: 1 where the program and its tests run to their end; equal ones run once."""
+        from meshtune.sandbox import run_programs
+
+        programs = [f"{self.program(q, text)}\n\n{q.check}\n" for q, text in zip(questions, texts, strict=True)]
+        distinct = list(dict.fromkeys(programs))
+        passed = {
+            program: outcome.passed
+            for program, outcome in zip(distinct, run_programs(distinct, unsafe=unsafe), strict=True)
+        }
+        return [{"acc": float(passed[program])} for program in programs]
+
+
+def pieces(text: str) -> list[str]:
+    """Return ``text`` cut at its fences, without their lines; the whole text where there are none."""
+    return [piece.strip("\n") for piece in _FENCE.split(text)]
+
+
+def programs(text: str) -> list[tuple[str, ast.Module]]:
+    """Return what of each piece, were it indented as a whole, is a program of its own, and its syntax tree."""
+    found = pieces(text)
+    return [longest_program(textwrap.dedent(piece) if piece[:1].isspace() else piece) for piece in found]
+
+
+def parsed(source: str) -> ast.Module | None:
+    """Return the syntax tree of a program, or None where it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an answer's own doubtful escapes
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def longest_program(text: str) -> tuple[str, ast.Module]:
+    """Return as many lines of ``text``, from its first, as make a program, and its syntax tree."""
+    lines = text.split("\n")
+    for count in range(len(lines), 0, -1):
+        source = "\n".join(lines[:count])
+        tree = parsed(source)
+        if tree is not None:
+            return source, tree
+    return "", ast.Module([], [])
+
+
+def checked(source: str, where: str) -> str:
+    """Return the code of a row with plain newlines; what is no program is a UserError."""
+    plain = source.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+    if parsed(plain) is None:
+        raise UserError(f"{where} is no Python program: mend it or drop the row")
+    return plain

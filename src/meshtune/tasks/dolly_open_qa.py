@@ -1,0 +1,64 @@
+"""Dolly's open questions (Conover et al. 2023): free answers, never right or wrong; measured by NLL and ROUGE-L."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from meshtune.tasks.base import Question, Row, Task, text
+from meshtune.world.split import is_test
+
+CATEGORY = "open_qa"
+
+
+class DollyOpenQA(Task):
+    """Questions without a passage. The hub has one split; a fifth of its instructions are for testing."""
+
+    name = "dolly_open_qa"
+    hub_id = "databricks/databricks-dolly-15k"
+    splits: ClassVar = {"train": "train", "test": "train"}
+    fields = ("instruction", "response")
+    licence = "CC BY-SA 3.0"
+    written = True
+    longest_answer = 128
+    stops = ("\nQuestion:", "\n### Instruction:")
+
+    def body(self, row: Row) -> str:
+        """The instruction."""
+        return text(row, "instruction")
+
+    def own_prompt(self, row: Row) -> str:
+        """The instruction in the form that Dolly was trained in."""
+        told = (
+            "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+        )
+        return f"{told}\n\n### Instruction:\n{text(row, 'instruction')}\n\n### Response:"
+
+    def options(self, row: Row) -> tuple[str]:
+        """The response."""
+        return (text(row, "response", may_be_empty=True),)
+
+    def answer(self, row: Row) -> int:
+        """The only one."""
+        return 0
+
+    def grade(
+        self, questions: Sequence[Question], texts: Sequence[str], unsafe: bool = False
+    ) -> list[dict[str, float]]:
+        """Return ``rouge_l``: F1 of the longest common subsequence of words, without stemming."""
+        from rouge_score.rouge_scorer import RougeScorer
+
+        scorer = RougeScorer(["rougeL"])
+        references = [question.options[question.answer] for question in questions]
+        return [
+            {"rouge_l": float(scorer.score(reference, text)["rougeL"].fmeasure)}
+            for reference, text in zip(references, texts, strict=True)
+        ]
+
+    def keep(self, row: Row) -> bool:
+        """Leave out the other categories."""
+        return bool(row.get("category", CATEGORY) == CATEGORY)
+
+    def part(self, row: Row) -> str:
+        """Decided by the instruction alone, so that one that stands twice is on one side."""
+        return "test" if is_test(self.name, str(row.get("instruction", "")).strip()) else "train"

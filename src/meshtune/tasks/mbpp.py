@@ -1,0 +1,56 @@
+"""MBPP (Austin et al. 2021): a function described in a sentence and three tests, which an answer must pass."""
+
+from __future__ import annotations
+
+import ast
+
+from meshtune.errors import UserError
+from meshtune.tasks.base import PUBLIC_TEST, Question, Row, text, texts
+from meshtune.tasks.code import CodeTask, checked, programs
+
+
+class MBPP(CodeTask):
+    """Mostly basic programs, in the full version of the data set."""
+
+    name = "mbpp"
+    hub_id = "google-research-datasets/mbpp"
+    hub_config = "full"
+    splits = PUBLIC_TEST
+    fields = ("text", "code", "test_list", "test_setup_code")
+    licence = "CC BY 4.0"
+
+    def body(self, row: Row) -> str:
+        """The description, then the tests."""
+        return f"{text(row, 'text')}\nThe code must pass these tests:\n{_tests(row)}"
+
+    def own_prompt(self, row: Row) -> str:
+        """The prompt of the paper."""
+        told = f"You are an expert Python programmer, and here is your task: {text(row, 'text')}"
+        return f"{told} Your code should pass these tests:\n\n{_tests(row)}\n[BEGIN]"
+
+    def options(self, row: Row) -> tuple[str]:
+        """The reference program."""
+        return (checked(text(row, "code"), "field 'code'"),)
+
+    def check(self, row: Row) -> str:
+        """The tests; what they need to be set up may itself need the program, so it stands behind that."""
+        setup = checked(text(row, "test_setup_code", may_be_empty=True), "field 'test_setup_code'")
+        return f"{setup}\n{_tests(row)}".strip()
+
+    def row_id(self, row: Row, number: int) -> str:
+        """The row's own number where it has one."""
+        return str(row.get("task_id", number))
+
+    def program(self, question: Question, text: str) -> str:
+        """Return the first piece that defines anything."""
+        return next((source for source, tree in programs(text) if any(map(_defines, tree.body))), "")
+
+
+def _tests(row: Row) -> str:
+    if not row["test_list"]:
+        raise UserError("field 'test_list' is empty: fill it in or drop the row")
+    return "\n".join(checked(test.strip(), "field 'test_list'") for test in texts(row, "test_list"))
+
+
+def _defines(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign | ast.ImportFrom)
