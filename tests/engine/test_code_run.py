@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from meshtune import sandbox
 from meshtune.engine.config import validate
 from meshtune.engine.observer import Silent
 from meshtune.engine.run import evaluate, run
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.report.compare import compare, told, write_report
+from meshtune.sandbox import run as walls
 from meshtune.tasks.code import CodeTask
 from meshtune.tasks.dolly_open_qa import DollyOpenQA
 
@@ -172,7 +172,7 @@ def test_without_a_sandbox_nothing_is_begun(
     def refuse() -> None:
         raise UserError("no walls here: --unsafe-code")
 
-    monkeypatch.setattr(sandbox, "check_sandbox", refuse)
+    monkeypatch.setattr(walls, "check_sandbox", refuse)
     walled = {**settings, "tasks": tasks, "eval": {"questions": 1}}
     with pytest.raises(UserError, match="no walls here"):
         run(validate(walled, "test"), tmp_path / "out", Silent())

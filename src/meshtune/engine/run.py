@@ -141,7 +141,7 @@ def _check_judges(config: RunConfig) -> None:
     """
     named = [name for task in config.tasks for name in (task.task, *task.also)]
     if not config.eval.unsafe_code and any(get_task(name).executes for name in named):
-        from meshtune.sandbox import check_sandbox
+        from meshtune.sandbox.run import check_sandbox
 
         check_sandbox()
 
