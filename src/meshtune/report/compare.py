@@ -130,7 +130,7 @@ def write_report(path: Path) -> list[Path]:
     shown = [metric for metric in METRICS[1:] if results.tasks_with(metric)]
     for metric in shown:  # costs and routers, already there, do not depend on the metric
         made += [t for t in tables([path], metric) if t.title.startswith(METRIC_NAMES[metric])]
-    made += [confusion_table(results, router) for router in results.header.router]
+    made += [confusion_table(results, router) for router, score in results.header.router.items() if score.confusion]
     store = RunStore(path)
     text = "\n".join([f"**What happened**\n\n{told(path)}\n", *(table.markdown() for table in made)])
     store.write_bytes(page.name, text.encode())
