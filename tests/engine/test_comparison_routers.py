@@ -157,6 +157,14 @@ def test_a_device_says_the_same_when_it_is_asked_alone(finished: Path, method: s
     assert gates == ([None] * 3 if router == "arrow" else [1.0, 0.0, 0.0])
 
 
+def test_a_method_with_readings_of_its_own_is_asked_in_its_first(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings |= {"methods": ["paper"], "model": {"name": "tiny-random"}, "paper": {"reading": "diag"}}
+    folder = run(validate(settings, "test"), tmp_path / "run", Silent())
+    speaker = open_speaker(folder, Silent())
+    (weight,) = speaker.write("Is 4 even?", 2).weights
+    assert (speaker.router, weight.task, weight.devices, weight.gate) == ("diag", "every task", (0, 1, 2), None)
+
+
 def test_the_report_has_no_choices_of_a_router_that_makes_none(finished: Path) -> None:
     text = write_report(finished)[0].read_text()
     (line,) = (line for line in text.splitlines() if line.startswith("| arrow"))
