@@ -19,6 +19,7 @@ from meshtune.engine.config import RunConfig, load_config
 from meshtune.engine.data import deal, exams
 from meshtune.learning.base import Base, load
 from meshtune.learning.prepare import router_block
+from meshtune.routing.features import Features
 from meshtune.routing.measures import accuracy, log_loss, merged_accuracy
 from meshtune.routing.routers import WhitenedRouter
 from meshtune.routing.statistics import summarise
@@ -74,11 +75,11 @@ def main() -> None:
     print("depth shrink  right  as one  log-loss at T = " + " ".join(f"{t:6g}" for t in TEMPERATURES))
     for at, depth in enumerate(DEPTHS):
         sources = {g: [summarise(kept[f"train {g}"][at], config.router.sketch)] for g in groups}
-        x = np.concatenate([kept[f"test {group}"][at] for group in groups])
+        seen = Features(np.concatenate([kept[f"test {group}"][at] for group in groups]))
         for shrinkage in SHRINKAGES:
             routers = [WhitenedRouter(sources, shrinkage, t) for t in TEMPERATURES]
-            chosen = [groups[i] for i in routers[0].scores(x).argmax(axis=1)]
-            losses = [log_loss(router.gates(x), groups, truth) for router in routers]
+            chosen = [groups[i] for i in routers[0].scores(seen).argmax(axis=1)]
+            losses = [log_loss(router.gates(seen), groups, truth) for router in routers]
             right, one = accuracy(chosen, truth), merged_accuracy(chosen, truth, [config.eval.one_group])
             print(
                 f"{depth:5g} {shrinkage:6g} {right:6.3f} {one:7.3f}" + " " * 19 + " ".join(f"{v:6.3f}" for v in losses)

@@ -88,6 +88,16 @@ def test_given_options_are_chosen_from(finished: Path) -> None:
     assert "The frozen base model answered, without any expert." in frozen
 
 
+def test_a_router_that_weighs_token_by_token_shows_no_gates(finished: Path) -> None:
+    asked = [finished, "Cut board 3", "--router", "arrow", "--tokens", "4"]
+    told = json.loads(call(*asked, "--format", "json").stdout)
+    assert told["router"] == "arrow"
+    assert [expert["gate"] for expert in told["experts"]] == [None] * 3
+    words = " ".join(call(*asked).stdout.split())
+    assert "answered with 3 experts, weighed token by token by its arrow router (proposed, behind round 1)." in words
+    assert words.count("by token") == 1 + 3
+
+
 def test_mistakes_are_one_sentence_and_exit_code_2(finished: Path, tmp_path: Path) -> None:
     for args, words in {
         (tmp_path / "absent", "hello"): "there is no run",

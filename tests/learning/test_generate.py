@@ -6,10 +6,12 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from architectures import ARCHITECTURES, tiny
+from meshtune.adapter.arrow import Arrow
 from meshtune.adapter.route import Bank, Route
 from meshtune.learning import generate as module
 from meshtune.learning import past
@@ -20,7 +22,7 @@ from meshtune.learning.ending import Ending
 from meshtune.learning.evaluate import Ask
 from meshtune.learning.generate import generate
 from meshtune.learning.sampling import Writing
-from writers import Numbers, cases, mixed, prompts_of, said
+from writers import Numbers, cases, dense, mixed, prompts_of, said, sparse
 
 NEW = 7
 GREEDY = Writing(NEW)
@@ -81,6 +83,12 @@ def test_many_prompts_of_many_experts_are_answered_as_each_alone(any_base: Base)
 def test_mixtures_are_answered_as_each_alone(any_base: Base) -> None:
     bank, pairs = mixed(any_base)
     check(any_base, pairs, bank, 80)
+
+
+def test_experts_weighed_by_every_token_answer_as_for_each_prompt_alone(any_base: Base) -> None:
+    bank = Arrow([sparse(any_base, 0), dense(any_base), sparse(any_base, 1)], top_k=2)
+    one, equal = torch.ones(1, 3), np.full(3, 1 / 3)
+    check(any_base, [(Ask((), None, equal, prompt), bank.route(one)) for prompt in prompts_of()], bank, 80)
 
 
 def test_every_architecture_that_we_name_reads_with_its_cache(any_base: Base) -> None:

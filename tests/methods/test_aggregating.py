@@ -14,7 +14,9 @@ from meshtune.adapter.sites import describe
 from meshtune.engine.magnitude import kept
 from meshtune.methods.base import Announcement, Answer, Member, Method, Update, Workshop
 from meshtune.methods.registry import get_method
-from meshtune.routing.routers import Reader
+from meshtune.routing.arrow import ArrowRouter
+from meshtune.routing.features import Features
+from meshtune.routing.routers import Reader, Router
 
 LAYER = describe(0, "model.layers.0.self_attn.q_proj", 6, 2, False)  # B (2, 2): positions 0 to 3
 ADAPTER = AdapterConfig(rank=2, alpha=4.0)
@@ -69,7 +71,7 @@ def test_the_mean_goes_back_onto_every_mask_and_stands_whole_behind_all_projecti
     b = torch.tensor(mean).view(2, 2)
     a = sum(torch.from_numpy(projection(Recipe(0, "orthogonal", d, 2), "attn_in", 6)) for d in MASKS)
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
-    found = update(method.answer(members[0], ["a"], Reader("unrouted"), np.zeros((1, 1)), workshop), x)
+    found = update(method.answer(members[0], ["a"], Reader("unrouted"), Features(np.zeros((1, 1))), workshop), x)
     torch.testing.assert_close(found, 2.0 * x @ a.T @ b.T, rtol=1e-5, atol=1e-6)
 
 
@@ -81,24 +83,38 @@ def test_the_paper_without_a_radio_is_one_cluster() -> None:
 def test_shared_b_stands_behind_the_routed_projection_alone() -> None:
     method, members, workshop = played("shared_b")
 
-    class Second:
+    class Second(Router):
         groups = ("a", "b")
 
-        def scores(self, x: np.ndarray) -> np.ndarray:
+        def scores(self, seen: Features) -> np.ndarray:
             return np.array([[0.0, 1.0]])
 
         gates = scores
 
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
-    found = update(method.answer(members[0], ["a"], Second(), np.zeros((1, 1)), workshop), x)
+    found = update(method.answer(members[0], ["a"], Second(), Features(np.zeros((1, 1))), workshop), x)
     b = torch.tensor([1 / 4, 8.0, 0.0, 3.0]).view(2, 2)
     a = torch.from_numpy(projection(Recipe(0, "orthogonal", 1, 2), "attn_in", 6))
     torch.testing.assert_close(found, 2.0 * x @ a.T @ b.T, rtol=1e-5, atol=1e-6)
 
 
+def test_shared_b_weighed_by_token_takes_the_aggregate_behind_each_projection_for_an_expert() -> None:
+    """With one expert a token, the update is Bbar A_g x of the g whose leading input direction x has most of."""
+    method, members, workshop = played("shared_b")
+    x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+    answer = method.answer(members[0], ["a"], ArrowRouter(["a", "b"], top_k=1), Features(np.zeros((1, 1))), workshop)
+    b = np.array([1 / 4, 8.0, 0.0, 3.0]).reshape(2, 2)
+    updates = [2.0 * b @ projection(Recipe(0, "orthogonal", d, 2), "attn_in", 6) for d in MASKS]
+    leading = np.stack([np.linalg.svd(dw)[2][0] for dw in updates])
+    chosen = np.abs(x.numpy() @ leading.T).argmax(axis=1)
+    assert set(chosen) == {0, 1}
+    expected = np.stack([updates[g] @ token for g, token in zip(chosen, x.numpy(), strict=True)])
+    np.testing.assert_allclose(update(answer, x), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_lori_merges_the_experts_by_their_rows() -> None:
     method, members, workshop = played("lori")
-    answer = method.answer(members[1], ["a", "b"], None, np.zeros((2, 1)), workshop)
+    answer = method.answer(members[1], ["a", "b"], None, Features(np.zeros((2, 1))), workshop)
     assert answer.gates.tolist() == [[0.25, 0.75]] * 2
     assert [expert.values.tolist() for expert in answer.experts if expert is not None] == [[1.0, 2.0], [10.0, 4.0]]
 

@@ -17,6 +17,7 @@ from meshtune.methods.base import Announcement, Member, Method, Update, Workshop
 from meshtune.methods.config import PaperConfig
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.routing.config import RouterConfig
+from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader, WhitenedRouter
 from meshtune.routing.statistics import summarise
 
@@ -69,7 +70,7 @@ def ask(method: Method, member: Member, workshop: Workshop) -> Any:
     for known in member.known.values():
         assert known.statistics is not None
         sources.setdefault(known.group, []).append(known.statistics)
-    features = np.stack([np.full(6, 10.0 * ord(group)) for group in "abc"])
+    features = Features(np.stack([np.full(6, 10.0 * ord(group)) for group in "abc"]))
     names = method.routers(RouterConfig(), PaperConfig())
     router = WhitenedRouter(sources) if method.routes else Reader(names[0]) if names else None
     return method.answer(member, ["a", "b", "c"], router, features, workshop)

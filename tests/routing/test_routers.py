@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from sklearn.metrics import log_loss as reference_log_loss
 
 from meshtune.errors import UserError
+from meshtune.routing.features import Features
 from meshtune.routing.measures import accuracy, confusion, log_loss, merged_accuracy
 from meshtune.routing.pooled import pool
 from meshtune.routing.registry import make_router
@@ -62,7 +63,7 @@ def test_the_whitened_score_is_sklearns_discriminant(shrinkage: float) -> None:
     lda = LinearDiscriminantAnalysis(solver="lsqr", priors=[1 / 4] * 4, covariance_estimator=Shrunk(shrunk)).fit(x, y)
     query = np.random.default_rng(9).standard_normal((50, K)) + x.mean(axis=0)
     theirs = lda.decision_function(query)
-    ours = WhitenedRouter(exact(data), shrinkage).scores(query)
+    ours = WhitenedRouter(exact(data), shrinkage).scores(Features(query))
     ours, theirs = (v - v.mean(axis=1, keepdims=True) for v in (ours, theirs))
     assert np.abs(ours - theirs).max() <= 1e-8 * np.abs(theirs).max()
 
@@ -96,7 +97,7 @@ def test_woodbury_is_the_inverse(rank: int, shrinkage: float, seed: int) -> None
 def test_two_sources_of_a_group_are_one_source_of_their_prompts() -> None:
     data = clouds(3)
     halves = {g: [summarise(x[: len(x) // 3], K), summarise(x[len(x) // 3 :], K)] for g, x in data.items()}
-    query = np.concatenate(list(data.values()))
+    query = Features(np.concatenate(list(data.values())))
     one, two = WhitenedRouter(exact(data)), WhitenedRouter(halves)
     np.testing.assert_allclose(two.scores(query), one.scores(query), rtol=1e-7, atol=1e-7)
 
@@ -104,7 +105,7 @@ def test_two_sources_of_a_group_are_one_source_of_their_prompts() -> None:
 @pytest.mark.parametrize("name", ["whitened", "top1", "cosine"])
 def test_gates_are_shares_and_the_order_of_arrival_is_nothing(name: str) -> None:
     data = clouds()
-    query = np.concatenate(list(data.values()))
+    query = Features(np.concatenate(list(data.values())))
     router = make_router(name, exact(data))
     backwards = make_router(name, dict(reversed(list(exact(data).items()))))
     gates = router.gates(query)
@@ -117,7 +118,7 @@ def test_gates_are_shares_and_the_order_of_arrival_is_nothing(name: str) -> None
 
 def test_temperature_softens_and_top1_decides() -> None:
     data = clouds()
-    query = np.concatenate(list(data.values()))
+    query = Features(np.concatenate(list(data.values())))
     warm, cold = (WhitenedRouter(exact(data), temperature=t) for t in (8.0, 1e-3))
     np.testing.assert_allclose(warm.gates(query), np.exp(log_softmax(warm.scores(query) / 8, axis=1)), rtol=1e-9)
     top = WhitenedRouter(exact(data), top1=True).gates(query)
@@ -137,14 +138,14 @@ def test_whitening_tells_apart_what_cosines_cannot() -> None:
     right = {}
     for name in ("whitened", "cosine"):
         router = make_router(name, exact(draw))
-        right[name] = accuracy([router.groups[i] for i in router.scores(test).argmax(axis=1)], truth)
+        right[name] = accuracy([router.groups[i] for i in router.scores(Features(test)).argmax(axis=1)], truth)
     assert right["whitened"] > 0.98
     assert right["cosine"] < 0.6
 
 
 def test_cosine_by_hand() -> None:
     sources = {"a": [summarise(np.array([[1.0, 0.0]]))], "b": [summarise(np.array([[1.0, 1.0]]))]}
-    scores = CosineRouter(sources).scores(np.array([[0.0, 2.0], [3.0, 0.0]]))
+    scores = CosineRouter(sources).scores(Features(np.array([[0.0, 2.0], [3.0, 0.0]])))
     np.testing.assert_allclose(scores, [[0, np.sqrt(0.5)], [1, np.sqrt(0.5)]], atol=1e-12)
 
 
@@ -192,5 +193,5 @@ def test_bad_input_is_one_sentence() -> None:
 def test_constant_features_do_not_break_the_inverse() -> None:
     """Groups of one prompt have no spread at all; the nearer mean wins."""
     router = WhitenedRouter({"a": [summarise(np.ones((1, 4)))], "b": [summarise(np.zeros((1, 4)))]})
-    gates = router.gates(np.array([[1.0, 1.0, 0.9, 1.0], [0.2, 0.1, 0.0, 0.3]]))
+    gates = router.gates(Features(np.array([[1.0, 1.0, 0.9, 1.0], [0.2, 0.1, 0.0, 0.3]])))
     np.testing.assert_allclose(gates, [[1, 0], [0, 1]], atol=1e-6)

@@ -8,6 +8,7 @@ y = W0 x + scale * sum_g gate_g (B_g o M_g) A_g x. Both compute A x once for all
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -132,6 +133,16 @@ class Bank:
             self._stacks[layer.index] = (a, b)
         return self._stacks[layer.index]
 
+    @cached_property
+    def ranks(self) -> Tensor:
+        """Columns of each expert in the stacks (G,)."""
+        return torch.tensor([expert.rank for expert in self.experts])
+
+    def add(self, layer: LayerSpec, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+        """Return y (..., d) plus all experts' updates of x (..., k), A x weighed by ``weights`` (..., G r)."""
+        a, b = self.stack(layer)
+        return y + F.linear(F.linear(x, a.to(x.dtype)) * weights, b.to(x.dtype))
+
 
 class Mixture:
     """Every row gets all experts of a bank, weighted by its gates. For inference.
@@ -143,12 +154,9 @@ class Mixture:
 
     def __init__(self, bank: Bank, gates: Tensor) -> None:
         self._bank = bank
-        ranks = torch.tensor([expert.rank for expert in bank.experts], device=gates.device)
-        self._gates = gates.repeat_interleave(ranks, dim=1)
+        self._gates = gates.repeat_interleave(bank.ranks.to(gates.device), dim=1)
 
     def apply(self, layer: LayerSpec, x: Tensor, y: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
-        a, b = self._bank.stack(layer)
         counts = torch.tensor(dealt(len(self._gates), x, lengths), device=x.device)
         gates = self._gates.to(x.dtype).repeat_interleave(counts, dim=0)
-        z = F.linear(x, a.to(x.dtype)) * gates.view(*x.shape[:-1], -1)
-        return y + F.linear(z, b.to(x.dtype))
+        return self._bank.add(layer, x, y, gates.view(*x.shape[:-1], -1))

@@ -31,7 +31,9 @@ def ask(
     ] = None,
     router: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="whitened, top1 or cosine instead of the run's own router."),
+        typer.Option(
+            metavar="NAME", help="Instead of the run's own router: whitened, top1, cosine, arrow or retrieval."
+        ),
     ] = None,
     tokens: Annotated[
         int | None,
@@ -106,7 +108,7 @@ def _show(speaker: Speaker, reply: Reply) -> None:
         rows = [[text, f"{odds:.3f}"] for text, odds in reply.options]
         tables.append(Table("Options", ["option", "probability"], rows))
     if speaker.router is not None:
-        rows = [[w.task, _listed(w.devices), f"{w.gate:.3f}"] for w in reply.weights]
+        rows = [[w.task, _listed(w.devices), "by token" if w.gate is None else f"{w.gate:.3f}"] for w in reply.weights]
         tables.append(Table("Gates", ["expert", "trained by devices", "gate"], rows, labels=2))
     show_tables(tables)
 
@@ -116,6 +118,10 @@ def _who(speaker: Speaker, reply: Reply) -> str:
     if not reply.weights:
         return "The frozen base model answered, without any expert."
     first = reply.weights[0]
+    if first.gate is None:
+        count = len(reply.weights)
+        experts = f"{count} expert{'s' if count > 1 else ''}, weighed token by token by its {speaker.router} router"
+        return f"Device {speaker.device} answered with {experts} ({behind})."
     many = "devices" if len(first.devices) > 1 else "device"
     expert = f"the expert of {first.task}, trained by {many} {_listed(first.devices)}"
     if speaker.router is None:

@@ -18,7 +18,11 @@ def evaluate(
     ] = None,
     routers: Annotated[
         list[str] | None,
-        typer.Option("--router", metavar="NAME", help="Also score this router: whitened, top1 or cosine. Repeatable."),
+        typer.Option(
+            "--router",
+            metavar="NAME",
+            help="Also score this router: whitened, top1, cosine, arrow or retrieval. Repeatable.",
+        ),
     ] = None,
     unsafe_code: Annotated[
         bool,

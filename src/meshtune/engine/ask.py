@@ -61,7 +61,8 @@ def open_speaker(
     member = state.members[chosen.name][device]
     observer.event("advance", name="load", done=1)
     speaks = None if method == FROZEN else chosen
-    return Speaker(base, config, speaks, member, config.router.kind if routes else None, workshop, state.round)
+    asked = None if speaks is None else next(iter(speaks.routers(config.router, config.paper)), None)
+    return Speaker(base, config, speaks, member, asked, workshop, state.round)
 
 
 def _method(config: RunConfig, name: str | None) -> Method:

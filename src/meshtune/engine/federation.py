@@ -30,7 +30,7 @@ from meshtune.exchange.ledger import Ledger
 from meshtune.exchange.payload import Message, byte_split, decode, encode
 from meshtune.exchange.positions import decode_positions, encode_positions
 from meshtune.learning.base import Base
-from meshtune.learning.prepare import calibrate, entropies, layer_inputs, prompt_means, router_block
+from meshtune.learning.prepare import calibrate, entropies, layer_inputs, prompt_features
 from meshtune.methods.base import Announcement, Masks, Method
 from meshtune.methods.registry import get_method
 from meshtune.routing.statistics import Statistics, summarise
@@ -87,17 +87,14 @@ def announce(
         ]
     observer.event("phase", name="prepare", total=len(devices))
     result = []
-    block = router_block(base, config.router.depth)
     for number, data in enumerate(devices):
-        own = announcement_of(base, config, data, recipe_of[data.group], block, any(m.codes for m in methods))
+        own = announcement_of(base, config, data, recipe_of[data.group], any(m.codes for m in methods))
         result.append(replace(own, others=others[number]))
         observer.event("advance", name="prepare", done=number + 1)
     return result
 
 
-def announcement_of(
-    base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, block: int, codes: bool
-) -> Announcement:
+def announcement_of(base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, codes: bool) -> Announcement:
     """Work out one device's announcement from its own data; with the task codes of eq. 26 where ``codes``."""
     layers, adapter = base.adapters.layers, config.adapter
     prompts = data.prompts(max(config.router.prompts, adapter.entropy_tokens // 4))
@@ -117,8 +114,8 @@ def announcement_of(
         counts,
         config.train.micro_tokens,
     )
-    seen = prompt_means(base, prompts[: config.router.prompts], block, config.train.micro_tokens)
-    statistics = summarise(seen, rank=config.router.sketch)
+    seen = prompt_features(base, prompts[: config.router.prompts], config.router, config.train.micro_tokens)
+    statistics = summarise(seen.hidden, config.router.sketch, seen.embedded)
     mean = torch.cat([h.mean(dim=1) for h in inputs.values()]).numpy() if codes else None
     return Announcement(data.device, data.group, data.samples, recipe, tuple(masks), statistics, mean)
 

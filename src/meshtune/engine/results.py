@@ -13,7 +13,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import meshtune
 from meshtune.adapter.projection import coherence, projection
@@ -25,7 +24,9 @@ from meshtune.engine.scoring import router_of, signature
 from meshtune.learning.base import Base
 from meshtune.learning.measures import metrics_in
 from meshtune.methods.base import Method, Workshop
+from meshtune.routing.features import Features
 from meshtune.routing.measures import accuracy, confusion, log_loss, merged_accuracy
+from meshtune.routing.routers import Router
 
 FORMAT = "meshtune-results"
 VERSION = 1
@@ -37,7 +38,7 @@ def results(
     methods: Sequence[Method],
     state: State,
     workshop: Workshop,
-    features: Mapping[str, NDArray[np.float64]],
+    features: Mapping[str, Features],
     scores: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def _routers(
     methods: Sequence[Method],
     state: State,
     workshop: Workshop,
-    features: Mapping[str, NDArray[np.float64]],
+    features: Mapping[str, Features],
     scores: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return each router's confusion, accuracy and regret, as device 0 of the first routing method has it."""
@@ -133,24 +134,34 @@ def _routers(
     member = state.members[method.name][0]
     answered = {name: x for name, x in features.items() if member.holders(config.exams[name])}
     truth = [config.exams[name] for name, x in answered.items() for _ in range(len(x))]
-    x = np.concatenate(list(answered.values()))
+    seen = Features.joined(answered.values())
     result: dict[str, Any] = {}
-    for kind in dict.fromkeys((config.router.kind, *config.router.also)):
+    for kind in config.router.names:
         router = router_of(member, kind, config, workshop)
-        gates = router.gates(x)
-        chosen = [router.groups[i] for i in gates.argmax(axis=1)]
         label = method.name if kind == config.router.kind else f"{method.name}:{kind}"
         result[kind] = {
             "template": config.template,
             "groups": list(router.groups),
-            "confusion": confusion(router.groups, chosen, truth).tolist(),
-            "accuracy": accuracy(chosen, truth),
-            "accuracy_merged": merged_accuracy(chosen, truth, [config.eval.one_group]),
-            "log_loss": None if gates.max(axis=1).min() == 1 else log_loss(gates, router.groups, truth),
-            "temperature": config.router.temperature,
+            **_choices(router, seen, truth, config),
             **_regret([s for s in scores if s["task"] in answered], label, member.device, config),
         }
     return result
+
+
+def _choices(router: Router, seen: Features, truth: Sequence[str], config: RunConfig) -> dict[str, Any]:
+    """Return how often ``router`` chose the right group; nothing of one that decides nothing prompt by prompt."""
+    if router.by_token:
+        empty = dict.fromkeys(("confusion", "accuracy", "accuracy_merged", "log_loss"))
+        return {**empty, "temperature": config.router.arrow_temperature}
+    gates = router.gates(seen)
+    chosen = [router.groups[i] for i in gates.argmax(axis=1)]
+    return {
+        "confusion": confusion(router.groups, chosen, truth).tolist(),
+        "accuracy": accuracy(chosen, truth),
+        "accuracy_merged": merged_accuracy(chosen, truth, [config.eval.one_group]),
+        "log_loss": None if gates.max(axis=1).min() == 1 else log_loss(gates, router.groups, truth),
+        "temperature": config.router.temperature,
+    }
 
 
 def _regret(

@@ -11,9 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from meshtune.engine.asking import Key, Pile
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import Exam
@@ -24,12 +21,13 @@ from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.evaluate import measure, measure_written
-from meshtune.learning.prepare import prompt_means, router_block
+from meshtune.learning.prepare import prompt_features
 from meshtune.learning.sampling import Writing
 from meshtune.learning.trainer import DIVERGED
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
 from meshtune.methods.config import Reading
-from meshtune.routing.registry import make_router
+from meshtune.routing.features import Features
+from meshtune.routing.registry import DEFAULTS, make_router
 from meshtune.routing.routers import Reader, Router
 from meshtune.routing.statistics import Statistics
 
@@ -68,9 +66,7 @@ def router_of(member: Member, kind: str, config: RunConfig, workshop: Workshop) 
             said = member.known[device]
             if said.statistics is not None:
                 sources.setdefault(said.group, []).append(said.statistics)
-        workshop.routers[key] = make_router(
-            kind, sources, shrinkage=config.router.shrinkage, temperature=config.router.temperature
-        )
+        workshop.routers[key] = make_router(kind, sources, config.router)
     return workshop.routers[key]
 
 
@@ -78,6 +74,9 @@ def signature(config: RunConfig) -> str:
     """Return what identifies an exam: scores under another signature do not count for it."""
     e, r = config.eval, config.router
     cut = "" if config.paper.top_k is None else f"/top{config.paper.top_k}"
+    arrow = (r.arrow_top_k, r.arrow_temperature)
+    if arrow != (DEFAULTS.arrow_top_k, DEFAULTS.arrow_temperature):
+        cut += f"/arrow{arrow[0]},{arrow[1]}"
     elsewhere = e.elsewhere or e.questions
     mark = f"{e.split}/{config.template}/{e.questions}/{elsewhere}/{r.depth}/{r.shrinkage}/{r.temperature}{cut}"
     if e.temperature == 0:
@@ -94,7 +93,7 @@ def sit(
     workshop: Workshop,
     store: RunStore,
     observer: Observer,
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, Features]:
     """Score every candidate on every exam; append to the store's scores and return each exam's router features.
 
     What the store already holds under the same signature and round is not scored again.
@@ -106,12 +105,11 @@ def sit(
         if record["signature"] == mark and record["round"] == state.round
         for device in record["devices"]
     }
-    block = router_block(base, config.router.depth)
-    features: dict[str, NDArray[np.float64]] = {}
+    features: dict[str, Features] = {}
     observer.event("phase", name="score", total=len(papers))
     for number, paper in enumerate(papers):
         started = time.perf_counter()
-        features[paper.name] = prompt_means(base, paper.prompts, block, config.eval.micro_tokens)
+        features[paper.name] = prompt_features(base, paper.prompts, config.router, config.eval.micro_tokens)
         todo = [c for c in candidates(config, methods, state) if (c.label, c.member.device, paper.name) not in have]
         found = _sit_one(base, config, paper, todo, features[paper.name], workshop, observer)
         facts = {"round": state.round, "template": config.template, "signature": mark}
@@ -128,7 +126,7 @@ def _sit_one(
     config: RunConfig,
     paper: Exam,
     todo: Sequence[Candidate],
-    features: NDArray[np.float64],
+    features: Features,
     workshop: Workshop,
     observer: Observer,
 ) -> list[dict[str, Any]]:
@@ -174,9 +172,7 @@ def candidate_index(todo: Sequence[Candidate], label: str) -> int:
     return next(i for i, c in enumerate(todo) if c.label == label)
 
 
-def _answer(
-    candidate: Candidate, config: RunConfig, paper: Exam, features: NDArray[np.float64], workshop: Workshop
-) -> Answer:
+def _answer(candidate: Candidate, config: RunConfig, paper: Exam, features: Features, workshop: Workshop) -> Answer:
     count = len(paper.questions)
     if candidate.method is None:
         return only(None, count)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meshtune.engine.asking import ask_of, bank_of
 from meshtune.engine.config import RunConfig
@@ -16,9 +15,11 @@ from meshtune.learning.base import Base
 from meshtune.learning.encode import encode_prompt, encode_question
 from meshtune.learning.evaluate import score
 from meshtune.learning.generate import generate
-from meshtune.learning.prepare import prompt_means, router_block
+from meshtune.learning.prepare import prompt_features
 from meshtune.learning.sampling import Writing
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
+from meshtune.routing.features import Features
+from meshtune.routing.routers import Router
 from meshtune.tasks.base import Question, Task, shared_prompt
 from meshtune.tasks.registry import get_task
 
@@ -28,11 +29,14 @@ TOKENS = 32
 
 @dataclass(frozen=True)
 class Weight:
-    """An expert's share in an answer: the task it knows, the devices that trained it, and its gate."""
+    """An expert's share in an answer: the task it knows, the devices that trained it, and its gate.
+
+    There is no gate where every token weighs the experts itself.
+    """
 
     task: str
     devices: tuple[int, ...]
-    gate: float
+    gate: float | None
 
 
 @dataclass(frozen=True)
@@ -148,13 +152,11 @@ class Speaker:
         if self._method is None:
             return only(None, 1)
         config, base = self._config, self._base
-        features: NDArray[np.float64] = np.zeros((1, base.width))
-        router = None
-        if self.router is not None:
+        features = Features(np.zeros((1, base.width)))
+        router = self._fitted()
+        if router is not None:
             tokens = encode_prompt(base.tokenizer, prompt, config.train.max_tokens)
-            block = router_block(base, config.router.depth)
-            features = prompt_means(base, [tokens], block, config.eval.micro_tokens)
-            router = router_of(self._member, self.router, config, self._workshop)
+            features = prompt_features(base, [tokens], config.router, config.eval.micro_tokens)
         return self._method.answer(self._member, [""], router, features, self._workshop)
 
     def _task(self, weights: Sequence[Weight]) -> Task:
@@ -163,9 +165,17 @@ class Speaker:
         known = [tasks[weight.task] for weight in weights[:1] if weight.task in tasks]
         return known[0] if known else max(tasks.values(), key=lambda task: task.written * task.longest_answer)
 
+    def _fitted(self) -> Router | None:
+        if self.router is None:
+            return None
+        return router_of(self._member, self.router, self._config, self._workshop)
+
     def _weights(self, answer: Answer) -> tuple[Weight, ...]:
         if self._method is None:
             return ()
         sources = self._method.sources(self._member)
-        found = [Weight(*source, float(gate)) for source, gate in zip(sources, answer.gates[0], strict=True)]
-        return tuple(sorted(found, key=lambda weight: -weight.gate))
+        router = self._fitted()
+        if router is not None and router.by_token:
+            return tuple(Weight(*source, None) for source in sources)
+        shares = zip(sources, answer.gates[0].tolist(), strict=True)
+        return tuple(Weight(*source, gate) for source, gate in sorted(shares, key=lambda share: -share[1]))

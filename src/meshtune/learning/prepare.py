@@ -22,6 +22,8 @@ from meshtune.learning.base import Base
 from meshtune.learning.encode import Row, portions
 from meshtune.learning.packing import Packed
 from meshtune.learning.trainer import accumulate
+from meshtune.routing.config import RouterConfig
+from meshtune.routing.features import Features
 
 
 def layer_inputs(base: Base, prompts: Sequence[Sequence[int]], tokens: int) -> dict[str, Tensor]:
@@ -114,6 +116,12 @@ def prompt_means(
         if progress is not None:
             progress(done)
     return result
+
+
+def prompt_features(base: Base, prompts: Sequence[Sequence[int]], router: RouterConfig, micro_tokens: int) -> Features:
+    """Return ``prompts`` as the routers of ``router`` look at them; their embeddings only where one asks for those."""
+    hidden = prompt_means(base, prompts, router_block(base, router.depth), micro_tokens)
+    return Features(hidden, prompt_means(base, prompts, 0, micro_tokens) if router.embeds else None)
 
 
 def router_block(base: Base, depth: float = 0.3) -> int:

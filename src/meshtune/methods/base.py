@@ -28,6 +28,7 @@ from meshtune.adapter.route import Bank
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.methods.config import PaperConfig
 from meshtune.routing.config import RouterConfig
+from meshtune.routing.features import Features
 from meshtune.routing.routers import OracleRouter, Router
 from meshtune.routing.statistics import Statistics
 
@@ -261,7 +262,7 @@ class Method(ABC):
 
     def routers(self, router: RouterConfig, paper: PaperConfig) -> tuple[str, ...]:
         """Return the names of the routers it is scored with, its own first; none where it needs none."""
-        return tuple(dict.fromkeys((router.kind, *router.also))) if self.routes else ()
+        return router.names if self.routes else ()
 
     @abstractmethod
     def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
@@ -277,7 +278,7 @@ class Method(ABC):
         member: Member,
         groups: Sequence[str],
         router: Router | None,
-        features: NDArray[np.float64],
+        features: Features,
         workshop: Workshop,
     ) -> Answer:
         """Return who answers each prompt.
@@ -286,7 +287,7 @@ class Method(ABC):
             member: the device that is asked.
             groups: the true group of every prompt; only methods with a perfect router may look.
             router: the fitted router, for methods that route.
-            features: (prompts, width) what the router looks at.
+            features: what the router looks at, a row a prompt.
             workshop: builds the experts.
         """
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from meshtune.methods.base import Answer, BankMethod, Member, Workshop
+from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 
 
@@ -22,7 +20,7 @@ class HardMoe(BankMethod):
         member: Member,
         groups: Sequence[str],
         router: Router | None,
-        features: NDArray[np.float64],
+        features: Features,
         workshop: Workshop,
     ) -> Answer:
         return self.oracle(member, groups, workshop)

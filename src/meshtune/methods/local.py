@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from meshtune.adapter.expert import Expert
 from meshtune.methods.base import Announcement, Answer, Member, Method, Workshop, only
+from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 
 
@@ -34,7 +32,7 @@ class Local(Method):
         member: Member,
         groups: Sequence[str],
         router: Router | None,
-        features: NDArray[np.float64],
+        features: Features,
         workshop: Workshop,
     ) -> Answer:
         own = member.held[member.device]

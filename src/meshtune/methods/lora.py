@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from meshtune.adapter.expert import Expert
 from meshtune.methods.base import Announcement, Answer, Member, Method, Workshop, only
+from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 
 
@@ -36,7 +34,7 @@ class Lora(Method):
         member: Member,
         groups: Sequence[str],
         router: Router | None,
-        features: NDArray[np.float64],
+        features: Features,
         workshop: Workshop,
     ) -> Answer:
         return only(member.expert, len(groups))

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meshtune.methods.base import Answer, BankMethod, Member, Workshop
+from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 
 
@@ -28,7 +28,7 @@ class Lori(BankMethod):
         member: Member,
         groups: Sequence[str],
         router: Router | None,
-        features: NDArray[np.float64],
+        features: Features,
         workshop: Workshop,
     ) -> Answer:
         bank = self.bank(member, workshop)

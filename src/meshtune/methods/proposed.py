@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from meshtune.methods.base import Answer, BankMethod, Member, Workshop
+from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 
 
@@ -28,7 +26,7 @@ class Proposed(BankMethod):
         member: Member,
         groups: Sequence[str],
         router: Router | None,
-        features: NDArray[np.float64],
+        features: Features,
         workshop: Workshop,
     ) -> Answer:
         assert router is not None
@@ -38,7 +36,8 @@ class Proposed(BankMethod):
         missing = gates.sum(axis=1) <= 0
         if missing.any():  # every expert the router wants is still on its way: the own one answers
             gates[missing, list(bank).index(member.own.group)] = 1.0
-        return Answer(tuple(bank.values()), gates / gates.sum(axis=1, keepdims=True))
+        experts = tuple(bank.values())
+        return Answer(experts, gates / gates.sum(axis=1, keepdims=True), router.bank(experts))
 
 
 METHOD = Proposed()

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from meshtune.adapter.expert import SparseExpert
+from meshtune.adapter.route import Bank
 from meshtune.adapter.shared import Shared
+from meshtune.adapter.sites import sizes
 from meshtune.methods.aggregating import AggregatingMethod
 from meshtune.methods.base import Answer, Member, Workshop
+from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 
 
@@ -28,7 +31,7 @@ class SharedB(AggregatingMethod):
         member: Member,
         groups: Sequence[str],
         router: Router | None,
-        features: NDArray[np.float64],
+        features: Features,
         workshop: Workshop,
     ) -> Answer:
         assert router is not None
@@ -38,12 +41,19 @@ class SharedB(AggregatingMethod):
         if missing.any():
             gates[missing, [group for group, _ in sources].index(member.own.group)] = 1.0
         expansion = self.expansion(member, workshop)
-        bank = workshop.once(("shared_b", id(expansion)), lambda: self._bank(member, workshop))
+        key = ("shared_b", router.by_token, id(expansion))
+        bank = workshop.once(key, lambda: self._bank(member, router, workshop))
         return Answer((None,) * len(sources), gates / gates.sum(axis=1, keepdims=True), bank)
 
-    def _bank(self, member: Member, workshop: Workshop) -> Shared:
+    def _bank(self, member: Member, router: Router, workshop: Workshop) -> Bank:
         first = [self.source(member.known[devices[0]], workshop) for _, devices in self.sources(member)]
-        return Shared(workshop.layers, first, self.expansion(member, workshop), workshop.adapter.scale, gated=True)
+        layers, scale, expansion = workshop.layers, workshop.adapter.scale, self.expansion(member, workshop)
+        if router.by_token:  # it looks at experts: that of a group is Bbar A_g
+            everywhere = [np.arange(size) for size in sizes(layers, workshop.adapter.rank)]
+            joined = router.bank([SparseExpert(layers, s.projections, everywhere, scale, expansion) for s in first])
+            assert joined is not None
+            return joined
+        return Shared(layers, first, expansion, scale, gated=True)
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
         return [(g, tuple(member.holders(g))) for g in member.groups() if member.holders(g)]

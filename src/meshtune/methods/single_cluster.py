@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meshtune.adapter.shared import Shared
 from meshtune.methods.aggregating import AggregatingMethod
 from meshtune.methods.base import Answer, Member, Workshop
 from meshtune.methods.config import PaperConfig
 from meshtune.routing.config import RouterConfig
+from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader, Router
 
 
@@ -33,7 +33,7 @@ class SingleCluster(AggregatingMethod):
         member: Member,
         groups: Sequence[str],
         router: Router | None,
-        features: NDArray[np.float64],
+        features: Features,
         workshop: Workshop,
     ) -> Answer:
         assert isinstance(router, Reader)

@@ -133,7 +133,7 @@ def write_report(path: Path) -> list[Path]:
         name for name in results.metrics if name != "nll"
     ):  # costs and routers, already there, do not depend on the metric
         made += [t for t in tables([path], metric) if t.title.startswith(metric_name(metric))]
-    made += [confusion_table(results, router) for router in results.header.router]
+    made += [confusion_table(results, router) for router, score in results.header.router.items() if score.confusion]
     store = RunStore(path)
     text = "\n".join([f"**What happened**\n\n{told(path)}\n", *(table.markdown() for table in made)])
     store.write_bytes(page.name, text.encode())

@@ -56,13 +56,16 @@ class MethodCost(BaseModel):
 
 
 class RouterScore(BaseModel):
-    """How well a router recognises the task of a prompt; ``confusion`` has the truth in its rows."""
+    """How well a router recognises the task of a prompt; ``confusion`` has the truth in its rows.
+
+    There is neither confusion nor accuracy of a router that decides token by token.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     template: str = "shared"
     groups: list[str]
-    confusion: list[list[float]]
-    accuracy: float
+    confusion: list[list[float]] | None = None
+    accuracy: float | None = None
     accuracy_merged: float | None = None
     regret: float | None = None
     regret_stderr: float | None = None

@@ -197,19 +197,21 @@ def router_table(results: Results) -> Table:
         note="Regret is NLL(routed) - NLL(perfect router), paired; ± is one standard error.",
     )
     for name, score in results.header.router.items():
+        right = "-" if score.accuracy is None else f"{score.accuracy:.3f}"
         merged = "-" if score.accuracy_merged is None else f"{score.accuracy_merged:.3f}"
         loss = "-" if score.log_loss is None else f"{score.log_loss:.3f}".replace("-0.000", "0.000")
         regret = "-"
         if score.regret is not None:
             error = math.nan if score.regret_stderr is None else score.regret_stderr
             regret = _with_error((score.regret, error), "nll")
-        table.rows.append([name, score.template, f"{score.accuracy:.3f}", merged, regret, loss])
+        table.rows.append([name, score.template, right, merged, regret, loss])
     return table
 
 
 def confusion_table(results: Results, router: str) -> Table:
-    """Return how many prompts of each group (rows) ``router`` sent to each group (columns)."""
+    """Return how many prompts of each group (rows) ``router``, which decides by prompts, sent to each (columns)."""
     score = results.header.router[router]
+    assert score.confusion is not None
     table = Table(f"Where {router} sends the prompts of each task ({score.template} template)", ["task", *score.groups])
     for group, counts in zip(score.groups, score.confusion, strict=True):
         table.rows.append([group, *(f"{count:g}" if count else "" for count in counts)])

@@ -6,25 +6,42 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Kind = Literal["whitened", "top1", "cosine", "arrow", "retrieval"]
+
 
 class RouterConfig(BaseModel):
     """Who answers.
 
     Attributes:
-        kind: the router of ``proposed``: ``whitened`` (soft), ``top1`` or ``cosine``.
+        kind: the router of ``proposed``: ``whitened`` (soft), ``top1``, ``cosine``, ``arrow`` (token by token inside
+            the layers) or ``retrieval`` (the nearest mean of embeddings).
         also: further routers scored beside it, as ``proposed:<router>``.
         depth: share of the blocks behind which the prompt is looked at.
         prompts: training prompts behind a device's statistics.
         sketch: eigenvectors of the covariance sketch that is sent.
         shrinkage: share of the diagonal in S'.
         temperature: T of the gates' softmax.
+        arrow_top_k: experts that ``arrow`` lets each token have in each layer; all where there are fewer.
+        arrow_temperature: T of its softmax.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    kind: Literal["whitened", "top1", "cosine"] = "whitened"
-    also: tuple[Literal["whitened", "top1", "cosine"], ...] = ("top1",)
+    kind: Kind = "whitened"
+    also: tuple[Kind, ...] = ("top1",)
     depth: float = Field(0.3, ge=0, lt=1)
     prompts: int = Field(256, ge=2)
     sketch: int = Field(16, ge=1)
     shrinkage: float = Field(0.5, ge=0, le=1)
     temperature: float = Field(8.0, gt=0)
+    arrow_top_k: int = Field(3, ge=1)
+    arrow_temperature: float = Field(1.0, gt=0)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The routers that are scored, the first of them the router itself."""
+        return tuple(dict.fromkeys((self.kind, *self.also)))
+
+    @property
+    def embeds(self) -> bool:
+        """Whether some router looks at the prompts' embeddings."""
+        return "retrieval" in self.names

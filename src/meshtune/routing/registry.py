@@ -6,27 +6,34 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 
 from meshtune.errors import UserError
+from meshtune.routing.arrow import ArrowRouter
+from meshtune.routing.config import RouterConfig
+from meshtune.routing.retrieval import RetrievalRouter
 from meshtune.routing.routers import CosineRouter, Router, WhitenedRouter
 from meshtune.routing.statistics import Statistics
 
 Sources = Mapping[str, Sequence[Statistics]]
 
-ROUTERS: dict[str, Callable[[Sources, float, float], Router]] = {
-    "whitened": lambda sources, shrinkage, temperature: WhitenedRouter(sources, shrinkage, temperature),
-    "top1": lambda sources, shrinkage, temperature: WhitenedRouter(sources, shrinkage, temperature, top1=True),
-    "cosine": lambda sources, shrinkage, temperature: CosineRouter(sources),
+ROUTERS: dict[str, Callable[[Sources, RouterConfig], Router]] = {
+    "whitened": lambda sources, settings: WhitenedRouter(sources, settings.shrinkage, settings.temperature),
+    "top1": lambda sources, settings: WhitenedRouter(sources, settings.shrinkage, settings.temperature, top1=True),
+    "cosine": lambda sources, settings: CosineRouter(sources),
+    "arrow": lambda sources, settings: ArrowRouter(sources, settings.arrow_top_k, settings.arrow_temperature),
+    "retrieval": lambda sources, settings: RetrievalRouter(sources),
 }
-"""Name to (sources, shrinkage, temperature) -> router. The oracle needs the truth and stands apart."""
+"""Name to (sources, settings) -> router. The oracle needs the truth and stands apart."""
+
+DEFAULTS = RouterConfig()
 
 
-def make_router(name: str, sources: Sources, shrinkage: float = 0.5, temperature: float = 8.0) -> Router:
+def make_router(name: str, sources: Sources, settings: RouterConfig = DEFAULTS) -> Router:
     """Return the router called ``name``, fitted to ``sources``.
 
     Raises:
-        UserError: there is no such router; names the nearest.
+        UserError: there is no such router; names the nearest. Or it needs what the sources did not announce.
     """
     if name not in ROUTERS:
         near = difflib.get_close_matches(name, ROUTERS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(ROUTERS)}"
         raise UserError(f"there is no router called {name}: {hint}")
-    return ROUTERS[name](sources, shrinkage, temperature)
+    return ROUTERS[name](sources, settings)

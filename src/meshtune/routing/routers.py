@@ -7,35 +7,47 @@ different tasks have cosines of 0.99 and tell nothing apart.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from meshtune.errors import UserError
+from meshtune.routing.features import Features
 from meshtune.routing.pooled import pool
 from meshtune.routing.statistics import Array, Statistics
 
+if TYPE_CHECKING:
+    from meshtune.adapter.expert import Expert
+    from meshtune.adapter.route import Bank
 
-class Router(Protocol):
+
+class Router(ABC):
     """What decides who answers.
 
     Attributes:
         groups: the task keys it chooses between, in the order of its columns.
+        by_token: whether weights are found token by token inside the layers; then the gates decide nothing.
     """
 
     groups: tuple[str, ...]
+    by_token = False
 
-    def scores(self, x: Array) -> Array:
-        """Return scores (rows, G) of prompt vectors x (rows, k); the largest is the group."""
-        ...
+    @abstractmethod
+    def scores(self, seen: Features) -> Array:
+        """Return scores (prompts, G); the largest is the group."""
 
-    def gates(self, x: Array) -> Array:
-        """Return weights (rows, G) of prompt vectors x (rows, k); every row sums to 1."""
-        ...
+    @abstractmethod
+    def gates(self, seen: Features) -> Array:
+        """Return weights (prompts, G); every row sums to 1."""
+
+    def bank(self, experts: Sequence[Expert]) -> Bank | None:
+        """Return what weighs ``experts`` inside the layers; None where they stand side by side, weighed by gates."""
+        return None
 
 
-class WhitenedRouter:
+class WhitenedRouter(Router):
     """Linear discriminant scores over pooled task statistics; soft gates, or all to the best.
 
     Args:
@@ -63,32 +75,32 @@ class WhitenedRouter:
         self._directions = pooled.shrunk_inverse(offsets, shrinkage)
         self._bias = -0.5 * (self._directions * offsets).sum(axis=1)
 
-    def scores(self, x: Array) -> Array:
-        found: Array = (np.asarray(x, dtype=np.float64) - self._centre) @ self._directions.T + self._bias
+    def scores(self, seen: Features) -> Array:
+        found: Array = (np.asarray(seen.hidden, dtype=np.float64) - self._centre) @ self._directions.T + self._bias
         return found
 
-    def gates(self, x: Array) -> Array:
-        scores = self.scores(x)
+    def gates(self, seen: Features) -> Array:
+        scores = self.scores(seen)
         return one_hot(scores) if self.top1 else softmax(scores / self.temperature)
 
 
-class CosineRouter:
+class CosineRouter(Router):
     """The nearest raw task code by cosine; what the paper's codes come to. For comparison."""
 
     def __init__(self, sources: Mapping[str, Sequence[Statistics]]) -> None:
         pooled = pool(sources)
         self.groups = pooled.groups
-        self._codes = _unit(pooled.means)
+        self._codes = unit(pooled.means)
 
-    def scores(self, x: Array) -> Array:
-        found: Array = _unit(np.asarray(x, dtype=np.float64)) @ self._codes.T
+    def scores(self, seen: Features) -> Array:
+        found: Array = unit(np.asarray(seen.hidden, dtype=np.float64)) @ self._codes.T
         return found
 
-    def gates(self, x: Array) -> Array:
-        return one_hot(self.scores(x))
+    def gates(self, seen: Features) -> Array:
+        return one_hot(self.scores(seen))
 
 
-class Reader:
+class Reader(Router):
     """A reading of the paper's eq. 26: weights are found token by token inside the layers, so there are none here.
 
     Args:
@@ -96,16 +108,17 @@ class Reader:
         top_k: how many coordinates each token keeps; None for the rank.
     """
 
-    groups: tuple[str, ...] = ()
+    groups = ()
+    by_token = True
 
     def __init__(self, reading: str, top_k: int | None = None) -> None:
         self.reading, self.top_k = reading, top_k
 
-    def scores(self, x: Array) -> Array:
-        return np.zeros((len(x), 0))
+    def scores(self, seen: Features) -> Array:
+        return np.zeros((len(seen), 0))
 
-    def gates(self, x: Array) -> Array:
-        return np.zeros((len(x), 0))
+    def gates(self, seen: Features) -> Array:
+        return np.zeros((len(seen), 0))
 
 
 class OracleRouter:
@@ -142,7 +155,8 @@ def one_hot(scores: Array) -> Array:
     return gates
 
 
-def _unit(rows: Array) -> Array:
+def unit(rows: Array) -> Array:
+    """Return every row at length 1; a row of zeros stays."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     result: Array = rows / np.maximum(length, np.finfo(np.float64).tiny)
     return result

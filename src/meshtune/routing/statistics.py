@@ -1,7 +1,8 @@
 """A device's task statistics: what it tells others about its prompts so that they can route (method section 8).
 
 A mean, a count, and a sketch of the covariance of its prompt vectors: the leading eigenvectors and the diagonal. About
-36 k bytes in bfloat16 for width k and sketch 16; the k x k matrix is never sent, and no prompt leaves the device.
+36 k bytes in bfloat16 for width k and sketch 16; the k x k matrix is never sent, and no prompt leaves the device. Where
+prompts are retrieved by their embeddings, the mean of those goes with it: 2 k bytes more.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Statistics:
         eigenvalues: the q largest of the covariance (divisor n), descending (q,).
         eigenvectors: (k, q).
         diagonal: the covariance's diagonal (k,).
+        embedding: the mean of its prompts' embeddings (k,), or None where no router asks for it.
     """
 
     mean: Array
@@ -34,15 +36,19 @@ class Statistics:
     eigenvalues: Array
     eigenvectors: Array
     diagonal: Array
+    embedding: Array | None = None
 
     def to_tensors(self) -> dict[str, NDArray[np.float32]]:
         """Return the arrays by name, as they go on the air."""
-        return {
+        made = {
             "mean": self.mean.astype(np.float32),
             "eigenvalues": self.eigenvalues.astype(np.float32),
             "eigenvectors": self.eigenvectors.astype(np.float32),
             "diagonal": self.diagonal.astype(np.float32),
         }
+        if self.embedding is not None:
+            made["embedding"] = self.embedding.astype(np.float32)
+        return made
 
     @staticmethod
     def from_tensors(tensors: Mapping[str, NDArray[np.float32]], count: int) -> Statistics:
@@ -53,25 +59,28 @@ class Statistics:
         """
         read = {
             name: np.asarray(tensors[name], dtype=np.float64)
-            for name in ("mean", "eigenvalues", "eigenvectors", "diagonal")
+            for name in ("mean", "eigenvalues", "eigenvectors", "diagonal", "embedding")
+            if name != "embedding" or name in tensors
         }
         k, q = read["mean"].size, read["eigenvalues"].size
-        if count < 1 or read["eigenvectors"].shape != (k, q) or read["diagonal"].shape != (k,):
+        vectors = {read["diagonal"].shape, read.get("embedding", read["mean"]).shape}
+        if count < 1 or read["eigenvectors"].shape != (k, q) or vectors != {(k,)}:
             raise UserError(f"task statistics of {count} prompts with shapes that do not fit width {k}: another model?")
-        return Statistics(read["mean"], count, read["eigenvalues"], read["eigenvectors"], read["diagonal"])
+        return Statistics(count=count, **read)
 
 
-def summarise(features: Array, rank: int = 16) -> Statistics:
+def summarise(hidden: Array, rank: int = 16, embedded: Array | None = None) -> Statistics:
     """Return the statistics of prompt vectors.
 
     Args:
-        features: (n, k), one row a prompt.
+        hidden: (n, k), one row a prompt.
         rank: eigenvectors kept, at most min(n, k).
+        embedded: (n, k), the prompts' embeddings, where their mean is to be announced.
 
     Raises:
         UserError: there is no prompt, or a vector is not finite.
     """
-    x = np.asarray(features, dtype=np.float64)
+    x = np.asarray(hidden, dtype=np.float64)
     if x.ndim != 2 or x.shape[0] == 0:
         raise UserError("task statistics need at least one prompt")
     if not np.isfinite(x).all():
@@ -83,4 +92,5 @@ def summarise(features: Array, rank: int = 16) -> Statistics:
     # Right singular vectors of the centred prompts are the covariance's eigenvectors; k x k is never formed.
     _, sigma, vectors = np.linalg.svd(centred, full_matrices=False)
     q = min(rank, sigma.size)
-    return Statistics(mean, x.shape[0], sigma[:q] ** 2, vectors[:q].T.copy(), (centred**2).sum(axis=0))
+    centre = None if embedded is None else np.asarray(embedded, dtype=np.float64).mean(axis=0)
+    return Statistics(mean, x.shape[0], sigma[:q] ** 2, vectors[:q].T.copy(), (centred**2).sum(axis=0), centre)

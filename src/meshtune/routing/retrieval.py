@@ -1,0 +1,56 @@
+"""Retrieval by embeddings, in the manner of LoraRetriever (Zhao et al. 2024): the group whose prompts look most alike.
+
+There a sentence encoder embeds a prompt and a few training samples of every adapter, and the nearest mean wins. Such an
+encoder would be a second model on every device, so the base's own token embeddings stand in: a prompt is their mean, no
+block is passed. What all groups share is taken out first, because means of embeddings all point much the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from meshtune.errors import UserError
+from meshtune.routing.features import Features
+from meshtune.routing.routers import Router, one_hot, unit
+from meshtune.routing.statistics import Array, Statistics
+
+
+class RetrievalRouter(Router):
+    """The nearest group by cosine to the mean embedding of its prompts, both from the mean over groups.
+
+    Args:
+        sources: statistics by task key, each with its embedding; several sources of a key count by their prompts.
+
+    Raises:
+        UserError: a source announced no embedding.
+    """
+
+    def __init__(self, sources: Mapping[str, Sequence[Statistics]]) -> None:
+        self.groups = tuple(sorted(group for group in sources if sources[group]))
+        means = np.stack([_mean(sources[group]) for group in self.groups])
+        self._centre = means.mean(axis=0)
+        self._codes = unit(means - self._centre)
+
+    def scores(self, seen: Features) -> Array:
+        assert seen.embedded is not None
+        found: Array = unit(np.asarray(seen.embedded, dtype=np.float64) - self._centre) @ self._codes.T
+        return found
+
+    def gates(self, seen: Features) -> Array:
+        return one_hot(self.scores(seen))
+
+
+def _mean(sources: Sequence[Statistics]) -> Array:
+    """Return the mean embedding (k,) over the prompts of all ``sources``."""
+    total = np.zeros_like(sources[0].mean)
+    for source in sources:
+        if source.embedding is None:
+            raise UserError(
+                "the router retrieval needs embeddings, and the devices of this run announced none: start a new run "
+                "with retrieval in router.also"
+            )
+        total += source.embedding * source.count
+    mean: Array = total / sum(source.count for source in sources)
+    return mean

@@ -1,0 +1,119 @@
+"""Retrieval by embeddings worked out by hand, what it needs on the air, and every router against its name."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from meshtune.errors import UserError
+from meshtune.routing.config import Kind, RouterConfig
+from meshtune.routing.features import Features
+from meshtune.routing.registry import ROUTERS, make_router
+from meshtune.routing.retrieval import RetrievalRouter
+from meshtune.routing.statistics import Statistics, summarise
+
+K = 16
+
+
+def far(groups: int = 3, rows: int = 40, seed: int = 0) -> dict[str, np.ndarray]:
+    """Embeddings of several groups: nearly all of every mean is common to all."""
+    rng = np.random.default_rng(seed)
+    common = rng.standard_normal(K) * 30
+    return {
+        f"t{g}": common + rng.standard_normal(K) + rng.standard_normal((rows + 9 * g, K)) * 0.3 for g in range(groups)
+    }
+
+
+def announced(embedded: np.ndarray) -> Statistics:
+    return summarise(np.zeros_like(embedded), 2, embedded)
+
+
+def seen(embedded: np.ndarray) -> Features:
+    return Features(np.zeros_like(embedded), embedded)
+
+
+def test_the_nearest_centred_mean_by_scipys_cosine() -> None:
+    data = far()
+    router = make_router("retrieval", {group: [announced(x)] for group, x in data.items()})
+    query = np.concatenate(list(data.values()))
+    means = np.stack([x.mean(axis=0) for x in data.values()])
+    centre = means.mean(axis=0)
+    expected = 1 - cdist(query - centre, means - centre, "cosine")
+    np.testing.assert_allclose(router.scores(seen(query)), expected, atol=1e-9)
+    gates = router.gates(seen(query))
+    np.testing.assert_array_equal(gates, np.eye(3)[expected.argmax(axis=1)])
+    truth = np.concatenate([np.full(len(x), g) for g, x in enumerate(data.values())])
+    assert (gates.argmax(axis=1) == truth).mean() > 0.98
+
+
+def test_by_hand() -> None:
+    """Means (1, 0) and (5, 2): the centre is (3, 1), so that what counts is the side of a line through it."""
+    sources = {"b": [announced(np.array([[5.0, 2.0]]))], "a": [announced(np.array([[0.0, 0.0], [2.0, 0.0]]))]}
+    router = RetrievalRouter(sources)
+    assert router.groups == ("a", "b")
+    side = np.array([-2.0, -1.0]) / np.sqrt(5)
+    scores = router.scores(seen(np.array([[2.0, 1.0], [3.0, 4.0], [3.0, 1.0]])))
+    np.testing.assert_allclose(scores[:2], [[-side[0], side[0]], [side[1], -side[1]]], atol=1e-12)
+    np.testing.assert_array_equal(scores[2], [0.0, 0.0])
+
+
+def test_several_sources_of_a_group_count_by_their_prompts() -> None:
+    data = far()
+    halves = {group: [announced(x[:7]), announced(x[7:])] for group, x in data.items()}
+    whole = {group: [announced(x)] for group, x in data.items()}
+    query = seen(np.concatenate(list(data.values())))
+    found, expected = (RetrievalRouter(sources).scores(query) for sources in (halves, whole))
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_a_group_known_alone_answers_everything() -> None:
+    router = RetrievalRouter({"a": [announced(np.ones((2, 3)))]})
+    np.testing.assert_array_equal(router.gates(seen(np.array([[1.0, 1.0, 1.0], [4.0, 0.0, 1.0]]))), [[1.0], [1.0]])
+
+
+def test_without_announced_embeddings_the_remedy_is_named() -> None:
+    plain = summarise(np.ones((2, 3)))
+    with pytest.raises(UserError, match=r"announced none: start a new run with retrieval in router\.also"):
+        make_router("retrieval", {"a": [announced(np.ones((2, 3)))], "b": [plain]})
+
+
+def test_the_mean_embedding_survives_the_air_and_is_sent_only_where_it_is_asked_for() -> None:
+    x = far()["t0"]
+    made = announced(x)
+    assert made.embedding is not None
+    tensors = made.to_tensors()
+    back = Statistics.from_tensors(tensors, made.count)
+    assert back.embedding is not None
+    np.testing.assert_allclose(back.embedding, x.mean(axis=0), rtol=1e-6)
+    with pytest.raises(UserError, match="do not fit"):
+        Statistics.from_tensors({**tensors, "embedding": np.zeros(3, dtype=np.float32)}, 4)
+    plain = summarise(x, 2)
+    assert "embedding" not in plain.to_tensors()
+    assert Statistics.from_tensors(plain.to_tensors(), plain.count).embedding is None
+
+
+def test_prompts_are_joined_with_both_views_or_one() -> None:
+    one, two = Features(np.ones((2, 3)), np.zeros((2, 3))), Features(np.zeros((1, 3)), np.ones((1, 3)))
+    joined = Features.joined([one, two])
+    assert len(joined) == 3
+    assert joined.embedded is not None
+    np.testing.assert_array_equal(joined.embedded[:, 0], [0, 0, 1])
+    np.testing.assert_array_equal(joined.hidden[:, 0], [1, 1, 0])
+    assert Features.joined([Features(one.hidden), Features(two.hidden)]).embedded is None
+
+
+def test_every_name_of_the_configuration_is_a_router() -> None:
+    assert tuple(ROUTERS) == get_args(Kind)
+    settings = RouterConfig(kind="cosine", also=("top1", "cosine", "arrow"))
+    assert (settings.names, settings.embeds) == (("cosine", "top1", "arrow"), False)
+    assert RouterConfig(kind="retrieval").embeds
+    assert RouterConfig(also=("retrieval",)).embeds
+    x = far()["t0"]
+    for name in ROUTERS:
+        router = make_router(name, {"b": [announced(x)], "a": [announced(x + 1)]})
+        assert router.groups == ("a", "b")
+        np.testing.assert_allclose(router.gates(seen(x)).sum(axis=1), 1.0)
+        assert router.by_token == (name == "arrow") == (router.bank([]) is not None)
