@@ -46,6 +46,7 @@ STEADY, MEAN = 70.0, 50.0  # at least so many times less than dense LoRA: one la
 SECONDS = 1.0  # at most so many times as long as zstd, level 3, on the same values in bf16
 WANTED = 248_832  # SmolLM2-135M's values at density 0.1 and rank 16
 SHORT = ("methods=[proposed]", "eval.questions=2", "eval.elsewhere=1")
+TICKS = (5, 6, 8, 10, 15, 20, 30)
 CASES = [("bfloat16", 128), ("int8", 128), ("int4", 64), ("int4", 128), ("int4", 256), ("int4", 1024)]
 
 
@@ -249,6 +250,7 @@ def draw(table: Sequence[dict], path: Path) -> None:
     """Draw bytes of an update against accuracy and loss; bars are the standard deviation over seeds."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
     figure: Any = Figure(figsize=(9.0, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -260,8 +262,11 @@ def draw(table: Sequence[dict], path: Path) -> None:
             kb, middle = np.mean(found["bytes"]) / 1e3, np.mean(found[metric])
             axis.errorbar(kb, middle, yerr=np.std(found[metric]), fmt="o", capsize=3, label=label)
         axis.set(xscale="log", xlabel="kB of one update", title=title)
+        axis.xaxis.set_major_locator(FixedLocator(TICKS))
+        axis.xaxis.set_major_formatter(ScalarFormatter())
+        axis.xaxis.set_minor_locator(NullLocator())
         axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    figure.legend(*axis.get_legend_handles_labels(), fontsize=8, loc="outside right upper", title="values, block")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=200, facecolor="white")
 
