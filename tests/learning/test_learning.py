@@ -19,7 +19,16 @@ from meshtune.adapter.sites import sizes
 from meshtune.errors import UserError
 from meshtune.learning.base import Base, byte_tokenizer, load
 from meshtune.learning.config import ModelConfig, TrainConfig
-from meshtune.learning.encode import Row, encode, encode_prompt, encode_question, encode_training, length_buckets, pad
+from meshtune.learning.encode import (
+    Row,
+    encode,
+    encode_prompt,
+    encode_question,
+    encode_training,
+    fit,
+    length_buckets,
+    pad,
+)
 from meshtune.learning.evaluate import Ask, Score, measure, measure_written, score
 from meshtune.learning.prepare import calibrate, layer_inputs, prompt_means
 from meshtune.learning.trainer import Job, accumulate, train
@@ -59,9 +68,9 @@ def plain_loss(base: Base, row: Row) -> torch.Tensor:
 
 
 def test_answers_are_what_follows_the_prompt(base: Base) -> None:
-    row = encode(base.tokenizer, "Q: why?\nA:", "because", 256)
+    row = encode(base.tokenizer, "Q: why?\nA:", "because")
     assert base.tokenizer.decode(row.tokens[row.prompt :]) == " because"
-    cut = encode(base.tokenizer, "Q: why?\nA:", "because", 12)
+    cut = fit(base.tokenizer, row, 12)
     assert len(cut.tokens) == 12
     assert cut.tokens == row.tokens[-12:]
     assert cut.answer == row.answer
@@ -74,8 +83,8 @@ def test_a_cut_keeps_the_token_that_begins_every_text(base: Base) -> None:
         def __call__(self, text: str, verbose: bool) -> dict[str, list[int]]:
             return {"input_ids": [300, *base.tokenizer(text)["input_ids"]]}
 
-    whole = encode(Beginning(), "Q: why?\nA:", "because", 256)
-    cut = encode(Beginning(), "Q: why?\nA:", "because", 12)
+    whole = encode(Beginning(), "Q: why?\nA:", "because")
+    cut = fit(Beginning(), whole, 12)
     assert cut.tokens == (300, *whole.tokens[-11:])
     assert cut.answer == whole.answer == len(" because")
     assert encode_prompt(Beginning(), "abcdef", 4) == (300, *base.tokenizer("def")["input_ids"])
@@ -91,7 +100,7 @@ def test_options_of_a_question_share_their_cut_prompt(base: Base) -> None:
 def test_only_what_is_written_is_learnt_with_its_end(base: Base) -> None:
     chosen = Question("0", "t", "Q: why?\nA:", ("no", "because"), 1)
     written = Question("0", "t", "Q: why?\nA:", ("because",), 0, True, True)
-    plain = encode(base.tokenizer, "Q: why?\nA:", "because", 256)
+    plain = encode(base.tokenizer, "Q: why?\nA:", "because")
     assert encode_training(base.tokenizer, chosen, 256) == plain
     assert encode_question(base.tokenizer, written, 256) == [plain]
     learnt = encode_training(base.tokenizer, written, 256)  # bytes have no token that ends a text

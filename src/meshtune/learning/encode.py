@@ -17,8 +17,6 @@ from torch import Tensor
 
 from meshtune.tasks.base import Question
 
-_ENDLESS = 1 << 30
-
 
 @dataclass(frozen=True)
 class Row:
@@ -38,15 +36,24 @@ class Row:
         return len(self.tokens) - self.prompt
 
 
-def encode(tokenizer: Any, prompt: str, answer: str, limit: int) -> Row:
-    """Return the row of ``prompt + " " + answer``, the prompt cut from its left to ``limit`` tokens in all.
+def encode(tokenizer: Any, prompt: str, answer: str) -> Row:
+    """Return the row of ``prompt + " " + answer``, whatever its length.
 
     The whole text is tokenised at once and split behind the prompt's own token count, as evaluation harnesses do.
     """
     whole = tokenizer(f"{prompt} {answer}", verbose=False)["input_ids"]
     split = min(len(tokenizer(prompt, verbose=False)["input_ids"]), len(whole) - 1)
-    cut = max(0, min(len(whole) - limit, split - 1))
-    return _cut(tokenizer, Row(tuple(whole), split), cut)
+    return Row(tuple(whole), split)
+
+
+def fit(tokenizer: Any, row: Row, limit: int, written: bool = False) -> Row:
+    """Return ``row`` within ``limit`` tokens: cut from its left, and at its end where a written answer is so long that
+    less than a quarter of the row would be left to the prompt.
+    """
+    if written:
+        room = limit - min(row.prompt, limit // 4)
+        row = Row(row.tokens[: row.prompt + room], row.prompt)
+    return _cut(tokenizer, row, max(0, min(len(row.tokens) - limit, row.prompt - 1)))
 
 
 def encode_training(tokenizer: Any, question: Question, limit: int) -> Row:
@@ -57,17 +64,17 @@ def encode_training(tokenizer: Any, question: Question, limit: int) -> Row:
     answer, end = question.options[question.answer], tokenizer.eos_token_id
     if question.ends and end is None:
         answer += question.stop
-    whole = encode(tokenizer, question.prompt, answer, _ENDLESS)
+    whole = encode(tokenizer, question.prompt, answer)
     marked = question.ends and end is not None
-    row = _shortened(tokenizer, whole, limit - marked, question.written)
+    row = fit(tokenizer, whole, limit - marked, question.written)
     return Row((*row.tokens, end), row.prompt) if marked and row.answer == whole.answer else row
 
 
 def encode_question(tokenizer: Any, question: Question, limit: int) -> list[Row]:
     """Return one row per option of ``question``; all are cut alike, so that they share their prompt."""
-    rows = [encode(tokenizer, question.prompt, option, _ENDLESS) for option in question.options]
+    rows = [encode(tokenizer, question.prompt, option) for option in question.options]
     if question.written:
-        return [_shortened(tokenizer, row, limit, written=True) for row in rows]
+        return [fit(tokenizer, row, limit, written=True) for row in rows]
     shortest = min(row.prompt for row in rows)
     cut = max(0, min(max(len(row.tokens) for row in rows) - limit, shortest - 1))
     return [_cut(tokenizer, row, cut) for row in rows]
@@ -81,16 +88,6 @@ def encode_prompt(tokenizer: Any, prompt: str, limit: int) -> tuple[int, ...]:
 def shorten(tokenizer: Any, tokens: Sequence[int], limit: int) -> tuple[int, ...]:
     """Return a prompt's ``tokens``, cut from the left to ``limit``."""
     return _cut(tokenizer, Row(tuple(tokens), len(tokens)), max(0, len(tokens) - limit)).tokens
-
-
-def _shortened(tokenizer: Any, row: Row, limit: int, written: bool) -> Row:
-    """Return ``row`` within ``limit`` tokens: cut from its left, and at its end where a written answer is so long that
-    less than a quarter of the row would be left to the prompt.
-    """
-    if written:
-        room = limit - min(row.prompt, limit // 4)
-        row = Row(row.tokens[: row.prompt + room], row.prompt)
-    return _cut(tokenizer, row, max(0, min(len(row.tokens) - limit, row.prompt - 1)))
 
 
 def _cut(tokenizer: Any, row: Row, count: int) -> Row:
