@@ -160,9 +160,12 @@ class Speaker:
         return self._method.answer(self._member, [""], router, features, self._workshop)
 
     def _task(self, weights: Sequence[Weight]) -> Task:
-        """Return the task that says how an answer ends: the first expert's, else that of the longest answers."""
+        """Return the task that says how an answer ends: the first expert's, else that of the longest answers.
+
+        Where tokens weigh the experts themselves, none is the first.
+        """
         tasks = {task.key: get_task(task.task) for task in self._config.tasks}
-        known = [tasks[weight.task] for weight in weights[:1] if weight.task in tasks]
+        known = [tasks[weight.task] for weight in weights[:1] if weight.task in tasks and weight.gate is not None]
         return known[0] if known else max(tasks.values(), key=lambda task: task.written * task.longest_answer)
 
     def _fitted(self) -> Router | None:
