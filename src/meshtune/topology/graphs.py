@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import networkx as nx
+from typing import Any
 
 from meshtune.errors import UserError
 from meshtune.seeds import stream
@@ -25,16 +25,18 @@ def neighbours(kind: str, devices: int, degree: int = 3, seed: int = 0) -> dict[
     """
     if kind not in KINDS:
         raise UserError(f"there is no graph kind {kind}: choose from {', '.join(KINDS)}")
+    import networkx as nx  # takes a fifth of a second, which help and errors need not wait for
+
     if kind == "full":
         graph = nx.complete_graph(devices)
     elif kind == "ring":
         graph = nx.cycle_graph(devices) if devices > 2 else nx.path_graph(devices)
     else:
-        graph = _random(devices, degree, seed)
+        graph = _random(nx, devices, degree, seed)
     return {device: tuple(sorted(graph.neighbors(device))) for device in range(devices)}
 
 
-def _random(devices: int, degree: int, seed: int) -> nx.Graph:
+def _random(nx: Any, devices: int, degree: int, seed: int) -> Any:
     if degree >= devices:
         raise UserError(
             f"graph.neighbours={degree} needs more than {degree} devices, there are {devices}: "
