@@ -14,7 +14,8 @@ needed = pytest.mark.skipif(not products.available(), reason="this torch has no 
 @needed
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("rows", [1, products.FEWEST, 200])
-def test_it_is_the_plain_product(rows: int, bias: bool) -> None:
+def test_it_is_the_plain_product(rows: int, bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "LEAST", 1)
     torch.manual_seed(rows)
     plain = nn.Linear(48, 80, bias=bias)
     exact = nn.Linear(48, 80, bias=bias, dtype=torch.float64)
@@ -29,6 +30,14 @@ def test_it_is_the_plain_product(rows: int, bias: bool) -> None:
     (found,) = torch.autograd.grad((y * weights).sum(), x)
     (slope,) = torch.autograd.grad((expected * weights).sum(), wide)
     torch.testing.assert_close(found.double(), slope, rtol=1e-5, atol=1e-5)
+
+
+@needed
+def test_small_products_and_small_weights_are_left_to_torch() -> None:
+    weight = torch.empty(512, 512)
+    assert products.quick(torch.empty(1, products.FEWEST, 512), weight)
+    assert not products.quick(torch.empty(1, products.FEWEST - 1, 512), weight)
+    assert not products.quick(torch.empty(1, 1000, 512), torch.empty(511, 512))
 
 
 def test_what_it_is_not_for_stays_as_it_is() -> None:

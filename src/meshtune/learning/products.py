@@ -3,10 +3,14 @@
 The weight is taken as it lies, forward and transposed in the backward pass: there is no second copy of it. Whether the
 operator is there and right is tried out once; without it everything stays as it is. Which of the two is taken hangs on
 the build of torch and the shape alone, never on a timing, so that a run rounds alike wherever it is resumed.
+
+oneDNN writes code for every new shape and keeps it: half a megabyte each, and a millisecond. Numbers of tokens seldom
+come twice, so it may keep little, and only products that take several milliseconds go through it.
 """
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import Any
 
@@ -15,7 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 FEWEST = 64
-"""Rows of the smallest product that is worth laying the weight out for."""
+"""Rows of the smallest product that is worth it."""
+LEAST = 1 << 18
+"""Entries of the smallest weight that is worth it."""
+KEPT = "64"
+"""Shapes whose code is kept."""
 
 
 def quicken_products(model: nn.Module) -> int:
@@ -41,7 +49,8 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def quick(x: Tensor, weight: Tensor) -> bool:
     """Return whether this product goes through oneDNN."""
     return (
-        x.dtype == weight.dtype == torch.float32
+        weight.numel() >= LEAST
+        and x.dtype == weight.dtype == torch.float32
         and x.device.type == weight.device.type == "cpu"
         and x.numel() >= FEWEST * x.shape[-1]
         and available()
@@ -53,6 +62,7 @@ def available() -> bool:
     """Return whether torch has the operator and it multiplies."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT)  # read when the first product is made
     x, weight = (torch.arange(float(rows * 8)).view(rows, 8) for rows in (3, 5))
     try:
         found = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
