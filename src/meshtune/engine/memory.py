@@ -21,9 +21,11 @@ with; the update that went out and what it left out; value and moments in a chec
 POSITION = 2 * 8
 """Bytes of a sparse scalar's position in B and in B transposed."""
 
-FULL = 6 * 4
-"""Bytes a weight takes where all are trained: gradient and two moments of the one device that trains; and what the
-devices' updates come to while they are averaged, the rest being in files."""
+DENSE = 4 * 4
+"""Bytes of a scalar of the dense run behind masks by magnitude: value, gradient and two moments."""
+FULL, SENT = 3 * 4, 2 * 2
+"""Bytes of a weight where all are trained: gradient and two moments of the one device that trains; and while updates are
+averaged, each device's as it was published and as it arrived. The weights themselves lie in files."""
 
 LOOK = 8
 """Steps whose rows are looked at."""
@@ -58,12 +60,19 @@ def foresee(base: Base, config: RunConfig, methods: Sequence[Method], devices: S
         UserError: the budget cannot be kept.
     """
     layers, rank = base.adapters.layers, config.adapter.rank
-    sparse = config.adapter.density * sum(sizes(layers, rank))
+    everywhere = sum(sizes(layers, rank))
+    sparse = config.adapter.density * everywhere
     dense = rank * sum(layer.inputs + layer.outputs for layer in layers)
-    device = sum(SCALAR * (dense if method.kind == "lora" else sparse) for method in methods if method.kind != "full")
-    whole = sum(FULL * base.parameters for method in methods if method.kind == "full")
-    if any(method.kind == "sparse" for method in methods):
-        device += POSITION * sparse
+    device = 0.0
+    for masks in {method.masks for method in methods if method.kind == "sparse"}:
+        device += POSITION * (sparse if masks else everywhere)  # without a mask every position is trained
+    for method in methods:
+        if method.kind != "full":
+            device += SCALAR * (dense if method.kind == "lora" else sparse if method.masks else everywhere)
+    if any(method.masks not in ("", "calibrated") for method in methods):
+        device = max(device, (DENSE + POSITION) * everywhere)  # masks by magnitude: a whole dense run before
+    each = max(FULL, SENT * len(devices) + 4)
+    whole = sum(each * base.parameters for method in methods if method.kind == "full")
     steps = [
         [len(row.tokens) - 1 for data in devices for row in data.batch(step, config.train.batch)]
         for step in range(min(LOOK, config.train.rounds * config.train.steps))

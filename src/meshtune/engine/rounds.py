@@ -98,9 +98,9 @@ def _train(
             key = (tuple(who), member.expert.digest, member.history, lr)
             pile = jobs.setdefault(method.kind, {})
             if key not in pile:
-                fresh = method.kind == "full"  # trained in the model's place, not in its own
+                elsewhere = method.kind == "full"  # it is trained in the model's place
                 pile[key] = Job(
-                    member.expert if fresh else member.expert.with_values(member.expert.values.clone()),
+                    member.expert if elsewhere else member.expert.with_values(member.expert.values.clone()),
                     [
                         [row for device in who for row in devices[device].batch(first + step, config.train.batch)]
                         for step in range(config.train.steps)
