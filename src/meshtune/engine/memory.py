@@ -24,8 +24,8 @@ POSITION = 2 * 8
 DENSE = 4 * 4
 """Bytes of a scalar of the dense run behind masks by magnitude: value, gradient and two moments."""
 FULL, SENT = 3 * 4, 2 * 2
-"""Bytes of a weight where all are trained: gradient and two moments of the one device that trains; and while updates are
-averaged, each device's as it was published and as it arrived. The weights themselves lie in files."""
+"""Bytes of a weight where all are trained: gradient and two moments of the one device that trains; while updates are
+averaged, each device's as published and as arrived. The weights themselves lie in files."""
 
 LOOK = 8
 """Steps whose rows are looked at."""
