@@ -296,6 +296,17 @@ class Method(ABC):
         return [(member.own.group, (member.device,))]
 
 
+def held_gates(router: Router, seen: Features, held: Sequence[str], own: str) -> NDArray[np.float64]:
+    """Return the router's gates (prompts, held) over the groups that a device holds experts of, summing to 1.
+
+    Where all that the router wants are still on their way, the device's ``own`` group answers.
+    """
+    gates = router.gates(seen)[:, [list(router.groups).index(group) for group in held]]
+    gates[gates.sum(axis=1) <= 0, list(held).index(own)] = 1.0
+    found: NDArray[np.float64] = gates / gates.sum(axis=1, keepdims=True)
+    return found
+
+
 def only(expert: Expert | None, prompts: int) -> Answer:
     """Return the answer in which one expert answers all prompts."""
     return Answer((expert,), np.ones((prompts, 1)))

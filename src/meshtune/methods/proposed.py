@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meshtune.methods.base import Answer, BankMethod, Member, Workshop
+from meshtune.methods.base import Answer, BankMethod, Member, Workshop, held_gates
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 
@@ -31,13 +31,9 @@ class Proposed(BankMethod):
     ) -> Answer:
         assert router is not None
         bank = self.bank(member, workshop)
-        chosen = [list(router.groups).index(group) for group in bank]
-        gates = router.gates(features)[:, chosen]
-        missing = gates.sum(axis=1) <= 0
-        if missing.any():  # every expert the router wants is still on its way: the own one answers
-            gates[missing, list(bank).index(member.own.group)] = 1.0
+        gates = held_gates(router, features, list(bank), member.own.group)
         experts = tuple(bank.values())
-        return Answer(experts, gates / gates.sum(axis=1, keepdims=True), router.bank(experts))
+        return Answer(experts, gates, router.bank(experts))
 
 
 METHOD = Proposed()

@@ -15,7 +15,7 @@ from meshtune.adapter.route import Bank
 from meshtune.adapter.shared import Shared
 from meshtune.adapter.sites import sizes
 from meshtune.methods.aggregating import AggregatingMethod
-from meshtune.methods.base import Answer, Member, Workshop
+from meshtune.methods.base import Answer, Member, Workshop, held_gates
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 
@@ -36,14 +36,11 @@ class SharedB(AggregatingMethod):
     ) -> Answer:
         assert router is not None
         sources = self.sources(member)
-        gates = router.gates(features)[:, [list(router.groups).index(group) for group, _ in sources]]
-        missing = gates.sum(axis=1) <= 0
-        if missing.any():
-            gates[missing, [group for group, _ in sources].index(member.own.group)] = 1.0
+        gates = held_gates(router, features, [group for group, _ in sources], member.own.group)
         expansion = self.expansion(member, workshop)
         key = ("shared_b", router.by_token, id(expansion))
         bank = workshop.once(key, lambda: self._bank(member, router, workshop))
-        return Answer((None,) * len(sources), gates / gates.sum(axis=1, keepdims=True), bank)
+        return Answer((None,) * len(sources), gates, bank)
 
     def _bank(self, member: Member, router: Router, workshop: Workshop) -> Bank:
         first = [self.source(member.known[devices[0]], workshop) for _, devices in self.sources(member)]
