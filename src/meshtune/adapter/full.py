@@ -13,7 +13,7 @@ from meshtune.adapter.sites import LayerSpec
 class FullExpert(Expert):
     """All weights of a model end to end, in the order of its parameters, tied ones once.
 
-    It is no update beside the frozen model but takes its place (:meth:`meshtune.learning.base.Base.holding`).
+    It is no update beside the frozen model but takes its place (:func:`meshtune.learning.full.holding`).
 
     Args:
         layers: the adapted layers.

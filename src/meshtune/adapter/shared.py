@@ -56,8 +56,8 @@ class Shared(Bank):
         gated: bool = False,
     ) -> None:
         super().__init__([])
-        self._layers, self._sources, self._scale = layers, sources, scale
-        self._reading, self._top_k, self._gated = reading, top_k, gated
+        self.scale, self.gated = scale, gated
+        self._sources, self._reading, self._top_k = sources, reading, top_k
         self._expansion = expansion
         self.rank = sources[0].projections.recipe.rank
         self._parts = torch.split(expansion, sizes(layers, self.rank))
@@ -70,7 +70,7 @@ class Shared(Bank):
     def digest(self) -> str:
         """Equal digests answer equally under equal gates."""
         state = hashlib.blake2b(self._expansion.cpu().numpy().tobytes(), digest_size=16)
-        state.update(repr((self._reading, self._top_k, self._gated, self._scale)).encode())
+        state.update(repr((self._reading, self._top_k, self.gated, self.scale)).encode())
         for source in self._sources:
             state.update(repr(source.projections.recipe).encode())
             if self._reading != "plain":
@@ -107,16 +107,6 @@ class Shared(Bank):
     def expansion(self, layer: LayerSpec) -> Tensor:
         """Return Bbar (d, r) of ``layer``."""
         return self._parts[layer.index].view(layer.outputs, self.rank)
-
-    @property
-    def scale(self) -> float:
-        """alpha / r."""
-        return self._scale
-
-    @property
-    def gated(self) -> bool:
-        """Whether gates weigh the z_j."""
-        return self._gated
 
     def _matrices(self, layer: LayerSpec) -> tuple[Tensor, Tensor | None]:
         """Return A of all members (members r, k), and their unit task codes (members, k) where the reading has any."""
