@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ import numpy as np
 from meshtune.engine.config import load_config
 from meshtune.engine.observer import Silent
 from meshtune.engine.run import run
+from meshtune.errors import UserError
+from meshtune.learning.trainer import DIVERGED
 
 GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 METHODS = (
@@ -27,8 +30,18 @@ METHODS = (
 )  # fmt: skip
 
 
-def averages(folder: Path) -> dict[str, float]:
-    """Return every method's NLL, mean over devices and tasks."""
+def averages(folder: Path, config: Path, settings: list[str], methods: list[str]) -> dict[str, float]:
+    """Return every method's NLL, mean over devices and tasks; infinite where it diverged, alone as beside others."""
+    if not (folder / "results.json").is_file():
+        try:
+            run(load_config(config, [f"methods=[{','.join(methods)}]", *settings]), folder, Silent())
+        except UserError as problem:
+            if DIVERGED not in str(problem):
+                raise
+            if len(methods) == 1:
+                return {methods[0]: math.inf}
+            alone = [averages(folder / method, config, settings, [method]) for method in methods]
+            return {method: value for found in alone for method, value in found.items()}
     rows = json.loads((folder / "results.json").read_text())["rows"]
     found: dict[str, list[float]] = {}
     for row in rows:
@@ -48,13 +61,11 @@ def main() -> None:
     table: dict[float, dict[str, float]] = {}
     for rate in args.rates:
         settings = [
-            f"methods=[{','.join(args.methods)}]", f"train.lr={rate}", f"train.lora_lr={rate}",
-            f"train.full_lr={rate}", "train.rates={}", "eval.split=validation", *args.settings,
+            f"train.lr={rate}", f"train.lora_lr={rate}",
+            f"train.full_lr={rate}", "train.rates={}", "eval.split=validation", "eval.write=false",
+            *args.settings,
         ]  # fmt: skip
-        folder = args.out / f"{rate:g}"
-        if not (folder / "results.json").is_file():
-            run(load_config(args.config, settings), folder, Silent())
-        table[rate] = averages(folder)
+        table[rate] = averages(args.out / f"{rate:g}", args.config, settings, args.methods)
         print(f"{rate:8g}  " + "  ".join(f"{m} {v:.4f}" for m, v in table[rate].items()), flush=True)
     best = {method: min(table, key=lambda rate: table[rate][method]) for method in args.methods}
     print("best: rates: {" + ", ".join(f"{method}: {rate:g}" for method, rate in best.items()) + "}")

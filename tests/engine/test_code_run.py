@@ -124,6 +124,26 @@ def test_the_further_exam_has_its_own_name_and_the_group_of_what_is_learnt(finis
     assert all(nll != perfect["nll"] for (device,), nll in local.items() if device % 2)
 
 
+def test_an_exam_without_writing_scores_the_references_alone_and_runs_nothing(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("something was run")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CodeTask, "grade", never)
+        patch.setattr(walls, "check_sandbox", never)
+        evaluate(finished, Silent(), {"eval": {"write": False, "unsafe_code": False}})
+    for task in ("code", "openai_humaneval", "dolly_open_qa"):
+        written = {(r["method"], *r["devices"]): r["nll"] for r in records(finished, task) if "answers" in r}
+        unwritten = records(finished, task, "/unwritten")
+        assert len(unwritten) == len(written)
+        for record in unwritten:
+            assert record["nll"] == written[record["method"], *record["devices"]]
+            assert not {"acc", "acc_norm", "rouge_l", "answers"} & record.keys()
+    evaluate(finished, Silent(), {"eval": {"write": True, "unsafe_code": True}})  # for the tests that follow
+
+
 def test_the_report_tells_of_every_exam_and_measure(finished: Path) -> None:
     page, picture = write_report(finished)
     text = page.read_text()

@@ -282,6 +282,7 @@ def test_measures_by_hand() -> None:
 
 def test_measures_of_a_written_answer_by_hand() -> None:
     score = Score((-3.0,), (4,))
+    assert measure_written(score) == {"nll": 0.75}  # nothing was written
     assert measure_written(score, [{"acc": 1.0}]) == {"nll": 0.75, "acc": 1.0, "acc_norm": 1.0}
     assert measure_written(score, [{"rouge_l": 0.2}, {"rouge_l": 0.6}]) == {"nll": 0.75, "rouge_l": 0.4}
     # Of 4 samples one is right: of two that are handed in, in 3 of 6 pairs.

@@ -140,7 +140,7 @@ def _check_judges(config: RunConfig) -> None:
         UserError: an exam runs what the model has written, and it cannot be isolated here.
     """
     named = [name for task in config.tasks for name in (task.task, *task.also)]
-    if not config.eval.unsafe_code and any(get_task(name).executes for name in named):
+    if config.eval.write and not config.eval.unsafe_code and any(get_task(name).executes for name in named):
         from meshtune.sandbox.run import check_sandbox
 
         check_sandbox()

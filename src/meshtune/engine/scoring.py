@@ -79,6 +79,8 @@ def signature(config: RunConfig) -> str:
         cut += f"/arrow{arrow[0]},{arrow[1]}"
     elsewhere = e.elsewhere or e.questions
     mark = f"{e.split}/{config.template}/{e.questions}/{elsewhere}/{r.depth}/{r.shrinkage}/{r.temperature}{cut}"
+    if not e.write:
+        return f"{mark}/unwritten"
     if e.temperature == 0:
         return mark
     return f"{mark}/{e.samples}/{e.temperature}/{e.top_p}/{','.join(map(str, e.pass_at))}"
@@ -157,7 +159,7 @@ def _sit_one(
                 "task": paper.name,
                 "questions": [paper.questions[q].id for _, q in keys],
                 **{metric: [row[metric] for row in rows] for metric in rows[0]},
-                **({"answers": [_answers(texts[key]) for key in keys]} if paper.written else {}),
+                **({"answers": [_answers(texts[key]) for key in keys]} if texts else {}),
             }
         )
     return records
@@ -186,7 +188,8 @@ def _measure_all(
     """Return the measures of everything that is asked, and what was written where answers are."""
     micro, questions = config.eval.micro_tokens, paper.questions
     options = pile.options
-    total = options + (pile.answers if paper.written else 0)
+    writes = paper.written and config.eval.write
+    total = options + (pile.answers if writes else 0)
 
     def told(done: int) -> None:
         observer.event("scored", task=paper.name, done=done, total=total)
@@ -194,6 +197,8 @@ def _measure_all(
     scores = pile.score(base, micro, told)
     if not paper.written:
         return {key: measure(questions[key[1]], score) for key, score in scores.items()}, {}
+    if not writes:
+        return {key: measure_written(score) for key, score in scores.items()}, {}
     task, e = paper.task, config.eval
     writing = Writing(task.longest_answer, task.stops, e.samples, e.temperature, e.top_p, config.seed)
     texts = pile.write(base, writing, micro, lambda done: told(options + done))

@@ -89,6 +89,8 @@ class EvalConfig(BaseModel):
             all. Fewer are quicker, but no longer to be compared with the other methods.
         split: ``test``, or ``validation``: rows cut from the training split, for choosing settings.
         micro_tokens: most tokens of one scoring pass.
+        write: write answers to the questions whose answers are written, and grade them; else only the NLL of their
+            references is measured, which takes a fraction of the time.
         samples: answers written to every question whose answers are written.
         temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
         top_p: draw from the likeliest tokens that have so much probability together.
@@ -102,6 +104,7 @@ class EvalConfig(BaseModel):
     elsewhere: int | None = Field(None, ge=1)
     split: Literal["test", "validation"] = "test"
     micro_tokens: int = Field(2048, ge=1)
+    write: bool = True
     samples: int = Field(1, ge=1)
     temperature: float = Field(0.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)

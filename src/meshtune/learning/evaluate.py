@@ -174,13 +174,16 @@ def route_of(base: Base, asks: Sequence[Ask], bank: Bank | None) -> Route:
     return Segments(runs)
 
 
-def measure_written(score: Score, grades: Sequence[Mapping[str, float]], ks: Sequence[int] = ()) -> dict[str, float]:
-    """Return the measures of one written question, given the reference's score and its samples' ``grades``.
+def measure_written(
+    score: Score, grades: Sequence[Mapping[str, float]] = (), ks: Sequence[int] = ()
+) -> dict[str, float]:
+    """Return the measures of one written question, given the reference's score and its samples' ``grades``, if any.
 
     ``nll``: mean over the reference's tokens. What the task grades: mean over the samples; ``acc`` is ``acc_norm`` too.
     ``pass@k``: for every k of ``ks``. There are no options to choose from, so no ``option_nll``.
     """
-    means = {name: fmean(grade[name] for grade in grades) for name in grades[0]}
+    names = grades[0] if grades else ()
+    means = {name: fmean(grade[name] for grade in grades) for name in names}
     norm = {"acc_norm": means["acc"]} if "acc" in means else {}
     right = sum(grade.get("acc") == 1 for grade in grades)
     passes = {f"pass@{k}": pass_at(len(grades), right, k) for k in ks}
