@@ -3,10 +3,12 @@
     python benchmarks/comparison.py configs/embedded-paper.yaml --seeds 0 1 2 --out runs/comparison
     python benchmarks/comparison.py configs/smollm2-paper.yaml --seeds 0 --out runs/paper
 
-Every seed is a run of its own below --out, so the script goes on where it was stopped. Share of gain is taken on the
-NLL of the task average, with dense LoRA experts behind a perfect router as the best; ± is the standard deviation over
-seeds, of a single one the standard error over questions. Claims are paired differences: seed by seed, their mean and
-standard deviation, and of a single seed the 95% interval over questions.
+Every seed is a run of its own below --out, so the script goes on where it was stopped. --ablate KEY=VALUE, repeatable,
+runs each seed again with that setting and the methods of --ablated; they are called method@KEY=VALUE in claims, and
+only NLL and scored options are measured of them. Share of gain is taken on the NLL of the task average, with dense LoRA
+experts behind a perfect router as the best; ± is the standard deviation over seeds, of a single one there is none.
+Claims are paired differences: seed by seed, their mean and standard deviation, and of a single seed the 95% interval
+over questions.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from meshtune.report.results import Results, load_results
 from meshtune.report.scores import paired, question_scores, read_scores
 
 BEST, FROZEN = "hard_moe_lora", "frozen"
+ABLATIONS = ("adapter.budget=uniform", "adapter.density=1")
+UNIFORM, DENSE = ABLATIONS
 CLAIMS = (
     ("proposed", "lora", "the bank against averaged LoRA"),
     ("proposed", "ffa", "the bank against one averaged B"),
@@ -37,17 +41,36 @@ CLAIMS = (
     ("proposed", "shared_b", "one expansion a group against one for all"),
     ("paper", "lora", "the paper's method against averaged LoRA"),
     ("paper", "lori", "the paper's method against LoRI"),
+    ("paper", "fpft", "the paper's method against averaging all weights"),
+    ("paper", "hard_moe_lora", "the paper's method against its hard-routing MoE"),
     ("paper", "paper:unrouted", "eq. 26 against eq. 24 without it"),
     ("paper_masked", "paper", "masked mean against mean"),
     ("hard_moe", "hard_moe_lora", "static A and sparse B against trained A and B"),
+    (f"hard_moe@{DENSE}", "hard_moe_lora", "static A and dense B against trained A and B"),
+    ("hard_moe", f"hard_moe@{DENSE}", "a tenth of B against all of it"),
+    ("hard_moe", f"hard_moe@{UNIFORM}", "entropy against uniform budgets, perfect router"),
+    ("paper", f"paper@{UNIFORM}", "entropy against uniform budgets, eq. 24 and 26"),
     ("lori_uniform", "lori", "one threshold a layer against one over all"),
 )
+COLUMNS = (
+    ("acc", "accuracy", ".3f"),
+    ("acc_norm", "by length", ".3f"),
+    ("rouge_l", "ROUGE-L", ".3f"),
+    ("nll", "NLL", ".3f"),
+    ("option_nll", "option NLL", ".3f"),
+    ("gain", "share of gain", ".0%"),
+    ("parameters", "trained", ",.0f"),
+    ("payload", "one update, bytes", ",.0f"),
+    ("bytes", "all bytes sent", ",.0f"),
+)
+COSTS = 3
+"""The last columns are what a method costs: nearly the same in every seed."""
 
 
 def measures(results: Results, method: str) -> dict[str, float]:
     """Return the averages of ``method`` that there are, its share of gain, its parameters and its bytes."""
     found: dict[str, float] = {}
-    for metric in ("nll", "acc", "option_nll", "rouge_l"):
+    for metric in ("nll", "acc", "acc_norm", "option_nll", "rouge_l"):
         average = results.average(method, metric)
         if average is not None:
             found[metric] = average[0]
@@ -58,6 +81,7 @@ def measures(results: Results, method: str) -> dict[str, float]:
     cost = results.header.methods.get(method.split(":")[0])
     if cost is not None:
         found["parameters"] = float(cost.parameters_updated)
+        found["payload"] = float(cost.payload_bytes or 0)
         found["bytes"] = float(sum(cost.bytes.values()))
     return found
 
@@ -71,39 +95,40 @@ def shown(values: Sequence[float], form: str) -> str:
 def table(folders: Sequence[Path]) -> list[str]:
     """Return one line of Markdown a method, in the order of the results."""
     seeds = [load_results(folder) for folder in folders]
-    lines = ["| method | accuracy | NLL | share of gain | trained | bytes sent |", "|---|---:|---:|---:|---:|---:|"]
-    for method in seeds[0].methods:
-        rows = [measures(results, method) for results in seeds]
+    rows = {method: [measures(results, method) for results in seeds] for method in seeds[0].methods}
+    columns = [column for column in COLUMNS if all(column[0] in row for row in rows[FROZEN])] + list(COLUMNS[-COSTS:])
+    lines = [f"| method | {' | '.join(name for _, name, _ in columns)} |", f"|---|{'---:|' * len(columns)}"]
+    for method, found in rows.items():
         cells = [
-            shown([row[key] for row in rows], form) if all(key in row for row in rows) else "-"
-            for key, form in (
-                ("acc", ".3f"),
-                ("nll", ".3f"),
-                ("gain", ".0%"),
-                ("parameters", ",.0f"),
-                ("bytes", ",.0f"),
-            )
+            shown([row[key] for row in found], form) if all(key in row for row in found) else "-"
+            for key, _, form in columns
         ]
-        # What a method trains and sends is the same in every reading and nearly so in every seed.
-        cells[3:] = [cell.split(" ±")[0] for cell in cells[3:]]
+        cells[-COSTS:] = [cell.split(" ±")[0] for cell in cells[-COSTS:]]
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return lines
 
 
+def folder_of(seed: Path, setting: str) -> Path:
+    """Return where the run of ``seed`` with the ablated ``setting`` lies."""
+    return seed.with_name(f"{seed.name},{setting}")
+
+
 def claims(folders: Sequence[Path], metric: str) -> list[str]:
     """Return one line of Markdown a claim: first minus second in ``metric``."""
+    records = {name: read_scores(name) for seed in folders for name in (seed, *(folder_of(seed, s) for s in ABLATIONS))}
+
+    def scores(seed: Path, name: str) -> Any:
+        method, _, setting = name.partition("@")
+        return question_scores(records[folder_of(seed, setting) if setting else seed], method, metric)
+
     lines = [f"| {metric}, first - second | difference | |", "|---|---:|---|"]
     for first, second, words in CLAIMS:
-        gaps = []
-        for folder in folders:
-            records = read_scores(folder)
-            gap = paired(question_scores(records, first, metric), question_scores(records, second, metric))
-            if gap is not None:
-                gaps.append(gap)
-        if not gaps:
+        gaps = [paired(scores(seed, first), scores(seed, second)) for seed in folders]
+        known = [gap for gap in gaps if gap is not None]
+        if not known:
             continue
-        middle = [gap.mean for gap in gaps]
-        spread = f"± {np.std(middle):.3f}" if len(gaps) > 1 else f"[{gaps[0].low:+.3f}, {gaps[0].high:+.3f}]"
+        middle = [gap.mean for gap in known]
+        spread = f"± {np.std(middle):.3f}" if len(known) > 1 else f"[{known[0].low:+.3f}, {known[0].high:+.3f}]"
         lines.append(f"| {first} - {second} | {np.mean(middle):+.3f} {spread} | {words} |")
     return lines
 
@@ -129,13 +154,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[], dest="settings", help="as of meshtune run")
+    parser.add_argument("--ablate", action="append", default=[], choices=ABLATIONS, help="run again with this setting")
+    parser.add_argument("--ablated", nargs="+", default=["hard_moe"], help="methods of the ablations")
     args = parser.parse_args()
+    few = [f"methods=[{','.join(args.ablated)}]", "router.also=[]", "paper.also=[]", "eval.write=false"]
     folders = []
     for seed in args.seeds:
         folders.append(args.out / f"seed-{seed}")
-        if not (folders[-1] / "results.json").is_file():
-            run(load_config(args.config, [f"seed={seed}", *args.settings]), folders[-1], Silent())
-        print(f"seed {seed} is done", flush=True)
+        for setting in ("", *args.ablate):
+            folder = folder_of(folders[-1], setting) if setting else folders[-1]
+            settings = [f"seed={seed}", *args.settings, *([setting, *few] if setting else [])]
+            if not (folder / "results.json").is_file():
+                run(load_config(args.config, settings), folder, Silent())
+            print(f"seed {seed} {setting} is done", flush=True)
     parts = [table(folders), claims(folders, "acc"), claims(folders, "nll"), routers(folders)]
     print("\n\n".join("\n".join(part) for part in parts))
 
