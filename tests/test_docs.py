@@ -133,6 +133,11 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_merge_left_its_marks(page: Path) -> None:
+    assert not re.search(r"^(<<<<<<<|=======$|>>>>>>>)", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def test_the_yaml_shown_is_accepted() -> None:
     for page in PAGES:
         for _, text in blocks(page, "yaml"):
