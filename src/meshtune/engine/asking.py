@@ -14,6 +14,7 @@ from meshtune.adapter.full import FullExpert
 from meshtune.adapter.route import Bank
 from meshtune.engine.data import Exam
 from meshtune.learning.base import Base
+from meshtune.learning.cores import side_by_side
 from meshtune.learning.encode import Row
 from meshtune.learning.evaluate import Ask, Score, score
 from meshtune.learning.full import holding
@@ -100,13 +101,25 @@ class Pile:
     def write(
         self, base: Base, writing: Writing, micro_tokens: int, progress: Callable[[int], None]
     ) -> dict[Key, list[str]]:
-        """Return the answers to every ask; ``progress`` is told the number of asks that have theirs."""
+        """Return the answers to every ask; ``progress`` is told the number of asks that have theirs.
+
+        A token of a few rows costs little more than the passes around it, so parts are written side by side; those
+        that put other weights into the model are written alone.
+        """
+
+        def write(part: _Part) -> list[list[str]]:
+            return generate(base, list(part.asks.values()), writing, micro_tokens, part.bank)
+
         found: dict[Key, list[str]] = {}
-        for part in self._parts.values():
-            told = _behind(progress, len(found))
-            with holding(base, part.weights):
-                texts = generate(base, list(part.asks.values()), writing, micro_tokens, part.bank, told)
+        frozen = [part for part in self._parts.values() if part.weights is None]
+        for part, texts in zip(frozen, side_by_side(base, write, frozen), strict=True):
             found.update(zip(part.asks, texts, strict=True))
+            progress(len(found))
+        for part in self._parts.values():
+            if part.weights is not None:
+                with holding(base, part.weights):
+                    found.update(zip(part.asks, write(part), strict=True))
+                progress(len(found))
         return found
 
 
