@@ -188,6 +188,8 @@ def test_eval_passes_the_exam_settings_on(engine: Callable[..., list[Any]], tmp_
     assert calls[-1] == (tmp_path, {"eval": {"unsafe_code": True}})
     assert call("eval", tmp_path, "--unsafe-code", "--questions", "7").exit_code == 0
     assert calls[-1] == (tmp_path, {"eval": {"questions": 7, "unsafe_code": True}})
+    assert call("eval", tmp_path, "--no-write", "--questions", "7").exit_code == 0
+    assert calls[-1] == (tmp_path, {"eval": {"questions": 7, "write": False}})
 
 
 def test_programs_run_without_walls_only_where_it_is_said(engine: Callable[..., list[Any]], tmp_path: Path) -> None:

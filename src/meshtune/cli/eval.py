@@ -24,6 +24,10 @@ def evaluate(
             help="Also score this router: whitened, top1, cosine, arrow or retrieval. Repeatable.",
         ),
     ] = None,
+    no_write: Annotated[
+        bool,
+        typer.Option("--no-write", help="Have no answers written: of such tasks only the NLL of the references."),
+    ] = False,
     unsafe_code: Annotated[
         bool,
         typer.Option("--unsafe-code", help="Run the programs that models write without isolation, with your rights."),
@@ -42,6 +46,8 @@ def evaluate(
     changes: dict[str, Any] = {}
     if questions is not None:
         changes["eval"] = {"questions": questions}
+    if no_write:
+        changes["eval"] = {**changes.get("eval", {}), "write": False}
     if unsafe_code:
         changes["eval"] = {**changes.get("eval", {}), "unsafe_code": True}
     if routers:
