@@ -1,0 +1,64 @@
+"""Which neighbours a device can send to: the largest number u that fits into its power (method section 7).
+
+Sorted by gain, the left side of (N0 W/u)(2^(bits u / (W Gamma)) - 1) sum_{j <= u} 1/h_j <= p_max rises with u, and for
+a given u no other set has a smaller sum: one cumulative sum finds the best set exactly. To drop a link splits the band
+anew, so pruning one by one without solving again would drop too many.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from meshtune.wireless.arrays import Bools, Floats, Ints
+from meshtune.wireless.link import Radio, total_power
+
+
+def select(radio: Radio, bits: ArrayLike, sender: Ints, gain: Floats, devices: int) -> tuple[Bools, Ints]:
+    """Return the links that fit and how many each device has.
+
+    Args:
+        radio: every device's.
+        bits: of the payload of each device, (devices,) or one number.
+        sender: (L,) who sends on the link.
+        gain: (L,) linear; a link of gain 0 never fits.
+        devices: how many there are.
+
+    Returns:
+        (L,) whether the link is served, and (devices,) u. Of equal gains the first link is served first.
+    """
+    bits = np.broadcast_to(np.asarray(bits, dtype=np.float64), (devices,))
+    order = np.lexsort((-gain, sender))
+    counts = np.bincount(sender, minlength=devices)
+    starts = np.cumsum(counts) - counts
+    with np.errstate(divide="ignore"):
+        inverse = (1 / gain)[order]
+    u = np.zeros(devices, dtype=np.int64)
+    total = np.zeros(devices)
+    trying = np.flatnonzero(counts)
+    # One step adds the next best link of all devices that still have power: sums stay within a device, where one
+    # running sum over all links would round away a strong link behind many weak ones.
+    while trying.size:
+        total[trying] += inverse[starts[trying] + u[trying]]
+        # Negated, so that 0 times infinity does not fit.
+        fits = total_power(radio, bits[trying], u[trying] + 1, total[trying]) <= radio.p_max
+        trying = trying[fits]
+        u[trying] += 1
+        trying = trying[u[trying] < counts[trying]]
+    served = np.zeros(len(sender), dtype=np.bool_)
+    rank = np.arange(len(sender)) - starts[sender[order]]
+    served[order] = rank < u[sender[order]]
+    return served, u
+
+
+def select_one(radio: Radio, bits: float, gain: Floats) -> Ints:
+    """Return the neighbours that one device can send to, best first: places in ``gain``, (u,).
+
+    Args:
+        radio: the device's.
+        bits: of its payload.
+        gain: (n,) of every neighbour, linear.
+    """
+    served, _ = select(radio, bits, np.zeros(len(gain), dtype=np.int64), gain, 1)
+    best_first = np.argsort(-gain, kind="stable")
+    return best_first[served[best_first]]
