@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from meshtune.errors import UserError
-from meshtune.wireless.arrays import Bools, Floats, Ints
+from meshtune.wireless.arrays import Bools, Floats, Ints, Numbers
 from meshtune.wireless.budget import LinkBudget, broadcast, unicast
 from meshtune.wireless.channel import Channel
 from meshtune.wireless.config import RadioConfig
@@ -23,7 +22,7 @@ def over_the_air(
     positions: Floats,
     sender: Ints,
     receiver: Ints,
-    bits: ArrayLike,
+    bits: Numbers,
     round_: int | None,
 ) -> LinkBudget:
     """Return what every link carries in a round.

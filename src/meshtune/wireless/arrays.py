@@ -1,4 +1,4 @@
-"""The array types of this package: one entry a link or a device, always float64, int64 or bool."""
+"""The array types of this package: one entry a link or a device; and numbers that broadcast against them."""
 
 from __future__ import annotations
 
@@ -10,3 +10,4 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
+Numbers: TypeAlias = float | Floats | Ints

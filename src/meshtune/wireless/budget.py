@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from meshtune.wireless.arrays import Bools, Floats, Ints
+from meshtune.wireless.arrays import Bools, Floats, Ints, Numbers
 from meshtune.wireless.link import Radio, delay, energy, rate, required_power
 from meshtune.wireless.selection import select
 
@@ -26,7 +25,8 @@ class LinkBudget:
         u: (n,) neighbours that each device serves.
         sender_power: (n,) W of each device over all its links; a broadcast counts once.
         sender_energy: (n,) joules of each device; a broadcast counts once.
-        start: (n,) seconds behind which a device begins to send; 0 unless devices take turns.
+        slot: (n,) the turn in which each device sends, from 0 on, all 0 unless they share a band; a turn lasts
+            ``radio.gamma``.
     """
 
     served: Bools
@@ -36,10 +36,10 @@ class LinkBudget:
     u: Ints
     sender_power: Floats
     sender_energy: Floats
-    start: Floats
+    slot: Ints
 
 
-def unicast(radio: Radio, bits: ArrayLike, sender: Ints, gain: Floats, devices: int) -> LinkBudget:
+def unicast(radio: Radio, bits: Numbers, sender: Ints, gain: Floats, devices: int) -> LinkBudget:
     """Send one copy to each of the largest number of neighbours that power allows, each in its share of the band.
 
     Args:
@@ -54,10 +54,12 @@ def unicast(radio: Radio, bits: ArrayLike, sender: Ints, gain: Floats, devices: 
     shares = np.maximum(u, 1)
     received = required_power(radio, bits, 1.0, shares)
     power = np.divide(received[sender], gain, out=np.zeros(len(gain)), where=served)
-    return settled(bits, sender, served, power, rate(radio, power, gain, shares[sender]), start=np.zeros(devices))
+    return settled(
+        bits, sender, served, power, rate(radio, power, gain, shares[sender]), np.zeros(devices, dtype=np.int64)
+    )
 
 
-def broadcast(radio: Radio, bits: ArrayLike, sender: Ints, gain: Floats, devices: int) -> LinkBudget:
+def broadcast(radio: Radio, bits: Numbers, sender: Ints, gain: Floats, devices: int) -> LinkBudget:
     """Send one copy for all, in the whole band, at the power that the weakest neighbour served needs.
 
     Arguments as in :func:`unicast`. Everybody within reach of p_max is served.
@@ -66,7 +68,9 @@ def broadcast(radio: Radio, bits: ArrayLike, sender: Ints, gain: Floats, devices
     needed = required_power(radio, bits[sender], gain)
     served = needed <= radio.p_max
     power = per_sender(np.where(served, needed, 0.0), sender, devices, one_copy=True)[sender] * served
-    return settled(bits, sender, served, power, rate(radio, power, gain), np.zeros(devices), one_copy=True)
+    return settled(
+        bits, sender, served, power, rate(radio, power, gain), np.zeros(devices, dtype=np.int64), one_copy=True
+    )
 
 
 def settled(
@@ -75,7 +79,7 @@ def settled(
     served: Bools,
     power: Floats,
     rate: Floats,
-    start: Floats,
+    slot: Ints,
     one_copy: bool = False,
 ) -> LinkBudget:
     """Return the budget of links whose powers and rates are known.
@@ -86,10 +90,10 @@ def settled(
         served: (L,) who is served.
         power: (L,) W, 0 where not served.
         rate: (L,) bit/s that the link allows.
-        start: (n,) seconds behind which a device begins to send.
+        slot: (n,) the turn in which each device sends.
         one_copy: a broadcast: power counts once a sender, and all its links take the rate of the slowest.
     """
-    devices = len(start)
+    devices = len(slot)
     if one_copy:
         slowest = np.full(devices, np.inf)
         np.minimum.at(slowest, sender[served], rate[served])
@@ -104,14 +108,15 @@ def settled(
         u=np.bincount(sender, served, devices).astype(np.int64),
         sender_power=per_sender(power, sender, devices, one_copy),
         sender_energy=per_sender(energy(power, took), sender, devices, one_copy),
-        start=start,
+        slot=slot,
     )
 
 
 def per_sender(values: Floats, sender: Ints, devices: int, one_copy: bool = False) -> Floats:
     """Return what each device spends, (devices,): the sum over its links; of a broadcast the largest."""
     if not one_copy:
-        return np.bincount(sender, values, devices)
+        total: Floats = np.bincount(sender, values, devices).astype(np.float64)  # integers where there is no link
+        return total
     found = np.zeros(devices)
     np.maximum.at(found, sender, values)
     return found

@@ -62,7 +62,8 @@ class Channel(ABC):
             return np.ones(len(a))
         low, high = ordered(a, b)
         u, _ = uniforms(self.seed, "fading", round_, first=low, second=high)
-        return -np.log(u)
+        found: Floats = -np.log(u)
+        return found
 
     def gain(self, round_: int, distance: Floats, a: Ints, b: Ints) -> Floats:
         """Return the power gain of every link in a round, (L,): fading times mean gain."""
@@ -74,6 +75,7 @@ class Channel(ABC):
         Raises:
             UserError: it does not.
         """
+        return  # a model knows every round; a recording may not
 
 
 def open_channel(config: RadioConfig, seed: int) -> Channel:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from meshtune.errors import UserError
-from meshtune.wireless.arrays import Floats
+from meshtune.wireless.arrays import Floats, Numbers
 from meshtune.wireless.config import ComputeConfig
 from meshtune.wireless.draws import uniforms
 from meshtune.wireless.link import Radio, payload_limit
@@ -39,7 +38,7 @@ def token_cycles(config: ComputeConfig, parameters: int) -> float:
 
 
 def round_cycles(
-    config: ComputeConfig, parameters: int, tokens: ArrayLike, values: ArrayLike, samples: ArrayLike, batch: int
+    config: ComputeConfig, parameters: int, tokens: Numbers, values: Numbers, samples: Numbers, batch: int
 ) -> Floats:
     """Return the cycles of a round, one a device: by eq. 7 where ``epsilon`` is set, else by tokens.
 
@@ -56,13 +55,13 @@ def round_cycles(
     return np.asarray(tokens, dtype=np.float64) * token_cycles(config, parameters)
 
 
-def compute_time(cycles: ArrayLike, frequency: ArrayLike) -> Floats:
+def compute_time(cycles: Numbers, frequency: Numbers) -> Floats:
     """Return seconds: cycles / f."""
     found: Floats = np.divide(cycles, frequency)
     return found
 
 
-def compute_energy(cycles: ArrayLike, frequency: ArrayLike, kappa: float) -> Floats:
+def compute_energy(cycles: Numbers, frequency: Numbers, kappa: float) -> Floats:
     """Return joules: kappa cycles f^2."""
     found: Floats = np.multiply(cycles, np.square(frequency)) * kappa
     return found

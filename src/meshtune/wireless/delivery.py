@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from meshtune.seeds import stream
-from meshtune.wireless.arrays import Bools, Floats, Ints
+from meshtune.wireless.arrays import Bools, Floats, Ints, Numbers
 from meshtune.wireless.budget import LinkBudget, per_sender
 from meshtune.wireless.config import LossConfig
 from meshtune.wireless.link import energy
@@ -44,7 +43,7 @@ def deliver(
     budget: LinkBudget,
     sender: Ints,
     receiver: Ints,
-    payload: ArrayLike,
+    payload: Numbers,
     seed: int,
     round_: int,
     one_copy: bool = False,

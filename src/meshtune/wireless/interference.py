@@ -1,7 +1,7 @@
 """One band for all: devices that send at the same time disturb each other, and who sends cannot hear.
 
 What is done, beyond the paper. (1) Half-duplex: devices take turns in slots so that nobody sends while a neighbour
-sends to it (greedy colouring of the graph of links); each slot may last Gamma. (2) Within a slot all devices of that
+sends to it (greedy colouring of the graph of links); each slot lasts Gamma. (2) Within a slot all devices of that
 slot send at once, each spreading its power evenly over W, and a receiver hears the others' powers over their gains in
 its link's share of the band, as noise. (3) Powers are the least that bring every link's delay to Gamma given each
 other's: the least fixed point of Lemma 1's power with interference, from 0 upwards (Foschini and Miljanic 1993; Yates
@@ -14,9 +14,8 @@ Needs the gain between any two devices, so memory grows with the square of their
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from meshtune.wireless.arrays import Bools, Floats, Ints
+from meshtune.wireless.arrays import Bools, Floats, Ints, Numbers
 from meshtune.wireless.budget import LinkBudget, per_sender, settled
 from meshtune.wireless.link import Radio, rate, required_power
 
@@ -98,7 +97,7 @@ def least_powers(
 
 def shared(
     radio: Radio,
-    bits: ArrayLike,
+    bits: Numbers,
     sender: Ints,
     receiver: Ints,
     gains: Floats,
@@ -130,9 +129,10 @@ def shared(
         kept = np.delete(kept, own[power[own].argmax()])
     served = np.zeros(len(sender), dtype=np.bool_)
     served[kept] = True
-    spent, rates = np.zeros(len(sender)), np.zeros(len(sender))
+    spent: Floats = np.zeros(len(sender))
+    rates: Floats = np.zeros(len(sender))
     spent[kept] = whole[sender[kept]] if one_copy else power
-    shares = np.ones(devices) if one_copy else np.bincount(sender[kept], minlength=devices)
+    shares = np.ones_like(slot) if one_copy else np.bincount(sender[kept], minlength=devices)
     own_gain = gains[sender[kept], receiver[kept]]
     rates[kept] = rate(radio, spent[kept], own_gain, shares[sender[kept]], heard)
-    return settled(bits, sender, served, spent, rates, radio.gamma * slot, one_copy)
+    return settled(bits, sender, served, spent, rates, slot, one_copy)

@@ -11,10 +11,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from meshtune.errors import UserError
-from meshtune.wireless.arrays import Floats
+from meshtune.wireless.arrays import Floats, Numbers
 from meshtune.wireless.config import RadioConfig
 
 
@@ -53,13 +52,13 @@ class Radio:
         return Radio(config.bandwidth, config.noise_density, config.p_max, config.planned_gamma)
 
 
-def noise_power(radio: Radio, u: ArrayLike = 1) -> Floats:
+def noise_power(radio: Radio, u: Numbers = 1) -> Floats:
     """Return sigma^2 = N0 W/u in W: the noise in one of ``u`` shares of the band."""
     found: Floats = radio.noise_density * radio.bandwidth / np.asarray(u, dtype=np.float64)
     return found
 
 
-def rate(radio: Radio, power: ArrayLike, gain: ArrayLike, u: ArrayLike = 1, interference: ArrayLike = 0.0) -> Floats:
+def rate(radio: Radio, power: Numbers, gain: Numbers, u: Numbers = 1, interference: Numbers = 0.0) -> Floats:
     """Return the rate of every link in bit/s: (W/u) log2(1 + p h / (sigma^2 + I)), eq. 8.
 
     Args:
@@ -74,7 +73,7 @@ def rate(radio: Radio, power: ArrayLike, gain: ArrayLike, u: ArrayLike = 1, inte
     return found
 
 
-def delay(bits: ArrayLike, rate: ArrayLike) -> Floats:
+def delay(bits: Numbers, rate: Numbers) -> Floats:
     """Return the seconds on the air, bits/rate: 0 for no bits, infinite for no rate."""
     bits, rate = np.asarray(bits, dtype=np.float64), np.asarray(rate, dtype=np.float64)
     shape = np.broadcast_shapes(bits.shape, rate.shape)
@@ -82,7 +81,7 @@ def delay(bits: ArrayLike, rate: ArrayLike) -> Floats:
     return found
 
 
-def energy(power: ArrayLike, delay: ArrayLike) -> Floats:
+def energy(power: Numbers, delay: Numbers) -> Floats:
     """Return the joules of transmission, power times delay; 0 where no power is spent."""
     power, delay = np.asarray(power, dtype=np.float64), np.asarray(delay, dtype=np.float64)
     shape = np.broadcast_shapes(power.shape, delay.shape)
@@ -90,9 +89,7 @@ def energy(power: ArrayLike, delay: ArrayLike) -> Floats:
     return found
 
 
-def required_power(
-    radio: Radio, bits: ArrayLike, gain: ArrayLike, u: ArrayLike = 1, interference: ArrayLike = 0.0
-) -> Floats:
+def required_power(radio: Radio, bits: Numbers, gain: Numbers, u: Numbers = 1, interference: Numbers = 0.0) -> Floats:
     """Return the least power that sends ``bits`` within Gamma, W: Lemma 1, eq. 25.
 
     p* = ((sigma^2 + I) / h) (2^(bits u / (W Gamma)) - 1). Infinite where the gain is 0 or the number too large, which
@@ -113,7 +110,7 @@ def required_power(
     return found
 
 
-def snr_needed(radio: Radio, bits: ArrayLike, u: ArrayLike = 1) -> Floats:
+def snr_needed(radio: Radio, bits: Numbers, u: Numbers = 1) -> Floats:
     """Return 2^(bits u / (W Gamma)) - 1, the ratio of signal to noise that sends ``bits`` within Gamma."""
     exponent = np.multiply(bits, u) / (radio.bandwidth * radio.gamma)
     with np.errstate(over="ignore"):  # to infinity: no signal is strong enough
@@ -121,7 +118,7 @@ def snr_needed(radio: Radio, bits: ArrayLike, u: ArrayLike = 1) -> Floats:
     return found
 
 
-def total_power(radio: Radio, bits: ArrayLike, u: ArrayLike, inverse_gains: ArrayLike) -> Floats:
+def total_power(radio: Radio, bits: Numbers, u: Numbers, inverse_gains: Numbers) -> Floats:
     """Return the sum of Lemma 1's powers to ``u`` neighbours, W (method section 7); feasible if at most p_max.
 
     Args:
@@ -135,7 +132,7 @@ def total_power(radio: Radio, bits: ArrayLike, u: ArrayLike, inverse_gains: Arra
     return found
 
 
-def outage_probability(radio: Radio, bits: ArrayLike, mean_gain: ArrayLike, u: ArrayLike = 1) -> Floats:
+def outage_probability(radio: Radio, bits: Numbers, mean_gain: Numbers, u: Numbers = 1) -> Floats:
     """Return the probability that Rayleigh fading lets p_max not carry the payload: 1 - exp(-p*(rho=1) / p_max).
 
     For a device that sends to one neighbour; with ``u`` above 1, of one link that could have p_max for itself.

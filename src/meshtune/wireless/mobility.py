@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from meshtune.errors import UserError
-from meshtune.wireless.arrays import Floats
+from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.config import PlaceConfig
 from meshtune.wireless.draws import uniforms
 from meshtune.wireless.places import disc_point, place
@@ -90,7 +90,7 @@ class Waypoint:
             leg += 1
         return found
 
-    def _leg(self, devices: Floats, leg: int, here: Floats) -> tuple[Floats, Floats]:
+    def _leg(self, devices: Ints, leg: int, here: Floats) -> tuple[Floats, Floats]:
         """Return where the leg ends, (n, 2), and the seconds it takes, (n,), both of the devices asked for."""
         share, turn = uniforms(self._seed, "waypoint", first=devices, second=leg)
         quick, _ = uniforms(self._seed, "waypoint speed", first=devices, second=leg)

@@ -8,13 +8,12 @@ anew, so pruning one by one without solving again would drop too many.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from meshtune.wireless.arrays import Bools, Floats, Ints
+from meshtune.wireless.arrays import Bools, Floats, Ints, Numbers
 from meshtune.wireless.link import Radio, total_power
 
 
-def select(radio: Radio, bits: ArrayLike, sender: Ints, gain: Floats, devices: int) -> tuple[Bools, Ints]:
+def select(radio: Radio, bits: Numbers, sender: Ints, gain: Floats, devices: int) -> tuple[Bools, Ints]:
     """Return the links that fit and how many each device has.
 
     Args:
@@ -31,7 +30,7 @@ def select(radio: Radio, bits: ArrayLike, sender: Ints, gain: Floats, devices: i
     order = np.lexsort((-gain, sender))
     counts = np.bincount(sender, minlength=devices)
     starts = np.cumsum(counts) - counts
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         inverse = (1 / gain)[order]
     u = np.zeros(devices, dtype=np.int64)
     total = np.zeros(devices)
