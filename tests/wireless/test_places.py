@@ -78,12 +78,14 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none.csv cannot be read \(No such file or directory\): check the path"):
         place(PlaceConfig(file=str(tmp_path / "none.csv")), 2, seed=0)
     (tmp_path / "b.csv").write_bytes(b"device,x,y\n\xff\xfe,1,2\n")
-    with pytest.raises(UserError, match="b.csv is not a CSV file in UTF-8"):
+    with pytest.raises(UserError, match=r"b\.csv is not a CSV file in UTF-8"):
         place(PlaceConfig(file=str(tmp_path / "b.csv")), 2, seed=0)
 
 
 def test_positions_given_for_another_number_of_devices() -> None:
-    with pytest.raises(UserError, match="places.positions places 1 devices and there are 2: give one x and y for each"):
+    with pytest.raises(
+        UserError, match=r"places\.positions places 1 devices and there are 2: give one x and y for each"
+    ):
         place(PlaceConfig(positions=((0, 0),)), 2, seed=0)
 
 
