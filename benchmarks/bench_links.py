@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from record import at_least, over, report, turns
+from scipy.spatial import cKDTree
 
 from meshtune.wireless.air import link_gains, over_the_air
 from meshtune.wireless.arrays import Floats, Ints
@@ -26,18 +27,16 @@ from meshtune.wireless.link import Radio
 from meshtune.wireless.places import in_disc
 
 PER_DEVICE = 10  # links; a disc of 500 m for each ten devices
-BITS = 8 * 500_000  # half a megabyte: SmolLM2's update at rank 16 and density 0.1, in bfloat16
+BITS = 8 * 2_500_000  # so that some links are in outage
 TARGET = 1e6  # links a second
 
 
 def scene(links: int, seed: int) -> tuple[Floats, Ints, Ints]:
-    """Return positions, senders and receivers; a device is linked to ten others that stand near its place in a row."""
+    """Return positions, senders and receivers: every device and its ten nearest."""
     devices = max(PER_DEVICE + 1, links // PER_DEVICE)
     positions = in_disc(500.0 * math.sqrt(devices / 10), devices, seed)
-    positions = positions[np.argsort(positions[:, 0])]
-    sender = np.repeat(np.arange(devices), PER_DEVICE)
-    receiver = (sender + np.tile(np.arange(1, PER_DEVICE + 1), devices)) % devices
-    return positions, sender, receiver
+    _, near = cKDTree(positions).query(positions, PER_DEVICE + 1)
+    return positions, np.repeat(np.arange(devices), PER_DEVICE), near[:, 1:].ravel()
 
 
 def plain(radio: Radio, positions: Floats, sender: Ints, receiver: Ints) -> list[tuple[float, float, float, float]]:

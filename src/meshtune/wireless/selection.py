@@ -27,26 +27,27 @@ def select(radio: Radio, bits: Numbers, sender: Ints, gain: Floats, devices: int
         (L,) whether the link is served, and (devices,) u. Of equal gains the first link is served first.
     """
     bits = np.broadcast_to(np.asarray(bits, dtype=np.float64), (devices,))
-    order = np.lexsort((-gain, sender))
+    by_sender = np.argsort(sender, kind="stable")
     counts = np.bincount(sender, minlength=devices)
     starts = np.cumsum(counts) - counts
     with np.errstate(divide="ignore", over="ignore"):
-        inverse = (1 / gain)[order]
+        inverse = (1 / gain)[by_sender]
     u = np.zeros(devices, dtype=np.int64)
-    total = np.zeros(devices)
-    trying = np.flatnonzero(counts)
-    # One step adds the next best link of all devices that still have power: sums stay within a device, where one
-    # running sum over all links would round away a strong link behind many weak ones.
-    while trying.size:
-        total[trying] += inverse[starts[trying] + u[trying]]
-        # Negated, so that 0 times infinity does not fit.
-        fits = total_power(radio, bits[trying], u[trying] + 1, total[trying]) <= radio.p_max
-        trying = trying[fits]
-        u[trying] += 1
-        trying = trying[u[trying] < counts[trying]]
     served = np.zeros(len(sender), dtype=np.bool_)
-    rank = np.arange(len(sender)) - starts[sender[order]]
-    served[order] = rank < u[sender[order]]
+    # A row for each device, so that sums and sorting stay within it: one running sum over all links would round away a
+    # strong link behind many weak ones. Rows of similar length together, so that at most half of a table is padding.
+    size = np.ceil(np.log2(np.maximum(counts, 1)))
+    for one in np.unique(size[counts > 0]):
+        rows = np.flatnonzero((size == one) & (counts > 0))
+        width = np.arange(counts[rows].max())
+        real = width < counts[rows, None]
+        link = np.where(real, starts[rows, None] + width, 0)
+        own = np.where(real, inverse[link], np.inf)
+        best_first = np.argsort(own, axis=1, kind="stable")
+        total = np.cumsum(np.take_along_axis(own, best_first, axis=1), axis=1)
+        fits = total_power(radio, bits[rows, None], width + 1, total) <= radio.p_max
+        u[rows] = fits.sum(axis=1)
+        served[by_sender[np.take_along_axis(link, best_first, axis=1)[fits]]] = True
     return served, u
 
 

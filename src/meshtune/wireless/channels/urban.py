@@ -1,6 +1,6 @@
 """Device to device, outdoors in a city: 3GPP TR 36.843 V12.0.1, clause A.2.1.2, outdoor to outdoor.
 
-The loss is the larger one of free space (WINNER II D1.1.2, eq. 4.24) and WINNER+ B1 for a hexagonal layout (D5.3,
+The loss is the larger one of free space (WINNER II D1.1.2, formula 4.24) and WINNER+ B1 for a hexagonal layout (D5.3,
 table 4-1), with both antennas at 1.5 m, effective heights of 0.8 m, and an offset of -5 dB out of sight. Whether a
 pair has line of sight follows the probability of WINNER II B1 (table 4-7). Shadowing is log-normal with 7 dB for both.
 Each pair draws one number for its sight and one for its shadowing for the whole run; a pair that moves apart loses
