@@ -12,7 +12,7 @@ from meshtune.wireless.air import MOST_SHARED, over_the_air
 from meshtune.wireless.budget import LinkBudget, broadcast, unicast
 from meshtune.wireless.channel import open_channel
 from meshtune.wireless.config import RadioConfig
-from meshtune.wireless.interference import interference, least_powers, shared, slots
+from meshtune.wireless.interference import cross_gains, least_powers, shared, slots
 from meshtune.wireless.link import Radio, outage_probability, rate, required_power
 
 RADIO = Radio(bandwidth=20e6, noise_density=4e-21, p_max=0.01, gamma=0.5)
@@ -113,26 +113,32 @@ def crossing(cross: float) -> np.ndarray:
 TWO, HEARD = np.array([0, 2]), np.array([1, 3])
 
 
-def test_interference_by_hand() -> None:
-    gains = crossing(1e-9)
-    slot = np.zeros(4, dtype=int)
-    power = np.array([1e-3, 0, 2e-3, 0])
-    found = interference(slot, power, TWO, HEARD, gains, np.array([1, 2]))
-    # Link 0-1 hears device 2 over the whole band, link 2-3 device 0 in half of it.
-    assert found == pytest.approx([2e-12, 0.5e-12], rel=1e-12)
-    apart = interference(np.array([0, 1, 1, 0]), power, TWO, HEARD, gains, np.array([1, 1]))
-    assert apart.tolist() == [0, 0]
+def test_who_is_heard_by_hand() -> None:
+    gains = np.array([[0, 1, 2, 3], [1, 0, 4, 5], [2, 4, 0, 6], [3, 5, 6, 0]], dtype=float)
+    speakers, cross = cross_gains(np.array([2, 0, 2]), np.array([3, 1, 1]), gains)
+    assert speakers.tolist() == [0, 2]
+    assert cross.tolist() == [[3, 0], [0, 4], [1, 0]]
 
 
 def test_powers_under_interference_solve_the_linear_equations() -> None:
-    # p h = t (sigma^2 + p' g) for both: the closed form of the least fixed point, t = 2^4 - 1.
-    gains, bits = crossing(1e-9), np.full(4, 4e7)
-    power, heard = least_powers(RADIO, bits, TWO, HEARD, gains, np.zeros(4, dtype=int))
+    # p h = t (sigma^2 + p' g) for both links: the closed form of the least fixed point, t = 2^4 - 1.
+    _, cross = cross_gains(TWO, HEARD, crossing(1e-9))
+    own = np.full(2, 1e-6)
+    power, heard = least_powers(RADIO, np.full(2, 4e7), own, np.array([0, 1]), cross)
     exact = np.linalg.solve(np.array([[1e-6, -15e-9], [-15e-9, 1e-6]]), np.full(2, 15 * 8e-14))
     assert power == pytest.approx(exact, rel=1e-9)
     assert heard == pytest.approx(exact[::-1] * 1e-9, rel=1e-9)
-    assert bits[0] / rate(RADIO, power, 1e-6, 1, heard) == pytest.approx(0.5, rel=1e-9)
-    assert (power > required_power(RADIO, bits[0], 1e-6)).all()
+    assert 4e7 / rate(RADIO, power, own, 1, heard) == pytest.approx(0.5, rel=1e-9)
+    assert (power > required_power(RADIO, 4e7, own)).all()
+
+
+def test_a_link_hears_its_share_of_the_others_power() -> None:
+    # Device 0 splits its band in two, so each half holds half of what device 5 sends: 2e-3 W over a gain of 1e-9.
+    _, cross = cross_gains(np.array([0, 0, 5]), np.array([1, 2, 4]), np.full((6, 6), 1e-9))
+    bits, own = np.array([0.0, 0.0, 4e7]), np.array([1e-6, 1e-6, 15 * 8e-14 / 2e-3])
+    power, heard = least_powers(RADIO, bits, own, np.array([0, 0, 1]), cross)
+    assert power == pytest.approx([0, 0, 2e-3], rel=1e-9)
+    assert heard == pytest.approx([1e-12, 1e-12, 0], rel=1e-9)
 
 
 def test_who_shares_no_slot_shares_no_interference() -> None:
@@ -220,7 +226,7 @@ def test_a_shared_band_has_a_bound() -> None:
     config = RadioConfig(spectrum="shared")
     places = np.zeros((MOST_SHARED + 1, 2))
     none = np.zeros(0, dtype=int)
-    with pytest.raises(UserError, match=r"4001 devices share one band, .* set radio\.spectrum=orthogonal"):
+    with pytest.raises(UserError, match=r"2001 devices share one band, .* set radio\.spectrum=orthogonal"):
         over_the_air(config, open_channel(config, 1), places, none, none, 1.0, None)
 
 

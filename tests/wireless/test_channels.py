@@ -159,7 +159,7 @@ HEAD = "round,a,b,gain_db\n"
         ("round,a,b,loss\n", "the first line of FILE is round,a,b,loss: it must name the columns round,a,b,gain_db"),
         (HEAD, "FILE holds no gains: it needs a line for every round and link"),
         (HEAD + "1,0,1,loud\n", "line 2 of FILE: gain_db=loud is not a finite number"),
-        (HEAD + "1,0,b,-60\n", "line 2 of FILE: b=b is not a whole number from 0 on"),
+        (HEAD + "1,0,b,-60\n", "line 2 of FILE: b=b is not a whole number from 0 to 2147483647"),
         (HEAD + "1,3,3,-60\n", "line 2 of FILE links device 3 to itself: take it out"),
         (HEAD + "1,0,1,60\n", "line 2 of FILE: gain_db=60 is a gain above 1: a path loss of 60 dB is -60"),
         (

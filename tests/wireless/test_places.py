@@ -54,8 +54,12 @@ HEAD = "device,x,y\n"
         (HEAD + "0,one,2\n", "line 2 of FILE: x=one is not a finite number"),
         (HEAD + "0,1,nan\n", "line 2 of FILE: y=nan is not a finite number"),
         (HEAD + "0,1,\n", "line 2 of FILE: y=nothing is not a finite number"),
-        (HEAD + "-1,1,2\n", "line 2 of FILE: device=-1 is not a whole number from 0 on"),
-        (HEAD + "0.5,1,2\n", "line 2 of FILE: device=0.5 is not a whole number from 0 on"),
+        (HEAD + "-1,1,2\n", "line 2 of FILE: device=-1 is not a whole number from 0 to 2147483647"),
+        (
+            HEAD + "9" * 20 + ",1,2\n",
+            "line 2 of FILE: device=" + "9" * 20 + " is not a whole number from 0 to 2147483647",
+        ),
+        (HEAD + "0.5,1,2\n", "line 2 of FILE: device=0.5 is not a whole number from 0 to 2147483647"),
         (HEAD + "0,1,2\n0,3,4\n", "line 3 of FILE places device 0 a second time: keep one of its lines"),
         (
             HEAD + "0,1,2\n2,3,4\n",

@@ -8,7 +8,7 @@ other's: the least fixed point of Lemma 1's power with interference, from 0 upwa
 1995). (4) Where it exceeds p_max, the device that exceeds it most gives up the link that needs the most power, and
 powers are solved again. The best set of links would be NP-hard to find; this one is feasible, not always the largest.
 
-Needs the gain between any two devices, so memory grows with the square of their number: for up to a few thousand.
+Needs the gain between any two devices, so memory grows with the square of their number: for up to two thousand.
 """
 
 from __future__ import annotations
@@ -39,60 +39,51 @@ def slots(sender: Ints, receiver: Ints, devices: int) -> Ints:
     return np.array(found, dtype=np.int64)
 
 
-def interference(slot: Ints, power: Floats, sender: Ints, receiver: Ints, gains: Floats, shares: Ints) -> Floats:
-    """Return what each link hears of the other devices that send in its slot, (L,) W, in its share of the band.
+def cross_gains(sender: Ints, receiver: Ints, gains: Floats) -> tuple[Ints, Floats]:
+    """Return who sends at all, (S,) ids ascending, and how well each link's receiver hears them, (L, S).
+
+    A link's own sender counts 0: what it sends to others is in other parts of the band, or the same broadcast.
 
     Args:
-        slot: (n,) in which each device sends.
-        power: (n,) W of each device over the whole band.
-        sender: (L,).
-        receiver: (L,).
+        sender: (L,) of the links of one slot.
+        receiver: (L,)
         gains: (n, n) linear, symmetric.
-        shares: (L,) parts that the link's sender splits the band into.
     """
-    heard = np.empty(len(sender))
-    for at in np.unique(slot[sender]):
-        links = np.flatnonzero(slot[sender] == at)
-        speakers = np.flatnonzero((slot == at) & (power > 0))
-        reach = gains[np.ix_(receiver[links], speakers)] * power[speakers]
-        reach[speakers == sender[links, None]] = 0.0
-        heard[links] = reach.sum(axis=1)
-    return heard / shares
+    speakers, by = np.unique(sender, return_inverse=True)
+    cross = gains[np.ix_(receiver, speakers)]
+    cross[np.arange(len(sender)), by] = 0.0
+    return speakers, cross
 
 
 def least_powers(
-    radio: Radio, bits: Floats, sender: Ints, receiver: Ints, gains: Floats, slot: Ints, one_copy: bool = False
+    radio: Radio, bits: Floats, gain: Floats, by: Ints, cross: Floats, one_copy: bool = False
 ) -> tuple[Floats, Floats]:
-    """Return the least powers that bring all links' delays to Gamma at once, and the interference they make.
+    """Return the least powers that bring all links of a slot to Gamma at once, and the interference they make.
 
     Args:
         radio: every device's.
-        bits: (n,) of each device's payload.
-        sender: (L,) who sends on the link.
-        receiver: (L,) who listens; of another slot than the sender.
-        gains: (n, n) linear, symmetric.
-        slot: (n,) in which each device sends.
+        bits: (L,) of the payload on each link.
+        gain: (L,) linear.
+        by: (L,) place of each link's sender among the S senders of the slot.
+        cross: (L, S) of :func:`cross_gains`.
         one_copy: a broadcast: one transmission for all neighbours in the whole band, instead of one each.
 
     Returns:
         (L,) W of each link and (L,) W of interference. Iteration stops once a device needs more than p_max: what is
         returned then is a lower bound, and already too much; infinite where nothing has settled.
     """
-    devices = len(slot)
-    u = np.bincount(sender, minlength=devices)
-    shares = np.ones(len(sender), dtype=np.int64) if one_copy else u[sender]
-    power = np.zeros(len(sender))
-    heard = np.zeros(len(sender))
+    speakers = cross.shape[1]
+    shares = np.ones_like(by) if one_copy else np.bincount(by, minlength=speakers)[by]
+    power = heard = np.zeros(len(by))
     for _ in range(_STEPS):
-        whole = per_sender(power, sender, devices, one_copy)
-        heard = interference(slot, whole, sender, receiver, gains, shares)
-        fresh = required_power(radio, bits[sender], gains[sender, receiver], shares, heard)
-        if (per_sender(fresh, sender, devices, one_copy) > radio.p_max).any():
+        heard = cross @ per_sender(power, by, speakers, one_copy) / shares
+        fresh = required_power(radio, bits, gain, shares, heard)
+        if (per_sender(fresh, by, speakers, one_copy) > radio.p_max).any():
             return fresh, heard
         if (np.abs(fresh - power) <= _SETTLED * fresh).all():
             return fresh, heard
         power = fresh
-    return np.full(len(sender), np.inf), heard
+    return np.full(len(by), np.inf), heard
 
 
 def shared(
@@ -117,22 +108,37 @@ def shared(
     """
     devices = len(gains)
     bits = np.broadcast_to(np.asarray(bits, dtype=np.float64), (devices,))
-    wanted = gains[sender, receiver] > 0
-    kept = np.flatnonzero(wanted if considered is None else wanted & considered)
-    slot = slots(sender[kept], receiver[kept], devices)
+    gain = gains[sender, receiver]
+    able = required_power(radio, bits[sender], gain) <= radio.p_max  # alone in the air; others never help
+    able = able if considered is None else able & considered
+    slot = slots(sender[able], receiver[able], devices)
+    served = np.zeros(len(sender), dtype=np.bool_)
+    power: Floats = np.zeros(len(sender))
+    rates: Floats = np.zeros(len(sender))
+    for turn in np.unique(slot):
+        links, spent, reached = _one_slot(
+            radio, bits, sender, receiver, gains, np.flatnonzero(able & (slot[sender] == turn)), one_copy
+        )
+        served[links], power[links], rates[links] = True, spent, reached
+    return settled(bits, sender, served, power, rates, slot, one_copy)
+
+
+def _one_slot(
+    radio: Radio, bits: Floats, sender: Ints, receiver: Ints, gains: Floats, links: Ints, one_copy: bool
+) -> tuple[Ints, Floats, Floats]:
+    """Return which of ``links`` fit together in one slot, with the power and the rate of each."""
+    speakers, cross = cross_gains(sender[links], receiver[links], gains)
     while True:
-        power, heard = least_powers(radio, bits, sender[kept], receiver[kept], gains, slot, one_copy)
-        whole = per_sender(power, sender[kept], devices, one_copy)
+        by = np.searchsorted(speakers, sender[links])
+        gain = gains[sender[links], receiver[links]]
+        power, heard = least_powers(radio, bits[sender[links]], gain, by, cross, one_copy)
+        whole = per_sender(power, by, len(speakers), one_copy)
         if not (whole > radio.p_max).any():
             break
-        own = np.flatnonzero(sender[kept] == whole.argmax())
-        kept = np.delete(kept, own[power[own].argmax()])
-    served = np.zeros(len(sender), dtype=np.bool_)
-    served[kept] = True
-    spent: Floats = np.zeros(len(sender))
-    rates: Floats = np.zeros(len(sender))
-    spent[kept] = whole[sender[kept]] if one_copy else power
-    shares = np.ones_like(slot) if one_copy else np.bincount(sender[kept], minlength=devices)
-    own_gain = gains[sender[kept], receiver[kept]]
-    rates[kept] = rate(radio, spent[kept], own_gain, shares[sender[kept]], heard)
-    return settled(bits, sender, served, spent, rates, slot, one_copy)
+        own = np.flatnonzero(by == whole.argmax())
+        worst = own[power[own].argmax()]
+        links, cross = np.delete(links, worst), np.delete(cross, worst, axis=0)
+    if one_copy:
+        power = whole[by]
+    shares = np.ones_like(by) if one_copy else np.bincount(by, minlength=len(speakers))[by]
+    return links, power, rate(radio, power, gain, shares, heard)

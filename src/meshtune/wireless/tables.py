@@ -45,8 +45,10 @@ def whole(text: str, column: str, line: int, path: Path) -> int:
     Raises:
         UserError: it is none.
     """
-    if not (text.isascii() and text.isdigit() and int(text) < 2**31):
-        raise UserError(f"line {line} of {path}: {column}={text or 'nothing'} is not a whole number from 0 on")
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < 2**31):
+        raise UserError(
+            f"line {line} of {path}: {column}={text or 'nothing'} is not a whole number from 0 to 2147483647"
+        )
     return int(text)
 
 
