@@ -1,0 +1,200 @@
+"""Settings of the radio, of where devices are, and of what computing costs them. No heavy imports.
+
+dB and dBm exist only here; the properties give the watts that the formulas take.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from meshtune.errors import UserError
+from meshtune.wireless.registry import check_channel
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class LogDistanceConfig(BaseModel):
+    """The log-distance channel.
+
+    Attributes:
+        reference_loss_db: path loss at the reference distance; 40 dB is free space at 1 m and 2.4 GHz.
+        reference_distance: metres; nearer devices have the loss of this distance.
+        exponent: path loss exponent; 2 is free space.
+        shadowing_db: standard deviation of the log-normal shadowing, drawn once for every pair.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    reference_loss_db: NotNegative = 40.0
+    reference_distance: Positive = 1.0
+    exponent: Positive = 3.0
+    shadowing_db: NotNegative = 6.0
+
+
+class UrbanConfig(BaseModel):
+    """The urban device-to-device channel.
+
+    Attributes:
+        carrier: Hz, from 0.45 to below 6 GHz, where the model is defined.
+        shadowing_db: standard deviation of the log-normal shadowing, drawn once for every pair; 7 dB in the report.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    carrier: float = Field(2e9, ge=0.45e9, lt=6e9)
+    shadowing_db: NotNegative = 7.0
+
+
+class LossConfig(BaseModel):
+    """Lost packets and what is done about them.
+
+    Attributes:
+        probability: that one transmission of one packet is lost.
+        packet: bytes of a packet.
+        retransmissions: most repetitions of one packet, before the whole payload is given up.
+        margin: share of ``radio.gamma`` that planning leaves free for them; None for what they take on average.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    probability: float = Field(0.0, ge=0, lt=1)
+    packet: int = Field(1500, ge=1)
+    retransmissions: int = Field(3, ge=0)
+    margin: float | None = Field(None, ge=0, lt=1)
+
+    @property
+    def planned_margin(self) -> float:
+        """``margin``; where it is None, 1 - 1/E with E the expected transmissions of a packet."""
+        if self.margin is not None:
+            return self.margin
+        expected = (1 - self.probability ** (self.retransmissions + 1)) / (1 - self.probability)
+        return 1 - 1 / expected
+
+
+class RadioConfig(BaseModel):
+    """The radio of every device.
+
+    Attributes:
+        channel: ``paper``, ``log_distance``, ``urban`` or ``trace``.
+        trace: the CSV file of recorded gains; for the channel ``trace``.
+        fading: ``rayleigh``: power fading, drawn anew each round; ``none``: every round has the mean gain. A trace
+            holds its own fading, which ``none`` averages out.
+        bandwidth: W, Hz of one device, split over the neighbours it sends to.
+        noise_dbm_hz: noise power density N0, with the receiver's noise figure, if any.
+        power_dbm: most transmit power of a device over all its links, p_max; 10 dBm are 10 mW.
+        gamma: Gamma, seconds that one link may be on the air.
+        range: metres beyond which no link is considered; None for no bound.
+        spectrum: ``orthogonal``: every device owns its W; ``shared``: all use one W and interfere.
+        cast: ``unicast``: one copy a neighbour, each in its share of W; ``broadcast``: one for all, in the whole W.
+        u_plan: neighbours that the budget of trained values is planned for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    channel: str = "paper"
+    log_distance: LogDistanceConfig = LogDistanceConfig()
+    urban: UrbanConfig = UrbanConfig()
+    trace: str | None = None
+    fading: Literal["rayleigh", "none"] = "rayleigh"
+    bandwidth: Positive = 20e6
+    noise_dbm_hz: Finite = -174.0
+    power_dbm: Finite = 10.0
+    gamma: Positive = 0.5
+    range: Positive | None = None
+    spectrum: Literal["orthogonal", "shared"] = "orthogonal"
+    cast: Literal["unicast", "broadcast"] = "unicast"
+    loss: LossConfig = LossConfig()
+    u_plan: int = Field(4, ge=1)
+
+    @field_validator("channel")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            return check_channel(value)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _trace_and_file(self) -> RadioConfig:
+        if self.channel == "trace" and not self.trace:
+            raise ValueError("the channel trace needs a file of recorded gains: set radio.trace=FILE")
+        if self.channel != "trace" and self.trace:
+            raise ValueError(f"radio.trace={self.trace} is not read by channel {self.channel}: set radio.channel=trace")
+        return self
+
+    @property
+    def noise_density(self) -> float:
+        """N0 in W/Hz."""
+        return float(10 ** (self.noise_dbm_hz / 10) / 1000)
+
+    @property
+    def p_max(self) -> float:
+        """Most transmit power in W."""
+        return float(10 ** (self.power_dbm / 10) / 1000)
+
+    @property
+    def planned_gamma(self) -> float:
+        """Seconds that powers aim at: Gamma less the margin for retransmissions (method section 7)."""
+        return self.gamma * (1 - self.loss.planned_margin)
+
+
+class PlaceConfig(BaseModel):
+    """Where devices are and how they move.
+
+    Attributes:
+        radius: metres of the disc, around the origin, in which devices are put (uniform by area) and move.
+        positions: x and y in metres of every device instead.
+        file: a CSV file with columns device, x, y instead.
+        mobility: ``static``, or ``waypoint``: straight to a random point of the disc, rest, on to the next.
+        speed: lowest and highest speed of a leg in m/s, drawn uniformly.
+        pause: seconds of rest at each point.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    radius: Positive = 500.0
+    positions: tuple[tuple[Finite, Finite], ...] | None = None
+    file: str | None = None
+    mobility: Literal["static", "waypoint"] = "static"
+    speed: tuple[Positive, Positive] = (0.5, 1.5)
+    pause: NotNegative = 0.0
+
+    @model_validator(mode="after")
+    def _one_source(self) -> PlaceConfig:
+        if self.positions is not None and self.file is not None:
+            raise ValueError("positions are given twice: keep places.positions or places.file")
+        low, high = self.speed
+        if low > high:
+            raise ValueError(f"places.speed=[{low:g}, {high:g}]: the lowest speed comes first")
+        return self
+
+
+class ComputeConfig(BaseModel):
+    """What computing costs a device, in cycles; time is cycles / frequency, energy kappa cycles frequency^2.
+
+    Attributes:
+        cycles_per_token: cycles to train one token; None for 4 FLOP a parameter of the base (a forward pass, and a
+            backward pass to the activations) at ``flops_per_cycle``.
+        flops_per_cycle: what the processor does in a cycle.
+        epsilon: instead, cycles of one trained value in one step, the coefficient of eq. 7.
+        c_max: cycles a round that a device may spend (eq. 11); with epsilon it bounds how much is trained.
+        frequency: Hz.
+        kappa: effective switched capacitance in J s^2 (E = kappa cycles f^2): 1e-28 makes 0.8 W at 2 GHz.
+        spread: frequency of the fastest over that of the slowest device; log-uniform around ``frequency``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    cycles_per_token: Positive | None = None
+    flops_per_cycle: Positive = 16.0
+    epsilon: Positive | None = None
+    c_max: Positive | None = None
+    frequency: Positive = 2e9
+    kappa: NotNegative = 1e-28
+    spread: float = Field(1.0, ge=1, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_model(self) -> ComputeConfig:
+        if self.cycles_per_token is not None and self.epsilon is not None:
+            raise ValueError("compute costs are given twice: keep compute.cycles_per_token or compute.epsilon")
+        if self.c_max is not None and self.epsilon is None:
+            raise ValueError("compute.c_max bounds the trained values by eq. 7: set compute.epsilon too")
+        return self

@@ -1,0 +1,28 @@
+"""The names of the channel models, without importing what they need: for help texts and validation."""
+
+from __future__ import annotations
+
+import difflib
+
+from meshtune.errors import UserError
+
+CHANNELS: dict[str, str] = {
+    "paper": "the paper's: gain d^-2, d in metres",
+    "log_distance": "log-distance path loss with log-normal shadowing",
+    "urban": "3GPP TR 36.843 A.2.1.2, device to device, outdoors in a city",
+    "trace": "recorded gains, from a CSV file",
+}
+"""Name to one-line description. The model lives in ``meshtune.wireless.channels.<name>`` as ``CHANNEL``."""
+
+
+def check_channel(name: str) -> str:
+    """Return ``name``.
+
+    Raises:
+        UserError: there is no such channel; names the nearest.
+    """
+    if name in CHANNELS:
+        return name
+    near = difflib.get_close_matches(name, CHANNELS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(CHANNELS)}"
+    raise UserError(f"there is no channel called {name}: {hint}")

@@ -1,0 +1,67 @@
+"""Read small CSV files that people write, and say in one sentence which line is wrong."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from meshtune.errors import UserError
+
+
+def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the cells of every line, in the order of ``columns``; blank lines are left out.
+
+    Raises:
+        UserError: there is no such file, it is not text, its first line does not name exactly ``columns`` (in any
+            order), or a line has another number of cells.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            head = [name.strip() for name in next(rows, [])]
+            if sorted(head) != sorted(columns):
+                shown = ",".join(head) or "nothing"
+                raise UserError(f"the first line of {path} is {shown}: it must name the columns {','.join(columns)}")
+            order = [head.index(name) for name in columns]
+            for cells in rows:
+                if not cells:
+                    continue
+                if len(cells) != len(columns):
+                    raise UserError(
+                        f"line {rows.line_num} of {path} has {len(cells)} cells: it needs {','.join(columns)}"
+                    )
+                yield rows.line_num, [cells[place].strip() for place in order]
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is not a CSV file in UTF-8 ({error}): save it as one") from error
+
+
+def whole(text: str, column: str, line: int, path: Path) -> int:
+    """Return the cell as an integer from 0 to 2^31 - 1.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < 2**31):
+        raise UserError(
+            f"line {line} of {path}: {column}={text or 'nothing'} is not a whole number from 0 to 2147483647"
+        )
+    return int(text)
+
+
+def number(text: str, column: str, line: int, path: Path) -> float:
+    """Return the cell as a finite number.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"line {line} of {path}: {column}={text or 'nothing'} is not a finite number")
+    return value
