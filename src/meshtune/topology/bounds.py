@@ -1,9 +1,6 @@
-"""What the air allows: who is in range, what a link costs, and what a device can afford.
+"""What the air allows: who is in range, what a link costs, and whether a set of devices can afford its links.
 
-A device splits its band over its u neighbours and needs p = factor(u) / h for each (Lemma 1: the least power that meets
-the delay bound), in all at most its own limit. Costs are counted in ticks, whole numbers: 2^40 ticks are what the
-strongest device can spend on a single neighbour. Sums of ticks do not depend on the order in which they are taken, and
-all bounds are monotone: a set that breaks one has no allowed superset. On that rests that all ways of clustering agree.
+All bounds are monotone: a set that breaks one has no allowed superset. On that rests that all ways of clustering agree.
 """
 
 from __future__ import annotations
@@ -18,64 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meshtune.errors import UserError
-
-FULL = 1 << 40
-NEVER = FULL << 10
-"""Ticks of a link that costs a thousand times what any device has, or more."""
-
-
-@dataclass(frozen=True, eq=False)
-class Scale:
-    """Power in ticks.
-
-    Attributes:
-        strongest: the highest power limit of all devices, in watts.
-        factor: W that a device with u neighbours needs per unit of summed 1/h: (N0 W/u)(2^(bits u/(W Gamma)) - 1).
-    """
-
-    strongest: float
-    factor: Callable[[int], float]
-    _ratios: dict[int, float] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.strongest) and self.strongest > 0):
-            raise UserError(f"a power limit of {self.strongest:g} W is no limit: give a positive one")
-        self.ratio(1)
-
-    def ratio(self, u: int) -> float:
-        """Return factor(u) / factor(1), at least 1; infinite where no power suffices.
-
-        Raises:
-            UserError: the factor is not positive, or falls as neighbours are added.
-        """
-        if u not in self._ratios:
-            first, before, now = (self._factor(n) for n in (1, max(1, u - 1), u))
-            if not first > 0 or not now >= before:
-                raise UserError(
-                    f"a device with {u} neighbours needs {now:g} W per unit of loss, with one {first:g}: give a payload, "
-                    "a bandwidth and a delay bound above 0"
-                )
-            self._ratios[u] = now / first if math.isfinite(now) else math.inf
-        return self._ratios[u]
-
-    def _factor(self, u: int) -> float:
-        try:
-            return float(self.factor(u))
-        except OverflowError:  # 2^(bits u/(W Gamma)) of floats: no power suffices
-            return math.inf
-
-    def ticks(self, inverse_gain: ArrayLike) -> NDArray[np.int64]:
-        """Return what links with 1/h ``inverse_gain`` cost, rounded up, at most NEVER."""
-        share = np.asarray(inverse_gain, dtype=np.float64) * (self._factor(1) / self.strongest)
-        return np.asarray(np.ceil(np.minimum(share, NEVER / FULL) * FULL).clip(1, NEVER), dtype=np.int64)
-
-    def cap(self, power: float, u: int) -> int:
-        """Return the ticks that a device with ``power`` watts can spend on ``u`` neighbours in all."""
-        return math.floor(power / self.strongest / self.ratio(u) * FULL)
-
-    def watts(self, ticks: int, u: int) -> float:
-        """Return the power of a device that spends ``ticks`` on ``u`` neighbours; infinite where none suffices."""
-        return ticks / FULL * self.strongest * self.ratio(u) if u else 0.0
+from meshtune.topology.power import Scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,20 +82,26 @@ class Air:
         positions = np.asarray(self.positions, dtype=np.float64)
         if positions.shape != (ids.size, 2) or not np.isfinite(positions).all():
             raise UserError(
-                f"positions have the shape {positions.shape}, there are {ids.size} devices: give one row x, y in metres "
-                "for each, all finite"
+                f"positions have the shape {positions.shape}, there are {ids.size} devices: give each a row x, y in "
+                "metres, all finite"
             )
-        power = np.broadcast_to(np.asarray(self.power, dtype=np.float64), ids.shape)
-        if not (np.isfinite(power).all() and (power > 0).all()):
+        power = np.asarray(self.power, dtype=np.float64)
+        if power.shape not in ((), ids.shape):
             raise UserError(
-                f"a power limit of {power[~(power > 0)].tolist()[:1] or power.max()} W is none: give more than 0"
+                f"{power.size} power limits are given for {ids.size} devices: give one for all or one for each"
+            )
+        power = np.broadcast_to(power, ids.shape)[order]
+        bad = ~(np.isfinite(power) & (power > 0))
+        if bad.any():
+            raise UserError(
+                f"the power limit of device {ids[bad][0]} is {power[bad][0]:g} W: give a finite one above 0"
             )
         for name, value in (("range", self.reach), ("delay bound", self.delay)):
             if not (math.isfinite(value) and value > 0):
                 raise UserError(f"a {name} of {value:g} is not positive and finite: give one that is")
         if self.most is not None and self.most < 1:
             raise UserError(f"clusters of at most {self.most} devices cannot be: give 1 or more, or no bound")
-        for name, array in (("ids", ids), ("positions", positions[order]), ("power", power[order]), ("rows", order)):
+        for name, array in (("ids", ids), ("positions", positions[order]), ("power", power), ("rows", order)):
             object.__setattr__(self, name, array)
 
     @cached_property
@@ -206,8 +152,8 @@ class Air:
             raise UserError(
                 f"devices {self.ids[first]} and {self.ids[second]} are both at ({x:g}, {y:g}): move one"
                 if same
-                else f"the inverse gain from device {self.ids[first]} to {self.ids[second]} is {loss[bad][0]:g}: give more "
-                "than 0"
+                else f"the inverse gain from device {self.ids[first]} to {self.ids[second]} is {loss[bad][0]:g}: "
+                "give more than 0"
             )
         return self.scale.ticks(loss)
 
@@ -236,7 +182,7 @@ def crossing(
     load: Sequence[int] | Mapping[int, int],
     caps: Sequence[int] | Mapping[int, int],
 ) -> int | None:
-    """Return the ticks that ``ours`` would spend on ``theirs`` in all, or None where a link is missing or one cannot pay.
+    """Return the ticks that ``ours`` would spend on ``theirs``, or None where a link is missing or one cannot pay.
 
     Args:
         ours: members of one set; theirs: of another one.

@@ -1,10 +1,11 @@
 """How often the masks of a set of devices collide (eq. 19): expected from what devices announce, and measured.
 
-A cell is a part of B within which a device's positions count as drawn at random: a layer (``expected``) or an output row
-(``rows``). For a set of devices two numbers a cell suffice, the probability that a position is used by none of them, P0,
-and by at most one, P0 + P1; the collision rate is 1 - P0 - P1, averaged over cells by their positions. Both numbers are
-integers in units of 2^-31. So a set has the same rate on every machine, and rounding never lets a rate fall when a set
-grows: the products below are exact, and rounded down once. On that rests that all ways of clustering agree.
+A cell is a part of B within which a device's positions count as drawn at random: a layer (``expected``) or an output
+row (``rows``). For a set of devices two numbers a cell suffice, the probability that a position is used by none of
+them, P0, and by at most one, P0 + P1; the collision rate is 1 - P0 - P1, averaged over cells by their positions. Both
+numbers are integers in units of 2^-31. So a set has the same rate on every machine, and rounding never lets a rate
+fall when a set grows: the products below are exact, and rounded down once. On that rests that all ways of clustering
+agree.
 """
 
 from __future__ import annotations

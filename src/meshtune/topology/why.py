@@ -1,7 +1,7 @@
 """Why a device is in its cluster and others are not: each reason one sentence with the figures that decided.
 
-When merging ends, every two clusters left over break at least one bound together. The first broken one is told, in the order
-range, size, power (which is how the delay bound binds), collision.
+When merging ends, every two clusters left over break at least one bound together. The first broken one is told, in
+the order range, size, power (which is how the delay bound binds), collision.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from meshtune.errors import UserError
+from meshtune.topology.alone import reason
 from meshtune.topology.collision import State, alone, collided, merge, rate, replay
+from meshtune.topology.words import figure, listed, watts
 
 if TYPE_CHECKING:
     from meshtune.topology.clusters import Clusters
@@ -86,20 +88,16 @@ def _reason(clusters: Clusters, device: int, members: tuple[int, ...], refused: 
     air = clusters.air
     if len(members) > 1:
         others = [other for other in members if other != device]
+        shared = figure(clusters.rates[clusters.index[device]])
+        power, limit = clusters.power[device], air.power[_rank(clusters, device)]
+        whom = "them" if len(others) > 1 else "it"
         return (
-            f"device {device} is with {listed(others)}: their collision rate is {figure(clusters.rates[clusters.index[device]])} "
-            f"of at most {clusters.s_max:g}, and it reaches {'them' if len(others) > 1 else 'it'} within {air.delay:g} s "
-            f"at {watts(clusters.power[device])} of {watts(air.power[_rank(clusters, device)])}"
+            f"device {device} is with {listed(others)}: their collision rate is {shared} of at most "
+            f"{clusters.s_max:g}, and it reaches {whom} within {air.delay:g} s at {watts(power)} of {watts(limit)}"
         )
-    if not refused:
-        return f"device {device} is alone: there is no other device"
-    nearest = refused[0].device
-    apart = float(air.distance(_rank(clusters, device), _rank(clusters, nearest)))
-    if apart > air.reach:
-        return (
-            f"device {device} is alone: no other device is within {air.reach:g} m, the nearest, {nearest}, is {apart:.0f} m "
-            "away"
-        )
+    cut_off = reason(air, _rank(clusters, device))
+    if cut_off is not None:
+        return cut_off
     near = [refusal for refusal in refused if _apart(clusters, device, refusal.device) <= air.reach]
     kinds = {kind: sum(refusal.kind == kind for refusal in near) for kind in ("collision", "power", "size", "range")}
     counts = ", ".join(f"{count} for {kind}" for kind, count in kinds.items() if count)
@@ -111,7 +109,6 @@ def _apart(clusters: Clusters, a: int, b: int) -> float:
 
 
 def _refusal(clusters: Clusters, device: int, other: int) -> Refusal:
-    air = clusters.air
     ours, theirs = (clusters.clusters[clusters.index[end]] for end in (device, other))
     who = (
         f"{other} was refused"
@@ -162,25 +159,3 @@ def _state(clusters: Clusters, members: tuple[int, ...]) -> State:
     use, air = clusters.use, clusters.air
     states = {member: alone(use.announced[air.rows[_rank(clusters, member)]], use.whole) for member in members}
     return replay(states, clusters.merges[clusters.index[members[0]]], members[0])
-
-
-def listed(ids: list[int], most: int = 6) -> str:
-    """Return ids as a person lists them; beyond ``most``, how many more there are."""
-    if len(ids) > most:
-        return ", ".join(map(str, ids[: most - 1])) + f" and {len(ids) - most + 1} more"
-    return " and ".join([*([", ".join(map(str, ids[:-1]))] if len(ids) > 1 else []), str(ids[-1])])
-
-
-def figure(value: float) -> str:
-    """Return a rate with three significant digits."""
-    return f"{value:.3g}"
-
-
-def watts(value: float) -> str:
-    """Return a power with a fitting unit and three significant digits."""
-    if value == float("inf"):
-        return "more than any power"
-    for unit, size in (("W", 1.0), ("mW", 1e-3), ("µW", 1e-6)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value / 1e-9:.3g} nW"
