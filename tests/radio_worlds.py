@@ -25,7 +25,7 @@ def factor(u: int) -> float:
 
 @dataclass(frozen=True)
 class World:
-    """Devices on whole metres; 1/h is the squared distance, times ``uphill`` towards lower ids."""
+    """Devices on whole metres; 1/h is the squared distance, ``uphill`` times that one way between two thirds of pairs."""
 
     ids: tuple[int, ...]
     points: tuple[tuple[int, int], ...]
@@ -47,7 +47,7 @@ class World:
         where, ids = np.array(self.points, dtype=float), np.array(self.ids)
 
         def inverse_gain(a: NDArray[np.int64], b: NDArray[np.int64]) -> Any:
-            return ((where[a] - where[b]) ** 2).sum(1) * np.where(ids[a] > ids[b], self.uphill, 1)
+            return ((where[a] - where[b]) ** 2).sum(1) * np.where((ids[a] - ids[b]) % 3 == 1, self.uphill, 1)
 
         return Air(ids, where, self.reach, inverse_gain, np.array(self.limits, dtype=float), factor, 0.5, self.most)
 
@@ -59,12 +59,14 @@ class World:
         (x, y), (u, v) = (self.points[self.ids.index(end)] for end in (a, b))
         return (x - u) ** 2 + (y - v) ** 2
 
+    def loss(self, a: int, b: int) -> int:
+        """1/h in the worse direction."""
+        return self.square(a, b) * (self.uphill if (a - b) % 3 else 1)
+
     def power(self, cluster: Cluster) -> dict[int, int]:
         """Watts of each member: factor(u) sum of 1/h, the worse of both directions."""
         u = len(cluster) - 1
-        return {
-            a: FACTORS[u] * self.uphill * sum(self.square(a, b) for b in cluster if b != a) if u else 0 for a in cluster
-        }
+        return {a: FACTORS[u] * sum(self.loss(a, b) for b in cluster if b != a) if u else 0 for a in cluster}
 
     def rate(self, cluster: Cluster) -> Fraction:
         """Eq. 19 as printed, errata mended, in fractions."""

@@ -27,7 +27,7 @@ def between(world: World, clusters: Clusters) -> nx.Graph:
     graph = nx.empty_graph(len(clusters.clusters))
     for a, b in combinations(world.ids, 2):
         ends = clusters.index[a], clusters.index[b]
-        watts = world.uphill * world.square(a, b)
+        watts = world.loss(a, b)
         limit = min(world.limits[world.ids.index(end)] for end in (a, b))
         if ends[0] == ends[1] or world.square(a, b) > world.reach**2 or watts > limit:
             continue
@@ -57,7 +57,7 @@ def test_no_device_breaks_its_power_and_links_connect_the_parts(world: World) ->
     assert nx.is_forest(joined)
     assert set(found.parts) == {tuple(sorted(part)) for part in nx.connected_components(joined)}
     for device, others in found.neighbours().items():
-        watts = sum(world.uphill * world.square(device, other) for other in others)
+        watts = sum(world.loss(device, other) for other in others)
         need = FACTORS[len(others)] * watts if others else 0
         assert need <= world.limits[world.ids.index(device)]
         assert found.power.get(device, 0) == pytest.approx(need)
@@ -124,7 +124,7 @@ def test_who_is_alone_has_no_link_that_both_ends_can_pay(world: World) -> None:
         for a in world.ids
         if not any(
             world.square(a, b) <= world.reach**2
-            and world.uphill * world.square(a, b) <= min(world.limits[world.ids.index(end)] for end in (a, b))
+            and world.loss(a, b) <= min(world.limits[world.ids.index(end)] for end in (a, b))
             for b in world.ids
             if b != a
         )

@@ -67,7 +67,7 @@ def test_links_are_the_pairs_in_range(world: Any) -> None:
     for a, b, ticks, affordable in zip(
         air.links.low, air.links.high, air.links.ticks, air.links.affordable, strict=True
     ):
-        watts = world.uphill * world.square(ids[a], ids[b])
+        watts = world.loss(ids[a], ids[b])
         assert ticks == watts * FULL // strongest
         assert affordable == (watts <= min(world.limits[world.ids.index(ids[end])] for end in (a, b)))
 

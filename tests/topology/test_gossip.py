@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from meshtune.topology.clusters import assemble
 from meshtune.topology.collision import expected, rows
 from meshtune.topology.gossip import gossip, peers, settle
 from meshtune.topology.messages import Formed, Hello, Message, Proposal, Reports
+from meshtune.topology.power import FULL
 from radio_worlds import World, worlds
 
 
@@ -126,13 +128,29 @@ def test_messages_of_an_earlier_epoch_are_dropped() -> None:
 
 
 def test_the_worse_of_both_ends_reports_counts() -> None:
-    """Device 1 hears 2 well; 2 hears 1 badly and cannot pay: neither proposes."""
-    devices = peers(PAIR.air, PAIR.use, 0.5)
+    """Device 1 hears 2 well, 2 hears 1 at a cost that device 1, the weaker, cannot pay."""
+    weak = replace(PAIR, limits=(16, 64))
+    first, _ = peers(weak.air, weak.use, 0.5)
     hello = Hello((3.0, 0.0), 64.0, PAIR.use.announced[1])
-    dear = Reports({1: 1 << 41})
-    said = [*devices[0].start(), *devices[0].receive(Message(2, (1,), 0, hello))]
-    said += devices[0].receive(Message(2, (1,), 0, dear))
+    said = [*first.start(), *first.receive(Message(2, (1,), 0, hello))]
+    said += first.receive(Message(2, (1,), 0, Reports({1: FULL // 3})))  # 16 W are a quarter of what the strongest has
     assert not any(isinstance(message.body, Proposal) for message in said)
+
+
+def test_an_old_proposal_that_arrives_late_takes_back_no_new_one() -> None:
+    """Device 1 is nearest to 3, which joins 2; both of 2's proposals to 1 come before word of that, in wrong order."""
+    three = World((1, 2, 3), ((0, 0), (5, 0), (1, 0)), (1024,) * 3, ((0.1,),) * 3, (1000,), 0.5, 10, None, 1)
+    first, *others = peers(three.air, three.use, 0.5)
+    said = first.start()
+    for other in others:
+        for message in other.start():
+            said += first.receive(message)
+    assert [message.to for message in said if isinstance(message.body, Proposal)] == [(3,)]
+    for body in (Proposal(2, 1), Proposal(1, 1)):
+        assert first.receive(Message(2, (1,), 0, body)) == []
+    joined = first.receive(Message(2, (1, 3), 0, Formed(((2, 3),))))
+    assert [message.body for message in joined] == [Proposal(1, 2), Formed(((2, 3), (1, 2)))]
+    assert first.members == (1, 2, 3)
 
 
 def test_bad_input_is_the_same_sentence() -> None:

@@ -20,7 +20,7 @@ def test_links_are_in_range_and_within_power(world: World, degree: int, seed: in
         assert list(others) == sorted(set(others) - {device})
         assert all(device in found[other] for other in others)
         assert all(world.square(device, other) <= world.reach**2 for other in others)
-        need = FACTORS[len(others)] * world.uphill * sum(world.square(device, o) for o in others) if others else 0
+        need = FACTORS[len(others)] * sum(world.loss(device, o) for o in others) if others else 0
         assert need <= world.limits[world.ids.index(device)]
     order = list(range(len(world.ids)))
     random.shuffle(order)  # type: ignore[attr-defined]
