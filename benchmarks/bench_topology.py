@@ -145,7 +145,7 @@ def main() -> None:
             flush=True,
         )
     if len(found) > 1:
-        exponent = np.polyfit(np.log(list(found)), np.log([got["cpu"] for got in found.values()]), 1)[0]
+        exponent = float(np.polyfit(np.log(list(found)), np.log([got["cpu"] for got in found.values()]), 1)[0])
         print(f"\nseconds grow as devices^{exponent:.2f}\n")
         rows.append(at_most(f"exponent in devices, {min(found):,} to {max(found):,}", [exponent], 1.2))
     if 100_000 in found:

@@ -25,7 +25,7 @@ def factor(u: int) -> float:
 
 @dataclass(frozen=True)
 class World:
-    """Devices on whole metres; 1/h is the squared distance, ``uphill`` times that one way between two thirds of pairs."""
+    """Devices on whole metres; 1/h is the squared distance, one way between most pairs ``uphill`` times that."""
 
     ids: tuple[int, ...]
     points: tuple[tuple[int, int], ...]
