@@ -177,7 +177,8 @@ def main() -> None:
             f"{traffic.bytes / devices:.0f} bytes in all, and hears {traffic.copies / devices:.0f} ({cpu:.1f} s)",
             flush=True,
         )
-    report(rows, args.json)
+    if rows:
+        report(rows, args.json)
 
 
 if __name__ == "__main__":

@@ -198,3 +198,9 @@ def test_masks_of_another_model_are_one_sentence() -> None:
         measured([[np.array([0])] * 2, [np.array([0])]], [4, 4])
     with pytest.raises(UserError, match="mask 0 has position 4 in layer 1, which has 4"):
         measured([[np.array([0]), np.array([4])]], [4, 4])
+
+
+def test_row_counts_take_a_byte_where_they_fit() -> None:
+    assert rows([[0, 16]], 16).announced.nbytes == 2
+    assert rows([[0, 256]], 256).announced.nbytes == 4
+    assert of(rows([[256], [256]], 256)) == of(rows([[255], [255]], 255)) == 1

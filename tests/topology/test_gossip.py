@@ -99,11 +99,11 @@ PAIR = World((1, 2), ((0, 0), (3, 0)), (64, 64), ((0.1,), (0.1,)), (1000,), 0.5,
 
 
 def test_two_devices_say_what_is_counted() -> None:
-    """Each: who it is (15 + 24 + 2 bytes), whom it hears (15 + 16), a proposal (15 + 12), the cluster (15 + 16)."""
+    """Each: who it is (17 + 24 + 2 bytes), whom it hears (17 + 16), a proposal (17 + 12), the cluster (17 + 16)."""
     devices = peers(PAIR.air, PAIR.use, 0.5)
     traffic = settle(devices, lambda n: 0)
     assert traffic.messages == traffic.copies == 2 * 4
-    assert traffic.bytes == 2 * (41 + 31 + 27 + 31)
+    assert traffic.bytes == 2 * (43 + 33 + 29 + 33)
     assert [peer.members for peer in devices] == [(1, 2), (1, 2)]
     assert [peer.leads for peer in devices] == [True, False]
 

@@ -46,12 +46,12 @@ class Use:
     """What devices announce about their masks: how many positions of each cell they use.
 
     Attributes:
-        announced: (devices, cells) uint16, the used part of each cell.
+        announced: (devices, cells) uint16, the used part of each cell; uint8 where ``whole`` fits.
         whole: the announced number that stands for a whole cell.
         weights: (cells,) int64, positions of each cell.
     """
 
-    announced: NDArray[np.uint16]
+    announced: NDArray[np.unsignedinteger[Any]]
     whole: int
     weights: NDArray[np.int64]
 
@@ -110,7 +110,7 @@ def rows(counts: ArrayLike, rank: int) -> Use:
             f"device row {device} uses {array[device, row]} positions of output row {row}, which has {rank}: "
             f"give counts of 0 to {rank}"
         )
-    return Use(array.astype(np.uint16), rank, _weights([rank] * array.shape[1]))
+    return Use(array.astype(np.uint8 if rank <= 255 else np.uint16), rank, _weights([rank] * array.shape[1]))
 
 
 def _weights(sizes: Sequence[int]) -> NDArray[np.int64]:
@@ -122,7 +122,7 @@ def _weights(sizes: Sequence[int]) -> NDArray[np.int64]:
     return weights
 
 
-def alone(announced: NDArray[np.uint16], whole: int) -> State:
+def alone(announced: NDArray[np.unsignedinteger[Any]], whole: int) -> State:
     """Return the state (..., cells) of single devices from what they announced (..., cells)."""
     free = whole - announced.astype(np.int64)
     none = (free * _ONE // whole).astype(np.uint32)

@@ -1,7 +1,7 @@
 """What devices tell each other to form clusters, and how many bytes each message takes.
 
-Sizes are those of a plain packing: ids and ticks 8 bytes, an epoch 4, a count or a cell 2, a kind 1, a coordinate and a
-power 8. A message to many is sent once: radio is heard by all in range.
+Sizes are those of a plain packing: ids and ticks 8 bytes, an epoch 4, a number of devices 2, a kind 1, a coordinate and
+a power 8, a density 2, a row count 1 (2 beyond rank 255). A message to many is sent once: all in range hear it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-HEADER = 8 + 4 + 1 + 2
+HEADER = 8 + 4 + 1 + 4
 """Bytes before each body: sender, epoch, kind, length in entries."""
 
 
@@ -24,12 +25,12 @@ class Hello:
     Attributes:
         position: x, y in metres.
         power: its power limit in watts.
-        announced: (cells,) uint16, the used part of each cell.
+        announced: (cells,) uint8 or uint16, the used part of each cell.
     """
 
     position: tuple[float, float]
     power: float
-    announced: NDArray[np.uint16]
+    announced: NDArray[np.unsignedinteger[Any]]
 
     @property
     def nbytes(self) -> int:
