@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import networkx as nx
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtune.errors import UserError
-from meshtune.topology.graphs import KINDS, neighbours
+from meshtune.topology.graphs import KINDS, components, falls_apart, neighbours
 
 
 def drawn(found: Mapping[int, Sequence[int]]) -> nx.DiGraph:
@@ -109,4 +110,58 @@ def test_more_links_than_devices_is_an_error_with_a_remedy(devices: int, degree:
 def test_an_unknown_kind_is_an_error_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"there is no graph kind star: choose from full, ring, random"):
         neighbours("star", 4)
-    assert KINDS == ("full", "ring", "random")
+    assert KINDS == ("full", "ring", "random", "exponential", "geometric")
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 8, 10, 33])
+def test_an_exponential_graph_hears_powers_of_two_away(devices: int) -> None:
+    found = neighbours("exponential", devices)
+    check(found, devices)
+    for device, others in found.items():
+        away = {
+            (device + sign * (1 << power)) % devices for power in range(6) for sign in (1, -1) if 1 << power < devices
+        }
+        assert set(others) == away - {device}
+    if devices > 1:
+        assert nx.diameter(drawn(found)) <= (devices - 1).bit_length()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 20), st.integers(0, 1 << 40), st.floats(0.01, 2))
+def test_a_geometric_graph_is_networkx_s(devices: int, seed: int, radius: float) -> None:
+    where = np.random.default_rng(seed).uniform(size=(devices, 2))
+    graph = nx.empty_graph(devices)
+    nx.set_node_attributes(graph, dict(enumerate(where.tolist())), "pos")
+    graph.add_edges_from(nx.geometric_edges(graph, radius))
+    found = neighbours("geometric", devices, positions=where, radius=radius)
+    assert found == {device: tuple(sorted(graph[device])) for device in range(devices)}
+    assert components(found) == tuple(sorted(tuple(sorted(part)) for part in nx.connected_components(graph)))
+    assert (falls_apart(found) is None) == nx.is_connected(graph)
+
+
+def test_a_geometric_graph_needs_a_place_for_each_and_a_radius() -> None:
+    with pytest.raises(UserError, match=r"a geometric graph of radius None has no links: give a radius above 0 in"):
+        neighbours("geometric", 2, positions=[[0, 0], [1, 1]])
+    with pytest.raises(UserError, match=r"a geometric graph of radius -1 has no links"):
+        neighbours("geometric", 2, positions=[[0, 0], [1, 1]], radius=-1)
+    with pytest.raises(UserError, match=r"positions have the shape \(1, 2\), there are 2 devices: give each a"):
+        neighbours("geometric", 2, positions=[[0, 0]], radius=1)
+    with pytest.raises(UserError, match=r"there are 2 devices: give each a row x, y"):
+        neighbours("geometric", 2, radius=1)
+
+
+def test_what_a_graph_falls_into_is_one_sentence() -> None:
+    assert components({0: (2,), 1: (), 2: (0,)}) == ((0, 2), (1,))
+    assert falls_apart({0: (2,), 1: (), 2: (0,)}) == (
+        "the graph falls into 2 parts of 2, 1 devices, 1 of them a device alone: each part goes on by itself; more "
+        "range, power or time a link would join them"
+    )
+    assert falls_apart({0: (1,), 1: (0,), 2: (3,), 3: (2,)}) == (
+        "the graph falls into 2 parts of 2, 2 devices: each part goes on by itself; more range, power or time a link "
+        "would join them"
+    )
+    assert falls_apart(dict.fromkeys(range(9), ())) == (
+        "the graph falls into 9 parts of 1, 1, 1, 1, 1, 1, ... devices, 9 of them devices alone: each part goes on by "
+        "itself; more range, power or time a link would join them"
+    )
+    assert falls_apart(neighbours("ring", 5)) is None

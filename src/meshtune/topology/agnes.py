@@ -1,0 +1,129 @@
+"""Clusters by the paper's agglomeration (AGNES): who fine-tunes together.
+
+From single devices, the pair of clusters with the lowest key is merged while one may be merged at all. The key is
+(collision rate of the merged set in steps of 1/1000, its total transmit energy, lower id, higher id), a cluster's id
+being that of its lowest member. Two may merge when the merged rate is at most S_max, all members are in range of each
+other, each can power its links, and the size is allowed. Bounds and key are monotone in the set, which gives the
+near-linear form here: a spatial index names the pairs in range, a heap holds them by key, and a merged cluster's
+candidates are those of both its parts.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+import numpy as np
+
+from meshtune.topology.bounds import Air, crossing
+from meshtune.topology.clusters import Clusters, assemble, check
+from meshtune.topology.collision import State, Use, level, merge, merged, rate
+
+
+def form(air: Air, use: Use, s_max: float = 0.1) -> Clusters:
+    """Return the clusters of the devices in ``air``, by the greedy merging described above.
+
+    Args:
+        air: positions, costs and bounds.
+        use: what the devices announced, in the rows of ``air`` as given.
+        s_max: highest collision rate of a cluster, above 0 and at most 1.
+
+    Raises:
+        UserError: s_max is out of bounds, or ``use`` and ``air`` differ in devices.
+    """
+    check(air, use, s_max)
+    greedy = _Greedy(air, use, s_max)
+    greedy.run()
+    return assemble(air, use, s_max, greedy.history)
+
+
+class _Greedy:
+    """The clusters while they merge, by rank; a merged cluster keeps the lower rank."""
+
+    def __init__(self, air: Air, use: Use, s_max: float) -> None:
+        self.air, self.use, self.s_max = air, use, s_max
+        devices = air.ids.size
+        self.state = use.state(air.rows)
+        self.links = air.links.table(devices)
+        self.members = [[device] for device in range(devices)]
+        self.load = [0] * devices
+        self.spent = [0] * devices  # ticks of a whole cluster
+        self.caps: dict[int, list[int]] = {}
+        self.near: list[set[int]] = [set() for _ in range(devices)]
+        self.heap: list[tuple[int, float, int, int, int, int]] = []
+        self.history: list[tuple[int, int]] = []
+
+    def run(self) -> None:
+        self._pair_up()
+        while self.heap:
+            _, _, a, b, size_a, size_b = heappop(self.heap)
+            # A cluster's rank and size name one state of it: clusters only grow, and an absorbed one has none left.
+            if len(self.members[a]) == size_a and len(self.members[b]) == size_b:
+                self._merge(a, b)
+
+    def _pair_up(self) -> None:
+        links, weights = self.air.links, self.use.weights
+        if self.air.most == 1:
+            return
+        low, high, ticks = (array[links.affordable] for array in (links.low, links.high, links.ticks))
+        collisions = np.empty(low.size, dtype=np.int64)
+        for start in range(0, low.size, 1 << 14):  # the states of all pairs at once would be gigabytes
+            part = slice(start, start + (1 << 14))
+            a, b = (State(self.state.none[end[part]], self.state.clear[end[part]]) for end in (low, high))
+            collisions[part] = merged(a, b, weights)
+        keep = rate(collisions, weights) <= self.s_max
+        low, high, ticks, collisions = (array[keep] for array in (low, high, ticks, collisions))
+        energy = self.air.scale.ratio(1) * (2 * ticks)
+        ends = low.tolist(), high.tolist()
+        ones = [1] * low.size
+        self.heap = list(zip(level(collisions, weights).tolist(), energy.tolist(), *ends, ones, ones, strict=True))
+        heapify(self.heap)
+        for a, b in zip(*ends, strict=True):
+            self.near[a].add(b)
+            self.near[b].add(a)
+
+    def _merge(self, a: int, b: int) -> None:
+        ids = self.air.ids
+        self.history.append((int(ids[a]), int(ids[b])))
+        ours, theirs = self.members[a], self.members[b]
+        for one, other in ((ours, theirs), (theirs, ours)):
+            for member in one:
+                extra = sum([self.links[member][end] for end in other])
+                self.load[member] += extra
+                self.spent[a] += extra
+        self.spent[a] += self.spent[b]
+        self.members[a], self.members[b] = ours + theirs, []
+        none, clear = self.state
+        none[a], clear[a] = merge(State(none[a], clear[a]), State(none[b], clear[b]))
+        # What may merge with the new cluster might have merged with both parts, for all bounds are monotone.
+        both = self.near[a] & self.near[b]
+        for gone in (a, b):
+            for candidate in self.near[gone]:
+                self.near[candidate].discard(gone)
+        self.near[a], self.near[b] = set(), set()
+        if both:
+            self._push(a, list(both))
+
+    def _push(self, a: int, others: list[int]) -> None:
+        weights, (none, clear) = self.use.weights, self.state
+        collisions = merged(State(none[a], clear[a]), State(none[others], clear[others]), weights)
+        allowed = (rate(collisions, weights) <= self.s_max).tolist()
+        ours = self.members[a]
+        for b, level_b, fits in zip(others, level(collisions, weights).tolist(), allowed, strict=True):
+            theirs = self.members[b]
+            size = len(ours) + len(theirs)
+            if not fits or (self.air.most is not None and size > self.air.most):
+                continue
+            caps = self.caps.setdefault(size - 1, []) or self._caps(size - 1)
+            extra = crossing(ours, theirs, self.links, self.load, caps)
+            back = None if extra is None else crossing(theirs, ours, self.links, self.load, caps)
+            if extra is None or back is None:
+                continue
+            energy = self.air.scale.ratio(size - 1) * (self.spent[a] + self.spent[b] + extra + back)
+            low, high = (a, b) if a < b else (b, a)
+            heappush(self.heap, (level_b, energy, low, high, len(self.members[low]), len(self.members[high])))
+            self.near[a].add(b)
+            self.near[b].add(a)
+
+    def _caps(self, u: int) -> list[int]:
+        self.caps[u] = self.air.caps(u)
+        return self.caps[u]

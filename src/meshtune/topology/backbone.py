@@ -1,0 +1,131 @@
+"""Links between clusters: the cheapest ones that connect them, and the ways experts take over several hops.
+
+Kruskal's forest over clusters: pairs of devices in different clusters, cheapest first, each kept if it connects what
+was apart and both its ends can still pay for all links between clusters that they carry, at the band's new split. Where
+no limit binds that is the minimum spanning forest; where one does, the next pair of devices stands in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+from meshtune.errors import UserError
+from meshtune.topology.clusters import Clusters
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link between two clusters.
+
+    Attributes:
+        low: id of the end with the lower one; high: of the other.
+        energy: joules that both ends spend on one exchange over it, had they no other link.
+    """
+
+    low: int
+    high: int
+    energy: float
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """How clusters hear of each other.
+
+    Attributes:
+        links: cheapest first.
+        parts: numbers of the clusters that can reach each other, ascending; more than one part where the air does not
+            connect them all.
+        power: watts that each device with such links needs for all of them together.
+        clusters: what is connected.
+    """
+
+    links: tuple[Link, ...]
+    parts: tuple[tuple[int, ...], ...]
+    power: dict[int, float]
+    clusters: Clusters = field(repr=False)
+
+    def neighbours(self) -> dict[int, tuple[int, ...]]:
+        """Return whom each device exchanges with in other clusters, ids ascending."""
+        found: dict[int, list[int]] = {device: [] for device in self.clusters.air.ids.tolist()}
+        for link in self.links:
+            found[link.low].append(link.high)
+            found[link.high].append(link.low)
+        return {device: tuple(sorted(others)) for device, others in found.items()}
+
+    @cached_property
+    def _graph(self) -> Any:
+        import networkx as nx  # takes a fifth of a second, which help and errors need not wait for
+
+        return nx.Graph([(self._number(link.low), self._number(link.high), {"link": link}) for link in self.links])
+
+    def route(self, source: int, target: int) -> tuple[int, ...] | None:
+        """Return the ids on the way from ``source`` to ``target``, both included; None where there is none.
+
+        Between clusters the forest leaves one way; within one, all members hear each other.
+
+        Raises:
+            UserError: there is no such device.
+        """
+        import networkx as nx
+
+        first, last = self._number(source), self._number(target)
+        if first == last:
+            return (source,) if source == target else (source, target)
+        if first not in self._graph or last not in self._graph or not nx.has_path(self._graph, first, last):
+            return None
+        hops = [source]
+        path = nx.shortest_path(self._graph, first, last)
+        for a, b in pairwise(path):
+            link = self._graph.edges[a, b]["link"]
+            ends = (link.low, link.high) if self._number(link.low) == a else (link.high, link.low)
+            hops += [end for end in ends if end != hops[-1]]
+        return (*hops, target) if hops[-1] != target else tuple(hops)
+
+    def _number(self, device: int) -> int:
+        if device not in self.clusters.index:
+            raise UserError(f"there is no device {device} among the {len(self.clusters.index)}: name one of them")
+        return self.clusters.index[device]
+
+
+def backbone(clusters: Clusters) -> Backbone:
+    """Return the cheapest links that connect ``clusters``, as far as range and power allow."""
+    import numpy as np
+
+    air, ids = clusters.air, clusters.air.ids.tolist()
+    cluster = np.array([clusters.index[device] for device in ids])
+    links = air.links
+    keep = links.affordable & (cluster[links.low] != cluster[links.high])
+    low, high, ticks = (array[keep] for array in (links.low, links.high, links.ticks))
+    order = np.lexsort((high, low, ticks))
+    root = list(range(len(clusters.clusters)))
+    degree, spent = dict.fromkeys(ids, 0), dict.fromkeys(ids, 0)
+    found = []
+    for a, b, cost in zip(*(array[order].tolist() for array in (low, high, ticks)), strict=True):
+        one, other = _find(root, int(cluster[a])), _find(root, int(cluster[b]))
+        ends = (ids[a], ids[b])
+        pays = all(
+            spent[end] + cost <= air.scale.cap(float(air.power[rank]), degree[end] + 1)
+            for end, rank in zip(ends, (a, b), strict=True)
+        )
+        if one == other or not pays:
+            continue
+        root[max(one, other)] = min(one, other)
+        for end in ends:
+            degree[end] += 1
+            spent[end] += cost
+        found.append(Link(*ends, 2 * air.scale.watts(cost, 1) * air.delay))
+    parts: dict[int, list[int]] = {}
+    for number in range(len(root)):
+        parts.setdefault(_find(root, number), []).append(number)
+    power = {device: air.scale.watts(spent[device], links_of) for device, links_of in degree.items() if links_of}
+    return Backbone(tuple(found), tuple(map(tuple, parts.values())), power, clusters)
+
+
+def _find(root: list[int], at: int) -> int:
+    while root[at] != at:
+        root[at] = root[root[at]]
+        at = root[at]
+    return at

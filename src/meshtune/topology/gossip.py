@@ -1,0 +1,93 @@
+"""Clustering without a centre: all devices of `peer` side by side, and the air that carries what they say.
+
+The result is that of `agnes`, whatever the delays and the order of arrival. What it costs is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from meshtune.seeds import stream
+from meshtune.topology.bounds import Air
+from meshtune.topology.clusters import Clusters, assemble, check
+from meshtune.topology.collision import Use
+from meshtune.topology.messages import Hello, Message
+from meshtune.topology.peer import Peer, Terms
+
+
+@dataclass
+class Traffic:
+    """What was said: messages (one to many counts once), copies received, and bytes that left devices."""
+
+    messages: int = 0
+    copies: int = 0
+    bytes: int = 0
+
+
+def settle(peers: Collection[Peer], pick: Callable[[int], int]) -> Traffic:
+    """Deliver messages until nobody has any more to say.
+
+    Args:
+        peers: all devices.
+        pick: given how many copies are under way, which of them (0 to that, exclusive) arrives next.
+    """
+    by_id = {peer.device: peer for peer in peers}
+    traffic = Traffic()
+    under_way: list[tuple[int, Message]] = []
+
+    def send(messages: list[Message]) -> None:
+        for message in messages:
+            traffic.messages += 1
+            traffic.bytes += message.nbytes
+            under_way.extend((device, message) for device in message.to)
+
+    for peer in peers:
+        send(peer.start())
+    while under_way:
+        at = pick(len(under_way))
+        under_way[at], under_way[-1] = under_way[-1], under_way[at]
+        device, message = under_way.pop()
+        traffic.copies += 1
+        send(by_id[device].receive(message))
+    return traffic
+
+
+def peers(air: Air, use: Use, s_max: float = 0.1, epoch: int = 0) -> list[Peer]:
+    """Return the devices of ``air``, each with what it knows of itself and measures to those in range.
+
+    Raises:
+        UserError: as :func:`meshtune.topology.agnes.form`.
+    """
+    check(air, use, s_max)
+    terms = Terms(epoch, s_max, air.reach, air.most, air.scale, use.whole, use.weights)
+    ids = air.ids.tolist()
+    losses: list[dict[int, int]] = [{} for _ in ids]
+    low, high = air.links.low, air.links.high
+    for a, b in ((low, high), (high, low)):
+        for rank, other, ticks in zip(a.tolist(), b.tolist(), air.report(a, b).tolist(), strict=True):
+            losses[rank][ids[other]] = ticks
+    return [
+        Peer(
+            ids[rank], Hello((float(x), float(y)), float(air.power[rank]), use.announced[air.rows[rank]]), heard, terms
+        )
+        for rank, ((x, y), heard) in enumerate(zip(air.positions, losses, strict=True))
+    ]
+
+
+def gossip(air: Air, use: Use, s_max: float = 0.1, seed: int = 0, epoch: int = 0) -> tuple[Clusters, Traffic]:
+    """Return the clusters that the devices agree on among themselves, and what they said for it.
+
+    Args:
+        air, use, s_max: as for :func:`meshtune.topology.agnes.form`.
+        seed: of the order in which messages arrive.
+        epoch: number of this formation.
+
+    Raises:
+        UserError: as :func:`meshtune.topology.agnes.form`.
+    """
+    devices = peers(air, use, s_max, epoch)
+    draw = stream(seed, "gossip", epoch)
+    traffic = settle(devices, lambda under_way: int(draw.integers(under_way)))
+    history = [pair for peer in devices if peer.leads for pair in peer.merges]
+    return assemble(air, use, s_max, history), traffic

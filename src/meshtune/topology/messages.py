@@ -1,0 +1,116 @@
+"""What devices tell each other to form clusters, and how many bytes each message takes.
+
+Sizes are those of a plain packing: ids and ticks 8 bytes, an epoch 4, a number of devices 2, a kind 1, a coordinate and
+a power 8, a density 2, a row count 1 (2 beyond rank 255). A message to many is sent once: all in range hear it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+HEADER = 8 + 4 + 1 + 4
+"""Bytes before each body: sender, epoch, kind, length in entries."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hello:
+    """Who a device is, told once.
+
+    Attributes:
+        position: x, y in metres.
+        power: its power limit in watts.
+        announced: (cells,) uint8 or uint16, the used part of each cell.
+    """
+
+    position: tuple[float, float]
+    power: float
+    announced: NDArray[np.unsignedinteger[Any]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the body."""
+        return 16 + 8 + self.announced.nbytes
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What a device measures to those it hears, told once.
+
+    Attributes:
+        ticks: cost of the link to each id.
+    """
+
+    ticks: Mapping[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the body."""
+        return 16 * len(self.ticks)
+
+
+@dataclass(frozen=True)
+class Formed:
+    """A cluster that two others have become.
+
+    Attributes:
+        merges: ids (lower, higher) of all clusters merged into it, in order.
+    """
+
+    merges: tuple[tuple[int, int], ...]
+
+    @cached_property
+    def members(self) -> tuple[int, ...]:
+        """Ids of its devices, ascending."""
+        return tuple(sorted({device for pair in self.merges for device in pair}))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the body."""
+        return 16 * len(self.merges)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The receiver's cluster is the sender's best.
+
+    Attributes:
+        ours: devices of the sender's cluster; theirs: of the receiver's. With the leaders' ids they name both states.
+    """
+
+    ours: int
+    theirs: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the body, receiver included."""
+        return 8 + 2 + 2
+
+
+Announced = Hello | Reports | Formed | Proposal
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message under way.
+
+    Attributes:
+        sender: id; to: ids of all who hear it.
+        epoch: number of the formation it belongs to.
+        body: what it says.
+    """
+
+    sender: int
+    to: tuple[int, ...]
+    epoch: int
+    body: Announced
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that leave the sender."""
+        return HEADER + self.body.nbytes

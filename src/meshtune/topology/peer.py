@@ -1,0 +1,214 @@
+"""One device of decentralised clustering: it knows only what neighbours told it, and ends in the clusters of `agnes`.
+
+A cluster is led by its lowest member. A leader tells the cluster that it would merge with first, its best, that this
+is so; where two name each other, they merge, and tell everyone in range. No other message can change that: a cluster
+that a leader has not heard of yet is a superset of ones it has, so merging with it would not come earlier (the key is
+monotone). For the same reason it does not matter which mutually best pair merges first, nor when messages arrive and
+in which order. They must arrive, though: lost ones are sent again by the layer below. All inputs carry one epoch;
+what is left over from an earlier formation, before devices moved or joined, is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshtune.topology.bounds import crossing, distance
+from meshtune.topology.collision import State, alone, level, merged, rate, replay
+from meshtune.topology.messages import Announced, Formed, Hello, Message, Proposal, Reports
+from meshtune.topology.power import Scale
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What all devices have from the same configuration.
+
+    Attributes:
+        epoch: number of this formation.
+        s_max: highest collision rate; reach: range in metres; most: devices of a cluster, None for no bound.
+        scale: power in ticks.
+        whole: announced number that stands for a whole cell; weights: (cells,) positions of each cell.
+    """
+
+    epoch: int
+    s_max: float
+    reach: float
+    most: int | None
+    scale: Scale
+    whole: int
+    weights: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Set:
+    """A cluster as a device knows it."""
+
+    merges: tuple[tuple[int, int], ...]
+    members: tuple[int, ...]
+    state: State
+    load: Mapping[int, int]
+
+    @property
+    def spent(self) -> int:
+        return sum(self.load.values())
+
+
+class Peer:
+    """One device.
+
+    Attributes:
+        device: its id.
+        members: ids of the cluster it knows itself to be in, ascending.
+        merges: how that came about.
+
+    Args:
+        device: its id.
+        hello: what it tells of itself.
+        losses: ticks to each device in range, as it measures them.
+        terms: what all devices have in common.
+    """
+
+    def __init__(self, device: int, hello: Hello, losses: Mapping[int, int], terms: Terms) -> None:
+        self.device, self.terms = device, terms
+        self.hellos, self.losses = {device: hello}, {device: losses}
+        self.members: tuple[int, ...] = (device,)
+        self.merges: tuple[tuple[int, int], ...] = ()
+        self.sets: dict[int, _Set] = {}
+        self._links: dict[int, dict[int, int]] = {}
+        self._size: dict[int, int] = {}  # of the largest cluster heard of that a device is in
+        self._offers: set[tuple[int, Proposal]] = set()
+        self._made: tuple[int, Proposal] | None = None
+        self._early: list[Message] = []
+
+    @property
+    def leads(self) -> bool:
+        """Whether it speaks for its cluster."""
+        return self.members[0] == self.device
+
+    def start(self) -> list[Message]:
+        """Return its first messages: what it is and what it hears."""
+        return [*self._say(self.hellos[self.device], Reports(dict(self.losses[self.device]))), *self._open()]
+
+    def receive(self, message: Message) -> list[Message]:
+        """Return what it says next, having heard ``message``."""
+        body = message.body
+        if message.epoch != self.terms.epoch:
+            return []
+        if isinstance(body, Hello | Reports):
+            if isinstance(body, Hello):
+                self.hellos[message.sender] = body
+            else:
+                self.losses[message.sender] = body.ticks
+            return self._open()
+        if not self.sets:  # others may have heard from all their neighbours before this one has
+            self._early.append(message)
+            return []
+        return self._heed(message.sender, body)
+
+    def _open(self) -> list[Message]:
+        """Start clustering once everyone in range has told what it is and what it hears."""
+        near = self.losses[self.device].keys()
+        if self.sets or not (near <= self.hellos.keys() and near <= self.losses.keys()):
+            return []
+        known = [self.device, *near]
+        where = np.array([self.hellos[device].position for device in known])
+        apart = distance(where[:, None], where[None, :])
+        self._links = {device: {} for device in known}
+        for i, j in np.argwhere(apart <= self.terms.reach).tolist():
+            a, b = known[i], known[j]
+            if a != b and b in self.losses[a] and a in self.losses[b]:
+                self._links[a][b] = max(self.losses[a][b], self.losses[b][a])  # the worse of both ends' reports
+        for device in known:
+            self._size[device] = 1
+            self.sets[device] = self._build((), (device,))
+        said = self._step()
+        early, self._early = self._early, []
+        for message in early:
+            said += self.receive(message)
+        return said
+
+    def _heed(self, sender: int, body: Announced) -> list[Message]:
+        if isinstance(body, Proposal):
+            self._offers.add((sender, body))
+            return self._step()
+        if not isinstance(body, Formed):
+            return []
+        members = body.members
+        if all(self._size.get(device, 0) >= len(members) for device in members):
+            return []  # an older state than what was heard already
+        if self.device in members:
+            return self._join(body.merges) if self.leads else self._follow(body.merges)
+        self._learn(body.merges)
+        return self._step()
+
+    def _learn(self, merges: tuple[tuple[int, int], ...]) -> None:
+        members = Formed(merges).members
+        for device in members:
+            self._size[device] = max(len(members), self._size.get(device, 0))
+            self.sets.pop(device, None)
+        if all(device in self._links for device in members):  # else a member is out of range, and so is the cluster
+            self.sets[members[0]] = self._build(merges, members)
+
+    def _follow(self, merges: tuple[tuple[int, int], ...]) -> list[Message]:
+        self._learn(merges)
+        self.merges, self.members = merges, Formed(merges).members
+        return []
+
+    def _join(self, merges: tuple[tuple[int, int], ...]) -> list[Message]:
+        """Be part of a larger cluster, and tell everyone in range: some of them may not hear its leader."""
+        self._follow(merges)
+        return self._say(Formed(merges)) + self._step()
+
+    def _step(self) -> list[Message]:
+        """Propose to the best candidate, and merge where it has proposed too."""
+        best = self._best() if self.leads else None
+        if best is None:
+            return []
+        ours, theirs = self.sets[self.device], self.sets[best]
+        proposal = Proposal(len(ours.members), len(theirs.members))
+        said = []
+        if self._made != (best, proposal):
+            self._made = (best, proposal)
+            said.append(Message(self.device, (best,), self.terms.epoch, proposal))
+        if (best, Proposal(len(theirs.members), len(ours.members))) in self._offers:
+            pair = (min(self.device, best), max(self.device, best))
+            first, second = (self.sets[head].merges for head in pair)
+            said += self._join((*first, *second, pair))
+        return said
+
+    def _best(self) -> int | None:
+        keys = {head: self._key(head) for head in self.sets if head != self.device}
+        allowed = [(key, head) for head, key in keys.items() if key is not None]
+        return min(allowed)[1] if allowed else None
+
+    def _key(self, head: int) -> tuple[int, float, int, int] | None:
+        """Return the key of merging with the cluster of ``head``, None where it is not allowed."""
+        terms, ours, theirs = self.terms, self.sets[self.device], self.sets[head]
+        u = len(ours.members) + len(theirs.members) - 1
+        if terms.most is not None and u + 1 > terms.most:
+            return None
+        one = State(theirs.state.none[None], theirs.state.clear[None])
+        collisions = merged(ours.state, one, terms.weights)[0]
+        if rate(collisions, terms.weights) > terms.s_max:
+            return None
+        extra = 0
+        for a, b in ((ours, theirs), (theirs, ours)):
+            caps = {device: terms.scale.cap(self.hellos[device].power, u) for device in a.members}
+            cost = crossing(a.members, b.members, self._links, a.load, caps)
+            if cost is None:
+                return None
+            extra += cost
+        energy = terms.scale.ratio(u) * (ours.spent + theirs.spent + extra)
+        return int(level(collisions, terms.weights)), energy, min(self.device, head), max(self.device, head)
+
+    def _build(self, merges: tuple[tuple[int, int], ...], members: tuple[int, ...]) -> _Set:
+        states = {device: alone(self.hellos[device].announced, self.terms.whole) for device in members}
+        load = {a: sum(self._links[a][b] for b in members if b != a) for a in members}
+        return _Set(merges, members, replay(states, merges, members[0]), load)
+
+    def _say(self, *bodies: Announced) -> list[Message]:
+        near = tuple(sorted(self.losses[self.device]))
+        return [Message(self.device, near, self.terms.epoch, body) for body in bodies] if near else []

@@ -1,0 +1,28 @@
+"""How figures read in sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def listed(ids: Sequence[int], most: int = 6) -> str:
+    """Return ids as a person lists them; beyond ``most``, how many more there are."""
+    if len(ids) > most:
+        return ", ".join(map(str, ids[: most - 1])) + f" and {len(ids) - most + 1} more"
+    return " and ".join([*([", ".join(map(str, ids[:-1]))] if len(ids) > 1 else []), str(ids[-1])])
+
+
+def figure(value: float) -> str:
+    """Return a rate with three significant digits."""
+    return f"{value:.3g}"
+
+
+def watts(value: float) -> str:
+    """Return a power with a fitting unit and three significant digits."""
+    if math.isinf(value):
+        return "more than any power"
+    for unit, size in (("W", 1.0), ("mW", 1e-3), ("µW", 1e-6)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value / 1e-9:.3g} nW"

@@ -1,0 +1,158 @@
+"""Decentralised clustering ends in the global clusters, whenever its messages arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshtune.errors import UserError
+from meshtune.seeds import stream
+from meshtune.topology.agnes import form
+from meshtune.topology.bounds import Air
+from meshtune.topology.clusters import assemble
+from meshtune.topology.collision import expected, rows
+from meshtune.topology.gossip import gossip, peers, settle
+from meshtune.topology.messages import Formed, Hello, Message, Proposal, Reports
+from meshtune.topology.power import FULL
+from radio_worlds import World, worlds
+
+
+def orders(seed: int) -> dict[str, Callable[[int], int]]:
+    """Who arrives next: at random, the newest first, the oldest first, or stragglers held back for long."""
+    draw = stream(seed, "air")
+    return {
+        "random": lambda n: int(draw.integers(n)),
+        "newest": lambda n: n - 1,
+        "first": lambda n: 0,
+        "stragglers": lambda n: n - 1 - int(n * draw.uniform() ** 6),
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds(), st.sampled_from(list(orders(0))), st.integers(0, 1 << 30))
+def test_gossip_ends_in_the_global_clusters_whatever_the_delays(world: World, order: str, seed: int) -> None:
+    wanted = form(world.air, world.use, world.s_max)
+    devices = peers(world.air, world.use, world.s_max)
+    settle(devices, orders(seed)[order])
+    found = assemble(
+        world.air, world.use, world.s_max, [pair for peer in devices if peer.leads for pair in peer.merges]
+    )
+    assert found.clusters == wanted.clusters
+    assert found.rates == wanted.rates
+    assert found.power == wanted.power
+    for peer in devices:  # those who follow know it too
+        assert peer.members == wanted.clusters[wanted.index[peer.device]]
+
+
+def crowd(devices: int, seed: int, power: float) -> Air:
+    where = stream(seed, "where").uniform(0, 500, (devices, 2))
+    return Air(
+        np.arange(devices) * 3,
+        where,
+        180.0,
+        lambda a, b: ((where[a] - where[b]) ** 2).sum(1),
+        power,
+        lambda u: 10**-20.4 * 2e7 / u * (2 ** (u * 1.0) - 1),
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("s_max", "power"), [(0.1, 1e-2), (1.0, 3e-8), (0.05, 1e-8)])
+def test_gossip_in_a_crowd(seed: int, s_max: float, power: float) -> None:
+    air = crowd(50, seed, power)
+    use = expected(stream(seed, "densities").uniform(0, 0.2, (50, 6)), [64] * 6)
+    wanted = form(air, use, s_max)
+    assert max(map(len, wanted.clusters)) > 2
+    for at in range(2):
+        found, traffic = gossip(air, use, s_max, seed=at)
+        assert found.clusters == wanted.clusters
+        assert found.power == wanted.power
+        assert traffic.messages <= traffic.copies
+
+
+def test_gossip_by_rows() -> None:
+    air = crowd(20, 1, 1e-2)
+    use = rows(stream(1, "counts").integers(0, 5, (20, 30)), 16)
+    assert gossip(air, use)[0].clusters == form(air, use).clusters
+
+
+@settings(max_examples=40, deadline=None)
+@given(worlds())
+def test_nobody_hears_from_out_of_range(world: World) -> None:
+    devices = peers(world.air, world.use, world.s_max)
+    by_id = {peer.device: peer for peer in devices}
+    under_way = [message for peer in devices for message in peer.start()]
+    for message in under_way:
+        for device in message.to:
+            assert world.square(message.sender, device) <= world.reach**2
+            under_way += by_id[device].receive(message)
+    for peer in devices:
+        assert all(world.square(peer.device, other) <= world.reach**2 for other in peer.hellos)
+
+
+PAIR = World((1, 2), ((0, 0), (3, 0)), (64, 64), ((0.1,), (0.1,)), (1000,), 0.5, 10, None, 1)
+
+
+def test_two_devices_say_what_is_counted() -> None:
+    """Each: who it is (17 + 24 + 2 bytes), whom it hears (17 + 16), a proposal (17 + 12), the cluster (17 + 16)."""
+    devices = peers(PAIR.air, PAIR.use, 0.5)
+    traffic = settle(devices, lambda n: 0)
+    assert traffic.messages == traffic.copies == 2 * 4
+    assert traffic.bytes == 2 * (43 + 33 + 29 + 33)
+    assert [peer.members for peer in devices] == [(1, 2), (1, 2)]
+    assert [peer.leads for peer in devices] == [True, False]
+
+
+def test_a_device_without_neighbours_says_nothing() -> None:
+    far = World((1, 2), ((0, 0), (30, 0)), (64, 64), ((0.1,), (0.1,)), (1000,), 0.5, 10, None, 1)
+    devices = peers(far.air, far.use, 0.5)
+    assert settle(devices, lambda n: 0).messages == 0
+    assert [peer.members for peer in devices] == [(1,), (2,)]
+
+
+def test_messages_of_an_earlier_epoch_are_dropped() -> None:
+    first, second = peers(PAIR.air, PAIR.use, 0.5, epoch=7)
+    assert {message.epoch for message in first.start()} == {7}
+    for message in second.start():
+        old = Message(message.sender, message.to, 6, message.body)
+        assert first.receive(old) == []
+    assert set(first.hellos) == {1}
+    assert first.receive(Message(2, (1,), 6, Proposal(1, 1))) == []
+    assert first.receive(Message(2, (1,), 6, Formed(((1, 2),)))) == []
+    assert first.members == (1,)
+
+
+def test_the_worse_of_both_ends_reports_counts() -> None:
+    """Device 1 hears 2 well, 2 hears 1 at a cost that device 1, the weaker, cannot pay."""
+    weak = replace(PAIR, limits=(16, 64))
+    first, _ = peers(weak.air, weak.use, 0.5)
+    hello = Hello((3.0, 0.0), 64.0, PAIR.use.announced[1])
+    said = [*first.start(), *first.receive(Message(2, (1,), 0, hello))]
+    said += first.receive(Message(2, (1,), 0, Reports({1: FULL // 3})))  # 16 W are a quarter of what the strongest has
+    assert not any(isinstance(message.body, Proposal) for message in said)
+
+
+def test_an_old_proposal_that_arrives_late_takes_back_no_new_one() -> None:
+    """Device 1 is nearest to 3, which joins 2; both of 2's proposals to 1 come before word of that, in wrong order."""
+    three = World((1, 2, 3), ((0, 0), (5, 0), (1, 0)), (1024,) * 3, ((0.1,),) * 3, (1000,), 0.5, 10, None, 1)
+    first, *others = peers(three.air, three.use, 0.5)
+    said = first.start()
+    for other in others:
+        for message in other.start():
+            said += first.receive(message)
+    assert [message.to for message in said if isinstance(message.body, Proposal)] == [(3,)]
+    for body in (Proposal(2, 1), Proposal(1, 1)):
+        assert first.receive(Message(2, (1,), 0, body)) == []
+    joined = first.receive(Message(2, (1, 3), 0, Formed(((2, 3),))))
+    assert [message.body for message in joined] == [Proposal(1, 2), Formed(((2, 3), (1, 2)))]
+    assert first.members == (1, 2, 3)
+
+
+def test_bad_input_is_the_same_sentence() -> None:
+    with pytest.raises(UserError, match=r"a highest collision rate of 2 is outside \(0, 1\]"):
+        gossip(PAIR.air, PAIR.use, 2.0)
