@@ -8,6 +8,7 @@ takes is scaled up to the size at hand.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import cache
 
@@ -49,7 +50,7 @@ def message_bytes(message: Message, tensors: Mapping[str, tuple[str, tuple[int, 
     at = 0
     for name in sorted(tensors, key=lambda name: (_ORDER.index(tensors[name][0]), name)):
         dtype, shape = tensors[name]
-        stop = at + DTYPES[dtype] * int(np.prod(shape, dtype=object))
+        stop = at + DTYPES[dtype] * math.prod(shape)
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, stop]}
         at = stop
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
