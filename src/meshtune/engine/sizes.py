@@ -124,4 +124,3 @@ def _router(skeleton: Skeleton, method: Method, router: RouterConfig) -> list[tu
         codes = sum(places(skeleton.layers).values())
         messages.append((Message("router", 0, 0, 0), {"codes": ("BF16", (codes,))}))
     return messages
-
