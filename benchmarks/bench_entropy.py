@@ -3,9 +3,9 @@
     python benchmarks/bench_entropy.py
     python benchmarks/bench_entropy.py --model qwen2.5-1.5b --runs 3
 
-Weights and inputs are random, of the model's shapes, and made layer by layer: what a layer's entropy takes does not hang
-on them. Layers that read the same input are one piece of work, and as many pieces run at a time as there are threads, as
-in a run. The seconds are those of the whole less a thread's share of those that went into making weights; both are told.
+Weights and inputs are random, of the model's shapes, and made layer by layer: what an entropy takes does not hang on
+them. Layers that read the same input are one piece of work, and as many pieces run at a time as there are threads, as
+in a run. The seconds are those of the whole less a thread's share of those spent on making weights; both are told.
 
 The rival is torch.linalg.svdvals of W C, C = H H^T / n (k x k), in float32, which is to its favour: ours is in float64.
 It is measured on three layers of the first block only (q, k and gate), because it takes minutes even so; there both
@@ -16,13 +16,15 @@ down, whose C is the largest by far, for a gate, so that it is a lower bound.
 from __future__ import annotations
 
 import argparse
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from record import Row, at_least, at_most, busy, clock, report
+from record import Row, at_least, at_most, busy, report
 from torch import Tensor
 
 from meshtune.adapter.entropy import spectral_entropies, spectral_entropy
@@ -33,6 +35,8 @@ from meshtune.learning.config import ModelConfig
 from meshtune.learning.cores import on_cores
 from meshtune.learning.skeleton import Skeleton, skeleton
 
+Result = TypeVar("Result")
+
 RIVALS = ("q_proj", "k_proj", "gate_proj")
 SAME = {"v_proj": "k_proj", "o_proj": "q_proj", "up_proj": "gate_proj", "down_proj": "gate_proj"}
 
@@ -42,24 +46,30 @@ def normal(rows: int, columns: int) -> Tensor:
     return torch.empty(rows, columns).normal_(std=columns**-0.5)
 
 
+def timed(work: Callable[..., Result], *args: object) -> tuple[float, Result]:
+    """Return the seconds that ``work(*args)`` takes, and what it returns."""
+    started = time.perf_counter()
+    result = work(*args)
+    return time.perf_counter() - started, result
+
+
 def whole(shape: Skeleton, tokens: int) -> float:
     """Return the seconds that the entropies of all layers take."""
 
     def piece(layers: Sequence[LayerSpec]) -> tuple[list[float], float]:
-        making = [0.0]
+        spent: list[float] = []
 
-        def timed(rows: int, columns: int) -> Tensor:
-            made: list[Tensor] = []
-            making[0] += clock(lambda: made.append(normal(rows, columns)))
-            return made[0]
+        def made(rows: int, columns: int) -> Tensor:
+            seconds, values = timed(normal, rows, columns)
+            spent.append(seconds)
+            return values
 
-        inputs = timed(layers[0].inputs, tokens)
-        return spectral_entropies((timed(layer.outputs, layer.inputs) for layer in layers), inputs), making[0]
+        inputs = made(layers[0].inputs, tokens)
+        return spectral_entropies((made(layer.outputs, layer.inputs) for layer in layers), inputs), sum(spent)
 
     work = [list(group) for _, group in groupby(shape.layers, key=lambda layer: layer.place)]
-    found: list[tuple[list[float], float]] = []
     before = busy()
-    elapsed = clock(lambda: found.extend(on_cores(piece, work)))
+    elapsed, found = timed(lambda: list(on_cores(piece, work)))
     machine, mine = (now - then for now, then in zip(busy(), before, strict=True))
     making = sum(spent for _, spent in found) / torch.get_num_threads()
     values = [value for each, _ in found for value in each]
@@ -88,18 +98,15 @@ def three(shape: Skeleton, tokens: int) -> float:
     for kind in RIVALS:
         layer = next(layer for layer in shape.layers if layer.name.endswith(kind))
         weight, inputs = normal(layer.outputs, layer.inputs), normal(layer.inputs, tokens)
-        found: list[float] = []
-        ours[kind] = clock(lambda w=weight, h=inputs: found.append(spectral_entropy(w, h)))
-        theirs[kind] = clock(lambda w=weight, h=inputs: found.append(rival(w, h)))
+        ours[kind], exact = timed(spectral_entropy, weight, inputs)
+        theirs[kind], value = timed(rival, weight, inputs)
         print(
-            f"{kind} ({layer.outputs} x {layer.inputs}): ours {ours[kind]:.3f} s, W C and svdvals {theirs[kind]:.1f} s; "
-            f"entropies {found[0]:.5f} and {found[1]:.5f}",
+            f"{kind} ({layer.outputs} x {layer.inputs}): ours {ours[kind]:.3f} s, W C, svdvals {theirs[kind]:.1f} s; "
+            f"entropies {exact:.5f} and {value:.5f}",
             flush=True,
         )
     foretold = sum(theirs[SAME.get(kind, kind)] * count for kind, count in kinds.items())
-    print(
-        f"W C and svdvals on all {len(shape.layers)} layers, extrapolated from three: at least {foretold:.0f} s on one core"
-    )
+    print(f"W C and svdvals on all {len(shape.layers)} layers, extrapolated: at least {foretold:.0f} s on one core")
     return sum(theirs.values()) / sum(ours.values())
 
 

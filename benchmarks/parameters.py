@@ -1,4 +1,4 @@
-"""What a device trains and sends under each method, on models that need not be there; and the paper's Table I beside it.
+"""What a device trains and sends under each method, on models that need not be there, and the paper's Table I beside.
 
     python benchmarks/parameters.py
     python benchmarks/parameters.py --model qwen2.5-7b --rank 16 --density 0.05

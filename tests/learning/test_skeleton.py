@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from architectures import ARCHITECTURES, tiny
 
+from architectures import ARCHITECTURES, tiny
 from meshtune.errors import UserError
 from meshtune.learning.base import load
 from meshtune.learning.config import ModelConfig
@@ -149,7 +149,7 @@ def test_bad_configurations_are_one_sentence(tmp_path: Path) -> None:
         skeleton(ModelConfig(name=str(tmp_path / "cut.gguf")))
     for facts in ({"model_type": "vit"}, {"model_type": "llama", "hidden_size": -4}):
         (folder / "config.json").write_text(json.dumps(facts))
-        with pytest.raises(UserError, match="model.name=") as caught:
+        with pytest.raises(UserError, match=r"model\.name=") as caught:
             skeleton(ModelConfig(name=str(folder)))
         assert "\n" not in str(caught.value)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 1 << 22
-"""Entries of W0 that are in float64 at a time: a whole copy of a large layer takes half as long as its product again."""
+"""Entries of W0 in float64 at a time: a copy of a whole large layer would take half as long as its product."""
 
 
 def spectral_entropies(weights: Iterable[Tensor], inputs: Tensor) -> list[float]:
@@ -43,7 +43,7 @@ def spectral_entropy(weight: Tensor, inputs: Tensor) -> float:
 def _product(weight: Tensor, h: Tensor) -> Tensor:
     """Return W0 H (d, n) in float64, some rows of W0 (d, k) at a time."""
     rows = max(1, CHUNK // max(1, weight.shape[1]))
-    return torch.cat([part.double() @ h for part in weight.split(rows)])
+    return torch.cat([part.double() @ h for part in torch.split(weight, rows)])
 
 
 def _entropy(sigma: Tensor) -> float:

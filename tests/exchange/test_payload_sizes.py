@@ -86,5 +86,7 @@ def test_more_values_than_a_machine_holds_are_only_counted() -> None:
 
 
 def test_an_unknown_form_names_the_known_ones() -> None:
-    with pytest.raises(UserError, match="exchange.values=int2 is not known: choose from bfloat16, float32, int4, int8"):
+    with pytest.raises(
+        UserError, match=r"exchange\.values=int2 is not known: choose from bfloat16, float32, int4, int8"
+    ):
         update_bytes(10, "int2")

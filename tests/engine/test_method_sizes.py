@@ -45,7 +45,8 @@ def announced(base: Base, name: str, router: RouterConfig) -> Announcement:
     codes = draw.standard_normal(sum(places(layers).values())).astype(np.float32)
     own = Announcement(
         0, "task", 10_000, Recipe(seed=0, kind="orthogonal", block=0, rank=16), masks,
-        summarise(hidden, router.sketch, hidden if router.embeds else None), codes, {"lori": masks, "lori_uniform": masks},
+        summarise(hidden, router.sketch, hidden if router.embeds else None), codes,
+        {"lori": masks, "lori_uniform": masks},
     )  # fmt: skip
     return get_method(name).announces(own, Workshop(layers, ADAPTER, 0))
 
