@@ -1,6 +1,6 @@
 """The paper's figures that need no training, as PNG.
 
-    python benchmarks/figures.py entropy --model $MESHTUNE_MODELS/smollm2 --tasks boolq gsm8k
+    python benchmarks/figures.py --only entropy --model $MESHTUNE_MODELS/smollm2 --tasks boolq gsm8k
 
 ``entropy``: spectral entropy and density of every layer for two tasks or more, on a real model with the tasks' own
 prompts, worked out as a run does before its first round. Half a minute for two tasks on two cores. A figure is a
@@ -128,7 +128,8 @@ def entropy(args: argparse.Namespace) -> None:
     pairs = {(a, b): correlations(found[a], found[b], layers) for a, b in combinations(found, 2)}
     for (a, b), (whole, rest) in sorted(pairs.items(), key=lambda pair: pair[1]):
         print(f"densities of {a} and {b}: correlation {whole:.4f} over the layers, {rest:.4f} less their kind's mean")
-    title = f"Spectral entropy and density by layer: {Path(model).name}, {args.tokens} prompt tokens a task, rank {args.rank}, mean density {args.density:g}"
+    title = f"Spectral entropy and density by layer: {Path(model).name}, {args.tokens} prompt tokens a task, "
+    title += f"rank {args.rank}, mean density {args.density:g}"
     save(draw_entropy(base, found, title), args.out / "entropy.png")
 
 
@@ -146,7 +147,7 @@ FIGURES: dict[str, Callable[[argparse.Namespace], None]] = {"entropy": entropy}
 def main(given: Sequence[str] | None = None) -> None:
     folder = os.environ.get("MESHTUNE_MODELS")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", choices=list(FIGURES), nargs="*", help="which figures; all where none is named")
+    parser.add_argument("--only", nargs="+", choices=list(FIGURES), default=list(FIGURES), help="which figures")
     parser.add_argument("--model", default=f"{folder}/smollm2" if folder else None, help="as model.name")
     parser.add_argument("--tasks", nargs="+", default=["boolq", "gsm8k"], help="names of meshtune tasks")
     parser.add_argument("--rank", type=int, default=16)
@@ -154,7 +155,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, default=256, help="prompt tokens behind an entropy")
     parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder of the pictures")
     args = parser.parse_args(given)
-    for name in args.figure or FIGURES:
+    for name in args.only:
         try:
             FIGURES[name](args)
         except UserError as error:
