@@ -66,8 +66,8 @@ def paper_table(ours: Mapping[str, tuple[MethodSizes, MethodSizes, int]]) -> Tab
         ("fewer updated than LoRA", f"{100 * (1 - updated / lora):.1f}%"),
         ("proposed, share transmitted", f"{sent:.2f}%"),
         ("fewer transmitted than LoRA", f"{100 * (1 - sent / lora):.1f}%"),
-        ("density of B at which we would update as much less", "not said"),
-        ("density of B at which we would transmit as much less", "not said"),
+        ("density of B at which we would update as much less", "-"),
+        ("density of B at which we would transmit as much less", "-"),
     )
     table.rows = [[what, paper, *row] for (what, paper), row in zip(heads, rows, strict=True)]
     return table
