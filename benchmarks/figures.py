@@ -45,15 +45,16 @@ class Spectrum:
 
 
 def spectra(base: Base, config: RunConfig) -> dict[str, Spectrum]:
-    """Return the spectrum of every task of ``config``, from its first device's prompts (eq. 20 to 22)."""
+    """Return the spectrum of every device of ``config`` from its own prompts (eq. 20 to 22), by task where it has one."""
     adapter, room = config.adapter, sizes(base.adapters.layers, config.adapter.rank)
     found = {}
     for data in deal(config, base.tokenizer):
         prompts = data.prompts(max(config.router.prompts, adapter.entropy_tokens // 4))
         values = entropies(base, layer_inputs(base, prompts, adapter.entropy_tokens))
         counts = layer_counts(values, room, adapter.density, "entropy", adapter.temperature)
-        found[data.group] = Spectrum(np.asarray(values), np.asarray(counts) / np.asarray(room))
-        print(f"{data.group}: entropies {min(values):.2f} to {max(values):.2f} nats", flush=True)
+        name = data.group if config.devices.per_task == 1 else f"{data.group}, device {data.device}"
+        found[name] = Spectrum(np.asarray(values), np.asarray(counts) / np.asarray(room))
+        print(f"{name}: entropies {min(values):.2f} to {max(values):.2f} nats", flush=True)
     return found
 
 
@@ -120,7 +121,7 @@ def entropy(args: argparse.Namespace) -> None:
         )
     config = RunConfig(
         model={"name": model}, data=data, tasks=[TaskConfig(task=task) for task in args.tasks],
-        adapter={"rank": args.rank, "density": args.density, "entropy_tokens": args.tokens},
+        devices={"per_task": args.per_task}, adapter={"rank": args.rank, "density": args.density, "entropy_tokens": args.tokens},
     )  # fmt: skip
     base = load(config.model)
     found = spectra(base, config)
@@ -150,6 +151,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=list(FIGURES), default=list(FIGURES), help="which figures")
     parser.add_argument("--model", default=f"{folder}/smollm2" if folder else None, help="as model.name")
     parser.add_argument("--tasks", nargs="+", default=["boolq", "gsm8k"], help="names of meshtune tasks")
+    parser.add_argument("--per-task", type=int, default=1, help="devices a task, each with prompts of its own")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--density", type=float, default=0.1)
     parser.add_argument("--tokens", type=int, default=256, help="prompt tokens behind an entropy")
