@@ -45,7 +45,7 @@ class Spectrum:
 
 
 def spectra(base: Base, config: RunConfig) -> dict[str, Spectrum]:
-    """Return the spectrum of every device of ``config`` from its own prompts (eq. 20 to 22), by task where it has one."""
+    """Return every device's spectrum, from its own prompts (eq. 20 to 22), by its task where it is the only one."""
     adapter, room = config.adapter, sizes(base.adapters.layers, config.adapter.rank)
     found = {}
     for data in deal(config, base.tokenizer):
@@ -121,7 +121,8 @@ def entropy(args: argparse.Namespace) -> None:
         )
     config = RunConfig(
         model={"name": model}, data=data, tasks=[TaskConfig(task=task) for task in args.tasks],
-        devices={"per_task": args.per_task}, adapter={"rank": args.rank, "density": args.density, "entropy_tokens": args.tokens},
+        devices={"per_task": args.per_task},
+        adapter={"rank": args.rank, "density": args.density, "entropy_tokens": args.tokens},
     )  # fmt: skip
     base = load(config.model)
     found = spectra(base, config)
