@@ -3,7 +3,7 @@
     make bench
 
 Writes benchmarks/results/latest.json. Where something is missing that a script needs (the models, the tasks, Flower, a
-GPU) its rows are left out, and the end says so. The machine should have nothing else to do; about 40 minutes on two
+GPU) its rows are left out, and the end says so. The machine should have nothing else to do; about 45 minutes on two
 cores.
 """
 
@@ -28,15 +28,19 @@ CASES: dict[str, list[str]] = {
     "growth": ["--steps", "1"],
     "memory": [],
     "payload": ["--quality"],
+    "bench_entropy": [],
     "flower_round": ["--steps", "1", "--runs", "3"],
 }
+
+FREE = ("payload", "bench_entropy")
+"""Scripts that need neither a model nor tasks."""
 
 
 def missing(name: str) -> str | None:
     """Return what script ``name`` needs and is not there."""
-    if name != "payload" and not os.environ.get("MESHTUNE_MODELS"):
+    if name not in FREE and not os.environ.get("MESHTUNE_MODELS"):
         return "MESHTUNE_MODELS is not set: a folder with smollm2"
-    if name not in ("payload", "memory") and not os.environ.get("MESHTUNE_DATA"):
+    if name not in (*FREE, "memory") and not os.environ.get("MESHTUNE_DATA"):
         return "MESHTUNE_DATA is not set: a folder with the tasks"
     needs = {"training_speed": "peft", "evaluation_speed": "lm_eval", "flower_round": "flwr"}.get(name)
     if needs and find_spec(needs) is None:

@@ -36,6 +36,16 @@ def test_entropies_of_one_site_are_the_single_ones() -> None:
     assert spectral_entropies(weights, h) == [spectral_entropy(w, h) for w in weights]
 
 
+@pytest.mark.parametrize("chunk", [1, 45, 100, 10**6])
+def test_weights_are_read_some_rows_at_a_time(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in float64 one by one, two by two or all at once: the same product, of bfloat16 weights too."""
+    monkeypatch.setattr("meshtune.adapter.entropy.CHUNK", chunk)
+    torch.manual_seed(1)
+    w, h = torch.randn(33, 20).bfloat16(), torch.randn(20, 15)
+    sigma = np.linalg.svd(w.double().numpy() @ (h @ h.T).double().numpy(), compute_uv=False)[:15]
+    assert spectral_entropies(iter([w, w.T.contiguous().T]), h) == pytest.approx([entropy(sigma / sigma.sum())] * 2)
+
+
 def test_entropy_of_known_spectra() -> None:
     """m equal directions give ln m; one gives 0; nothing gives 0."""
     assert spectral_entropy(torch.eye(6), torch.eye(6)[:, :4]) == pytest.approx(math.log(4))

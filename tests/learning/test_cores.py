@@ -8,13 +8,15 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from meshtune.adapter.entropy import spectral_entropy
 from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe
-from meshtune.adapter.sites import sizes
+from meshtune.adapter.sites import places, sizes
 from meshtune.learning.base import load
 from meshtune.learning.config import TINY, ModelConfig, TrainConfig
 from meshtune.learning.cores import side_by_side
 from meshtune.learning.encode import Row
+from meshtune.learning.prepare import entropies
 from meshtune.learning.trainer import Job, train
 from meshtune.seeds import stream
 
@@ -72,3 +74,17 @@ def test_what_goes_wrong_in_a_pass_is_raised_and_the_threads_come_back(threads: 
     with pytest.raises(ValueError, match="pass 0"):
         list(side_by_side(base, do, range(4)))
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("threads")
+def test_entropies_are_every_layers_own_on_any_number_of_cores() -> None:
+    base = load(ModelConfig(name=TINY, device="cpu"))
+    layers, draw = base.adapters.layers, torch.Generator().manual_seed(4)
+    inputs = {place: torch.randn(k, 24, generator=draw) for place, k in places(layers).items()}
+    found = []
+    for cores in (1, 2, 3):
+        torch.set_num_threads(cores)
+        found.append(entropies(base, inputs))
+    assert found[0] == found[1] == found[2]
+    alone = [spectral_entropy(base.adapters.weight(layer), inputs[layer.place]) for layer in layers]
+    assert found[0] == pytest.approx(alone, rel=1e-12)

@@ -127,16 +127,10 @@ def to_messages(
 
     ``near`` are its neighbours, where not all devices are.
     """
-    widths = {layer.site: layer.inputs for layer in layers}
-    meta: dict[str, Any] = {"group": own.group, "samples": own.samples}
-    if near:
-        meta["near"] = list(near)
+    meta = facts(own, method, layers, near)
     tensors: dict[str, Tensor] = {}
     if method.kind == "sparse":
-        r = own.recipe
-        meta["recipe"] = [r.seed, r.kind, r.block, r.rank, r.generator]
-        meta["fingerprint"] = fingerprint(r, widths).to_json()
-        counts = sizes(layers, r.rank)
+        counts = sizes(layers, own.recipe.rank)
         packed = encode_positions(join(own.masks, counts), sum(counts))
         tensors["mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
     messages = [Message("announce", own.device, 0, own.device, meta, tensors)]
@@ -150,6 +144,18 @@ def to_messages(
         codes = {"codes": torch.from_numpy(own.codes).to(torch.bfloat16)}
         messages.append(Message("router", own.device, 0, own.device, {}, codes))
     return messages
+
+
+def facts(own: Announcement, method: Method, layers: Sequence[LayerSpec], near: Sequence[int] = ()) -> dict[str, Any]:
+    """Return the meta of a device's announcement; see :func:`to_messages`."""
+    meta: dict[str, Any] = {"group": own.group, "samples": own.samples}
+    if near:
+        meta["near"] = list(near)
+    if method.kind == "sparse":
+        r = own.recipe
+        meta["recipe"] = [r.seed, r.kind, r.block, r.rank, r.generator]
+        meta["fingerprint"] = fingerprint(r, {layer.site: layer.inputs for layer in layers}).to_json()
+    return meta
 
 
 def from_messages(messages: Sequence[Message], layers: Sequence[LayerSpec], recipe: Recipe) -> Announcement:

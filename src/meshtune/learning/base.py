@@ -52,7 +52,7 @@ class Base:
         self.parameters = sum(p.numel() for p in model.parameters())
         self.adapters = Adapters(model, per_layer)
         self._decoder = decoder_of(model)
-        self.blocks = _blocks(self._decoder)
+        self.blocks = blocks_of(self._decoder)
         if compiled:
             compile_blocks(self.blocks)
         for block in self.blocks:
@@ -239,14 +239,19 @@ def _stop_at(block: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def _blocks(model: nn.Module) -> nn.ModuleList:
-    """Return the decoder blocks: the longest module list in the model."""
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+def blocks_of(decoder: nn.Module) -> nn.ModuleList:
+    """Return the decoder's blocks: the longest module list in it."""
+    lists = [module for module in decoder.modules() if isinstance(module, nn.ModuleList)]
     return max(lists, key=len)
 
 
-def locate(config: ModelConfig) -> str:
+def locate(config: ModelConfig, weights: bool = True) -> str:
     """Return the hub id or path that ``config`` names, its variables filled in.
+
+    Args:
+        config: names the model.
+        weights: whether its weights are needed; without them a folder with nothing but a config.json, or such a file
+            itself, is a model too.
 
     Raises:
         UserError: what can be seen without loading anything: a variable is not set, a file or folder is missing, a
@@ -263,12 +268,16 @@ def locate(config: ModelConfig) -> str:
     if name.endswith(".gguf"):
         if not path.is_file():
             raise UserError(f"model.name={name}: there is no such GGUF file")
+    elif path.suffix == ".json" and not weights:
+        if not path.is_file():
+            raise UserError(f"model.name={name}: there is no such file; it should be a model's config.json")
     elif path.is_dir():
         if not (path / "config.json").is_file():
             raise UserError(
                 f"model.name={name}: the folder has no config.json, so it is not a Hugging Face model folder"
             )
-        if not any(path.glob("*.safetensors")) and not any(path.glob("pytorch_model*.bin")):
+        held = any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin"))
+        if weights and not held:
             raise UserError(f"model.name={name}: the folder holds no weights (model.safetensors): download them first")
     elif path.is_absolute() or name.startswith("."):
         raise UserError(f"model.name={name}: there is no such file or folder")
@@ -324,18 +333,24 @@ def _pretrained(name: str, dtype: torch.dtype, more: Mapping[str, Any]) -> tuple
 
 
 def _tiny(dtype: torch.dtype) -> tuple[Any, Any]:
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
     tokenizer = byte_tokenizer()
-    shape = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=256, num_hidden_layers=4,
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(tiny_shape(len(tokenizer)))
+    return model.to(dtype), tokenizer
+
+
+def tiny_shape(vocabulary: int) -> Any:
+    """Return the configuration of ``tiny-random`` over so many tokens."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=vocabulary, hidden_size=128, intermediate_size=256, num_hidden_layers=4,
         num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True, max_position_embeddings=2048,
         bos_token_id=None, eos_token_id=None,
     )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(shape)
-    return model.to(dtype), tokenizer
 
 
 def byte_tokenizer() -> Any:

@@ -22,14 +22,22 @@ Result = TypeVar("Result")
 
 
 def side_by_side(base: Base, do: Callable[[Work], Result], work: Sequence[Work]) -> Iterator[Result]:
-    """Yield ``do(piece)`` for every piece of ``work``, in its order.
+    """Yield ``do(piece)`` for every piece of ``work``, in its order: :func:`on_cores` where the base is on a CPU.
 
-    On a CPU as many pieces run at a time as torch may use threads (``OMP_NUM_THREADS``, ``torch.set_num_threads``), so
-    as many are in memory; elsewhere one after the other.
+    Elsewhere one piece runs after the other.
+    """
+    yield from on_cores(do, work) if base.device.type == "cpu" else map(do, work)
+
+
+def on_cores(do: Callable[[Work], Result], work: Sequence[Work]) -> Iterator[Result]:
+    """Yield ``do(piece)`` for every piece of ``work``, in its order, whatever runs on the CPU.
+
+    As many pieces run at a time as torch may use threads (``OMP_NUM_THREADS``, ``torch.set_num_threads``), so as many
+    are in memory.
     """
     cores = torch.get_num_threads()
     workers = min(cores, len(work))
-    if base.device.type != "cpu" or workers < 2:
+    if workers < 2:
         yield from map(do, work)
         return
     each = cores // workers

@@ -19,6 +19,7 @@ from meshtune.adapter.mask import top_positions
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
+from meshtune.learning.cores import on_cores
 from meshtune.learning.encode import Row, portions
 from meshtune.learning.packing import Packed
 from meshtune.learning.trainer import accumulate
@@ -60,9 +61,13 @@ def entropies(base: Base, inputs: Mapping[str, Tensor]) -> list[float]:
     by_place: dict[str, list[LayerSpec]] = {}
     for layer in base.adapters.layers:
         by_place.setdefault(layer.place, []).append(layer)
-    for place, layers in by_place.items():
-        weights = [base.adapters.weight(layer).detach().float().cpu() for layer in layers]
-        for layer, value in zip(layers, spectral_entropies(weights, inputs[place]), strict=True):
+
+    def of(place: str) -> list[float]:
+        weights = (base.adapters.weight(layer).detach().cpu() for layer in by_place[place])
+        return spectral_entropies(weights, inputs[place])
+
+    for place, values in zip(by_place, on_cores(of, list(by_place)), strict=True):
+        for layer, value in zip(by_place[place], values, strict=True):
             result[layer.index] = value
     return result
 
