@@ -16,12 +16,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from meshtune.adapter.config import AdapterConfig
+from meshtune.engine.faults import FaultsConfig
 from meshtune.errors import UserError
 from meshtune.exchange.forms import BITS, BLOCKS
 from meshtune.learning.config import EvalConfig, ModelConfig, TrainConfig
 from meshtune.methods.config import PaperConfig
 from meshtune.methods.registry import check_method
 from meshtune.routing.config import RouterConfig
+from meshtune.topology.config import ClusterConfig
+from meshtune.wireless.config import ComputeConfig, PlaceConfig, RadioConfig
 
 
 class TaskConfig(BaseModel):
@@ -123,6 +126,12 @@ class RunConfig(BaseModel):
         template: ``shared`` (one for all tasks) or ``own`` (each task's customary one).
         validation: rows cut from every training split and never trained on.
         methods: what is run side by side.
+        radio: what carries the exchange; None for links that are free and always there, over ``graph``.
+        places: where devices are, with a radio.
+        compute: what training costs them in time and energy, with a radio.
+        clusters: who exchanges with whom, with a radio.
+        round_seconds: T_round, after which a round ends for all; None for the slowest planned compute + 1.5 Gamma.
+        faults: what goes wrong on purpose, with a radio.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -140,6 +149,12 @@ class RunConfig(BaseModel):
     train: TrainConfig = TrainConfig()
     graph: GraphConfig = GraphConfig()
     exchange: ExchangeConfig = ExchangeConfig()
+    radio: RadioConfig | None = None
+    places: PlaceConfig = PlaceConfig()
+    compute: ComputeConfig = ComputeConfig()
+    clusters: ClusterConfig = ClusterConfig()
+    round_seconds: float | None = Field(None, gt=0)
+    faults: FaultsConfig = FaultsConfig()
     eval: EvalConfig = EvalConfig()
     methods: tuple[str, ...] = Field(("proposed", "lora", "hard_moe", "local"), min_length=1)
 

@@ -1,0 +1,26 @@
+"""Settings of clusters. No heavy imports."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ClusterConfig(BaseModel):
+    """Who fine-tunes with whom, where there is a radio.
+
+    Attributes:
+        kind: ``agnes``: the paper's agglomeration; ``single``: all devices, whatever their collisions.
+        s_max: S_max, the highest collision rate of a cluster.
+        rate: ``rows``: expected from each output row's counts; ``expected``: from each layer's density, the paper's.
+        most: devices of a cluster at most; None for no bound.
+        inner_rounds: T_inner: rounds within clusters from one exchange between clusters to the next.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["agnes", "single"] = "agnes"
+    s_max: float = Field(0.1, gt=0, le=1)
+    rate: Literal["rows", "expected"] = "rows"
+    most: int | None = Field(None, ge=1)
+    inner_rounds: int = Field(2, ge=1)
