@@ -1,0 +1,96 @@
+"""How many updates each device sends in an exchange: its own within its cluster, and all between clusters.
+
+Within a cluster every member hears every other. Links between clusters form a forest, so that of every two clusters
+there is one way from one to the other: over a link all updates of its near side cross once, and the device at its far
+end passes them on to its cluster. Each update is carried once to each device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshtune.topology.backbone import Backbone
+from meshtune.wireless.arrays import Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Carriage:
+    """Copies that leave each device, and updates that cross each link between clusters.
+
+    Attributes:
+        own: (n,) of its own update in an exchange within the cluster.
+        out: (n,) of its own update in an exchange between clusters.
+        passed: (n,) of others' updates in an exchange between clusters, over these links and within its cluster.
+        arrivals: (n,) others' updates that reach it over these links, for it to pass on within its cluster.
+        crossing: (links, 2) updates from the lower to the higher id, and back.
+    """
+
+    own: Ints
+    out: Ints
+    passed: Ints
+    arrivals: Ints
+    crossing: Ints
+
+
+def carriage(backbone: Backbone, served: Sequence[int], relay: bool, one_copy: bool) -> Carriage:
+    """Return what is carried over ``backbone`` and within its clusters.
+
+    Args:
+        backbone: clusters and the links between them; ids are 0 to n - 1.
+        served: per device, how many of its cluster it serves.
+        relay: whether devices pass on others' updates.
+        one_copy: a broadcast: one copy for all neighbours.
+    """
+    copies = np.asarray(served, dtype=np.int64)
+    devices = len(copies)
+    inner = np.minimum(copies, 1) if one_copy else copies
+    sides, parts = _sides(backbone)
+    crossing = sides if relay else np.ones_like(sides)
+    links_of, onward, arrivals = (np.zeros(devices, dtype=np.int64) for _ in range(3))
+    for link, (there, back) in zip(backbone.links, crossing.tolist(), strict=True):
+        for end, sent, comes in ((link.low, there, back), (link.high, back, there)):
+            links_of[end] += 1
+            onward[end] += sent - 1
+            if relay and inner[end]:
+                arrivals[end] += comes
+    if one_copy:
+        # Several links of one device lead to different sides, and together want everything but its own.
+        both = links_of > 1
+        onward = np.where(both, parts - 1 if relay else 0, onward)
+    out = np.minimum(links_of, 1) if one_copy else links_of
+    return Carriage(inner, out, onward + arrivals * inner, arrivals, crossing)
+
+
+def _sides(backbone: Backbone) -> tuple[Ints, Ints]:
+    """Return how many devices stand on the lower id's side of every link and on the other, and in every device's part."""
+    clusters = backbone.clusters
+    sizes = [len(members) for members in clusters.clusters]
+    ends = [(clusters.index[link.low], clusters.index[link.high]) for link in backbone.links]
+    near: list[list[tuple[int, int]]] = [[] for _ in sizes]
+    for number, (a, b) in enumerate(ends):
+        near[a].append((b, number))
+        near[b].append((a, number))
+    below, whole = list(sizes), list(sizes)
+    above: dict[int, int] = {}  # link -> the cluster below it
+    for part in backbone.parts:
+        order, parent = [part[0]], {part[0]: part[0]}
+        for cluster in order:
+            for other, number in near[cluster]:
+                if other != parent[cluster]:
+                    parent[other] = cluster
+                    above[number] = other
+                    order.append(other)
+        for cluster in reversed(order[1:]):
+            below[parent[cluster]] += below[cluster]
+        for cluster in order:
+            whole[cluster] = below[part[0]]
+    sides = np.zeros((len(ends), 2), dtype=np.int64)
+    for number, (a, _) in enumerate(ends):
+        lower = above[number]
+        under = below[lower]
+        sides[number] = (under, whole[lower] - under) if lower == a else (whole[lower] - under, under)
+    parts = np.array([whole[clusters.index[device]] for device in sorted(clusters.index)], dtype=np.int64)
+    return sides, parts

@@ -1,0 +1,118 @@
+"""How many positions of each layer devices will train, before anything is trained: equal everywhere, or a run's masks.
+
+Entropies need weights and prompts, which a plan has not, so that without a run every layer has the same density. A run
+that has prepared its masks knows better: its densities by layer and its counts by output row are taken instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from meshtune.adapter.budget import layer_counts
+from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.engine.config import RunConfig, validate
+from meshtune.engine.resume import PREPARED, load_announcements
+from meshtune.engine.store import RunStore
+from meshtune.errors import MeshtuneError, UserError
+from meshtune.methods.base import Masks, Method
+from meshtune.topology.collision import Use, expected, rows
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """What is known of all devices' masks.
+
+    Attributes:
+        use: what collision rates are reckoned from.
+        rate: ``expected`` or ``rows``, whichever ``use`` is.
+        density: share of B's positions that a device trains; of a run's devices the largest.
+        notes: what a reader should know of them.
+    """
+
+    use: Use
+    rate: str
+    density: float
+    notes: tuple[str, ...]
+
+
+def uniform(config: RunConfig, layers: Sequence[LayerSpec], devices: int, density: float) -> Planned:
+    """Return the same density in every layer of every device."""
+    room = sizes(layers, config.adapter.rank)
+    shares = np.array(layer_counts(None, room, density, "uniform")) / np.array(room)
+    use = expected(np.broadcast_to(shares, (devices, len(room))), room)
+    notes = []
+    if config.adapter.budget != "uniform":
+        notes.append(
+            f"adapter.budget={config.adapter.budget} needs weights and prompts, so every layer is taken to have "
+            f"density {density:g}: --density-from RUN takes a run's own"
+        )
+    if config.clusters.rate == "rows":
+        notes.append(
+            "clusters.rate=rows needs masks, so collision rates are expected from densities alone (eq. 19); real masks "
+            "crowd on the same output rows and collide about 3 times as often in pairs"
+        )
+    return Planned(use, "expected", density, tuple(notes))
+
+
+def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, method: Method, run: Path) -> Planned:
+    """Return the densities of ``method``'s masks in the folder ``run``, whose devices they are in order.
+
+    Raises:
+        UserError: there is no run, it has not prepared such masks, or it has another rank, model or number of devices.
+    """
+    store = RunStore.open(run)
+    theirs = validate(store.config(), str(run))
+    rank, count = config.adapter.rank, len(theirs.device_tasks)
+    if theirs.adapter.rank != rank:
+        raise UserError(
+            f"--density-from {run}: its masks are of rank {theirs.adapter.rank}, the plan's adapter.rank is {rank}: "
+            "plan with the run's"
+        )
+    if count != devices:
+        raise UserError(
+            f"--density-from {run}: it has {count} devices, the plan {devices}: plan with --set devices.count={count}"
+        )
+    if not store.has(PREPARED):
+        raise UserError(
+            f"--density-from {run}: its masks are not prepared yet: go on with meshtune run --out {run}"
+        )
+    try:
+        announced, _ = load_announcements(store, theirs, layers)
+    except UserError:
+        raise
+    except MeshtuneError as error:
+        raise UserError(
+            f"--density-from {run}: its model is {theirs.model.name}, the plan's {config.model.name}, and their layers "
+            f"differ in size ({error}): plan with the run's model"
+        ) from error
+    masks = [own.masks if method.masks == "calibrated" else own.others.get(method.masks, ()) for own in announced]
+    if not all(masks):
+        raise UserError(
+            f"--density-from {run}: it has no masks of {method.name}: name a run with {method.name} among its methods"
+        )
+    return _of_masks(config, layers, masks, run)
+
+
+def _of_masks(config: RunConfig, layers: Sequence[LayerSpec], masks: Sequence[Masks], run: Path) -> Planned:
+    room, rank = sizes(layers, config.adapter.rank), config.adapter.rank
+    used = np.array([[positions.size for positions in mask] for mask in masks])
+    density = float(used.sum(axis=1).max() / sum(room))
+    notes = [f"densities are those of the masks in {run}: {density:.3g} over all layers"]
+    if config.clusters.rate == "expected":
+        return Planned(expected(used / np.array(room), room), "expected", density, tuple(notes))
+    counts = np.array(
+        [
+            np.concatenate(
+                [
+                    np.bincount(positions // rank, minlength=layer.outputs)
+                    for layer, positions in zip(layers, mask, strict=True)
+                ]
+            )
+            for mask in masks
+        ]
+    )
+    return Planned(rows(counts, rank), "rows", density, tuple(notes))

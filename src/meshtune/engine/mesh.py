@@ -1,0 +1,199 @@
+"""Who exchanges with whom over the air, before anything is trained: places, mean gains, clusters and what links cost.
+
+Fading belongs to the rounds; here every gain is its mean, and the payload is the one that is forecast.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshtune.engine.config import RunConfig
+from meshtune.engine.observer import Observer
+from meshtune.errors import UserError
+from meshtune.topology import agnes
+from meshtune.topology.backbone import Backbone, backbone
+from meshtune.topology.bounds import Air
+from meshtune.topology.clusters import Clusters, single
+from meshtune.topology.collision import Use
+from meshtune.wireless.air import link_gains, over_the_air
+from meshtune.wireless.arrays import Floats, Ints
+from meshtune.wireless.budget import LinkBudget
+from meshtune.wireless.channel import Channel, open_channel
+from meshtune.wireless.config import RadioConfig
+from meshtune.wireless.link import Radio, outage_probability, total_power
+from meshtune.wireless.places import distances, place
+
+MOST_PAIRS = 3_000_000
+"""Pairs of devices in range that are held at once: about a gigabyte."""
+MOST_LINKS = 200_000
+"""Links, both directions, of a single cluster of all devices."""
+NEAR = 10
+"""Devices in range that a range is proposed for where there are too many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """Some links, each direction by itself, and one exchange over them on mean gains.
+
+    Attributes:
+        sender: (L,) ids; ``receiver`` likewise.
+        metres: (L,) lengths; ``gain``: (L,) mean gains, linear.
+        outage: (L,) probability under Rayleigh fading that a link, had it the sender's whole power, does not carry the
+            payload in its share of the band; NaN where gains are recorded.
+        budget: what each link takes.
+    """
+
+    sender: Ints
+    receiver: Ints
+    metres: Floats
+    gain: Floats
+    outage: Floats
+    budget: LinkBudget
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Devices, their clusters, and the exchanges within and between these.
+
+    Attributes:
+        radio: of every device.
+        positions: (n, 2) metres.
+        air: range, costs and bounds.
+        clusters: who exchanges with whom.
+        backbone: links between clusters.
+        within: the links within clusters; ``between``: those of the backbone, lower id to higher first.
+    """
+
+    radio: Radio
+    positions: Floats
+    air: Air
+    clusters: Clusters
+    backbone: Backbone
+    within: Flow
+    between: Flow
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Where devices are and how they hear each other.
+
+    Attributes:
+        config: the radio's settings; ``radio``: what formulas need of them.
+        channel: gains.
+        positions: (n, 2) metres.
+        reach: metres beyond which there is no link.
+    """
+
+    config: RadioConfig
+    radio: Radio
+    channel: Channel
+    positions: Floats
+    reach: float
+
+
+def ground(config: RunConfig, radio: RadioConfig, devices: int) -> Ground:
+    """Put the devices in their places at time 0.
+
+    Raises:
+        UserError: places or gains are wrong, or a trace is shorter than the run.
+    """
+    positions = place(config.places, devices, config.seed)
+    channel = open_channel(radio, config.seed)
+    channel.check_rounds(config.train.rounds)
+    widest = math.hypot(*np.ptp(positions, axis=0).tolist()) * (1 + 1e-9)
+    return Ground(radio, Radio.of(radio), channel, positions, radio.range or widest or 1.0)
+
+
+def air_of(where: Ground, bits: float, most: int | None) -> Air:
+    """Return what the air allows for a payload of ``bits``, in clusters of at most ``most``.
+
+    A broadcast costs what its weakest receiver needs. Clusters add up powers, so they are given each receiver's own:
+    their sum is never too little.
+
+    Raises:
+        UserError: more pairs are in range than can be held.
+    """
+    radio, devices = where.radio, len(where.positions)
+
+    def inverse_gain(a: Ints, b: Ints) -> Floats:
+        with np.errstate(divide="ignore"):  # no gain: no link
+            found: Floats = 1 / link_gains(where.channel, where.positions, a, b, None)
+        return found
+
+    def factor(u: int) -> float:
+        return float(total_power(radio, bits, 1 if where.config.cast == "broadcast" else u, 1.0))
+
+    air = Air(np.arange(devices), where.positions, where.reach, inverse_gain, radio.p_max, factor, radio.gamma, most)
+    pairs = (air.tree.count_neighbors(air.tree, where.reach) - devices) // 2
+    if pairs > MOST_PAIRS:
+        lower = where.reach * math.sqrt(NEAR * devices / 2 / pairs)
+        raise UserError(
+            f"{devices} devices have {pairs:,} pairs in range, planned for at most {MOST_PAIRS:,}: set radio.range, "
+            f"for example to {lower:.2g} m, which leaves each about {NEAR}"
+        )
+    return air
+
+
+def median_gain(where: Ground, air: Air) -> float | None:
+    """Return the median mean gain of all pairs in range (method section 7); None without one."""
+    links = air.links
+    if not links.low.size:
+        return None
+    return float(np.median(link_gains(where.channel, where.positions, links.low, links.high, None)))
+
+
+def mesh(config: RunConfig, where: Ground, air: Air, bits: float, use: Use, observer: Observer) -> Mesh:
+    """Form clusters, join them, and price one exchange within and one between them.
+
+    Args:
+        config: ``clusters.*``.
+        where: places and gains.
+        air: bounds for this payload.
+        bits: of the payload.
+        use: the devices' masks, as far as known.
+        observer: told what is under way.
+
+    Raises:
+        UserError: a single cluster has more links than can be held.
+    """
+    devices = len(where.positions)
+    observer.event("phase", name="forming clusters", total=1)
+    if config.clusters.kind == "single":
+        if devices * (devices - 1) > MOST_LINKS:
+            raise UserError(
+                f"clusters.kind=single of {devices} devices has {devices * (devices - 1):,} links, planned for at most "
+                f"{MOST_LINKS:,}: set clusters.kind=agnes"
+            )
+        clusters = single(air, use)
+    else:
+        clusters = agnes.form(air, use, config.clusters.s_max)
+    joined = backbone(clusters)
+    observer.event("advance", name="forming clusters", done=1)
+    forth = [(link.low, link.high) for link in joined.links]
+    within = flow(where, clusters.neighbours(), bits)
+    between = _flow(where, np.array([*forth, *((b, a) for a, b in forth)], dtype=np.int64).reshape(-1, 2), bits)
+    return Mesh(where.radio, where.positions, air, clusters, joined, within, between)
+
+
+def flow(where: Ground, neighbours: Mapping[int, Sequence[int]], bits: float) -> Flow:
+    """Return one exchange over the links of a graph."""
+    pairs = [(device, other) for device, others in neighbours.items() for other in others]
+    return _flow(where, np.array(pairs, dtype=np.int64).reshape(-1, 2), bits)
+
+
+def _flow(where: Ground, pairs: Ints, bits: float) -> Flow:
+    sender, receiver = pairs.T
+    config, positions = where.config, where.positions
+    budget = over_the_air(config, where.channel, positions, sender, receiver, bits, None)
+    gain = link_gains(where.channel, positions, sender, receiver, None)
+    u = 1 if config.cast == "broadcast" else np.maximum(budget.u[sender], 1)
+    outage = outage_probability(where.radio, bits, gain, u)
+    if config.channel == "trace":
+        outage = np.full(len(sender), np.nan)
+    elif config.fading == "none":
+        outage = (~budget.served).astype(np.float64)
+    return Flow(sender, receiver, distances(positions, sender, receiver), gain, outage, budget)

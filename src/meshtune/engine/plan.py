@@ -1,0 +1,193 @@
+"""A run's plan: clusters, links, power, time, energy and bytes, without weights, data or training.
+
+The order is that of the method's section 7: densities, the payload, clusters on mean gains, then what an exchange costs
+every device. What a run draws anew each round (fading, losses) enters as probabilities.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from meshtune.adapter.sites import sizes
+from meshtune.engine.carriage import carriage
+from meshtune.engine.config import RunConfig
+from meshtune.engine.densities import from_run, uniform
+from meshtune.engine.federation import recipes
+from meshtune.engine.mesh import Ground, Mesh, air_of, ground, median_gain, mesh
+from meshtune.engine.observer import Observer, Silent
+from meshtune.engine.planned import Limit, Plan
+from meshtune.engine.plan_notes import notes_of
+from meshtune.engine.planning import Costs, clusters_of, devices_of, links_of, methods_of
+from meshtune.engine.sizes import MethodSizes, method_sizes
+from meshtune.errors import UserError
+from meshtune.exchange.sizes import PLAIN
+from meshtune.learning.skeleton import Skeleton, skeleton
+from meshtune.methods.base import Method
+from meshtune.methods.registry import get_method
+from meshtune.topology.graphs import components, falls_apart
+from meshtune.wireless.compute import compute_energy, compute_limit, compute_time, frequencies, link_limit, round_cycles
+from meshtune.wireless.config import RadioConfig
+
+
+def plan(config: RunConfig, run: Path | None = None, observer: Observer | None = None, why: int | None = None) -> Plan:
+    """Return the plan of a run.
+
+    Args:
+        config: the run's settings; task data are not looked at.
+        run: the folder of a run whose masks give the densities; None for equal ones.
+        observer: told what is under way.
+        why: a device that is explained in full, however many there are.
+
+    Raises:
+        UserError: the model's shape cannot be had, a setting is impossible, or ``run`` does not fit.
+    """
+    watcher = observer or Silent()
+    devices = len(config.device_tasks)
+    if why is not None and not 0 <= why < devices:
+        raise UserError(f"there is no device {why}: the plan has devices 0 to {devices - 1}")
+    method = _payload_method(config)
+    radio = config.radio or RadioConfig()
+    where = ground(config, radio, devices)
+    watcher.event("phase", name="the model's shape", total=1)
+    shape = skeleton(config.model, config.adapter.per_layer)
+    watcher.event("advance", name="the model's shape", done=1)
+    recipes(config, shape.layers)
+    if run is None:
+        planned = uniform(config, shape.layers, devices, config.adapter.density)
+    else:
+        planned = from_run(config, shape.layers, devices, method, run)
+    adapter = config.adapter.model_copy(update={"density": planned.density})
+    found = {name: method_sizes(shape, name, adapter, config.exchange, config.router) for name in config.methods}
+    size = found[method.name]
+    air = air_of(where, 8 * size.update, config.clusters.most)
+    net = mesh(config, where, air, 8 * size.update, planned.use, watcher)
+    limits = _limits(config, where, shape, size, median_gain(where, air))
+    costs = _costs(config, where, net, shape, size, method)
+    graph = costs.graph(net)
+    parts = sorted(map(len, components(graph)), reverse=True)
+    rounds = config.train.rounds
+    slowest = float(costs.compute_seconds.max())
+    together = config.round_seconds or slowest + 1.5 * radio.gamma
+    computing = rounds * float(costs.compute_energy.sum())
+    sending = rounds * net.within.budget.sender_energy.sum() + costs.exchanges * costs.between_energy.sum()
+    return Plan(
+        model=config.model.name,
+        weights=shape.parameters,
+        layers=len(shape.layers),
+        rank=adapter.rank,
+        positions=sum(sizes(shape.layers, adapter.rank)),
+        values=size.parameters,
+        density=planned.density,
+        payload_method=method.name,
+        payload=size.update,
+        channel=radio.channel,
+        spectrum=radio.spectrum,
+        cast=radio.cast,
+        p_max=radio.p_max,
+        gamma=radio.gamma,
+        planned_gamma=radio.planned_gamma,
+        s_max=net.clusters.s_max,
+        rate=planned.rate,
+        rounds=rounds,
+        exchanges=costs.exchanges,
+        tokens=_tokens(config),
+        round_seconds=together,
+        run_seconds=rounds * together,
+        run_energy=float(computing + sending),
+        run_compute_energy=computing,
+        parts=tuple(parts),
+        limits=limits,
+        methods=methods_of(found, size, costs, net),
+        clusters=clusters_of(net),
+        devices=devices_of(config, net, costs, found, why, watcher),
+        links=links_of(net, costs),
+        notes=notes_of(config, where, net, costs, planned, limits, together, falls_apart(graph)),
+    )
+
+
+def _payload_method(config: RunConfig) -> Method:
+    """Return whose update the links are planned for: the first sparse method that exchanges, else the first that does.
+
+    Raises:
+        UserError: none does.
+    """
+    exchanging = [method for method in map(get_method, config.methods) if method.exchanges]
+    if not exchanging:
+        raise UserError(
+            f"methods=[{', '.join(config.methods)}] send nothing, so there is no exchange to plan: name one that does, "
+            "like proposed"
+        )
+    return next((method for method in exchanging if method.kind == "sparse"), exchanging[0])
+
+
+def _tokens(config: RunConfig) -> int:
+    return config.train.steps * config.train.batch * config.train.max_tokens
+
+
+def _limits(
+    config: RunConfig, where: Ground, shape: Skeleton, size: MethodSizes, gain: float | None
+) -> tuple[Limit, ...]:
+    positions = sum(sizes(shape.layers, config.adapter.rank))
+    samples = config.train.steps * config.train.batch
+
+    def limit(name: str, values: float, sentence: str) -> Limit:
+        if math.isinf(values):
+            return Limit(name, None, None, True, sentence)
+        return Limit(name, values, values / positions, size.parameters <= values, sentence)
+
+    compute = config.compute
+    told = (
+        f"compute.c_max={compute.c_max:g} cycles a round at compute.epsilon={compute.epsilon:g} a value and step"
+        if compute.c_max is not None and compute.epsilon is not None
+        else "compute.c_max and compute.epsilon are not set"
+    )
+    found = [limit("compute", compute_limit(compute, samples, config.train.batch), told)]
+    if gain is not None:
+        u = where.config.u_plan
+        plain = {"BF16": 16, "F32": 32}.get(PLAIN.get(config.exchange.values, ""))
+        bits = plain or 8 * size.update / size.parameters
+        header = 8 * size.update - bits * size.parameters
+        told = f"{u} neighbours (radio.u_plan) of the median gain in range, {10 * math.log10(gain or 1e-300):.1f} dB"
+        try:
+            found.append(limit("link", link_limit(where.radio, gain, u, bits, header), told))
+        except UserError as error:
+            found.append(limit("link", 0.0, str(error)))
+    return tuple(found)
+
+
+def _costs(
+    config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size: MethodSizes, method: Method
+) -> Costs:
+    devices, train = len(where.positions), config.train
+    tokens = np.full(devices, _tokens(config))
+    cycles = round_cycles(
+        config.compute, shape.parameters, tokens, np.full(devices, size.parameters), train.steps * train.batch,
+        train.batch,
+    )  # fmt: skip
+    speed = frequencies(config.compute, devices, config.seed)
+    one_copy = where.config.cast == "broadcast"
+    served = net.within.budget.u.tolist()
+    ways = {relay: carriage(net.backbone, served, relay, one_copy) for relay in (False, True)}
+    relays = method.relays and config.graph.relay
+    # One way over each link, then back: the order of the links in ``between``.
+    crossing = ways[relays].crossing.T.reshape(-1)
+    between = net.between.budget
+    if one_copy:
+        way = ways[relays]
+        spent = between.sender_energy * (way.out + way.passed - way.arrivals * way.own)
+    else:
+        each = np.where(between.served, between.power * np.where(between.served, between.delay, 0.0), 0.0)
+        spent = np.bincount(net.between.sender, each * crossing, devices)
+    return Costs(
+        compute_seconds=compute_time(cycles, speed),
+        compute_energy=compute_energy(cycles, speed, config.compute.kappa),
+        ways=ways,
+        relay=config.graph.relay,
+        crossing=crossing,
+        between_energy=spent + net.within.budget.sender_energy * ways[relays].arrivals,
+        rounds=train.rounds,
+        exchanges=train.rounds // config.clusters.inner_rounds if len(crossing) else 0,
+    )

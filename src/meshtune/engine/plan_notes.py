@@ -1,0 +1,86 @@
+"""What a reader of a plan should know besides its numbers: what was assumed, what does not fit, what is left out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meshtune.engine.config import RunConfig
+from meshtune.engine.densities import Planned
+from meshtune.engine.mesh import Ground, Mesh
+from meshtune.engine.planned import Limit
+from meshtune.engine.planning import Costs
+
+
+def notes_of(
+    config: RunConfig,
+    where: Ground,
+    net: Mesh,
+    costs: Costs,
+    planned: Planned,
+    limits: tuple[Limit, ...],
+    together: float,
+    apart: str | None,
+) -> tuple[str, ...]:
+    """Return the notes of a plan, what matters most first.
+
+    Args:
+        config: the run's settings.
+        where: places and gains.
+        net: clusters and links.
+        costs: of every device.
+        planned: densities.
+        limits: on how much may be trained.
+        together: T_round in seconds.
+        apart: what the graph falls into, where it does.
+    """
+    radio, train = where.config, config.train
+    notes = [] if config.radio is not None else ["the file has no radio: the defaults of radio.* are planned with"]
+    notes += planned.notes
+    for limit in limits:
+        if not limit.kept and limit.values:
+            notes.append(
+                f"density {planned.density:.3g} is beyond the {limit.name} limit of {limit.density:.3g}, "
+                f"{limit.values:,.0f} values ({limit.sentence}): lower adapter.density, or expect fewer neighbours"
+            )
+        elif not limit.kept:
+            notes.append(limit.sentence)
+    if apart is not None:
+        notes.append(apart)
+    unserved = int((~net.within.budget.served).sum())
+    if unserved:
+        notes.append(
+            f"{unserved} of {len(net.within.sender)} links within clusters do not carry the payload on their mean gain"
+        )
+    notes.append(
+        f"computing is an upper bound: {train.steps} steps of {train.batch} rows (train.steps, train.batch), each row "
+        f"taken to be {train.max_tokens} tokens long (train.max_tokens)"
+    )
+    late = np.flatnonzero(costs.compute_seconds + radio.gamma > together * (1 + 1e-12))
+    if late.size:
+        notes.append(
+            f"{late.size} of {len(where.positions)} devices would miss the end of the round, round_seconds={together:g}: "
+            f"device {late[0]} computes {costs.compute_seconds[late[0]]:.3g} s and sends up to {radio.gamma:g} s"
+        )
+    turns = int(net.within.budget.slot.max()) + 1
+    if turns > 1:
+        notes.append(f"devices share one band and send in {turns} turns, {turns * radio.gamma:g} s an exchange")
+    if costs.crossing.size and costs.exchanges:
+        busiest = int(costs.crossing.max())
+        notes.append(
+            f"in an exchange between clusters up to {busiest} updates cross one link, "
+            f"{busiest * where.radio.gamma:.3g} s one after another; T_round allows {together:.3g} s"
+        )
+    loss = radio.loss
+    if loss.probability:
+        repeats = (1 - loss.probability ** (loss.retransmissions + 1)) / (1 - loss.probability)
+        notes.append(
+            f"packets are sent {repeats:.3g} times on average (radio.loss): bytes and energies here are of one time, and "
+            f"powers leave {100 * loss.planned_margin:.3g}% of Gamma for it"
+        )
+    if radio.cast == "broadcast":
+        notes.append("clusters were formed on the sum of what each receiver needs, which is more than a broadcast does")
+    if radio.spectrum == "shared":
+        notes.append("clusters were formed as if there were no interference; power, rate and what is served have it")
+    if config.places.mobility != "static":
+        notes.append("devices move (places.mobility): this is the plan of where they start")
+    return tuple(notes)
