@@ -3,8 +3,14 @@
     python benchmarks/figures.py --only entropy --model $MESHTUNE_MODELS/smollm2 --tasks boolq gsm8k
 
 ``entropy``: spectral entropy and density of every layer for two tasks or more, on a real model with the tasks' own
-prompts, worked out as a run does before its first round. Half a minute for two tasks on two cores. A figure is a
-function in ``FIGURES``.
+prompts, worked out as a run does before its first round. Half a minute for two tasks on two cores.
+
+    python benchmarks/figures.py --only collisions --rank 32
+
+``collisions``: the average collision rate against the number of devices, and what clusters make of it: devices are put
+into the default disc ``--draws`` times, and their links carry updates of ``--shape``. Seconds, and no model is needed.
+
+A figure is a function in ``FIGURES``.
 """
 
 from __future__ import annotations
@@ -20,12 +26,19 @@ from typing import Any
 import numpy as np
 
 from meshtune.adapter.budget import layer_counts
-from meshtune.adapter.sites import sizes
-from meshtune.engine.config import RunConfig, TaskConfig
+from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.engine.config import DevicesConfig, RunConfig, TaskConfig
 from meshtune.engine.data import deal
+from meshtune.engine.densities import uniform
+from meshtune.engine.mesh import air_of, ground
+from meshtune.engine.sizes import method_sizes
 from meshtune.errors import UserError
 from meshtune.learning.base import Base, load
 from meshtune.learning.prepare import entropies, layer_inputs
+from meshtune.learning.skeleton import skeleton
+from meshtune.topology.agnes import form
+from meshtune.topology.clusters import single
+from meshtune.wireless.config import RadioConfig
 
 COLOURS = ("#1f6f8b", "#d1495b", "#e6a532", "#5b8c5a", "#7a5195")
 STYLES = ("-", "--", ":", "-.")
@@ -135,6 +148,72 @@ def entropy(args: argparse.Namespace) -> None:
     save(draw_entropy(base, found, title), args.out / "entropy.png")
 
 
+def average_rates(config: RunConfig, layers: Sequence[LayerSpec], bits: float) -> tuple[float, float]:
+    """Return the collision rate of all devices as one cluster, and the mean over devices of their own cluster's."""
+    devices = len(config.device_tasks)
+    radio = config.radio or RadioConfig()
+    use = uniform(config, layers, devices, config.adapter.density).use
+    air = air_of(ground(config, radio, devices), bits, config.clusters.most)
+    formed = form(air, use, config.clusters.s_max)
+    own = sum(rate * len(members) for members, rate in zip(formed.clusters, formed.rates, strict=True))
+    return single(air, use).rates[0], own / devices
+
+
+def collisions(args: argparse.Namespace) -> None:
+    """Draw and print the average collision rate against the number of devices, from 2 to 15."""
+    config = RunConfig(
+        model={"name": args.shape}, tasks=[TaskConfig(task="boolq")],
+        adapter={"rank": args.rank, "density": args.density, "budget": "uniform"}, clusters={"rate": "expected"},
+    )  # fmt: skip
+    shape = skeleton(config.model)
+    bits = 8 * method_sizes(shape, "proposed", config.adapter, config.exchange).update
+    counts = list(range(2, 16))
+    together, apart = [], []
+    for count in counts:
+        draws = [
+            config.model_copy(update={"devices": DevicesConfig(count=count), "seed": seed})
+            for seed in range(args.draws)
+        ]
+        rates = [average_rates(one, shape.layers, bits) for one in draws]
+        together.append(rates[0][0])
+        apart.append([own for _, own in rates])
+        mean = sum(apart[-1]) / len(draws)
+        print(f"{count:2d} devices: one cluster {together[-1]:.4f}, clusters {mean:.4f} ({min(apart[-1]):.4f} to "
+              f"{max(apart[-1]):.4f})")  # fmt: skip
+    save(_draw_collisions(counts, together, np.array(apart), config), args.out / "collisions.png")
+
+
+def _draw_collisions(counts: Sequence[int], together: Sequence[float], apart: np.ndarray, config: RunConfig) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure: Any = Figure(figsize=(7.5, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    density = config.adapter.density
+    axis.plot(
+        counts, [1.0] * len(counts), color=COLOURS[1], linestyle="--", label="LoRA: every position is everybody's"
+    )
+    axis.plot(
+        counts, together, color=COLOURS[2], marker="o", markersize=4,
+        label=f"LoRI, and ours in a single cluster (eq. 19, density {density:g})",
+    )  # fmt: skip
+    axis.fill_between(counts, apart.min(axis=1), apart.max(axis=1), color=COLOURS[0], alpha=0.2, linewidth=0)
+    axis.plot(
+        counts, apart.mean(axis=1), color=COLOURS[0], marker="o", markersize=4,
+        label=f"ours, clusters ({apart.shape[1]} draws of places: mean, lowest to highest)",
+    )  # fmt: skip
+    axis.axhline(config.clusters.s_max, color="#777777", linestyle=":", label=f"S_max = {config.clusters.s_max:g}")
+    axis.set_yscale("log")
+    axis.set_ylim(0.004, 1.6)
+    axis.set_xticks(list(counts))
+    axis.set_xlabel("devices")
+    axis.set_ylabel("average collision rate, expected")
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return figure
+
+
 def save(figure: Any, path: Path) -> None:
     """Write ``figure`` as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +221,7 @@ def save(figure: Any, path: Path) -> None:
     print(path)
 
 
-FIGURES: dict[str, Callable[[argparse.Namespace], None]] = {"entropy": entropy}
+FIGURES: dict[str, Callable[[argparse.Namespace], None]] = {"entropy": entropy, "collisions": collisions}
 """What can be drawn, by name."""
 
 
@@ -156,6 +235,8 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--density", type=float, default=0.1)
     parser.add_argument("--tokens", type=int, default=256, help="prompt tokens behind an entropy")
+    parser.add_argument("--shape", default="qwen2.5-1.5b", help="collisions: the model whose update links carry")
+    parser.add_argument("--draws", type=int, default=20, help="collisions: how often devices are put into places")
     parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder of the pictures")
     args = parser.parse_args(given)
     for name in args.only:

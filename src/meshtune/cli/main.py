@@ -18,6 +18,7 @@ from meshtune.cli.compare import compare
 from meshtune.cli.eval import evaluate
 from meshtune.cli.methods import methods
 from meshtune.cli.models import models
+from meshtune.cli.plan import plan
 from meshtune.cli.run import run
 from meshtune.cli.tasks import tasks
 from meshtune.errors import UserError
@@ -47,6 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run", short_help="Run a configuration, or go on with a run.")(run)
+app.command("plan", short_help="Plan a run over the air, without training.")(plan)
 app.command("eval", short_help="Sit the exam of a run again.")(evaluate)
 app.command("ask", short_help="Ask a device of a run.")(ask)
 app.command("compare", short_help="Show runs side by side.")(compare)

@@ -65,7 +65,7 @@ def carriage(backbone: Backbone, served: Sequence[int], relay: bool, one_copy: b
 
 
 def _sides(backbone: Backbone) -> tuple[Ints, Ints]:
-    """Return how many devices stand on the lower id's side of every link and on the other, and in every device's part."""
+    """Return how many devices stand on the lower id's side of every link and on the other, and in each one's part."""
     clusters = backbone.clusters
     sizes = [len(members) for members in clusters.clusters]
     ends = [(clusters.index[link.low], clusters.index[link.high]) for link in backbone.links]

@@ -77,9 +77,7 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
             f"--density-from {run}: it has {count} devices, the plan {devices}: plan with --set devices.count={count}"
         )
     if not store.has(PREPARED):
-        raise UserError(
-            f"--density-from {run}: its masks are not prepared yet: go on with meshtune run --out {run}"
-        )
+        raise UserError(f"--density-from {run}: its masks are not prepared yet: go on with meshtune run --out {run}")
     try:
         announced, _ = load_announcements(store, theirs, layers)
     except UserError:

@@ -24,7 +24,7 @@ from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.budget import LinkBudget
 from meshtune.wireless.channel import Channel, open_channel
 from meshtune.wireless.config import RadioConfig
-from meshtune.wireless.link import Radio, outage_probability, total_power
+from meshtune.wireless.link import Radio, outage_probability, rate, total_power
 from meshtune.wireless.places import distances, place
 
 MOST_PAIRS = 3_000_000
@@ -44,6 +44,7 @@ class Flow:
         metres: (L,) lengths; ``gain``: (L,) mean gains, linear.
         outage: (L,) probability under Rayleigh fading that a link, had it the sender's whole power, does not carry the
             payload in its share of the band; NaN where gains are recorded.
+        capacity: (L,) bit/s in the link's share of the band at an even share of p_max, without interference.
         budget: what each link takes.
     """
 
@@ -51,6 +52,7 @@ class Flow:
     receiver: Ints
     metres: Floats
     gain: Floats
+    capacity: Floats
     outage: Floats
     budget: LinkBudget
 
@@ -130,7 +132,8 @@ def air_of(where: Ground, bits: float, most: int | None) -> Air:
     air = Air(np.arange(devices), where.positions, where.reach, inverse_gain, radio.p_max, factor, radio.gamma, most)
     pairs = (air.tree.count_neighbors(air.tree, where.reach) - devices) // 2
     if pairs > MOST_PAIRS:
-        lower = where.reach * math.sqrt(NEAR * devices / 2 / pairs)
+        area = float(np.ptp(where.positions, axis=0).prod())
+        lower = min(math.sqrt(NEAR * area / devices / math.pi), where.reach * math.sqrt(NEAR * devices / 2 / pairs))
         raise UserError(
             f"{devices} devices have {pairs:,} pairs in range, planned for at most {MOST_PAIRS:,}: set radio.range, "
             f"for example to {lower:.2g} m, which leaves each about {NEAR}"
@@ -192,8 +195,9 @@ def _flow(where: Ground, pairs: Ints, bits: float) -> Flow:
     gain = link_gains(where.channel, positions, sender, receiver, None)
     u = 1 if config.cast == "broadcast" else np.maximum(budget.u[sender], 1)
     outage = outage_probability(where.radio, bits, gain, u)
+    capacity = rate(where.radio, where.radio.p_max / u, gain, u)
     if config.channel == "trace":
         outage = np.full(len(sender), np.nan)
     elif config.fading == "none":
         outage = (~budget.served).astype(np.float64)
-    return Flow(sender, receiver, distances(positions, sender, receiver), gain, outage, budget)
+    return Flow(sender, receiver, distances(positions, sender, receiver), gain, capacity, outage, budget)

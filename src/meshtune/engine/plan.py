@@ -18,8 +18,8 @@ from meshtune.engine.densities import from_run, uniform
 from meshtune.engine.federation import recipes
 from meshtune.engine.mesh import Ground, Mesh, air_of, ground, median_gain, mesh
 from meshtune.engine.observer import Observer, Silent
-from meshtune.engine.planned import Limit, Plan
 from meshtune.engine.plan_notes import notes_of
+from meshtune.engine.planned import Limit, Plan
 from meshtune.engine.planning import Costs, clusters_of, devices_of, links_of, methods_of
 from meshtune.engine.sizes import MethodSizes, method_sizes
 from meshtune.errors import UserError
@@ -158,9 +158,7 @@ def _limits(
     return tuple(found)
 
 
-def _costs(
-    config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size: MethodSizes, method: Method
-) -> Costs:
+def _costs(config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size: MethodSizes, method: Method) -> Costs:
     devices, train = len(where.positions), config.train
     tokens = np.full(devices, _tokens(config))
     cycles = round_cycles(
@@ -172,22 +170,22 @@ def _costs(
     served = net.within.budget.u.tolist()
     ways = {relay: carriage(net.backbone, served, relay, one_copy) for relay in (False, True)}
     relays = method.relays and config.graph.relay
+    way = ways[relays]
     # One way over each link, then back: the order of the links in ``between``.
-    crossing = ways[relays].crossing.T.reshape(-1)
+    crossing = way.crossing.T.reshape(-1)
     between = net.between.budget
     if one_copy:
-        way = ways[relays]
         spent = between.sender_energy * (way.out + way.passed - way.arrivals * way.own)
     else:
         each = np.where(between.served, between.power * np.where(between.served, between.delay, 0.0), 0.0)
-        spent = np.bincount(net.between.sender, each * crossing, devices)
+        spent = np.bincount(net.between.sender, each * crossing, devices).astype(np.float64)
     return Costs(
         compute_seconds=compute_time(cycles, speed),
         compute_energy=compute_energy(cycles, speed, config.compute.kappa),
         ways=ways,
         relay=config.graph.relay,
         crossing=crossing,
-        between_energy=spent + net.within.budget.sender_energy * ways[relays].arrivals,
+        between_energy=spent + net.within.budget.sender_energy * way.arrivals,
         rounds=train.rounds,
         exchanges=train.rounds // config.clusters.inner_rounds if len(crossing) else 0,
     )

@@ -9,6 +9,7 @@ from meshtune.engine.densities import Planned
 from meshtune.engine.mesh import Ground, Mesh
 from meshtune.engine.planned import Limit
 from meshtune.engine.planning import Costs
+from meshtune.topology.alone import alone
 
 
 def notes_of(
@@ -38,28 +39,34 @@ def notes_of(
     notes += planned.notes
     for limit in limits:
         if not limit.kept and limit.values:
+            otherwise = "expect fewer neighbours" if limit.name == "link" else "train fewer rows a round"
             notes.append(
                 f"density {planned.density:.3g} is beyond the {limit.name} limit of {limit.density:.3g}, "
-                f"{limit.values:,.0f} values ({limit.sentence}): lower adapter.density, or expect fewer neighbours"
+                f"{limit.values:,.0f} values ({limit.sentence}): lower adapter.density, or {otherwise}"
             )
         elif not limit.kept:
             notes.append(limit.sentence)
     if apart is not None:
         notes.append(apart)
+    lone = list(alone(net.air).values())
+    if lone:
+        others = f" ({len(lone) - 1} more are alone)" if len(lone) > 1 else ""
+        notes.append(f"{lone[0]}{others}")
     unserved = int((~net.within.budget.served).sum())
     if unserved:
         notes.append(
             f"{unserved} of {len(net.within.sender)} links within clusters do not carry the payload on their mean gain"
         )
-    notes.append(
-        f"computing is an upper bound: {train.steps} steps of {train.batch} rows (train.steps, train.batch), each row "
-        f"taken to be {train.max_tokens} tokens long (train.max_tokens)"
-    )
+    if config.compute.epsilon is None:
+        notes.append(
+            f"computing is an upper bound: {train.steps} steps of {train.batch} rows (train.steps, train.batch), each "
+            f"row taken to be {train.max_tokens} tokens long (train.max_tokens)"
+        )
     late = np.flatnonzero(costs.compute_seconds + radio.gamma > together * (1 + 1e-12))
     if late.size:
         notes.append(
-            f"{late.size} of {len(where.positions)} devices would miss the end of the round, round_seconds={together:g}: "
-            f"device {late[0]} computes {costs.compute_seconds[late[0]]:.3g} s and sends up to {radio.gamma:g} s"
+            f"{late.size} of {len(where.positions)} devices would miss the end of the round, round_seconds="
+            f"{together:g}: device {late[0]} computes {costs.compute_seconds[late[0]]:.3g} s and sends up to {radio.gamma:g} s"
         )
     turns = int(net.within.budget.slot.max()) + 1
     if turns > 1:
@@ -68,14 +75,14 @@ def notes_of(
         busiest = int(costs.crossing.max())
         notes.append(
             f"in an exchange between clusters up to {busiest} updates cross one link, "
-            f"{busiest * where.radio.gamma:.3g} s one after another; T_round allows {together:.3g} s"
+            f"{busiest * where.radio.gamma:.3g} s one after another; T_round is {together:,.5g} s"
         )
     loss = radio.loss
     if loss.probability:
         repeats = (1 - loss.probability ** (loss.retransmissions + 1)) / (1 - loss.probability)
         notes.append(
-            f"packets are sent {repeats:.3g} times on average (radio.loss): bytes and energies here are of one time, and "
-            f"powers leave {100 * loss.planned_margin:.3g}% of Gamma for it"
+            f"packets are sent {repeats:.3g} times on average (radio.loss): bytes and energies here are of one time, "
+            f"and powers leave {100 * loss.planned_margin:.3g}% of Gamma for it"
         )
     if radio.cast == "broadcast":
         notes.append("clusters were formed on the sum of what each receiver needs, which is more than a broadcast does")

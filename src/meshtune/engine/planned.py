@@ -164,6 +164,7 @@ class LinkPlan:
         served: whether the payload fits on the mean gain.
         power: W; 0 where not served.
         rate: bit/s; 0 where not served.
+        capacity: bit/s that the link would carry in its share of the band at an even share of p_max.
         delay: seconds; None where not served.
         outage: probability; None where gains are recorded.
         updates: how many cross it in one exchange.
@@ -177,6 +178,7 @@ class LinkPlan:
     served: bool
     power: float
     rate: float
+    capacity: float
     delay: float | None
     outage: float | None
     updates: int

@@ -86,6 +86,7 @@ def links_of(net: Mesh, costs: Costs) -> tuple[LinkPlan, ...]:
                     served=bool(budget.served[at]),
                     power=float(budget.power[at]),
                     rate=float(budget.rate[at]),
+                    capacity=float(flow.capacity[at]),
                     delay=finite(float(budget.delay[at])),
                     outage=finite(float(flow.outage[at])),
                     updates=int(updates[at]),
@@ -158,9 +159,7 @@ def methods_of(
             for kind, count in one.run.items():
                 run[kind] = run.get(kind, 0) + count
         seconds = net.radio.gamma * size.update / planned.update if size.update and on_air else None
-        plans.append(
-            MethodPlan(name, size.parameters, size.update, seconds, size.mask, size.router, size.control, run)
-        )
+        plans.append(MethodPlan(name, size.parameters, size.update, seconds, size.mask, size.router, size.control, run))
     return tuple(plans)
 
 
