@@ -201,7 +201,7 @@ def _draw_collisions(counts: Sequence[int], together: Sequence[float], apart: np
     axis.fill_between(counts, apart.min(axis=1), apart.max(axis=1), color=COLOURS[0], alpha=0.2, linewidth=0)
     axis.plot(
         counts, apart.mean(axis=1), color=COLOURS[0], marker="o", markersize=4,
-        label=f"ours, clusters ({apart.shape[1]} draws of places: mean, lowest to highest)",
+        label=f"ours, clusters (mean of {apart.shape[1]} draws of places)",
     )  # fmt: skip
     axis.axhline(config.clusters.s_max, color="#777777", linestyle=":", label=f"S_max = {config.clusters.s_max:g}")
     axis.set_yscale("log")

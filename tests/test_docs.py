@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -152,10 +152,15 @@ def described() -> dict[str, str]:
     return dict(rows)
 
 
+def is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from keys(field.annotation, f"{name}.")
+        models = [kind for kind in (field.annotation, *get_args(field.annotation)) if is_model(kind)]
+        if models and not isinstance(field.default, tuple) and not field.is_required():
+            yield from keys(models[0], f"{prefix}{name}.")
         else:
             yield prefix + name, field
 

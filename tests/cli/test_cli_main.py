@@ -15,7 +15,7 @@ from meshtune.methods.registry import METHODS
 from meshtune.tasks.registry import TASKS
 
 HEAVY = ("torch", "transformers", "datasets", "matplotlib", "scipy", "pydantic", "numpy")
-VERBS = ("run", "eval", "ask", "compare", "tasks", "methods", "models")
+VERBS = ("run", "plan", "eval", "ask", "compare", "tasks", "methods", "models")
 
 
 def call(*args: str) -> tuple[int, str, str]:

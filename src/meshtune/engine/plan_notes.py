@@ -66,7 +66,8 @@ def notes_of(
     if late.size:
         notes.append(
             f"{late.size} of {len(where.positions)} devices would miss the end of the round, round_seconds="
-            f"{together:g}: device {late[0]} computes {costs.compute_seconds[late[0]]:.3g} s and sends up to {radio.gamma:g} s"
+            f"{together:g}: device {late[0]} computes {costs.compute_seconds[late[0]]:.3g} s and sends up to "
+            f"{radio.gamma:g} s"
         )
     turns = int(net.within.budget.slot.max()) + 1
     if turns > 1:
