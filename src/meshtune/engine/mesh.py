@@ -27,8 +27,8 @@ from meshtune.wireless.config import RadioConfig
 from meshtune.wireless.link import Radio, outage_probability, rate, total_power
 from meshtune.wireless.places import distances, place
 
-MOST_PAIRS = 3_000_000
-"""Pairs of devices in range that are held at once: about a gigabyte."""
+MOST_PAIRS = 500_000
+"""Pairs of devices in range: those of a thousand that all hear each other, or of 100,000 with ten in range of each."""
 MOST_LINKS = 200_000
 """Links, both directions, of a single cluster of all devices."""
 NEAR = 10

@@ -1,0 +1,99 @@
+"""What the map and the tables of a plan show; how the map looks is for eyes."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.image import imread
+from matplotlib.text import Text
+
+from meshtune.engine.config import validate
+from meshtune.engine.plan import plan
+from meshtune.engine.planned import Plan
+from meshtune.report.map import compose, draw
+from meshtune.report.plan import tables
+
+TREE: dict[str, Any] = {
+    "model": {"name": "tiny-random"},
+    "tasks": ["boolq"],
+    "adapter": {"rank": 4},
+    "radio": {"range": 100.0},
+    "places": {"positions": [[0, 0], [30, 0], [0, 40], [110, 0], [900, 0]]},
+    "devices": {"count": 5},
+    "clusters": {"most": 3},
+    "methods": ["proposed"],
+}
+
+
+@pytest.fixture(scope="module")
+def planned() -> Plan:
+    return plan(validate(TREE, "the test"))
+
+
+def texts(figure: Any) -> list[str]:
+    return [found.get_text() for found in figure.findobj(Text) if found.get_text()]
+
+
+def segments(figure: Any, dashed: bool) -> list[list[tuple[float, float]]]:
+    found = []
+    for lines in figure.findobj(LineCollection):
+        if (lines.get_linestyle()[0][1] is not None) == dashed:
+            found += [sorted(map(tuple, segment.tolist())) for segment in lines.get_segments()]
+    return found
+
+
+def test_devices_clusters_links_refusals_and_a_scale(planned: Plan) -> None:
+    figure = compose(planned)
+    shown = texts(figure)
+    assert {"0", "1", "2", "3", "4"} <= set(shown)
+    assert {"cluster 0: 3 devices", "2 devices in no cluster", "between clusters", "200 m"} <= set(shown)
+    assert {"refused: range", "tiny-random, rank 4: 5 devices in 3 clusters"} <= {line.split("\n")[0] for line in shown}
+    (points,) = (found for found in figure.findobj(PathCollection) if len(found.get_offsets()) == 5)
+    assert points.get_offsets().tolist() == [[float(x), float(y)] for x, y in TREE["places"]["positions"]]
+    solid, dashed = segments(figure, dashed=False), segments(figure, dashed=True)
+    for pair in (((0, 0), (30, 0)), ((0, 0), (0, 40)), ((0, 40), (30, 0)), ((30, 0), (110, 0))):
+        assert [tuple(map(float, end)) for end in pair] in solid
+    assert [(110.0, 0.0), (900.0, 0.0)] in dashed
+
+
+def test_lines_are_wider_where_more_could_be_carried(planned: Plan) -> None:
+    figure = compose(planned)
+    lines = next(found for found in figure.findobj(LineCollection) if len(found.get_segments()) == 3)
+    width = {tuple(map(tuple, s.tolist())): w for s, w in zip(lines.get_segments(), lines.get_linewidth(), strict=True)}
+    by_length = sorted(width, key=lambda ends: (ends[0][0] - ends[1][0]) ** 2 + (ends[0][1] - ends[1][1]) ** 2)
+    assert [width[ends] for ends in by_length] == sorted(width.values(), reverse=True)
+    assert len(set(width.values())) == 3
+
+
+def test_many_devices_have_no_ids_and_one_device_is_a_map_too() -> None:
+    tree = {**TREE, "places": {}, "radio": {"range": 60.0}, "devices": {"count": 61}}
+    assert not {"0", "1", "60"} & set(texts(compose(plan(validate(tree, "the test")))))
+    lone = plan(validate({**tree, "devices": {"count": 1}}, "the test"))
+    assert "1 device in no cluster" in texts(compose(lone))
+    assert imread(io.BytesIO(draw(lone))).shape[1] == 990
+
+
+def test_tables_say_what_the_plan_holds(planned: Plan) -> None:
+    made = {table.title: table for table in tables(planned)}
+    devices = made["Devices"]
+    assert [row[0] for row in devices.rows] == ["0", "1", "2", "3", "4"]
+    assert [row[3] for row in devices.rows] == ["2", "2", "2", "0", "0"]
+    assert made["Clusters"].rows[0][1:3] == ["0, 1 and 2", "3"]
+    assert [row[:2] for row in made["Links between clusters"].rows] == [["1", "3"], ["3", "1"]]
+    why = {row[0]: row[1] for row in made["Who is not with whom"].rows}
+    assert why["4"].startswith("device 4 is alone: no other device is within 100 m")
+    assert why["0"].startswith("3 was refused")
+    assert [row[1] for row in made["To be known"].rows] == list(planned.notes)
+    (asked,) = tables(planned, 4)
+    assert asked.title == "Device 4"
+    assert asked.rows[0][1] == planned.devices[4].reason
+
+
+def test_of_many_the_first_are_shown() -> None:
+    tree = {**TREE, "places": {"radius": 400.0}, "radio": {"range": 60.0}, "devices": {"count": 61}}
+    made = {table.title: table for table in tables(plan(validate(tree, "the test")))}
+    assert len(made["Devices"].rows) == 30
+    assert made["Devices"].note.endswith("The first 30 of 61 devices.")
