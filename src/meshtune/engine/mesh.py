@@ -164,7 +164,7 @@ def mesh(config: RunConfig, where: Ground, air: Air, bits: float, use: Use, obse
         UserError: a single cluster has more links than can be held.
     """
     devices = len(where.positions)
-    observer.event("phase", name="forming clusters", total=1)
+    observer.event("phase", name="forming clusters", total=devices)
     if config.clusters.kind == "single":
         if devices * (devices - 1) > MOST_LINKS:
             raise UserError(
@@ -173,9 +173,13 @@ def mesh(config: RunConfig, where: Ground, air: Air, bits: float, use: Use, obse
             )
         clusters = single(air, use)
     else:
-        clusters = agnes.form(air, use, config.clusters.s_max)
+
+        def told(merges: int) -> None:
+            observer.event("advance", name="forming clusters", done=merges)
+
+        clusters = agnes.form(air, use, config.clusters.s_max, told)
     joined = backbone(clusters)
-    observer.event("advance", name="forming clusters", done=1)
+    observer.event("advance", name="forming clusters", done=devices)
     forth = [(link.low, link.high) for link in joined.links]
     within = flow(where, clusters.neighbours(), bits)
     between = _flow(where, np.array([*forth, *((b, a) for a, b in forth)], dtype=np.int64).reshape(-1, 2), bits)

@@ -10,6 +10,7 @@ candidates are those of both its parts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 import numpy as np
@@ -18,21 +19,25 @@ from meshtune.topology.bounds import Air, crossing
 from meshtune.topology.clusters import Clusters, assemble, check
 from meshtune.topology.collision import State, Use, level, merge, merged, rate
 
+TOLD = 50
+"""Merges from one report to the next."""
 
-def form(air: Air, use: Use, s_max: float = 0.1) -> Clusters:
+
+def form(air: Air, use: Use, s_max: float = 0.1, told: Callable[[int], None] | None = None) -> Clusters:
     """Return the clusters of the devices in ``air``, by the greedy merging described above.
 
     Args:
         air: positions, costs and bounds.
         use: what the devices announced, in the rows of ``air`` as given.
         s_max: highest collision rate of a cluster, above 0 and at most 1.
+        told: called now and then with the number of merges so far, which stays below the number of devices.
 
     Raises:
         UserError: s_max is out of bounds, or ``use`` and ``air`` differ in devices.
     """
     check(air, use, s_max)
     greedy = _Greedy(air, use, s_max)
-    greedy.run()
+    greedy.run(told)
     return assemble(air, use, s_max, greedy.history)
 
 
@@ -52,13 +57,15 @@ class _Greedy:
         self.heap: list[tuple[int, float, int, int, int, int]] = []
         self.history: list[tuple[int, int]] = []
 
-    def run(self) -> None:
+    def run(self, told: Callable[[int], None] | None) -> None:
         self._pair_up()
         while self.heap:
             _, _, a, b, size_a, size_b = heappop(self.heap)
             # A cluster's rank and size name one state of it: clusters only grow, and an absorbed one has none left.
             if len(self.members[a]) == size_a and len(self.members[b]) == size_b:
                 self._merge(a, b)
+                if told is not None and len(self.history) % TOLD == 0:
+                    told(len(self.history))
 
     def _pair_up(self) -> None:
         links, weights = self.air.links, self.use.weights
