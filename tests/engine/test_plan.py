@@ -13,6 +13,7 @@ import pytest
 
 from meshtune.adapter.sites import sizes
 from meshtune.engine.config import RunConfig, validate
+from meshtune.engine.mesh import ground
 from meshtune.engine.observer import Silent
 from meshtune.engine.plan import plan
 from meshtune.engine.planned import Plan
@@ -21,6 +22,8 @@ from meshtune.engine.sizes import method_sizes
 from meshtune.errors import UserError
 from meshtune.learning.skeleton import skeleton
 from meshtune.topology.collision import measured
+from meshtune.wireless.air import over_the_air
+from meshtune.wireless.config import RadioConfig
 
 # Three devices near each other, one 400 m away. By hand: squared distances 900, 1600, 2500.
 SQUARE = ((0.0, 0.0), (30.0, 0.0), (0.0, 40.0), (400.0, 0.0))
@@ -124,6 +127,32 @@ def test_bytes_are_copies_to_each_neighbour(planned: Plan) -> None:
     assert proposed.run == {kind: 3 * count for kind, count in run.items()}
     assert lora.seconds == pytest.approx(GAMMA * lora.update / proposed.update)
     assert (local.update, local.seconds, sum(local.run.values())) == (0, None, 0)
+
+
+def test_outage_is_about_what_rounds_would_see() -> None:
+    """Where the power has to do for several links, a link fails somewhat more often than had it all for itself."""
+    weak = config(radio={"power_dbm": 10 * math.log10(5 * total(2, 900, 1600)) + 30})
+    found, where = plan(weak), ground(weak, weak.radio or RadioConfig(), 4)
+    links = [link for link in found.links if link.sender == 0]
+    sender, receiver = (np.array([getattr(link, end) for link in links]) for end in ("sender", "receiver"))
+    failed = np.zeros(len(links))
+    for round_ in range(1, 1501):
+        budget = over_the_air(where.config, where.channel, where.positions, sender, receiver, bits(), round_)
+        failed += ~budget.served / 1500
+    for link, share in zip(links, failed.tolist(), strict=True):
+        assert link.outage is not None
+        assert link.outage - 0.03 < share < 1.6 * link.outage + 0.03
+
+
+def test_methods_without_masks_collide_everywhere() -> None:
+    found = plan(config(methods=["lora", "local"]))
+    assert found.payload_method == "lora"
+    assert found.density == 1
+    assert all(len(cluster.members) == 1 for cluster in found.clusters)
+    assert any("only clusters.s_max=1" in note for note in found.notes)
+    assert found.methods[1].parameters == round(0.1 * found.positions)
+    joined = plan(config(methods=["lora"], clusters={"s_max": 1.0, "rate": "expected"}, radio={"bandwidth": 1e7}))
+    assert joined.clusters[0].rate == pytest.approx(1)
 
 
 def chain(**changes: Any) -> Plan:
@@ -315,6 +344,9 @@ def test_densities_come_from_a_runs_masks(finished: tuple[RunConfig, Path], rate
     assert 0 < measured(masks, room) < 1
     assert any("densities are those of the masks in" in note for note in found.notes)
     assert not any("--density-from" in note for note in found.notes)
+    assert not any("masks are taken in order" in note for note in found.notes)
+    other = chosen.model_copy(update={"tasks": chosen.tasks[::-1]})
+    assert any("device 0 has the task piqa, its mask is one of boolq" in note for note in plan(other, folder).notes)
 
 
 def test_a_run_that_does_not_fit_is_one_sentence(finished: tuple[RunConfig, Path], tmp_path: Path) -> None:
@@ -323,6 +355,7 @@ def test_a_run_that_does_not_fit_is_one_sentence(finished: tuple[RunConfig, Path
         ({"adapter": settings.adapter.model_copy(update={"rank": 8})}, "of rank 4, the plan's adapter.rank is 8"),
         ({"model": settings.model.model_copy(update={"name": "smollm2-135m"})}, "plan with the run's model"),
         ({"methods": ("lori",)}, "it has no masks of lori"),
+        ({"methods": ("lora",)}, "lora trains every position"),
     ):
         with pytest.raises(UserError, match=words):
             plan(settings.model_copy(update=update), folder)

@@ -7,7 +7,7 @@ that has prepared its masks knows better: its densities by layer and its counts 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,12 @@ def uniform(config: RunConfig, layers: Sequence[LayerSpec], devices: int, densit
     room = sizes(layers, config.adapter.rank)
     shares = np.array(layer_counts(None, room, density, "uniform")) / np.array(room)
     use = expected(np.broadcast_to(shares, (devices, len(room))), room)
+    if density == 1:
+        full = (
+            "every position is trained, so any two devices collide everywhere: only clusters.s_max=1 lets them form "
+            "clusters"
+        )
+        return Planned(use, "expected", density, (full,))
     notes = []
     if config.adapter.budget != "uniform":
         notes.append(
@@ -62,8 +68,11 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
     """Return the densities of ``method``'s masks in the folder ``run``, whose devices they are in order.
 
     Raises:
-        UserError: there is no run, it has not prepared such masks, or it has another rank, model or number of devices.
+        UserError: there is no run, it has not prepared such masks, or it has another rank, model or number of devices;
+            or the method has no masks.
     """
+    if not method.masks:
+        raise UserError(f"--density-from {run}: {method.name} trains every position: leave the option out")
     store = RunStore.open(run)
     theirs = validate(store.config(), str(run))
     rank, count = config.adapter.rank, len(theirs.device_tasks)
@@ -92,7 +101,14 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
         raise UserError(
             f"--density-from {run}: it has no masks of {method.name}: name a run with {method.name} among its methods"
         )
-    return _of_masks(config, layers, masks, run)
+    ours, told = ([task.key for task in one.device_tasks] for one in (config, theirs))
+    differing = [device for device in range(count) if ours[device] != told[device]]
+    planned = _of_masks(config, layers, masks, run)
+    if not differing:
+        return planned
+    first = differing[0]
+    note = f"device {first} has the task {ours[first]}, its mask is one of {told[first]}: masks are taken in order"
+    return replace(planned, notes=(*planned.notes, note))
 
 
 def _of_masks(config: RunConfig, layers: Sequence[LayerSpec], masks: Sequence[Masks], run: Path) -> Planned:

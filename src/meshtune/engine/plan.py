@@ -55,11 +55,12 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     shape = skeleton(config.model, config.adapter.per_layer)
     watcher.event("advance", name="the model's shape", done=1)
     recipes(config, shape.layers)
+    adapter = config.adapter
     if run is None:
-        planned = uniform(config, shape.layers, devices, config.adapter.density)
+        planned = uniform(config, shape.layers, devices, adapter.density if method.masks else 1.0)
     else:
         planned = from_run(config, shape.layers, devices, method, run)
-    adapter = config.adapter.model_copy(update={"density": planned.density})
+        adapter = adapter.model_copy(update={"density": planned.density})
     found = {name: method_sizes(shape, name, adapter, config.exchange, config.router) for name in config.methods}
     size = found[method.name]
     air = air_of(where, 8 * size.update, config.clusters.most)
