@@ -17,6 +17,8 @@ import numpy as np
 import meshtune
 from meshtune.adapter.projection import coherence, projection
 from meshtune.adapter.sites import narrowest, sizes
+from meshtune.engine.air import Network
+from meshtune.engine.clock import summary
 from meshtune.engine.config import RunConfig
 from meshtune.engine.federation import recipes, trains_sparse
 from meshtune.engine.rounds import State
@@ -41,6 +43,7 @@ def results(
     features: Mapping[str, Features],
     scores: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
+    network: Network | None = None,
 ) -> dict[str, Any]:
     """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
     mark = signature(config)
@@ -69,6 +72,7 @@ def results(
         "groups": groups,
         "exams": config.exams,
         "coherence": _coherence(config, base),
+        **({} if network is None else {"network": network.facts()}),
         "methods": {m.name: _method(m, state) for m in methods},
         "router": _routers(config, methods, state, workshop, features, mine),
         "seconds": {name: round(value, 3) for name, value in {**state.seconds, "score": scoring}.items()},
@@ -94,6 +98,7 @@ def _method(method: Method, state: State) -> dict[str, Any]:
         "bytes": state.ledger.total(method.name),
         "bytes_per_round": {str(n): found for n, found in state.ledger.per_round(method.name).items()},
         "payload_bytes": state.ledger.payload_bytes(method.name),
+        **({"clock": summary(state.clocks[method.name])} if method.name in state.clocks else {}),
     }
 
 
