@@ -146,9 +146,11 @@ class Network:
     def notes(self) -> list[str]:
         """Return what a user should know of it, one sentence each."""
         members, most = self.clusters.clusters, self.clusters.s_max
+        least, largest = min(map(len, members)), max(map(len, members))
+        devices = f"{largest} {'device' if largest == 1 else 'devices'}"
         found = [
-            f"{len(members)} {'cluster' if len(members) == 1 else 'clusters'} over the air of "
-            f"{listed([len(cluster) for cluster in members])} devices, {len(self.backbone.links)} links between them"
+            f"{len(members)} {'cluster' if len(members) == 1 else 'clusters'} over the air, of "
+            f"{devices if least == largest else f'{least} to {devices}'}; {len(self.backbone.links)} links between them"
         ]
         apart = falls_apart(self.graph)
         found += [apart] if apart is not None else []

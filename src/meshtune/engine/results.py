@@ -20,6 +20,7 @@ from meshtune.adapter.sites import narrowest, sizes
 from meshtune.engine.air import Network
 from meshtune.engine.clock import summary
 from meshtune.engine.config import RunConfig
+from meshtune.engine.curves import curves
 from meshtune.engine.federation import recipes, trains_sparse
 from meshtune.engine.rounds import State
 from meshtune.engine.scoring import router_of, signature
@@ -72,7 +73,7 @@ def results(
         "groups": groups,
         "exams": config.exams,
         "coherence": _coherence(config, base),
-        **({} if network is None else {"network": network.facts()}),
+        **({} if network is None else {"network": network.facts(), "curves": _curves(scores, mark, state)}),
         "methods": {m.name: _method(m, state) for m in methods},
         "router": _routers(config, methods, state, workshop, features, mine),
         "seconds": {name: round(value, 3) for name, value in {**state.seconds, "score": scoring}.items()},
@@ -89,6 +90,10 @@ def _coherence(config: RunConfig, base: Base) -> float | None:
     layer = narrowest(base.adapters.layers)
     made = [projection(recipe, layer.site, layer.inputs) for recipe in recipes(config, base.adapters.layers).values()]
     return max((coherence(a, b) for a, b in itertools.combinations(made, 2)), default=None)
+
+
+def _curves(scores: Sequence[Mapping[str, Any]], mark: str, state: State) -> dict[str, list[dict[str, float]]]:
+    return curves([s for s in scores if s["signature"] == mark and s["round"] <= state.round], state.clocks)
 
 
 def _method(method: Method, state: State) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from meshtune.learning.base import Base, load, locate
 from meshtune.learning.full import weights_of
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
+from meshtune.routing.features import Features
 from meshtune.tasks.base import Question
 from meshtune.tasks.registry import get_task
 from meshtune.topology.graphs import neighbours
@@ -72,6 +73,8 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
     state, graph, network = _begin(scene, store, observer)
     flight = None if network is None or scene.pace is None else Flight(network, scene.pace)
     for number in range(state.round, config.train.rounds):
+        if number and config.eval.every is not None and number % config.eval.every == 0:
+            _sit(scene, state, store, observer)
         began = time.perf_counter()
         losses = play_round(
             scene.base, config, scene.methods, scene.devices, graph, scene.workshop, state, observer, flight
@@ -205,9 +208,13 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[
     return own, facts
 
 
-def _finish(scene: _Scene, state: State, network: Network | None, store: RunStore, observer: Observer) -> Path:
+def _sit(scene: _Scene, state: State, store: RunStore, observer: Observer) -> dict[str, Features]:
     papers = exams(scene.config, scene.base.tokenizer, scene.asked)
-    features = sit(scene.base, scene.config, scene.methods, papers, state, scene.workshop, store, observer)
+    return sit(scene.base, scene.config, scene.methods, papers, state, scene.workshop, store, observer)
+
+
+def _finish(scene: _Scene, state: State, network: Network | None, store: RunStore, observer: Observer) -> Path:
+    features = _sit(scene, state, store, observer)
     scores, events = store.read_scores(), store.events()
     found = results(scene.base, scene.config, scene.methods, state, scene.workshop, features, scores, events, network)
     store.write_json("results.json", found)

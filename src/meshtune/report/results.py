@@ -19,6 +19,7 @@ from meshtune.learning.measures import metrics_in
 FORMAT = "meshtune-results"
 VERSION = 1
 BYTE_KINDS = ("values", "masks", "router", "control", "relayed")
+REPEATED = "repeated"  # a further kind, of runs whose air lost packets
 
 
 class Row(BaseModel):
