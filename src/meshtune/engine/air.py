@@ -9,7 +9,7 @@ cluster does not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,7 +28,6 @@ from meshtune.topology.bounds import Air
 from meshtune.topology.clusters import Clusters, single
 from meshtune.topology.collision import Use, expected, measured, rows
 from meshtune.topology.graphs import components, falls_apart, neighbours
-from meshtune.topology.ways import carriers
 from meshtune.topology.words import figure, listed
 from meshtune.wireless.air import link_gains, over_the_air
 from meshtune.wireless.arrays import Floats, Ints
@@ -112,10 +111,16 @@ class Network:
     inner: Graph
     graph: Graph
 
-    @cached_property
-    def carriers(self) -> dict[tuple[int, int], tuple[int, ...]]:
-        """For every directed link, the sources whose updates take it."""
-        return carriers(self.graph)
+    def without(self, absent: Collection[int]) -> Graph:
+        """Return who hears whom while some devices are away: other links stand in for those that were theirs."""
+        if not absent:
+            return self.graph
+        further = backbone(self.clusters, absent).neighbours()
+        return {
+            device: tuple(sorted({d for d in near if d not in absent} | set(further[device])))
+            for device, near in self.inner.items()
+            if device not in absent
+        }
 
     @cached_property
     def slots(self) -> int:
@@ -154,7 +159,17 @@ class Network:
         ]
         apart = falls_apart(self.graph)
         found += [apart] if apart is not None else []
-        found += [f"{why}; it trains by itself" for why in alone(self.clusters.air).values()]
+        cut_off = alone(self.clusters.air)
+        for part in components(self.graph):
+            if len(part) == 1:
+                why = cut_off.get(part[0]) or self.clusters.why(part[0]).reason
+                found.append(f"{why}; it trains by itself")
+        rounds, inner = self.site.config.train.rounds, self.site.config.clusters.inner_rounds
+        if self.backbone.links and rounds % inner:
+            found.append(
+                f"clusters exchange every {inner} rounds, and what the last {rounds % inner} of {rounds} teach stays "
+                "within them: make train.rounds a multiple of clusters.inner_rounds to end with an exchange"
+            )
         found += [
             f"the masks of cluster {listed(cluster)} collide in {figure(real)} of all positions, above the {most:g} "
             f"allowed: expected were {figure(rate)}"

@@ -32,7 +32,7 @@ class State:
 
     Attributes:
         members: per method one member per device.
-        carried: per method what crossed each link.
+        carried: per method what crossed each link, where links are free.
         ledger: bytes so far.
         round: rounds done.
         seconds: training seconds by kind of adapter, and exchange seconds.
@@ -68,7 +68,6 @@ def play_round(
     workshop.forget()
     for method in methods:
         members = state.members[method.name]
-        carried = state.carried[method.name]
         if flight is None:
             exchange(
                 method,
@@ -77,13 +76,12 @@ def play_round(
                 state.round,
                 config.exchange,
                 config.graph.relay,
-                carried,
+                state.carried[method.name],
                 state.ledger,
                 workshop,
             )
         else:
-            clock = state.clocks[method.name]
-            flight.exchange(method, members, state.round, carried, state.ledger, clock, workshop)
+            flight.exchange(method, members, state.round, state.ledger, state.clocks[method.name], workshop)
         for member in members:
             trained = member.expert
             method.mix(member, workshop)

@@ -14,7 +14,7 @@ import numpy as np
 
 from meshtune.engine.air import Site
 from meshtune.engine.clock import SLACK, Tick
-from meshtune.engine.exchange import Carried, Post
+from meshtune.engine.exchange import Post
 from meshtune.exchange.ledger import REPEATED, Ledger
 from meshtune.methods.base import Member, Update
 from meshtune.wireless.air import over_the_air
@@ -44,7 +44,6 @@ class Sky:
         round: its number, from 1 on.
         members: one per device, by id.
         post: encodes and opens messages.
-        carried: what crossed each link so far; updated.
         ledger: counts bytes.
         tick: counts energy, airtime and losses.
         windows: how many there have been in this round.
@@ -56,15 +55,14 @@ class Sky:
     round: int
     members: Sequence[Member]
     post: Post
-    carried: Carried
     ledger: Ledger
     tick: Tick
     windows: int = 0
 
-    def known(self, sender: int, receiver: int, source: int) -> int:
-        """Return the version of ``source``'s update that ``sender`` knows ``receiver`` to hold, 0 for none."""
-        links = ((sender, receiver), (receiver, sender))
-        return max(self.carried.get(link, {}).get(source, 0) for link in links)
+    def version(self, device: int, source: int) -> int:
+        """Return the version of ``source``'s update that ``device`` holds, 0 for none; neighbours know it."""
+        held = self.members[device].held.get(source)
+        return 0 if held is None else held.version
 
     def send(self, offers: Sequence[Offer], starts: Floats, end: float | None = None) -> tuple[list[Fate], float]:
         """Send ``offers`` at once and deliver what arrives in time.
@@ -81,7 +79,7 @@ class Sky:
         one_copy = radio.cast == "broadcast"
         sender = np.array([s for s, _, _ in offers], dtype=np.int64)
         receiver = np.array([r for _, r, _ in offers], dtype=np.int64)
-        known = [self.known(s, r, update.source) for s, r, update in offers]
+        known = [self.version(r, update.source) for _, r, update in offers]
         if one_copy:  # one message that all can open
             known = [min(k for k, other in zip(known, sender, strict=True) if other == s) for s in sender]
         parcels = [
@@ -109,7 +107,6 @@ class Sky:
             charged.add(s)
             longest[s] = max(longest[s], found.delay[at])
             if found.arrived[at] and starts[s] + budget.slot[s] * radio.gamma + found.delay[at] <= end * (1 + 1e-12):
-                self.carried.setdefault((s, r), {})[update.source] = update.version
                 self.post.deliver(self.members[r], message)
                 fates.append(Fate.ARRIVED)
             else:
