@@ -67,6 +67,9 @@ def open_site(config: RunConfig) -> Site | None:
 def air_between(radio: RadioConfig, channel: Channel, positions: Floats, bits: float, most: int | None = None) -> Air:
     """Return what the air allows devices that send ``bits`` to each neighbour, on mean gains.
 
+    A broadcast costs what its weakest receiver needs. Clusters add up powers, so they are given each receiver's own:
+    their sum is never too little.
+
     Args:
         radio: every device's.
         channel: the gains.
@@ -84,7 +87,7 @@ def air_between(radio: RadioConfig, channel: Channel, positions: Floats, bits: f
         return found
 
     def factor(u: int) -> float:
-        return float(total_power(every, bits, u, 1.0))
+        return float(total_power(every, bits, 1 if radio.cast == "broadcast" else u, 1.0))
 
     return Air(np.arange(len(positions)), positions, reach, inverse_gain, every.p_max, factor, every.gamma, most)
 

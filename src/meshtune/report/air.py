@@ -14,8 +14,8 @@ def air_table(results: Results) -> Table:
     table = Table(
         "Time and energy over the air, had every device its own radio and processor",
         ["method", "time", "sending", "computing", "on the air", "outages", "lost", "late", "away"],
-        note="Time is the virtual clock's; energy and airtime are over all devices. Outages are links, lost are payloads, "
-        "late and away are devices and rounds.",
+        note="Time is the virtual clock's; energy and airtime are over all devices. Outages are links, lost payloads; "
+        "late and away are devices, summed over rounds.",
     )
     for method, cost in results.header.methods.items():
         if cost.clock is None:
