@@ -344,3 +344,62 @@ def test_faults_are_as_frequent_as_asked_for_and_more_devices_change_nothing() -
     assert (slow > 1).mean() == pytest.approx(0.3, abs=4 * 0.46 / math.sqrt(5000))
     assert np.array_equal(away(config, 0, 10, 7), gone[6][:10])
     assert not away(FaultsConfig(), 0, 50, 1).any()
+
+
+@pytest.mark.parametrize(
+    "radio", [{"cast": "broadcast"}, {"spectrum": "shared"}, {"spectrum": "shared", "cast": "broadcast"}]
+)
+@pytest.mark.parametrize("form", ["bfloat16", "int4"])
+def test_everything_arrives_over_every_kind_of_radio(radio: dict[str, Any], form: str) -> None:
+    exchange = {"values": form, "block": 32}
+    w = world("proposed", PAIRS, radio={"fading": "none", **radio}, exchange=exchange, **TWO)
+    for number in range(1, 5):
+        w.play()
+        assert all(w.versions(device)[mate] == number for device, mate in ((0, 1), (1, 0), (2, 3), (3, 2)))
+        if number % 2 == 0:
+            assert all(w.versions(device) == dict.fromkeys(range(4), number) for device in range(4))
+    turns = 2 if radio.get("spectrum") == "shared" else 1  # nobody hears while it sends
+    assert w.network.slots == turns
+    assert w.state.clocks["proposed"][1].seconds == pytest.approx(2.0 + (turns + 0.5) * 0.5)
+    published = {d: w.state.members["proposed"][d].held[d].values for d in range(4)}
+    for member in w.state.members["proposed"]:
+        assert all(torch.equal(member.held[d].values, published[d]) for d in range(4))
+
+
+def test_a_broadcast_leaves_a_device_once() -> None:
+    w = world("proposed", [(0.0, 0.0), (30.0, 0.0), (0.0, 40.0)], radio={"fading": "none", "cast": "broadcast"})
+    w.play()
+    counted = w.state.ledger.per_round("proposed")[1]
+    assert counted["values"] + counted["control"] == 3 * update_bits(32) / 8
+    tick = w.state.clocks["proposed"][1]
+    bits = update_bits(32)
+    longest = (40.0, 50.0, 50.0)  # each pays for its weakest neighbour
+    assert tick.sending == pytest.approx(sum(least_power(bits, metres) * 0.5 for metres in longest), rel=1e-9)
+    assert tick.airtime == pytest.approx(3 * 0.5)
+
+
+def test_members_of_one_cluster_who_cannot_reach_each_other_hear_through_others() -> None:
+    line = [(0.0, 0.0), (80.0, 0.0), (160.0, 0.0)]
+    single = {"kind": "single", "inner_rounds": 2}
+    w = world("single_cluster", line, radio={"fading": "none", "range": 100.0}, clusters=single)
+    assert w.network.clusters.clusters == ((0, 1, 2),)
+    assert w.network.graph == {0: (1,), 1: (0, 2), 2: (1,)}
+    w.play()
+    assert w.versions(0) == {0: 1, 1: 1}
+    w.play()
+    assert w.versions(0) == {0: 2, 1: 2, 2: 2}
+
+
+def test_who_can_pay_for_one_neighbour_at_a_time_serves_the_other_in_a_later_window() -> None:
+    """Within the round one of two equally near neighbours is in outage; when the round is over it has its turn."""
+    p_max = 1.5 * least_power(update_bits(32), 100.0)
+    assert p_max < 2 * least_power(update_bits(32), 100.0, u=2)
+    radio = {"fading": "none", "power_dbm": 10 * math.log10(1000 * p_max)}
+    w = world("proposed", [(0.0, 0.0), (100.0, 0.0), (-100.0, 0.0)], radio=radio, clusters={"kind": "single"})
+    w.play()
+    assert w.versions(0) == {0: 1, 1: 1, 2: 1}
+    assert sorted([0 in w.versions(1), 0 in w.versions(2)]) == [False, True]
+    assert w.state.clocks["proposed"][1].outages == 1
+    w.play()
+    assert [w.versions(device) for device in range(3)] == [dict.fromkeys(range(3), 2)] * 3
+    assert w.state.clocks["proposed"][2].outages == 1  # that of the round itself; none is given up
