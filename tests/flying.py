@@ -11,12 +11,13 @@ import torch
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, sizes
-from meshtune.engine.air import Network, form, open_site
+from meshtune.engine.air import Network, form
 from meshtune.engine.clock import SLACK
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.flight import Flight
 from meshtune.engine.resume import begin
 from meshtune.engine.rounds import State
+from meshtune.engine.site import open_site
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.wireless.arrays import Floats

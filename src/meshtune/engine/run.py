@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from meshtune.engine.air import Graph, Network, connect, open_site
+from meshtune.engine.air import Graph, Network, connect
 from meshtune.engine.clock import Pace, elapsed, joules
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.data import DeviceData, deal, digest, exam_questions, exams
@@ -24,6 +24,7 @@ from meshtune.engine.results import results
 from meshtune.engine.resume import PREPARED, begin, load_announcements, restore, save_announcements
 from meshtune.engine.rounds import State, pack_state, play_round
 from meshtune.engine.scoring import sit
+from meshtune.engine.site import open_site
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.learning.base import Base, load, locate

@@ -12,9 +12,9 @@ from enum import Enum
 
 import numpy as np
 
-from meshtune.engine.air import Site
 from meshtune.engine.clock import SLACK, Tick
 from meshtune.engine.exchange import Post
+from meshtune.engine.site import Site
 from meshtune.exchange.ledger import REPEATED, Ledger
 from meshtune.methods.base import Member, Update
 from meshtune.wireless.air import over_the_air
