@@ -8,6 +8,7 @@ from itertools import combinations
 import networkx as nx
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from meshtune.errors import UserError
 from meshtune.topology.agnes import form
@@ -135,3 +136,13 @@ def test_who_is_alone_has_no_link_that_both_ends_can_pay(world: World) -> None:
     for device, sentence in found.items():
         assert clusters.clusters[clusters.index[device]] == (device,)
         assert clusters.why(device).reason == sentence
+
+
+@settings(max_examples=50, deadline=None)
+@given(worlds(), st.data())
+def test_links_avoid_who_is_absent(world: World, data: st.DataObject) -> None:
+    clusters, whole = found_in(world)
+    assert backbone(clusters, ()) == whole
+    absent = data.draw(st.sets(st.sampled_from(world.ids)))
+    found = backbone(clusters, absent)
+    assert not absent & {end for link in found.links for end in (link.low, link.high)}

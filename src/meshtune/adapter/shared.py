@@ -1,4 +1,4 @@
-"""One aggregated expansion behind many projections: the paper's composition (eq. 24) and its routing (eq. 26).
+"""Aggregated expansions behind many projections: the paper's composition (eq. 24) and its routing (eq. 26).
 
 y = W0 x + (alpha/r) sum_c Bbar_c sum_{j in c} z_j, where z_j = A_j x as device j's task code refines it. Unlike a bank
 of experts side by side this holds cross terms B_i A_j, i != j, which orthogonal projections do not remove.
@@ -33,34 +33,39 @@ class Source:
 
 
 class Shared(Bank):
-    """One cluster's aggregated expansion behind its members' projections.
+    """Every cluster's aggregated expansion behind its members' projections.
 
     Args:
         layers: the adapted layers.
         sources: the members, in the order of the gates.
-        expansion: Bbar of all layers end to end, dense (sum of d r,), fp32.
+        expansions: Bbar_c of every cluster, of all layers end to end, dense, fp32 (clusters, sum of d r); or
+            (sum of d r,) of a single one.
         scale: alpha / r.
         reading: how eq. 26 is read.
         top_k: how many coordinates of all z_j together each token keeps, by magnitude; None for all.
         gated: whether the answer's gates (rows, members) weigh the z_j; else they are not looked at.
+        cluster: of every member, which of the expansions it stands behind; all the first one where not given.
     """
 
     def __init__(
         self,
         layers: Sequence[LayerSpec],
         sources: Sequence[Source],
-        expansion: Tensor,
+        expansions: Tensor,
         scale: float,
         reading: str = "plain",
         top_k: int | None = None,
         gated: bool = False,
+        cluster: Sequence[int] = (),
     ) -> None:
         super().__init__([])
         self.scale, self.gated = scale, gated
         self._sources, self._reading, self._top_k = sources, reading, top_k
-        self._expansion = expansion
+        self._expansions = expansions.view(-1, expansions.shape[-1])
         self.rank = sources[0].projections.recipe.rank
-        self._parts = torch.split(expansion, sizes(layers, self.rank))
+        self._parts = torch.split(self._expansions, sizes(layers, self.rank), dim=1)
+        of = cluster or [0] * len(sources)
+        self._members = [[j for j, c in enumerate(of) if c == number] for number in range(len(self._expansions))]
         self._made: dict[str, tuple[Tensor, Tensor | None]] = {}
 
     def route(self, gates: Tensor) -> Route:
@@ -69,8 +74,8 @@ class Shared(Bank):
     @cached_property
     def digest(self) -> str:
         """Equal digests answer equally under equal gates."""
-        state = hashlib.blake2b(self._expansion.cpu().numpy().tobytes(), digest_size=16)
-        state.update(repr((self._reading, self._top_k, self.gated, self.scale)).encode())
+        state = hashlib.blake2b(self._expansions.cpu().numpy().tobytes(), digest_size=16)
+        state.update(repr((self._reading, self._top_k, self.gated, self.scale, self._members)).encode())
         for source in self._sources:
             state.update(repr(source.projections.recipe).encode())
             if self._reading != "plain":
@@ -104,9 +109,15 @@ class Shared(Bank):
         edge = flat.abs().topk(self._top_k, dim=-1).values[..., -1:]
         return torch.where(flat.abs() >= edge, flat, torch.zeros((), dtype=z.dtype, device=z.device)).view_as(z)
 
-    def expansion(self, layer: LayerSpec) -> Tensor:
-        """Return Bbar (d, r) of ``layer``."""
-        return self._parts[layer.index].view(layer.outputs, self.rank)
+    def mixed(self, layer: LayerSpec, z: Tensor) -> Tensor:
+        """Return sum_c Bbar_c sum_{j in c} z_j (..., d) of z (..., members, r): eq. 24 without its scale."""
+        total: Tensor | None = None
+        for expansion, members in zip(self._parts[layer.index], self._members, strict=True):
+            own = z if len(members) == z.shape[-2] else z[..., members, :]
+            part: Tensor = own.sum(dim=-2) @ expansion.view(layer.outputs, self.rank).to(z.dtype).T
+            total = part if total is None else total + part
+        assert total is not None
+        return total
 
     def _matrices(self, layer: LayerSpec) -> tuple[Tensor, Tensor | None]:
         """Return A of all members (members r, k), and their unit task codes (members, k) where the reading has any."""
@@ -132,8 +143,7 @@ class _Route:
         if self._bank.gated:
             each = torch.tensor(counts, device=x.device)
             z = z * self._gates.to(x.dtype).repeat_interleave(each, dim=0).view(*x.shape[:-1], -1, 1)
-        mixed = self._bank.chosen(z).sum(dim=-2)
-        return y + self._bank.scale * (mixed @ self._bank.expansion(layer).to(x.dtype).T)
+        return y + self._bank.scale * self._bank.mixed(layer, self._bank.chosen(z))
 
 
 def aggregate(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from meshtune.engine.air import connect
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.observer import Observer
 from meshtune.engine.resume import begin, load_announcements, restore
@@ -18,7 +19,6 @@ from meshtune.learning.base import load
 from meshtune.learning.full import weights_of
 from meshtune.methods.base import BankMethod, Method, Workshop
 from meshtune.methods.registry import check_method, get_method
-from meshtune.topology.graphs import neighbours
 
 
 def open_speaker(
@@ -56,8 +56,8 @@ def open_speaker(
     layers = base.adapters.layers
     workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
     own, _ = load_announcements(store, config, layers)
-    graph = neighbours(config.graph.kind, count, config.graph.neighbours, config.seed)
-    state = restore(begin([chosen], graph, own, layers, workshop), store)
+    graph, network = connect(config, own, layers, workshop)
+    state = restore(begin([chosen], graph, own, layers, workshop, network), store)
     member = state.members[chosen.name][device]
     observer.event("advance", name="load", done=1)
     speaks = None if method == FROZEN else chosen

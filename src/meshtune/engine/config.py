@@ -158,6 +158,21 @@ class RunConfig(BaseModel):
     eval: EvalConfig = EvalConfig()
     methods: tuple[str, ...] = Field(("proposed", "lora", "hard_moe", "local"), min_length=1)
 
+    @model_validator(mode="after")
+    def _one_way_through_the_air(self) -> RunConfig:
+        if self.radio is not None and self.graph != GraphConfig():
+            raise ValueError(
+                f"graph.kind={self.graph.kind}, graph.neighbours={self.graph.neighbours}, graph.relay="
+                f"{str(self.graph.relay).lower()}: with a radio its clusters are the graph, so leave out graph or radio"
+            )
+        if self.radio is None and self.faults != FaultsConfig():
+            raise ValueError("faults need a radio and its clock: set radio={}, or leave faults out")
+        if self.radio is None and self.round_seconds is not None:
+            raise ValueError(
+                f"round_seconds={self.round_seconds:g} needs a radio and its clock: set radio={{}}, or leave it out"
+            )
+        return self
+
     @field_validator("methods")
     @classmethod
     def _known_methods(cls, value: tuple[str, ...]) -> tuple[str, ...]:

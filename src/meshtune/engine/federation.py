@@ -192,13 +192,14 @@ def handshake(
     graph: Mapping[int, Sequence[int]],
     layers: Sequence[LayerSpec],
     ledger: Ledger,
+    hops: list[dict[tuple[int, int], int]] | None = None,
 ) -> list[dict[int, Announcement]]:
     """Flood every device's announcement over the graph; return what each device ends up knowing.
 
     A device passes on what it hears for the first time, to the neighbours that can have it neither from the source
     itself (an announcement names its source's neighbours, unless all hear all) nor from the sender it came from. Every
     copy is counted, the receiver's second one too: the first hop by kind, later hops as relayed. Nothing is sent under
-    a method that does not exchange.
+    a method that does not exchange. ``hops`` is added the bytes by link, hop by hop.
     """
     if not method.exchanges:
         return [{a.device: a} for a in own]
@@ -213,6 +214,7 @@ def handshake(
     fresh: list[dict[int, set[int]]] = [{a.device: set()} for a in own]  # source -> neighbours it came from
     while any(fresh):
         coming: list[dict[int, set[int]]] = [{} for _ in own]
+        hop: dict[tuple[int, int], int] = {}
         for sender, news in enumerate(fresh):
             for source, origins in news.items():
                 for receiver in graph[sender]:
@@ -221,9 +223,12 @@ def handshake(
                         continue
                     for split in splits[source]:
                         ledger.record(method.name, 0, sender, receiver, split, relayed=source != sender)
+                        hop[sender, receiver] = hop.get((sender, receiver), 0) + sum(split.values())
                     if source not in known[receiver]:
                         coming[receiver].setdefault(source, set()).add(sender)
         for receiver, news in enumerate(coming):
             known[receiver].update({source: arrived[source] for source in news})
         fresh = coming
+        if hops is not None and hop:
+            hops.append(hop)
     return known

@@ -17,7 +17,10 @@ import numpy as np
 import meshtune
 from meshtune.adapter.projection import coherence, projection
 from meshtune.adapter.sites import narrowest, sizes
+from meshtune.engine.air import Network
+from meshtune.engine.clock import summary
 from meshtune.engine.config import RunConfig
+from meshtune.engine.curves import curves
 from meshtune.engine.federation import recipes, trains_sparse
 from meshtune.engine.rounds import State
 from meshtune.engine.scoring import router_of, signature
@@ -41,6 +44,7 @@ def results(
     features: Mapping[str, Features],
     scores: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
+    network: Network | None = None,
 ) -> dict[str, Any]:
     """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
     mark = signature(config)
@@ -69,6 +73,7 @@ def results(
         "groups": groups,
         "exams": config.exams,
         "coherence": _coherence(config, base),
+        **({} if network is None else {"network": network.facts(), "curves": _curves(scores, mark, state)}),
         "methods": {m.name: _method(m, state) for m in methods},
         "router": _routers(config, methods, state, workshop, features, mine),
         "seconds": {name: round(value, 3) for name, value in {**state.seconds, "score": scoring}.items()},
@@ -87,6 +92,10 @@ def _coherence(config: RunConfig, base: Base) -> float | None:
     return max((coherence(a, b) for a, b in itertools.combinations(made, 2)), default=None)
 
 
+def _curves(scores: Sequence[Mapping[str, Any]], mark: str, state: State) -> dict[str, list[dict[str, float]]]:
+    return curves([s for s in scores if s["signature"] == mark and s["round"] <= state.round], state.clocks)
+
+
 def _method(method: Method, state: State) -> dict[str, Any]:
     members = state.members[method.name]
     return {
@@ -94,6 +103,7 @@ def _method(method: Method, state: State) -> dict[str, Any]:
         "bytes": state.ledger.total(method.name),
         "bytes_per_round": {str(n): found for n, found in state.ledger.per_round(method.name).items()},
         "payload_bytes": state.ledger.payload_bytes(method.name),
+        **({"clock": summary(state.clocks[method.name])} if method.name in state.clocks else {}),
     }
 
 

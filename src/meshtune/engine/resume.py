@@ -14,8 +14,10 @@ from torch import Tensor
 
 from meshtune.adapter.mask import pack, unpack
 from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.engine.air import Network
 from meshtune.engine.config import RunConfig
 from meshtune.engine.federation import handshake, recipes
+from meshtune.engine.hello import greeting
 from meshtune.engine.rounds import State, unpack_state
 from meshtune.engine.store import RunStore
 from meshtune.exchange.ledger import Ledger
@@ -86,17 +88,29 @@ def begin(
     own: Sequence[Announcement],
     layers: Sequence[LayerSpec],
     workshop: Workshop,
+    network: Network | None = None,
 ) -> State:
-    """Return the state behind the handshake, before the first round."""
-    ledger = Ledger()
-    members: dict[str, list[Member]] = {}
+    """Return the state behind the handshake, before the first round; over ``network`` where there is a radio."""
+    state = State({}, {m.name: {} for m in methods}, Ledger())
+    clusters = {} if network is None else network.clusters.index
     for method in methods:
         said = [method.announces(a, workshop) for a in own]
-        known = handshake(said, method, graph, layers, ledger)
-        members[method.name] = [
-            Member(a.device, a, method.begin(a, known[a.device], workshop), known=known[a.device]) for a in said
+        hops: list[dict[tuple[int, int], int]] = []
+        known = handshake(said, method, graph, layers, state.ledger, hops)
+        state.members[method.name] = [
+            Member(
+                a.device,
+                a,
+                method.begin(a, known[a.device], workshop),
+                known=known[a.device],
+                clusters=clusters,
+                timely=network is not None,
+            )
+            for a in said
         ]
-    return State(members, {m.name: {} for m in methods}, ledger)
+        if network is not None:
+            state.clocks[method.name] = [greeting(network, hops)]
+    return state
 
 
 def restore(fresh: State, store: RunStore) -> State:

@@ -13,9 +13,11 @@ from typing import Any
 
 from torch import Tensor
 
+from meshtune.engine.clock import Clock, pack, unpack
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
 from meshtune.engine.exchange import Carried, exchange
+from meshtune.engine.flight import Flight
 from meshtune.engine.observer import Observer
 from meshtune.exchange.ledger import Ledger
 from meshtune.learning.base import Base
@@ -30,10 +32,11 @@ class State:
 
     Attributes:
         members: per method one member per device.
-        carried: per method what crossed each link.
+        carried: per method what crossed each link, where links are free.
         ledger: bytes so far.
         round: rounds done.
         seconds: training seconds by kind of adapter, and exchange seconds.
+        clocks: per method its virtual clock, where there is a radio.
     """
 
     members: dict[str, list[Member]]
@@ -41,6 +44,7 @@ class State:
     ledger: Ledger
     round: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    clocks: dict[str, Clock] = field(default_factory=dict)
 
 
 def play_round(
@@ -52,25 +56,32 @@ def play_round(
     workshop: Workshop,
     state: State,
     observer: Observer,
+    flight: Flight | None = None,
 ) -> dict[str, float]:
-    """Play one round for all methods; return the mean loss of every ``method/device``."""
+    """Play one round for all methods; return the mean loss of every ``method/device``.
+
+    The exchange goes over the air with ``flight``, else for free over ``graph``.
+    """
     losses = _train(base, config, methods, devices, state, observer)
     started = time.perf_counter()
     state.round += 1
     workshop.forget()
     for method in methods:
         members = state.members[method.name]
-        exchange(
-            method,
-            members,
-            graph,
-            state.round,
-            config.exchange,
-            config.graph.relay,
-            state.carried[method.name],
-            state.ledger,
-            workshop,
-        )
+        if flight is None:
+            exchange(
+                method,
+                members,
+                graph,
+                state.round,
+                config.exchange,
+                config.graph.relay,
+                state.carried[method.name],
+                state.ledger,
+                workshop,
+            )
+        else:
+            flight.exchange(method, members, state.round, state.ledger, state.clocks[method.name], workshop)
         for member in members:
             trained = member.expert
             method.mix(member, workshop)
@@ -190,6 +201,7 @@ def pack_state(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "carried": carried,
         "ledger": state.ledger.to_json(),
         "seconds": state.seconds,
+        "clocks": pack(state.clocks),
     }
     return tensors, facts
 
@@ -216,4 +228,5 @@ def unpack_state(fresh: State, tensors: Mapping[str, Tensor], facts: Mapping[str
     fresh.ledger = Ledger.from_json(facts["ledger"])
     fresh.round = facts["round"]
     fresh.seconds = dict(facts["seconds"])
+    fresh.clocks.update({m: c for m, c in unpack(facts.get("clocks", {})).items() if m in fresh.members})
     return fresh

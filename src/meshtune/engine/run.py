@@ -12,21 +12,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from meshtune.engine.air import Graph, Network, connect
+from meshtune.engine.clock import Pace, elapsed, joules
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.data import DeviceData, deal, digest, exam_questions, exams
 from meshtune.engine.federation import announce, recipes
+from meshtune.engine.flight import Flight
 from meshtune.engine.memory import foresee, peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.results import results
 from meshtune.engine.resume import PREPARED, begin, load_announcements, restore, save_announcements
 from meshtune.engine.rounds import State, pack_state, play_round
 from meshtune.engine.scoring import sit
+from meshtune.engine.site import open_site
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.learning.base import Base, load, locate
 from meshtune.learning.full import weights_of
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
+from meshtune.routing.features import Features
 from meshtune.tasks.base import Question
 from meshtune.tasks.registry import get_task
 from meshtune.topology.graphs import neighbours
@@ -41,8 +46,8 @@ class _Scene:
     methods: list[Method]
     devices: list[DeviceData]
     asked: Mapping[str, Sequence[Question]]
-    graph: Mapping[int, Sequence[int]]
     workshop: Workshop
+    pace: Pace | None
 
 
 def run(config: RunConfig, out: Path, observer: Observer) -> Path:
@@ -66,15 +71,19 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
     loaded = time.perf_counter() - started
     scene, plan = _planned(scene, store, observer)
     store.append({"event": "start", "round": store.latest_round() or 0, "load_seconds": loaded, **plan})
-    state = _begin(scene, store, observer)
+    state, graph, network = _begin(scene, store, observer)
+    flight = None if network is None or scene.pace is None else Flight(network, scene.pace)
     for number in range(state.round, config.train.rounds):
+        if number and config.eval.every is not None and number % config.eval.every == 0:
+            _sit(scene, state, store, observer)
         began = time.perf_counter()
         losses = play_round(
-            scene.base, config, scene.methods, scene.devices, scene.graph, scene.workshop, state, observer
+            scene.base, config, scene.methods, scene.devices, graph, scene.workshop, state, observer, flight
         )
         tensors, packed = pack_state(state)
         store.save_round(number + 1, tensors, packed)
         bytes_now = {m.name: state.ledger.total(m.name) for m in scene.methods}
+        clocks = {m: {"seconds": elapsed(clock), "joules": joules(clock)} for m, clock in state.clocks.items()}
         store.append(
             {
                 "event": "round",
@@ -83,10 +92,11 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
                 "bytes": bytes_now,
                 "seconds": time.perf_counter() - began,
                 "peak_memory_bytes": peak_memory(),
+                **({"clocks": clocks} if clocks else {}),
             }
         )
         observer.event("round", round=number + 1, bytes=bytes_now)
-    return _finish(scene, state, store, observer)
+    return _finish(scene, state, network, store, observer)
 
 
 def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None = None) -> Path:
@@ -107,13 +117,16 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
     for key, value in (changes or {}).items():
         tree[key] = {**tree[key], **value} if isinstance(value, Mapping) else value
     scene = _scene(validate(tree, str(path)), observer)
-    return _finish(scene, _begin(scene, store, observer), store, observer)
+    state, _, network = _begin(scene, store, observer)
+    return _finish(scene, state, network, store, observer)
 
 
 def _scene(config: RunConfig, observer: Observer) -> _Scene:
     methods = [get_method(name) for name in config.methods]
-    graph = neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
     observer.event("phase", name="load", total=1)
+    if config.radio is None:
+        neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
+    open_site(config)  # what can be wrong with a graph or with places and gains is told first too
     locate(config.model)
     devices = deal(config)  # what can be wrong in the data is told before a large model is loaded
     asked = exam_questions(config)
@@ -129,8 +142,9 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     workshop = Workshop(
         base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base)
     )
+    pace = None if config.radio is None else Pace(config, base.parameters, devices)
     observer.event("advance", name="load", done=1)
-    return _Scene(config, base, methods, devices, asked, graph, workshop)
+    return _Scene(config, base, methods, devices, asked, workshop, pace)
 
 
 def _check_judges(config: RunConfig) -> None:
@@ -159,16 +173,23 @@ def _planned(scene: _Scene, store: RunStore, observer: Observer) -> tuple[_Scene
     return replace(scene, config=config), {**plan, "forecast_bytes": found.total}
 
 
-def _begin(scene: _Scene, store: RunStore, observer: Observer) -> State:
+def _begin(scene: _Scene, store: RunStore, observer: Observer) -> tuple[State, Graph, Network | None]:
     own, facts = _prepared(scene, store, observer)
-    state = begin(scene.methods, scene.graph, own, scene.base.adapters.layers, scene.workshop)
+    layers = scene.base.adapters.layers
+    graph, network = connect(scene.config, own, layers, scene.workshop)
+    if network is not None:
+        for note in network.notes():
+            observer.event("note", text=note)
+        if not any(event["event"] == "network" for event in store.events()):
+            store.append({"event": "network", **network.facts()})
+    state = begin(scene.methods, graph, own, layers, scene.workshop, network)
     newest = store.latest_round()
     if newest is None:
         state.seconds.update(facts["seconds"])
-        return state
+        return state, graph, network
     state = restore(state, store)
     observer.event("note", text=f"going on behind round {newest} of {scene.config.train.rounds}")
-    return state
+    return state, graph, network
 
 
 def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[Announcement], dict[str, Any]]:
@@ -188,12 +209,15 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[
     return own, facts
 
 
-def _finish(scene: _Scene, state: State, store: RunStore, observer: Observer) -> Path:
+def _sit(scene: _Scene, state: State, store: RunStore, observer: Observer) -> dict[str, Features]:
     papers = exams(scene.config, scene.base.tokenizer, scene.asked)
-    features = sit(scene.base, scene.config, scene.methods, papers, state, scene.workshop, store, observer)
-    found = results(
-        scene.base, scene.config, scene.methods, state, scene.workshop, features, store.read_scores(), store.events()
-    )
+    return sit(scene.base, scene.config, scene.methods, papers, state, scene.workshop, store, observer)
+
+
+def _finish(scene: _Scene, state: State, network: Network | None, store: RunStore, observer: Observer) -> Path:
+    features = _sit(scene, state, store, observer)
+    scores, events = store.read_scores(), store.events()
+    found = results(scene.base, scene.config, scene.methods, state, scene.workshop, features, scores, events, network)
     store.write_json("results.json", found)
     store.append({"event": "done", "round": state.round, "seconds": found["header"]["seconds"]})
     observer.event("done", path=store.path)

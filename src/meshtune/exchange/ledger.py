@@ -1,6 +1,7 @@
 """The byte ledger: what left which device, in which round, for what.
 
-Unicast counts every copy. A relayed message counts wholly as ``relayed``, whatever is inside.
+Unicast counts every copy, a broadcast one. A relayed message counts wholly as ``relayed``, whatever is inside; what is
+sent again because the air lost it as ``repeated``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 KINDS = ("values", "masks", "router", "control", "relayed")
+REPEATED = "repeated"
+"""The one further kind. It is listed only where something was sent again, which needs an air that loses packets."""
 
 _Key = tuple[str, int, int, str]  # method, round, sender, kind
 
@@ -29,8 +32,8 @@ class Ledger:
             ValueError: a kind is unknown or a count negative; nothing of the message is counted then.
         """
         for kind, count in split.items():
-            if kind not in KINDS:
-                raise ValueError(f"{kind} is no kind of bytes: {', '.join(KINDS)}")
+            if kind not in (*KINDS, REPEATED):
+                raise ValueError(f"{kind} is no kind of bytes: {', '.join((*KINDS, REPEATED))}")
             if count < 0:
                 raise ValueError(f"device {sender} cannot send {count} bytes of {kind} to device {receiver}")
         total = sum(split.values())
@@ -80,5 +83,5 @@ class Ledger:
     def _sum(self, keys: Iterable[_Key]) -> dict[str, int]:
         result = dict.fromkeys(KINDS, 0)
         for key in keys:
-            result[key[3]] += self._bytes[key]
+            result[key[3]] = result.get(key[3], 0) + self._bytes[key]
         return result

@@ -85,6 +85,7 @@ class EvalConfig(BaseModel):
 
     Attributes:
         questions: test questions a task.
+        every: sit the exam behind every so many rounds as well, for curves; None for once, at the end.
         elsewhere: questions a task that a device without exchange (``local``) is asked of the others' tasks; None for
             all. Fewer are quicker, but no longer to be compared with the other methods.
         split: ``test``, or ``validation``: rows cut from the training split, for choosing settings.
@@ -101,6 +102,7 @@ class EvalConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     questions: int = Field(100, ge=1)
+    every: int | None = Field(None, ge=1)
     elsewhere: int | None = Field(None, ge=1)
     split: Literal["test", "validation"] = "test"
     micro_tokens: int = Field(2048, ge=1)

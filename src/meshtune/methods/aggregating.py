@@ -1,12 +1,13 @@
 """What the paper's aggregation has in common (eq. 9, 10, 24): one expansion a cluster, out of its members' masked ones.
 
-Before a round a device's B is the cluster's aggregate restricted to its own mask; the optimiser's state is kept. What
-lies outside the mask is held for inference, where the aggregate stands behind the projections of all members.
+Before a round a device's B is its own cluster's aggregate restricted to its own mask; the optimiser's state is kept.
+What lies outside the mask is held for inference, where every cluster's aggregate stands behind the projections of its
+members. Of other clusters a device holds what the last exchange between clusters brought.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -22,27 +23,36 @@ class AggregatingMethod(Method):
 
     Attributes:
         masked: divide a position by the weights of those whose mask uses it (``masked_mean``), not of all (``mean``).
+        whole: take all devices as one cluster, whatever clusters the air made.
     """
 
     kind = "sparse"
     relays = True
     masked = False
+    whole = False
 
-    def cluster(self, member: Member) -> list[int]:
-        """Return the members of the device's cluster whose values it holds: all it knows, as long as there is one."""
-        return sorted(member.held)
+    def clusters(self, member: Member) -> list[tuple[int, ...]]:
+        """Return the devices whose values it holds, cluster by cluster, ids ascending."""
+        found: dict[int | None, list[int]] = {}
+        for device in sorted(member.held):
+            found.setdefault(None if self.whole else member.clusters.get(device), []).append(device)
+        return [tuple(devices) for devices in found.values()]
+
+    def cluster(self, member: Member) -> tuple[int, ...]:
+        """Return the members of its own cluster whose values it holds, ids ascending."""
+        return next(devices for devices in self.clusters(member) if member.device in devices)
 
     def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
         return workshop.alone(own)
 
     def mix(self, member: Member, workshop: Workshop) -> None:
-        whole = self.expansion(member, workshop)
+        whole = self.expansion(member, member.counted(self.cluster(member)), workshop)
         own = workshop.positions(member.own)
         member.expert = member.expert.with_values(whole[own].to(member.expert.values.device))
 
-    def expansion(self, member: Member, workshop: Workshop) -> Tensor:
-        """Return Bbar of the device's cluster, all layers end to end (sum of d r,)."""
-        updates = [member.held[device] for device in self.cluster(member)]
+    def expansion(self, member: Member, devices: Sequence[int], workshop: Workshop) -> Tensor:
+        """Return Bbar of ``devices``, of each of which it holds an update, all layers end to end (sum of d r,)."""
+        updates = [member.held[device] for device in devices]
         key = (self.masked, *((u.source, u.version, id(u.values)) for u in updates))
 
         def make() -> Tensor:
@@ -67,4 +77,4 @@ class AggregatingMethod(Method):
         return Source(workshop.projections(announced.recipe), codes)
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
-        return [("every task", tuple(self.cluster(member)))]
+        return [("every task", tuple(sorted(member.held)))]

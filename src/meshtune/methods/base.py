@@ -97,6 +97,9 @@ class Member:
         held: the newest update it holds from each device, as published, its own included.
         history: what identifies the optimiser's past, so that equal training is done once.
         residual: what its last update left out and mixing took from its expert (count,), to be sent with the next.
+        clusters: the cluster of every device, where the air made clusters; empty where all are in one.
+        timely: whether a mix takes this round's updates only, as where rounds end whether or not all have been heard;
+            else the newest of every device, however old.
     """
 
     device: int
@@ -107,6 +110,8 @@ class Member:
     held: dict[int, Update] = field(default_factory=dict)
     history: tuple[str, ...] = ()
     residual: Tensor | None = None
+    clusters: Mapping[int, int] = field(default_factory=dict)
+    timely: bool = False
 
     def groups(self) -> dict[str, list[int]]:
         """Return the devices of every group it knows, ids ascending, groups sorted."""
@@ -118,6 +123,13 @@ class Member:
     def holders(self, group: str) -> list[int]:
         """Return the devices of ``group`` whose updates it holds, ids ascending."""
         return [device for device in self.groups().get(group, []) if device in self.held]
+
+    def counted(self, devices: Sequence[int]) -> list[int]:
+        """Return those of ``devices`` whose updates count in this round's mix; it holds one of each."""
+        if not self.timely:
+            return list(devices)
+        now = self.held[self.device].version
+        return [device for device in devices if self.held[device].version == now]
 
 
 @dataclass(frozen=True)
@@ -330,13 +342,19 @@ class BankMethod(Method):
 
     def mix(self, member: Member, workshop: Workshop) -> None:
         # A device alone in its group goes on with its own unrounded values; a group takes the mean of what was sent.
-        # A mate several hops away counts with the newest that has arrived, which is as many rounds old.
-        if len(member.groups()[member.own.group]) > 1:
-            member.expert = self.of_group(member, member.own.group, workshop)
+        # A mate several hops away counts with the newest that has arrived, which is as many rounds old; unless rounds
+        # end on time, when those who are not heard in one are left out of its mean.
+        mates = len(member.groups()[member.own.group])
+        mixed = member.counted(member.holders(member.own.group))
+        if mates > 1 and (len(mixed) > 1 or not member.timely):
+            member.expert = self._mean(member, member.own.group, mixed, workshop)
 
     def of_group(self, member: Member, group: str, workshop: Workshop) -> Expert:
         """Return the group's expert: the mean of what the member holds from the group."""
-        updates = [member.held[d] for d in member.holders(group)]
+        return self._mean(member, group, member.holders(group), workshop)
+
+    def _mean(self, member: Member, group: str, devices: Sequence[int], workshop: Workshop) -> Expert:
+        updates = [member.held[d] for d in devices]
         samples = {d: member.known[d].samples for d in member.known}
         return workshop.mean(self.shape(member, group, workshop), updates, samples)
 

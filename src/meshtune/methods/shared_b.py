@@ -1,7 +1,7 @@
 """``shared_b``: eq. 24's aggregate behind the routed projections only.
 
-y = W0 x + (alpha/r) Bbar sum_g gate_g(x) A_g x: trained as ``paper``, routed as ``proposed``. It stores one expansion,
-however many groups there are.
+y = W0 x + (alpha/r) sum_g gate_g(x) Bbar_g A_g x: trained as ``paper``, routed as ``proposed``. Bbar_g is that of the
+cluster that group g is in, of several the mean. It stores one expansion a cluster, however many groups there are.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from meshtune.adapter.expert import SparseExpert
 from meshtune.adapter.route import Bank
@@ -37,20 +39,36 @@ class SharedB(AggregatingMethod):
         assert router is not None
         sources = self.sources(member)
         gates = held_gates(router, features, [group for group, _ in sources], member.own.group)
-        expansion = self.expansion(member, workshop)
-        key = ("shared_b", router.by_token, id(expansion))
+        each = [self.expansion(member, devices, workshop) for devices in self.clusters(member)]
+        key = ("shared_b", router.by_token, *map(id, each))
         bank = workshop.once(key, lambda: self._bank(member, router, workshop))
         return Answer((None,) * len(sources), gates, bank)
 
     def _bank(self, member: Member, router: Router, workshop: Workshop) -> Bank:
         first = [self.source(member.known[devices[0]], workshop) for _, devices in self.sources(member)]
-        layers, scale, expansion = workshop.layers, workshop.adapter.scale, self.expansion(member, workshop)
+        layers, scale = workshop.layers, workshop.adapter.scale
+        expansions, of = self._expansions(member, workshop)
         if router.by_token:  # it looks at experts: that of a group is Bbar A_g
             everywhere = [np.arange(size) for size in sizes(layers, workshop.adapter.rank)]
-            joined = router.bank([SparseExpert(layers, s.projections, everywhere, scale, expansion) for s in first])
+            joined = router.bank(
+                [
+                    SparseExpert(layers, s.projections, everywhere, scale, expansions[number])
+                    for s, number in zip(first, of, strict=True)
+                ]
+            )
             assert joined is not None
             return joined
-        return Shared(layers, first, expansion, scale, gated=True)
+        return Shared(layers, first, torch.stack(expansions), scale, gated=True, cluster=of)
+
+    def _expansions(self, member: Member, workshop: Workshop) -> tuple[list[Tensor], list[int]]:
+        """Return the distinct Bbar_g, and which of them each group has, in the order of :meth:`sources`."""
+        found: dict[tuple[tuple[int, ...], ...], int] = {}
+        of = [
+            found.setdefault(tuple(c for c in self.clusters(member) if set(c) & set(devices)), len(found))
+            for _, devices in self.sources(member)
+        ]
+        each = [[self.expansion(member, devices, workshop) for devices in clusters] for clusters in found]
+        return [bars[0] if len(bars) == 1 else torch.stack(bars).mean(dim=0) for bars in each], of
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
         return [(g, tuple(member.holders(g))) for g in member.groups() if member.holders(g)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from meshtune.adapter.shared import Shared
 from meshtune.methods.aggregating import AggregatingMethod
@@ -24,6 +25,7 @@ class SingleCluster(AggregatingMethod):
 
     name = "single_cluster"
     codes = True
+    whole = True
 
     def routers(self, router: RouterConfig, paper: PaperConfig) -> tuple[str, ...]:
         return tuple(dict.fromkeys((paper.reading, *paper.also)))
@@ -37,21 +39,22 @@ class SingleCluster(AggregatingMethod):
         workshop: Workshop,
     ) -> Answer:
         assert isinstance(router, Reader)
-        expansion = self.expansion(member, workshop)
-        bank = workshop.once(
-            ("shared", router.reading, router.top_k, id(expansion)), lambda: self._bank(member, router, workshop)
-        )
+        each = [self.expansion(member, devices, workshop) for devices in self.clusters(member)]
+        key = ("shared", router.reading, router.top_k, *map(id, each))
+        bank = workshop.once(key, lambda: self._bank(member, router, workshop))
         return Answer((None,), np.ones((len(groups), 1)), bank)
 
     def _bank(self, member: Member, router: Reader, workshop: Workshop) -> Shared:
         unrouted = router.reading == "unrouted"
+        clusters = self.clusters(member)
         return Shared(
             workshop.layers,
-            [self.source(member.known[device], workshop) for device in self.cluster(member)],
-            self.expansion(member, workshop),
+            [self.source(member.known[device], workshop) for devices in clusters for device in devices],
+            torch.stack([self.expansion(member, devices, workshop) for devices in clusters]),
             workshop.adapter.scale,
             "plain" if unrouted else router.reading,
             None if unrouted else router.top_k or workshop.adapter.rank,
+            cluster=[number for number, devices in enumerate(clusters) for _ in devices],
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.learning.measures import METRICS
+from meshtune.report.air import air_table
 from meshtune.report.results import Results, load_results
 from meshtune.report.scores import of_exam, read_scores
 from meshtune.report.story import story
@@ -73,6 +74,7 @@ def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = Non
     for (name, results), path in zip(runs.items(), paths, strict=True):
         base = against or next((m for m in ("lora", "frozen") if m in results.methods), None)
         extra = [router_table(results)] if results.header.router else []
+        extra.append(air_table(results))
         extra += [time_table(results)] if results.header.seconds else []
         if base is not None and base in results.methods:
             folder = path if path.is_dir() else path.parent

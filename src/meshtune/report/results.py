@@ -19,6 +19,7 @@ from meshtune.learning.measures import metrics_in
 FORMAT = "meshtune-results"
 VERSION = 1
 BYTE_KINDS = ("values", "masks", "router", "control", "relayed")
+REPEATED = "repeated"  # a further kind, of runs whose air lost packets
 
 
 class Row(BaseModel):
@@ -40,6 +41,16 @@ class Row(BaseModel):
     stderr: float | None = None
 
 
+class ClockTotals(BaseModel):
+    """What a method's virtual clock came to, where a run has a radio; joules and airtime over all devices."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    seconds: float
+    joules: float
+    airtime: float
+    per_round: dict[str, list[float]] = Field(default_factory=dict)
+
+
 class MethodCost(BaseModel):
     """What a method trained and sent.
 
@@ -47,12 +58,14 @@ class MethodCost(BaseModel):
         parameters_updated: trained scalars of one device.
         bytes: what left all devices in the whole run, by kind.
         payload_bytes: one steady-state update of one device.
+        clock: time and energy over the air; None where links were free.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     parameters_updated: int = 0
     bytes: dict[str, int] = Field(default_factory=dict)
     payload_bytes: int = 0
+    clock: ClockTotals | None = None
 
 
 class RouterScore(BaseModel):

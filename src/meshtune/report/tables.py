@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from meshtune.report.results import BYTE_KINDS, Results
+from meshtune.report.results import BYTE_KINDS, REPEATED, Results
 from meshtune.report.scores import paired, question_scores
 
 METRIC_NAMES = {
@@ -85,6 +85,8 @@ def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
 def cost_table(runs: Mapping[str, Results]) -> Table:
     """Return what each method trained and sent: parameters, one update's bytes, the run's bytes by kind."""
     many = len(runs) > 1
+    costs = [cost for results in runs.values() for cost in results.header.methods.values()]
+    kinds = [*BYTE_KINDS, *([REPEATED] if any(cost.bytes.get(REPEATED) for cost in costs) else [])]
     columns = [
         *(["run"] if many else []),
         "method",
@@ -95,7 +97,7 @@ def cost_table(runs: Mapping[str, Results]) -> Table:
     ]
     table = Table(
         "Parameters a device updates, and what the air carried",
-        [*columns, *BYTE_KINDS],
+        [*columns, *kinds],
         labels=2 if many else 1,
         note="One update is one device's steady-state payload; the rest is the whole run over all devices.",
     )
@@ -111,7 +113,7 @@ def cost_table(runs: Mapping[str, Results]) -> Table:
                     part,
                     bytes_text(cost.payload_bytes),
                     bytes_text(sum(cost.bytes.values())),
-                    *(bytes_text(cost.bytes.get(kind, 0)) for kind in BYTE_KINDS),
+                    *(bytes_text(cost.bytes.get(kind, 0)) for kind in kinds),
                 ]
             )
     return table

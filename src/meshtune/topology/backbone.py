@@ -7,6 +7,7 @@ no limit binds that is the minimum spanning forest; where one does, the next pai
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -90,14 +91,15 @@ class Backbone:
         return self.clusters.index[device]
 
 
-def backbone(clusters: Clusters) -> Backbone:
-    """Return the cheapest links that connect ``clusters``, as far as range and power allow."""
+def backbone(clusters: Clusters, absent: Collection[int] = ()) -> Backbone:
+    """Return the cheapest links that connect ``clusters``, as far as range and power allow; none to ``absent`` ids."""
     import numpy as np
 
     air, ids = clusters.air, clusters.air.ids.tolist()
     cluster = np.array([clusters.index[device] for device in ids])
     links = air.links
-    keep = links.affordable & (cluster[links.low] != cluster[links.high])
+    here = ~np.isin(ids, list(absent))
+    keep = links.affordable & (cluster[links.low] != cluster[links.high]) & here[links.low] & here[links.high]
     low, high, ticks = (array[keep] for array in (links.low, links.high, links.ticks))
     order = np.lexsort((high, low, ticks))
     root = list(range(len(clusters.clusters)))

@@ -1,0 +1,188 @@
+"""The network of a run over the air: its clusters, the links between them, and what a user should know of both.
+
+Clusters are formed once, when masks are known: on mean gains and for a forecast payload, the one of the run's first
+method that exchanges sparse experts. All methods of a run have the same clusters and the same links between them, each
+with its own payload, so that what fits under one method may be in outage under another. Clusters are not formed anew
+when devices move: the links' gains change, who is in which cluster does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.engine.config import RunConfig
+from meshtune.engine.site import Site, air_between, open_site
+from meshtune.exchange.sizes import update_bytes
+from meshtune.methods.base import Announcement, Method, Workshop
+from meshtune.methods.registry import get_method
+from meshtune.topology import agnes
+from meshtune.topology.alone import alone
+from meshtune.topology.backbone import Backbone, backbone
+from meshtune.topology.clusters import Clusters, single
+from meshtune.topology.collision import Use, expected, measured, rows
+from meshtune.topology.graphs import components, falls_apart, neighbours
+from meshtune.topology.words import figure, listed
+from meshtune.wireless.air import over_the_air
+
+Graph = dict[int, tuple[int, ...]]
+"""Neighbours by device id, ids ascending."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Who exchanges with whom over the air.
+
+    Attributes:
+        site: where.
+        clusters: who is in which cluster.
+        backbone: the links between clusters.
+        measured: per cluster the share of positions that two or more of its members' masks really use.
+        bits: of the payload that clusters were formed for.
+        inner: neighbours within clusters, as far as a link alone fits into both ends' power.
+        graph: those and the neighbours between clusters.
+    """
+
+    site: Site
+    clusters: Clusters
+    backbone: Backbone
+    measured: tuple[float, ...]
+    bits: float
+    inner: Graph
+    graph: Graph
+
+    def without(self, absent: Collection[int]) -> Graph:
+        """Return who hears whom while some devices are away: other links stand in for those that were theirs."""
+        if not absent:
+            return self.graph
+        further = backbone(self.clusters, absent).neighbours()
+        return {
+            device: tuple(sorted({d for d in near if d not in absent} | set(further[device])))
+            for device, near in self.inner.items()
+            if device not in absent
+        }
+
+    @cached_property
+    def slots(self) -> int:
+        """Turns that an exchange within clusters takes: 1 unless devices share a band."""
+        ends = [(sender, receiver) for sender, near in self.inner.items() for receiver in near]
+        if self.site.radio.spectrum == "orthogonal" or not ends:
+            return 1
+        sender, receiver = np.array(ends, dtype=np.int64).T
+        start = self.site.mobility.positions(0.0)
+        planned = over_the_air(self.site.radio, self.site.channel, start, sender, receiver, self.bits, None)
+        return int(planned.slot.max()) + 1
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the run's folder keeps of it: clusters, their collision rates, links between them, and why."""
+        members = self.clusters.clusters
+        return {
+            "clusters": [list(cluster) for cluster in members],
+            "collision_expected": list(self.clusters.rates),
+            "collision_measured": list(self.measured),
+            "s_max": self.clusters.s_max,
+            "links": [[link.low, link.high] for link in self.backbone.links],
+            "components": [list(part) for part in components(self.graph)],
+            "payload_bytes": round(self.bits / 8),
+            "positions": self.site.mobility.positions(0.0).tolist(),
+            "why": {str(device): str(self.clusters.why(device)) for device in sorted(self.graph)},
+        }
+
+    def notes(self) -> list[str]:
+        """Return what a user should know of it, one sentence each."""
+        members, most = self.clusters.clusters, self.clusters.s_max
+        least, largest = min(map(len, members)), max(map(len, members))
+        devices = f"{largest} {'device' if largest == 1 else 'devices'}"
+        found = [
+            f"{len(members)} {'cluster' if len(members) == 1 else 'clusters'} over the air, of "
+            f"{devices if least == largest else f'{least} to {devices}'}; {len(self.backbone.links)} links between them"
+        ]
+        apart = falls_apart(self.graph)
+        found += [apart] if apart is not None else []
+        cut_off = alone(self.clusters.air)
+        for part in components(self.graph):
+            if len(part) == 1:
+                why = cut_off.get(part[0]) or self.clusters.why(part[0]).reason
+                found.append(f"{why}; it trains by itself")
+        rounds, inner = self.site.config.train.rounds, self.site.config.clusters.inner_rounds
+        if self.backbone.links and rounds % inner:
+            found.append(
+                f"clusters exchange every {inner} rounds, and what the last {rounds % inner} of {rounds} teach stays "
+                "within them: make train.rounds a multiple of clusters.inner_rounds to end with an exchange"
+            )
+        found += [
+            f"the masks of cluster {listed(cluster)} collide in {figure(real)} of all positions, above the {most:g} "
+            f"allowed: expected were {figure(rate)}"
+            for cluster, real, rate in zip(members, self.measured, self.clusters.rates, strict=True)
+            if real > most
+        ]
+        return found
+
+
+def connect(
+    config: RunConfig, own: Sequence[Announcement], layers: Sequence[LayerSpec], workshop: Workshop
+) -> tuple[Graph, Network | None]:
+    """Return who hears whom in a run, and the network over the air where it has a radio."""
+    site = open_site(config)
+    if site is None:
+        return neighbours(config.graph.kind, len(own), config.graph.neighbours, config.seed), None
+    network = form(site, [get_method(name) for name in config.methods], own, layers, workshop)
+    return network.graph, network
+
+
+def form(
+    site: Site,
+    methods: Sequence[Method],
+    own: Sequence[Announcement],
+    layers: Sequence[LayerSpec],
+    workshop: Workshop,
+) -> Network:
+    """Form clusters of the devices that announced ``own``, and the links between clusters.
+
+    Where no method of the run has masks there is nothing that collides, and power and range alone decide.
+    """
+    settings = site.config.clusters
+    sending = [method for method in methods if method.exchanges] or list(methods)
+    method = next((m for m in sending if m.kind == "sparse"), sending[0])
+    said = [method.announces(announced, workshop) for announced in own]
+    count = max(method.begin(a, {a.device: a}, workshop).count for a in said)
+    bits = 8.0 * update_bytes(count, site.config.exchange.values, site.config.exchange.block)
+    counts = sizes(layers, workshop.adapter.rank)
+    air = air_between(site.radio, site.channel, site.mobility.positions(0.0), bits, settings.most)
+    masks = [list((announced.masks or a.masks) if method.masks else ()) for announced, a in zip(own, said, strict=True)]
+    masked = all(masks)
+    use = _use(masks, layers, workshop.adapter.rank, settings.rate) if masked else expected([[1.0]] * len(own), [1])
+    if settings.kind == "single":
+        clusters = single(air, use)
+    else:
+        clusters = agnes.form(air, use, settings.s_max if masked else 1.0)
+    # Of a single cluster some pairs may be out of reach: these hear of each other through others.
+    table = air.links.table(len(own))
+    inner = {device: tuple(d for d in near if d in table[device]) for device, near in clusters.neighbours().items()}
+    between = backbone(clusters)
+    graph = {device: tuple(sorted({*inner[device], *further})) for device, further in between.neighbours().items()}
+    real = tuple(
+        measured([masks[device] for device in cluster], counts) if masked else float(len(cluster) > 1)
+        for cluster in clusters.clusters
+    )
+    return Network(site, clusters, between, real, bits, inner, graph)
+
+
+def _use(masks: Sequence[Sequence[Any]], layers: Sequence[LayerSpec], rank: int, kind: str) -> Use:
+    if kind == "expected":
+        counts = sizes(layers, rank)
+        return expected([[len(m) / size for m, size in zip(mask, counts, strict=True)] for mask in masks], counts)
+    return rows(
+        np.stack(
+            [
+                np.concatenate([np.bincount(m // rank, minlength=s.outputs) for m, s in zip(mask, layers, strict=True)])
+                for mask in masks
+            ]
+        ),
+        rank,
+    )

@@ -1,0 +1,144 @@
+"""One round's exchange over the air: within clusters until the round ends, and now and then between clusters.
+
+Within clusters there is one window: everybody sends its own update to its cluster, and what does not fit into the
+power, is lost, or comes after T_round is left out of this round's mix. Every ``clusters.inner_rounds``-th round, after
+T_round, what devices hold goes on between clusters and within them, hop by hop, until all have what can reach them.
+Neighbours know what each other hold, so a device is brought the newest version of each update once, by one of those who
+have it. A link carries one update a window, the strongest links first; a window lasts Gamma and the slack. Methods that
+do not relay use the links between clusters for their own updates only. Nobody sends to who is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from meshtune.engine.air import Network
+from meshtune.engine.clock import Clock, Pace, Tick, elapsed
+from meshtune.engine.exchange import Post, publish
+from meshtune.engine.faults import away, slowness
+from meshtune.engine.window import Fate, Offer, Sky
+from meshtune.exchange.ledger import Ledger
+from meshtune.methods.base import Member, Method, Workshop
+from meshtune.topology.graphs import components
+from meshtune.wireless.arrays import Bools
+
+
+class Flight:
+    """Carries the rounds of a run over its network.
+
+    Args:
+        network: who exchanges with whom.
+        pace: how long devices compute.
+    """
+
+    def __init__(self, network: Network, pace: Pace) -> None:
+        self.network, self.pace = network, pace
+        self._config = network.site.config
+
+    def exchange(
+        self,
+        method: Method,
+        members: Sequence[Member],
+        version: int,
+        ledger: Ledger,
+        clock: Clock,
+        workshop: Workshop,
+    ) -> None:
+        """Publish every member's values as ``version`` and deliver what the air lets through.
+
+        Args:
+            method: decides whether anything is sent and relayed.
+            members: one per device, by id; what they hold is updated.
+            version: the number of rounds trained so far.
+            ledger: counts what leaves a device.
+            clock: gets this round's tick.
+            workshop: builds the experts that devices start from.
+        """
+        config, site, n = self._config, self.network.site, len(members)
+        post = Post(method, workshop, config.exchange)
+        published = {member.device: publish(member, version, post) for member in members}
+        for member in members:
+            member.held[member.device] = published[member.device]
+        values = members[0].expert.count
+        slow = slowness(config.faults, config.seed, n, version)
+        computing = self.pace.seconds(method, values)[version - 1] * slow
+        tick = Tick(computing=float(self.pace.energy(method, values)[version - 1].sum()))
+        if not method.exchanges:  # nobody waits for anybody
+            tick.seconds = float(computing.max())
+            clock.append(tick)
+            return
+        end = self.pace.ends(method, values, self.network.slots)
+        gone = away(config.faults, config.seed, n, version)
+        late = ~gone & (computing + site.radio.planned_gamma > end)
+        tick.seconds, tick.away, tick.late = end, int(gone.sum()), int(late.sum())
+        positions = site.mobility.positions(elapsed(clock))
+        sky = Sky(site, positions, method.name, version, members, post, ledger, tick)
+        offers: list[Offer] = [
+            (sender, receiver, published[sender])
+            for sender, near in self.network.inner.items()
+            for receiver in near
+            if not (gone[sender] or late[sender] or gone[receiver])
+        ]
+        if offers:
+            fates, _ = sky.send(offers, computing, end)
+            tick.outages += fates.count(Fate.OUTAGE)
+        if version % config.clusters.inner_rounds == 0:
+            self._between(sky, method, gone, late)
+        clock.append(tick)
+
+    def _between(self, sky: Sky, method: Method, gone: Bools, late: Bools) -> None:
+        """Carry on what devices hold until nothing more can be."""
+        graph = self.network.without(set(np.flatnonzero(gone).tolist()))
+        links = {(a, b) for a, near in graph.items() for b in near}
+        held = _newest(sky, components(graph), late)
+        one_copy = sky.site.radio.cast == "broadcast"
+        given_up: set[tuple[int, int, int]] = set()
+        while True:
+            offers: list[Offer] = []
+            for b in sorted(graph):
+                senders = [a for a in graph[b] if (a, b) in links]
+                for source in [s for s, version in held[b].items() if sky.version(b, s) < version]:
+                    # Whoever has it, and sends nothing else here in this window: each comes once, from one neighbour.
+                    for a in senders:
+                        direct = source == a and not late[a]
+                        passes = method.relays and source != a and sky.version(a, source) == held[b][source]
+                        if (direct or passes) and (a, b, source) not in given_up:
+                            offers.append((a, b, sky.members[a].held[source]))
+                            senders.remove(a)
+                            break
+            if one_copy:
+                lowest: dict[int, int] = {}
+                for a, _, update in offers:
+                    lowest[a] = min(update.source, lowest.get(a, update.source))
+                offers = [offer for offer in offers if offer[2].source == lowest[offer[0]]]
+            if not offers:
+                return
+            fates, seconds = sky.send(offers, np.zeros(len(sky.members)))
+            sky.tick.seconds += seconds
+            served = {a for (a, _, _), fate in zip(offers, fates, strict=True) if fate is not Fate.OUTAGE}
+            for (a, b, update), fate in zip(offers, fates, strict=True):
+                if fate is Fate.LOST:
+                    given_up.add((a, b, update.source))
+                elif fate is Fate.OUTAGE and (one_copy or a not in served):  # else it may fit when it is alone
+                    sky.tick.outages += 1
+                    links.discard((a, b))
+
+
+def _newest(sky: Sky, parts: Sequence[Sequence[int]], late: Bools) -> dict[int, dict[int, int]]:
+    """Return, for every device, the newest version of each other's update that its part of the graph can give it.
+
+    Who is late is still computing its own.
+    """
+    found = {}
+    for part in parts:
+        newest: dict[int, int] = {}
+        for device in part:
+            for source in sorted(sky.members[device].held):
+                if source != device or not late[device]:
+                    newest[source] = max(newest.get(source, 0), sky.version(device, source))
+        ordered = dict(sorted(newest.items()))
+        for device in part:
+            found[device] = {source: version for source, version in ordered.items() if source != device}
+    return found

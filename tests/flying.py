@@ -1,0 +1,107 @@
+"""A few devices with small experts over the air, without a base model: for tests of rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.projection import Recipe
+from meshtune.adapter.sites import describe, sizes
+from meshtune.engine.air import Network, form
+from meshtune.engine.clock import SLACK
+from meshtune.engine.config import RunConfig, validate
+from meshtune.engine.flight import Flight
+from meshtune.engine.resume import begin
+from meshtune.engine.rounds import State
+from meshtune.engine.site import open_site
+from meshtune.methods.base import Announcement, Method, Workshop
+from meshtune.methods.registry import get_method
+from meshtune.wireless.arrays import Floats
+
+LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 64, 40, False) for i in range(2)]
+RANK = 4
+
+
+@dataclass
+class Pace:
+    """Devices that compute as long as they are told; stands in for the engine's, which asks rows and processors."""
+
+    config: RunConfig
+    computing: Floats  # seconds, joules alike
+
+    def seconds(self, method: Method, values: int) -> Floats:
+        return np.tile(self.computing, (self.config.train.rounds, 1))
+
+    energy = seconds
+
+    def ends(self, method: Method, values: int, slots: int) -> float:
+        assert self.config.radio is not None
+        return self.config.round_seconds or float(self.computing.max()) + (slots + SLACK) * self.config.radio.gamma
+
+
+@dataclass
+class World:
+    """Devices, their network, and where they are in a run of one method."""
+
+    config: RunConfig
+    method: Method
+    network: Network
+    flight: Flight
+    state: State
+    workshop: Workshop
+
+    def play(self) -> None:
+        """A round in which values move by a known random step; the engine's own order of things."""
+        members = self.state.members[self.method.name]
+        self.state.round += 1
+        self.workshop.forget()
+        for member in members:
+            draw = np.random.default_rng([self.state.round, member.device])
+            step = torch.from_numpy(draw.laplace(size=member.expert.count).astype("f4")) * 0.01
+            member.expert = member.expert.with_values(member.expert.values + step)
+        name = self.method.name
+        clock = self.state.clocks[name]
+        self.flight.exchange(self.method, members, self.state.round, self.state.ledger, clock, self.workshop)
+        for member in members:
+            trained = member.expert
+            self.method.mix(member, self.workshop)
+            if member.expert is trained:
+                member.residual = None
+
+    def versions(self, device: int) -> dict[int, int]:
+        """Return which version of each device's update ``device`` holds."""
+        held = self.state.members[self.method.name][device].held
+        return {source: held[source].version for source in sorted(held)}
+
+
+def world(name: str, positions: list[tuple[float, float]], groups: str = "", **settings: Any) -> World:
+    """Return devices at ``positions``, of ``groups`` (one letter each), under the method called ``name``."""
+    groups = groups or "abcdefgh"[: len(positions)]
+    settings.setdefault("radio", {"fading": "none"})
+    settings.setdefault("train", {"rounds": 8})
+    config = validate(
+        {
+            "tasks": [{"task": "boolq", "key": key} for key in sorted(set(groups))],
+            "devices": {"count": len(positions)},
+            "methods": [name],
+            **{"places": {"positions": positions}, **settings},
+        },
+        "test",
+    )
+    method, workshop = get_method(name), Workshop(LAYERS, AdapterConfig(rank=RANK), seed=5)
+    own = []
+    for device, group in enumerate(groups):
+        draw = np.random.default_rng(device)
+        masks = tuple(np.sort(draw.choice(size, 16, replace=False)) for size in sizes(LAYERS, RANK))
+        recipe = Recipe(seed=3, kind="orthogonal", block=ord(group) - 97, rank=RANK)
+        own.append(Announcement(device, group, 10 * (device + 1), recipe, masks))
+    site = open_site(config)
+    assert site is not None
+    network = form(site, [method], own, LAYERS, workshop)
+    state = begin([method], network.graph, own, LAYERS, workshop, network)
+    pace: Any = Pace(config, np.full(len(positions), 2.0))
+    return World(config, method, network, Flight(network, pace), state, workshop)
