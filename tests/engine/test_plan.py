@@ -13,7 +13,7 @@ import pytest
 
 from meshtune.adapter.sites import sizes
 from meshtune.engine.config import RunConfig, validate
-from meshtune.engine.mesh import ground
+from meshtune.engine.ground import ground
 from meshtune.engine.observer import Silent
 from meshtune.engine.plan import plan
 from meshtune.engine.planned import Plan

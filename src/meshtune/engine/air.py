@@ -17,7 +17,8 @@ import numpy as np
 
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.engine.config import RunConfig
-from meshtune.engine.site import Site, air_between, open_site
+from meshtune.engine.ground import air_of, ground_at
+from meshtune.engine.site import Site, open_site
 from meshtune.exchange.sizes import update_bytes
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
@@ -153,7 +154,7 @@ def form(
     count = max(method.begin(a, {a.device: a}, workshop).count for a in said)
     bits = 8.0 * update_bytes(count, site.config.exchange.values, site.config.exchange.block)
     counts = sizes(layers, workshop.adapter.rank)
-    air = air_between(site.radio, site.channel, site.mobility.positions(0.0), bits, settings.most)
+    air = air_of(ground_at(site.radio, site.channel, site.mobility.positions(0.0)), bits, settings.most)
     masks = [list((announced.masks or a.masks) if method.masks else ()) for announced, a in zip(own, said, strict=True)]
     masked = all(masks)
     use = _use(masks, layers, workshop.adapter.rank, settings.rate) if masked else expected([[1.0]] * len(own), [1])

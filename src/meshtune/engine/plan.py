@@ -16,7 +16,8 @@ from meshtune.engine.carriage import carriage
 from meshtune.engine.config import RunConfig
 from meshtune.engine.densities import from_run, uniform
 from meshtune.engine.federation import recipes
-from meshtune.engine.mesh import Ground, Mesh, air_of, ground, median_gain, mesh
+from meshtune.engine.ground import Ground, air_of, ground
+from meshtune.engine.mesh import Mesh, median_gain, mesh
 from meshtune.engine.observer import Observer, Silent
 from meshtune.engine.plan_notes import notes_of
 from meshtune.engine.planned import Limit, Plan

@@ -6,7 +6,8 @@ import numpy as np
 
 from meshtune.engine.config import RunConfig
 from meshtune.engine.densities import Planned
-from meshtune.engine.mesh import Ground, Mesh
+from meshtune.engine.ground import Ground
+from meshtune.engine.mesh import Mesh
 from meshtune.engine.planned import Limit
 from meshtune.engine.planning import Costs
 from meshtune.topology.alone import alone

@@ -1,0 +1,93 @@
+"""Where devices are and how they hear each other at one moment, and what the air allows there for a payload.
+
+Clusters are formed on it, in a run as in a plan. Gains are means: fading belongs to the rounds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshtune.engine.config import RunConfig
+from meshtune.errors import UserError
+from meshtune.topology.bounds import Air
+from meshtune.wireless.air import link_gains
+from meshtune.wireless.arrays import Floats, Ints
+from meshtune.wireless.channel import Channel, open_channel
+from meshtune.wireless.config import RadioConfig
+from meshtune.wireless.link import Radio, total_power
+from meshtune.wireless.places import place
+
+MOST_PAIRS = 500_000
+"""Pairs of devices in range: those of a thousand that all hear each other, or of 100,000 with ten in range of each."""
+NEAR = 10
+"""Devices in range that a range is proposed for where there are too many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Where devices are and how they hear each other.
+
+    Attributes:
+        config: the radio's settings; ``radio``: what formulas need of them.
+        channel: gains.
+        positions: (n, 2) metres.
+        reach: metres beyond which there is no link.
+    """
+
+    config: RadioConfig
+    radio: Radio
+    channel: Channel
+    positions: Floats
+    reach: float
+
+
+def ground(config: RunConfig, radio: RadioConfig, devices: int) -> Ground:
+    """Put the devices in their places at time 0.
+
+    Raises:
+        UserError: places or gains are wrong, or a trace is shorter than the run.
+    """
+    positions = place(config.places, devices, config.seed)
+    channel = open_channel(radio, config.seed)
+    channel.check_rounds(config.train.rounds)
+    return ground_at(radio, channel, positions)
+
+
+def ground_at(radio: RadioConfig, channel: Channel, positions: Floats) -> Ground:
+    """Return the ground with devices at ``positions`` (n, 2); without a range all of them are in range."""
+    widest = math.hypot(*np.ptp(positions, axis=0).tolist()) * (1 + 1e-9)
+    return Ground(radio, Radio.of(radio), channel, positions, radio.range or widest or 1.0)
+
+
+def air_of(where: Ground, bits: float, most: int | None) -> Air:
+    """Return what the air allows for a payload of ``bits``, in clusters of at most ``most``.
+
+    A broadcast costs what its weakest receiver needs. Clusters add up powers, so they are given each receiver's own:
+    their sum is never too little.
+
+    Raises:
+        UserError: more pairs are in range than can be held.
+    """
+    radio, devices = where.radio, len(where.positions)
+
+    def inverse_gain(a: Ints, b: Ints) -> Floats:
+        with np.errstate(divide="ignore"):  # no gain: no link
+            found: Floats = 1 / link_gains(where.channel, where.positions, a, b, None)
+        return found
+
+    def factor(u: int) -> float:
+        return float(total_power(radio, bits, 1 if where.config.cast == "broadcast" else u, 1.0))
+
+    air = Air(np.arange(devices), where.positions, where.reach, inverse_gain, radio.p_max, factor, radio.gamma, most)
+    pairs = (air.tree.count_neighbors(air.tree, where.reach) - devices) // 2
+    if pairs > MOST_PAIRS:
+        area = float(np.ptp(where.positions, axis=0).prod())
+        lower = min(math.sqrt(NEAR * area / devices / math.pi), where.reach * math.sqrt(NEAR * devices / 2 / pairs))
+        raise UserError(
+            f"{devices} devices have {pairs:,} pairs in range, planned for at most {MOST_PAIRS:,}: set radio.range, "
+            f"for example to {lower:.2g} m, which leaves each about {NEAR}"
+        )
+    return air
