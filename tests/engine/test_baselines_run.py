@@ -108,5 +108,22 @@ def test_a_stopped_run_goes_on_bit_for_bit(finished: tuple[Path, RunConfig], tmp
     assert results(finished[0])["rows"] == results(tmp_path / "cut")["rows"]
 
 
+@pytest.mark.parametrize("form", ["int8", "int4"])
+def test_all_weights_cross_the_air_quantised(whole_settings: dict[str, Any], tmp_path: Path, form: str) -> None:
+    settings = {**whole_settings, "model": {"name": "tiny-random"}, "exchange": {"values": form}}
+    few = {
+        "methods": ["fpft"],
+        "eval": {**settings["eval"], "questions": 2},
+        "train": {**settings["train"], "rounds": 3},
+    }
+    made = config(settings, **few)
+    folder = run(made, tmp_path / "out", Silent())
+    # Nobody keeps what others sent, so that from the second round on all of it is sent: the rounds cost alike.
+    costs = [sum(found.values()) for found in results(folder)["header"]["methods"]["fpft"]["bytes_per_round"].values()]
+    assert len(costs) == 4
+    assert costs[3] == pytest.approx(costs[2], rel=0.1)
+    assert costs[2] > 1.2 * costs[1]
+
+
 def test_every_method_is_in_some_whole_run(settings: dict[str, Any]) -> None:
     assert set(METHODS) == {*settings["methods"], *CHEAP}

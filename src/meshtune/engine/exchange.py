@@ -56,7 +56,7 @@ def exchange(
             for receiver in graph[sender.device]:
                 link = (sender.device, receiver)
                 crossed = carried.setdefault(link, {})
-                sent = [(published[sender.device], crossed.get(sender.device, 0))]
+                sent = [(published[sender.device], crossed.get(sender.device, 0) if method.keeps else 0)]
                 if relay and method.relays:
                     sent += _relayed(sender, receiver, graph, crossed, before.get((receiver, sender.device), {}))
                 for update, known in sent:

@@ -256,6 +256,7 @@ class Method(ABC):
         pooled: whether all its devices train one expert on all their rows together.
         alone: whether its devices know their own task only.
         relays: whether it passes on other devices' updates.
+        keeps: whether a device still holds others' updates in the next round, so that differences to them do.
     """
 
     name = ""
@@ -267,6 +268,7 @@ class Method(ABC):
     pooled = False
     alone = False
     relays = False
+    keeps = True
 
     def announces(self, own: Announcement, workshop: Workshop) -> Announcement:
         """Return what a device says of itself under this method, of all that it has found out."""

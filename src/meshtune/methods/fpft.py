@@ -15,6 +15,7 @@ class Fpft(Lora):
 
     name = "fpft"
     kind = "full"
+    keeps = False
 
     def fresh(self, own: Announcement, workshop: Workshop) -> Expert:
         return workshop.full()
