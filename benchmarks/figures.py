@@ -30,7 +30,7 @@ from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.engine.config import DevicesConfig, RunConfig, TaskConfig
 from meshtune.engine.data import deal
 from meshtune.engine.densities import uniform
-from meshtune.engine.mesh import air_of, ground
+from meshtune.engine.ground import air_of, ground
 from meshtune.engine.sizes import method_sizes
 from meshtune.errors import UserError
 from meshtune.learning.base import Base, load

@@ -188,12 +188,6 @@ def test_between_clusters_every_update_reaches_every_device_once() -> None:
     assert any("up to 4 updates cross one link, 2 s one after another" in note for note in found.notes)
 
 
-def test_without_relays_only_own_updates_cross() -> None:
-    found = chain(graph={"relay": False})
-    assert {link.updates for link in found.links if link.between} == {1}
-    assert found.devices[1].bytes["proposed"].between == found.payload
-
-
 def test_a_broadcast_counts_once() -> None:
     found = plan(config(radio={"bandwidth": W, "range": 100, "cast": "broadcast"}))
     assert found.devices[0].power == pytest.approx(total(1, 1600), rel=1e-9)

@@ -171,8 +171,7 @@ def _costs(config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size: M
     one_copy = where.config.cast == "broadcast"
     served = net.within.budget.u.tolist()
     ways = {relay: carriage(net.backbone, served, relay, one_copy) for relay in (False, True)}
-    relays = method.relays and config.graph.relay
-    way = ways[relays]
+    way = ways[method.relays]
     # One way over each link, then back: the order of the links in ``between``.
     crossing = way.crossing.T.reshape(-1)
     between = net.between.budget
@@ -185,7 +184,6 @@ def _costs(config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size: M
         compute_seconds=compute_time(cycles, speed),
         compute_energy=compute_energy(cycles, speed, config.compute.kappa),
         ways=ways,
-        relay=config.graph.relay,
         crossing=crossing,
         between_energy=spent + net.within.budget.sender_energy * way.arrivals,
         rounds=train.rounds,

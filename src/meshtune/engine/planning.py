@@ -31,8 +31,7 @@ class Costs:
 
     Attributes:
         compute_seconds: (n,) of a round; ``compute_energy``: (n,) joules of a round.
-        ways: what each device sends, by whether others' updates are passed on.
-        relay: whether they are, under methods that do.
+        ways: what each device sends, by whether the method passes others' updates on.
         crossing: updates over each directed link between clusters.
         between_energy: (n,) joules of one exchange between clusters.
         rounds: of the run; ``exchanges``: those between clusters.
@@ -41,7 +40,6 @@ class Costs:
     compute_seconds: Floats
     compute_energy: Floats
     ways: Mapping[bool, Carriage]
-    relay: bool
     crossing: Ints
     between_energy: Floats
     rounds: int
@@ -166,7 +164,7 @@ def methods_of(
 def _traffic(size: MethodSizes, costs: Costs) -> list[Traffic]:
     """Return the bytes that every device sends under one method; announcements are passed on under every one."""
     method = get_method(size.method)
-    way, whole = costs.ways[method.relays and costs.relay], costs.ways[True]
+    way, whole = costs.ways[method.relays], costs.ways[True]
     # What is around the values hardly hangs on their form.
     header = update_bytes(size.parameters, "bfloat16") - 2 * size.parameters if size.update else 0
     values = size.update - header
