@@ -266,6 +266,12 @@ def test_a_variable_that_is_not_set_is_an_error(path: str, monkeypatch: pytest.M
 # Speed
 
 
+def test_the_settings_alone_do_not_load_numpy() -> None:
+    code = "import sys, meshtune.engine.config; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "False"
+
+
 def test_reading_a_configuration_loads_nothing_heavy() -> None:
     code = (
         "import sys\nfrom meshtune.engine.config import load_config\n"

@@ -16,7 +16,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from meshtune.adapter.config import AdapterConfig
-from meshtune.engine.faults import FaultsConfig
 from meshtune.errors import UserError
 from meshtune.exchange.forms import BITS, BLOCKS
 from meshtune.learning.config import EvalConfig, ModelConfig, TrainConfig
@@ -114,6 +113,21 @@ class ExchangeConfig(BaseModel):
     def differences(self) -> bool:
         """Whether an update is the difference to the one before it."""
         return self.values in BITS
+
+
+class FaultsConfig(BaseModel):
+    """Faults, drawn from the run's seed for every device and round.
+
+    Attributes:
+        dropout: probability that a device is away for a round: it neither sends nor hears.
+        late: probability that a device computes ``slowdown`` times as long in a round.
+        slowdown: how many times as long.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    late: float = Field(0.0, ge=0, le=1)
+    slowdown: float = Field(4.0, ge=1)
 
 
 class RunConfig(BaseModel):

@@ -6,25 +6,10 @@ Every draw is a function of seed, device and round, so that more devices change 
 from __future__ import annotations
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
+from meshtune.engine.config import FaultsConfig
 from meshtune.wireless.arrays import Bools, Floats
 from meshtune.wireless.draws import uniforms
-
-
-class FaultsConfig(BaseModel):
-    """Faults, drawn from the run's seed for every device and round.
-
-    Attributes:
-        dropout: probability that a device is away for a round: it neither sends nor hears.
-        late: probability that a device computes ``slowdown`` times as long in a round.
-        slowdown: how many times as long.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    late: float = Field(0.0, ge=0, le=1)
-    slowdown: float = Field(4.0, ge=1)
 
 
 def away(config: FaultsConfig, seed: int, devices: int, round_: int) -> Bools:
