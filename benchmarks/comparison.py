@@ -27,7 +27,6 @@ from meshtune.engine.run import run
 from meshtune.report.results import Results, load_results
 from meshtune.report.scores import paired, question_scores, read_scores
 
-BEST, FROZEN = "hard_moe_lora", "frozen"
 ABLATIONS = ("adapter.budget=uniform", "adapter.density=1")
 UNIFORM, DENSE = ABLATIONS
 CLAIMS = (
@@ -74,10 +73,9 @@ def measures(results: Results, method: str) -> dict[str, float]:
         average = results.average(method, metric)
         if average is not None:
             found[metric] = average[0]
-    ends = [results.average(name, "nll") for name in (FROZEN, BEST)]
-    if all(ends) and "nll" in found:
-        (start, _), (end, _) = (end for end in ends if end is not None)
-        found["gain"] = (start - found["nll"]) / (start - end)
+    gain = results.share_of_gain(method)
+    if gain is not None:
+        found["gain"] = gain
     cost = results.header.methods.get(method.split(":")[0])
     if cost is not None:
         found["parameters"] = float(cost.parameters_updated)
@@ -96,7 +94,7 @@ def table(folders: Sequence[Path]) -> list[str]:
     """Return one line of Markdown a method, in the order of the results."""
     seeds = [load_results(folder) for folder in folders]
     rows = {method: [measures(results, method) for results in seeds] for method in seeds[0].methods}
-    columns = [column for column in COLUMNS if all(column[0] in row for row in rows[FROZEN])] + list(COLUMNS[-COSTS:])
+    columns = [column for column in COLUMNS if all(column[0] in row for row in rows["frozen"])] + list(COLUMNS[-COSTS:])
     lines = [f"| method | {' | '.join(name for _, name, _ in columns)} |", f"|---|{'---:|' * len(columns)}"]
     for method, found in rows.items():
         cells = [

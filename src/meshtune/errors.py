@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class MeshtuneError(Exception):
     """Base of every error this package raises on purpose."""
@@ -9,3 +11,18 @@ class MeshtuneError(Exception):
 
 class UserError(MeshtuneError):
     """Something the user can mend: a key, a value, a file. The command line prints it and exits with code 2."""
+
+
+def check_name(kind: str, name: str, known: Collection[str]) -> str:
+    """Return ``name``, if it is one of the ``known`` names of a ``kind`` (``method``).
+
+    Raises:
+        UserError: it is none; names the nearest, or all of them.
+    """
+    if name in known:
+        return name
+    import difflib  # help and everything that goes well need it not
+
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+    raise UserError(f"there is no {kind} called {name}: {hint}")

@@ -81,10 +81,9 @@ def notes_of(
         )
     loss = radio.loss
     if loss.probability:
-        repeats = (1 - loss.probability ** (loss.retransmissions + 1)) / (1 - loss.probability)
         notes.append(
-            f"packets are sent {repeats:.3g} times on average (radio.loss): bytes and energies here are of one time, "
-            f"and powers leave {100 * loss.planned_margin:.3g}% of Gamma for it"
+            f"packets are sent {loss.transmissions:.3g} times on average (radio.loss): bytes and energies here are of one "
+            f"time, and powers leave {100 * loss.planned_margin:.3g}% of Gamma for it"
         )
     if radio.cast == "broadcast":
         notes.append("clusters were formed on the sum of what each receiver needs, which is more than a broadcast does")

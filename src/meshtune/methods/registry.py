@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import TYPE_CHECKING
 
-from meshtune.errors import UserError
+from meshtune.errors import check_name
 
 if TYPE_CHECKING:
     from meshtune.methods.base import Method
@@ -36,11 +35,7 @@ def check_method(name: str) -> str:
     Raises:
         UserError: there is no such method; names the nearest.
     """
-    if name in METHODS:
-        return name
-    near = difflib.get_close_matches(name, METHODS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(METHODS)}"
-    raise UserError(f"there is no method called {name}: {hint}")
+    return check_name("method", name, METHODS)
 
 
 def get_method(name: str) -> Method:

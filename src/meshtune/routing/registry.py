@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 
-from meshtune.errors import UserError
+from meshtune.errors import check_name
 from meshtune.routing.arrow import ArrowRouter
 from meshtune.routing.config import RouterConfig
 from meshtune.routing.retrieval import RetrievalRouter
@@ -32,8 +31,4 @@ def make_router(name: str, sources: Sources, settings: RouterConfig = DEFAULTS) 
     Raises:
         UserError: there is no such router; names the nearest. Or it needs what the sources did not announce.
     """
-    if name not in ROUTERS:
-        near = difflib.get_close_matches(name, ROUTERS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(ROUTERS)}"
-        raise UserError(f"there is no router called {name}: {hint}")
-    return ROUTERS[name](sources, settings)
+    return ROUTERS[check_name("router", name, ROUTERS)](sources, settings)

@@ -64,12 +64,16 @@ class LossConfig(BaseModel):
     margin: float | None = Field(None, ge=0, lt=1)
 
     @property
+    def transmissions(self) -> float:
+        """E, how often a packet is sent on average."""
+        return (1 - self.probability ** (self.retransmissions + 1)) / (1 - self.probability)
+
+    @property
     def planned_margin(self) -> float:
-        """``margin``; where it is None, 1 - 1/E with E the expected transmissions of a packet."""
+        """``margin``; where it is None, 1 - 1/E with E the :attr:`transmissions`."""
         if self.margin is not None:
             return self.margin
-        expected = (1 - self.probability ** (self.retransmissions + 1)) / (1 - self.probability)
-        return 1 - 1 / expected
+        return 1 - 1 / self.transmissions
 
 
 class RadioConfig(BaseModel):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
-from meshtune.errors import UserError
+from meshtune.errors import check_name
 
 CHANNELS: dict[str, str] = {
     "paper": "the paper's: gain d^-2, d in metres",
@@ -21,8 +19,4 @@ def check_channel(name: str) -> str:
     Raises:
         UserError: there is no such channel; names the nearest.
     """
-    if name in CHANNELS:
-        return name
-    near = difflib.get_close_matches(name, CHANNELS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(CHANNELS)}"
-    raise UserError(f"there is no channel called {name}: {hint}")
+    return check_name("channel", name, CHANNELS)
