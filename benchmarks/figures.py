@@ -30,7 +30,8 @@ from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.engine.config import DevicesConfig, RunConfig, TaskConfig
 from meshtune.engine.data import deal
 from meshtune.engine.densities import uniform
-from meshtune.engine.ground import air_of, ground
+from meshtune.engine.ground import air_of, ground_of
+from meshtune.engine.site import site_of
 from meshtune.engine.sizes import method_sizes
 from meshtune.errors import UserError
 from meshtune.learning.base import Base, load
@@ -153,7 +154,7 @@ def average_rates(config: RunConfig, layers: Sequence[LayerSpec], bits: float) -
     devices = len(config.device_tasks)
     radio = config.radio or RadioConfig()
     use = uniform(config, layers, devices, config.adapter.density).use
-    air = air_of(ground(config, radio, devices), bits, config.clusters.most)
+    air = air_of(ground_of(site_of(config, radio)), bits, config.clusters.most)
     formed = form(air, use, config.clusters.s_max)
     own = sum(rate * len(members) for members, rate in zip(formed.clusters, formed.rates, strict=True))
     return single(air, use).rates[0], own / devices

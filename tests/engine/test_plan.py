@@ -13,11 +13,12 @@ import pytest
 
 from meshtune.adapter.sites import sizes
 from meshtune.engine.config import RunConfig, validate
-from meshtune.engine.ground import ground
+from meshtune.engine.ground import ground_of
 from meshtune.engine.observer import Silent
 from meshtune.engine.plan import plan
 from meshtune.engine.planned import Plan
 from meshtune.engine.run import run
+from meshtune.engine.site import site_of
 from meshtune.engine.sizes import method_sizes
 from meshtune.errors import UserError
 from meshtune.learning.skeleton import skeleton
@@ -132,7 +133,7 @@ def test_bytes_are_copies_to_each_neighbour(planned: Plan) -> None:
 def test_outage_is_about_what_rounds_would_see() -> None:
     """Where the power has to do for several links, a link fails somewhat more often than had it all for itself."""
     weak = config(radio={"power_dbm": 10 * math.log10(5 * total(2, 900, 1600)) + 30})
-    found, where = plan(weak), ground(weak, weak.radio or RadioConfig(), 4)
+    found, where = plan(weak), ground_of(site_of(weak, weak.radio or RadioConfig()))
     links = [link for link in found.links if link.sender == 0]
     sender, receiver = (np.array([getattr(link, end) for link in links]) for end in ("sender", "receiver"))
     failed = np.zeros(len(links))

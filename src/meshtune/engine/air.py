@@ -17,7 +17,7 @@ import numpy as np
 
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.engine.config import RunConfig
-from meshtune.engine.ground import air_of, ground_at
+from meshtune.engine.ground import air_of, carrier, ground_of
 from meshtune.engine.site import Site, open_site
 from meshtune.exchange.sizes import update_bytes
 from meshtune.methods.base import Announcement, Method, Workshop
@@ -25,8 +25,8 @@ from meshtune.methods.registry import get_method
 from meshtune.topology import agnes
 from meshtune.topology.alone import alone
 from meshtune.topology.backbone import Backbone, backbone
-from meshtune.topology.clusters import Clusters, single
-from meshtune.topology.collision import Use, expected, measured, rows
+from meshtune.topology.clusters import Clusters
+from meshtune.topology.collision import expected, measured, of_masks
 from meshtune.topology.graphs import components, falls_apart, neighbours
 from meshtune.topology.words import figure, listed
 from meshtune.wireless.air import over_the_air
@@ -148,20 +148,16 @@ def form(
     Where no method of the run has masks there is nothing that collides, and power and range alone decide.
     """
     settings = site.config.clusters
-    sending = [method for method in methods if method.exchanges] or list(methods)
-    method = next((m for m in sending if m.kind == "sparse"), sending[0])
+    method = carrier(methods)
     said = [method.announces(announced, workshop) for announced in own]
     count = max(method.begin(a, {a.device: a}, workshop).count for a in said)
     bits = 8.0 * update_bytes(count, site.config.exchange.values, site.config.exchange.block)
     counts = sizes(layers, workshop.adapter.rank)
-    air = air_of(ground_at(site.radio, site.channel, site.mobility.positions(0.0)), bits, settings.most)
+    air = air_of(ground_of(site), bits, settings.most)
     masks = [list((announced.masks or a.masks) if method.masks else ()) for announced, a in zip(own, said, strict=True)]
     masked = all(masks)
-    use = _use(masks, layers, workshop.adapter.rank, settings.rate) if masked else expected([[1.0]] * len(own), [1])
-    if settings.kind == "single":
-        clusters = single(air, use)
-    else:
-        clusters = agnes.form(air, use, settings.s_max if masked else 1.0)
+    use = of_masks(masks, counts, workshop.adapter.rank, settings.rate) if masked else expected([[1.0]] * len(own), [1])
+    clusters = agnes.clustered(settings if masked else settings.model_copy(update={"s_max": 1.0}), air, use)
     # Of a single cluster some pairs may be out of reach: these hear of each other through others.
     table = air.links.table(len(own))
     inner = {device: tuple(d for d in near if d in table[device]) for device, near in clusters.neighbours().items()}
@@ -172,18 +168,3 @@ def form(
         for cluster in clusters.clusters
     )
     return Network(site, clusters, between, real, bits, inner, graph)
-
-
-def _use(masks: Sequence[Sequence[Any]], layers: Sequence[LayerSpec], rank: int, kind: str) -> Use:
-    if kind == "expected":
-        counts = sizes(layers, rank)
-        return expected([[len(m) / size for m, size in zip(mask, counts, strict=True)] for mask in masks], counts)
-    return rows(
-        np.stack(
-            [
-                np.concatenate([np.bincount(m // rank, minlength=s.outputs) for m, s in zip(mask, layers, strict=True)])
-                for mask in masks
-            ]
-        ),
-        rank,
-    )

@@ -19,7 +19,7 @@ from meshtune.engine.resume import PREPARED, load_announcements
 from meshtune.engine.store import RunStore
 from meshtune.errors import MeshtuneError, UserError
 from meshtune.methods.base import Masks, Method
-from meshtune.topology.collision import Use, expected, rows
+from meshtune.topology.collision import Use, expected, of_masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,17 +116,5 @@ def _of_masks(config: RunConfig, layers: Sequence[LayerSpec], masks: Sequence[Ma
     used = np.array([[positions.size for positions in mask] for mask in masks])
     density = float(used.sum(axis=1).max() / sum(room))
     notes = [f"densities are those of the masks in {run}: {density:.3g} over all layers"]
-    if config.clusters.rate == "expected":
-        return Planned(expected(used / np.array(room), room), "expected", density, tuple(notes))
-    counts = np.array(
-        [
-            np.concatenate(
-                [
-                    np.bincount(positions // rank, minlength=layer.outputs)
-                    for layer, positions in zip(layers, mask, strict=True)
-                ]
-            )
-            for mask in masks
-        ]
-    )
-    return Planned(rows(counts, rank), "rows", density, tuple(notes))
+    rate = config.clusters.rate
+    return Planned(of_masks(masks, room, rank, rate), rate, density, tuple(notes))

@@ -6,19 +6,20 @@ Clusters are formed on it, in a run as in a plan. Gains are means: fading belong
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from meshtune.engine.config import RunConfig
+from meshtune.engine.site import Site
 from meshtune.errors import UserError
+from meshtune.methods.base import Method
 from meshtune.topology.bounds import Air
 from meshtune.wireless.air import link_gains
 from meshtune.wireless.arrays import Floats, Ints
-from meshtune.wireless.channel import Channel, open_channel
+from meshtune.wireless.channel import Channel
 from meshtune.wireless.config import RadioConfig
 from meshtune.wireless.link import Radio, total_power
-from meshtune.wireless.places import place
 
 MOST_PAIRS = 500_000
 """Pairs of devices in range: those of a thousand that all hear each other, or of 100,000 with ten in range of each."""
@@ -44,20 +45,18 @@ class Ground:
     reach: float
 
 
-def ground(config: RunConfig, radio: RadioConfig, devices: int) -> Ground:
-    """Put the devices in their places at time 0.
+def carrier(methods: Sequence[Method]) -> Method:
+    """Return whose update clusters are formed for: the first sparse one of those that exchange, else the first.
 
-    Raises:
-        UserError: places or gains are wrong, or a trace is shorter than the run.
+    Where none exchanges, all count.
     """
-    positions = place(config.places, devices, config.seed)
-    channel = open_channel(radio, config.seed)
-    channel.check_rounds(config.train.rounds)
-    return ground_at(radio, channel, positions)
+    sending = [method for method in methods if method.exchanges] or methods
+    return next((method for method in sending if method.kind == "sparse"), sending[0])
 
 
-def ground_at(radio: RadioConfig, channel: Channel, positions: Floats) -> Ground:
-    """Return the ground with devices at ``positions`` (n, 2); without a range all of them are in range."""
+def ground_of(site: Site) -> Ground:
+    """Return the ground at time 0; without a range all devices are in range of each other."""
+    radio, channel, positions = site.radio, site.channel, site.mobility.positions(0.0)
     widest = math.hypot(*np.ptp(positions, axis=0).tolist()) * (1 + 1e-9)
     return Ground(radio, Radio.of(radio), channel, positions, radio.range or widest or 1.0)
 

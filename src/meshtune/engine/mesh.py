@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,9 +16,10 @@ from meshtune.engine.ground import Ground
 from meshtune.engine.observer import Observer
 from meshtune.errors import UserError
 from meshtune.topology import agnes
+from meshtune.topology.alone import alone
 from meshtune.topology.backbone import Backbone, backbone
 from meshtune.topology.bounds import Air
-from meshtune.topology.clusters import Clusters, single
+from meshtune.topology.clusters import Clusters
 from meshtune.topology.collision import Use
 from meshtune.wireless.air import link_gains, over_the_air
 from meshtune.wireless.arrays import Floats, Ints
@@ -72,6 +74,11 @@ class Mesh:
     within: Flow
     between: Flow
 
+    @cached_property
+    def alone(self) -> dict[int, str]:
+        """The devices that can link to nobody, and why."""
+        return alone(self.air)
+
 
 def median_gain(where: Ground, air: Air) -> float | None:
     """Return the median mean gain of all pairs in range (method section 7); None without one."""
@@ -97,19 +104,16 @@ def mesh(config: RunConfig, where: Ground, air: Air, bits: float, use: Use, obse
     """
     devices = len(where.positions)
     observer.event("phase", name="forming clusters", total=devices)
-    if config.clusters.kind == "single":
-        if devices * (devices - 1) > MOST_LINKS:
-            raise UserError(
-                f"clusters.kind=single of {devices} devices has {devices * (devices - 1):,} links, planned for at most "
-                f"{MOST_LINKS:,}: set clusters.kind=agnes"
-            )
-        clusters = single(air, use)
-    else:
+    if config.clusters.kind == "single" and devices * (devices - 1) > MOST_LINKS:
+        raise UserError(
+            f"clusters.kind=single of {devices} devices has {devices * (devices - 1):,} links, planned for at most "
+            f"{MOST_LINKS:,}: set clusters.kind=agnes"
+        )
 
-        def told(merges: int) -> None:
-            observer.event("advance", name="forming clusters", done=merges)
+    def told(merges: int) -> None:
+        observer.event("advance", name="forming clusters", done=merges)
 
-        clusters = agnes.form(air, use, config.clusters.s_max, told)
+    clusters = agnes.clustered(config.clusters, air, use, told)
     joined = backbone(clusters)
     observer.event("advance", name="forming clusters", done=devices)
     forth = [(link.low, link.high) for link in joined.links]

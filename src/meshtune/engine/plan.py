@@ -16,12 +16,13 @@ from meshtune.engine.carriage import carriage
 from meshtune.engine.config import RunConfig
 from meshtune.engine.densities import from_run, uniform
 from meshtune.engine.federation import recipes
-from meshtune.engine.ground import Ground, air_of, ground
+from meshtune.engine.ground import Ground, air_of, carrier, ground_of
 from meshtune.engine.mesh import Mesh, median_gain, mesh
 from meshtune.engine.observer import Observer, Silent
 from meshtune.engine.plan_notes import notes_of
 from meshtune.engine.planned import Limit, Plan
 from meshtune.engine.planning import Costs, clusters_of, devices_of, links_of, methods_of
+from meshtune.engine.site import site_of
 from meshtune.engine.sizes import MethodSizes, method_sizes
 from meshtune.errors import UserError
 from meshtune.exchange.sizes import PLAIN
@@ -51,7 +52,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
         raise UserError(f"there is no device {why}: the plan has devices 0 to {devices - 1}")
     method = _payload_method(config)
     radio = config.radio or RadioConfig()
-    where = ground(config, radio, devices)
+    where = ground_of(site_of(config, radio))
     watcher.event("phase", name="the model's shape", total=1)
     shape = skeleton(config.model, config.adapter.per_layer)
     watcher.event("advance", name="the model's shape", done=1)
@@ -111,18 +112,18 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
 
 
 def _payload_method(config: RunConfig) -> Method:
-    """Return whose update the links are planned for: the first sparse method that exchanges, else the first that does.
+    """Return whose update the links are planned for.
 
     Raises:
         UserError: none does.
     """
-    exchanging = [method for method in map(get_method, config.methods) if method.exchanges]
-    if not exchanging:
+    methods = [get_method(name) for name in config.methods]
+    if not any(method.exchanges for method in methods):
         raise UserError(
             f"methods=[{', '.join(config.methods)}] send nothing, so there is no exchange to plan: name one that does, "
             "like proposed"
         )
-    return next((method for method in exchanging if method.kind == "sparse"), exchanging[0])
+    return carrier(methods)
 
 
 def _tokens(config: RunConfig) -> int:

@@ -10,7 +10,6 @@ from meshtune.engine.ground import Ground
 from meshtune.engine.mesh import Mesh
 from meshtune.engine.planned import Limit
 from meshtune.engine.planning import Costs
-from meshtune.topology.alone import alone
 
 
 def notes_of(
@@ -49,7 +48,7 @@ def notes_of(
             notes.append(limit.sentence)
     if apart is not None:
         notes.append(apart)
-    lone = list(alone(net.air).values())
+    lone = list(net.alone.values())
     if lone:
         others = f" ({len(lone) - 1} more are alone)" if len(lone) > 1 else ""
         notes.append(f"{lone[0]}{others}")
@@ -82,8 +81,8 @@ def notes_of(
     loss = radio.loss
     if loss.probability:
         notes.append(
-            f"packets are sent {loss.transmissions:.3g} times on average (radio.loss): bytes and energies here are of one "
-            f"time, and powers leave {100 * loss.planned_margin:.3g}% of Gamma for it"
+            f"packets are sent {loss.transmissions:.3g} times on average (radio.loss): bytes and energies here are of "
+            f"one time, and powers leave {100 * loss.planned_margin:.3g}% of Gamma for it"
         )
     if radio.cast == "broadcast":
         notes.append("clusters were formed on the sum of what each receiver needs, which is more than a broadcast does")

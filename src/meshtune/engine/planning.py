@@ -16,7 +16,6 @@ from meshtune.engine.planned import ClusterPlan, DevicePlan, LinkPlan, MethodPla
 from meshtune.engine.sizes import MethodSizes
 from meshtune.exchange.sizes import update_bytes
 from meshtune.methods.registry import get_method
-from meshtune.topology.alone import alone
 from meshtune.wireless.arrays import Floats, Ints
 
 EXPLAINED = 300
@@ -102,16 +101,15 @@ def devices_of(
     away = _served(net.between, True)
     slowest, outage = _worst(net.within, within.delay), _worst(net.within, net.within.outage)
     traffic = {name: _traffic(size, costs) for name, size in found.items()}
-    lone = alone(net.air)
     devices = []
     total = len(net.positions)
+    told = "all devices are one cluster (clusters.kind=single), whatever collisions and powers"
+    single = config.clusters.kind == "single" and total > 1
     observer.event("phase", name="what each device sends", total=total)
     for device, task in enumerate(config.device_tasks):
         explained = device < EXPLAINED or device == why
         asked = net.clusters.why(device, ASKED if device == why else TOLD) if explained else None
-        single = config.clusters.kind == "single"
         refused = () if asked is None else tuple(Refused(r.device, r.kind, r.sentence) for r in asked.refused)
-        told = "all devices are one cluster (clusters.kind=single), whatever collisions and powers"
         x, y = net.positions[device].tolist()
         power = float(within.sender_power[device])
         devices.append(
@@ -133,8 +131,8 @@ def devices_of(
                 outage=outage.get(device),
                 compute_seconds=float(costs.compute_seconds[device]),
                 compute_energy=float(costs.compute_energy[device]),
-                alone=lone.get(device),
-                reason=None if asked is None else told if single and total > 1 else asked.reason,
+                alone=net.alone.get(device),
+                reason=None if asked is None else told if single else asked.reason,
                 refused=refused,
                 bytes={name: each[device] for name, each in traffic.items()},
             )

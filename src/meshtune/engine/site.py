@@ -21,13 +21,16 @@ class Site:
 
 
 def open_site(config: RunConfig) -> Site | None:
-    """Return the site of a run; None where its links are free.
+    """Return the site of a run; None where its links are free. Errors are those of :func:`site_of`."""
+    return None if config.radio is None else site_of(config, config.radio)
+
+
+def site_of(config: RunConfig, radio: RadioConfig) -> Site:
+    """Return the site of a run with this radio.
 
     Raises:
         UserError: devices cannot be placed, or the channel has not what the run needs.
     """
-    if config.radio is None:
-        return None
-    channel = open_channel(config.radio, config.seed)
+    channel = open_channel(radio, config.seed)
     channel.check_rounds(config.train.rounds)
-    return Site(config, config.radio, channel, mobility(config.places, len(config.device_tasks), config.seed))
+    return Site(config, radio, channel, mobility(config.places, len(config.device_tasks), config.seed))

@@ -16,8 +16,9 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 
 from meshtune.topology.bounds import Air, crossing
-from meshtune.topology.clusters import Clusters, assemble, check
+from meshtune.topology.clusters import Clusters, assemble, check, single
 from meshtune.topology.collision import State, Use, level, merge, merged, rate
+from meshtune.topology.config import ClusterConfig
 
 TOLD = 50
 """Merges from one report to the next."""
@@ -39,6 +40,11 @@ def form(air: Air, use: Use, s_max: float = 0.1, told: Callable[[int], None] | N
     greedy = _Greedy(air, use, s_max)
     greedy.run(told)
     return assemble(air, use, s_max, greedy.history)
+
+
+def clustered(config: ClusterConfig, air: Air, use: Use, told: Callable[[int], None] | None = None) -> Clusters:
+    """Return the clusters that ``config`` asks for; arguments as of :func:`form`."""
+    return single(air, use) if config.kind == "single" else form(air, use, config.s_max, told)
 
 
 class _Greedy:

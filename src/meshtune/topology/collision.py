@@ -113,6 +113,24 @@ def rows(counts: ArrayLike, rank: int) -> Use:
     return Use(array.astype(np.uint8 if rank <= 255 else np.uint16), rank, _weights([rank] * array.shape[1]))
 
 
+def of_masks(masks: Sequence[Sequence[NDArray[np.int64]]], sizes: Sequence[int], rank: int, kind: str) -> Use:
+    """Return the use that devices announce of their masks.
+
+    Args:
+        masks: per device, per layer, the sorted flat positions (row * rank + column) it trains.
+        sizes: d r of every layer.
+        rank: positions of an output row.
+        kind: ``expected``: layer by layer; ``rows``: output row by output row.
+    """
+    if kind == "expected":
+        return expected([[len(m) / size for m, size in zip(mask, sizes, strict=True)] for mask in masks], sizes)
+    counts = [
+        np.concatenate([np.bincount(m // rank, minlength=size // rank) for m, size in zip(mask, sizes, strict=True)])
+        for mask in masks
+    ]
+    return rows(np.stack(counts), rank)
+
+
 def _weights(sizes: Sequence[int]) -> NDArray[np.int64]:
     weights = np.asarray(sizes, dtype=np.int64)
     if weights.ndim != 1 or weights.size == 0 or weights.min() < 1:
