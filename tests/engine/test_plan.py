@@ -189,6 +189,15 @@ def test_between_clusters_every_update_reaches_every_device_once() -> None:
     assert any("up to 4 updates cross one link, 2 s one after another" in note for note in found.notes)
 
 
+def test_a_round_leaves_every_turn_of_a_shared_band_its_time() -> None:
+    own, found = (
+        plan(config(radio={"bandwidth": W, "range": 100, "spectrum": kind})) for kind in ("orthogonal", "shared")
+    )
+    assert max(len(cluster.members) for cluster in found.clusters) == 3
+    # Three devices that all hear each other send one after another.
+    assert found.round_seconds == pytest.approx(own.round_seconds + 2 * GAMMA)
+
+
 def test_a_broadcast_counts_once() -> None:
     found = plan(config(radio={"bandwidth": W, "range": 100, "cast": "broadcast"}))
     assert found.devices[0].power == pytest.approx(total(1, 1600), rel=1e-9)

@@ -50,6 +50,11 @@ class Tick:
     away: int = 0
 
 
+def ends(slowest: float, slots: int, gamma: float) -> float:
+    """Return T_round unless it is set: the slowest compute, Gamma for every slot, and the slack; in seconds."""
+    return slowest + (slots + SLACK) * gamma
+
+
 Clock = list[Tick]
 """The rounds so far, first the handshake as round 0."""
 
@@ -156,10 +161,9 @@ class Pace:
 
     def ends(self, method: Method, values: int, slots: int) -> float:
         """Return T_round: ``round_seconds``, or the slowest planned compute, Gamma for every slot, and the slack."""
-        if self._config.round_seconds is not None:
-            return self._config.round_seconds
         assert self._config.radio is not None
-        return float(self.seconds(method, values).max()) + (slots + SLACK) * self._config.radio.gamma
+        slowest = float(self.seconds(method, values).max())
+        return self._config.round_seconds or ends(slowest, slots, self._config.radio.gamma)
 
     def _cycles(self, tokens: Floats, values: int, share: Floats | float = 1.0) -> Floats:
         train = self._config.train

@@ -13,6 +13,7 @@ import numpy as np
 
 from meshtune.adapter.sites import sizes
 from meshtune.engine.carriage import carriage
+from meshtune.engine.clock import ends
 from meshtune.engine.config import RunConfig
 from meshtune.engine.densities import from_run, uniform
 from meshtune.engine.federation import recipes
@@ -73,7 +74,8 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     parts = sorted(map(len, components(graph)), reverse=True)
     rounds = config.train.rounds
     slowest = float(costs.compute_seconds.max())
-    together = config.round_seconds or slowest + 1.5 * radio.gamma
+    slots = int(net.within.budget.slot.max(initial=0)) + 1
+    together = config.round_seconds or ends(slowest, slots, radio.gamma)
     computing = rounds * float(costs.compute_energy.sum())
     sending = rounds * net.within.budget.sender_energy.sum() + costs.exchanges * costs.between_energy.sum()
     return Plan(
