@@ -356,7 +356,7 @@ def _sentence(error: ValidationError, where: str) -> str:
     # A mistyped key first: it explains why another is missing.
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     parts = [str(part) for part in first["loc"]]
-    key = ".".join(parts) or "it"
+    key = ".".join(parts)
     if first["type"] == "extra_forbidden":
         known = _keys_at(parts[:-1])
         near = difflib.get_close_matches(parts[-1], known, n=1)
@@ -371,7 +371,8 @@ def _sentence(error: ValidationError, where: str) -> str:
     message = str(cause) if cause is not None else first["msg"]
     given = first.get("input")
     shown = f"={given}" if isinstance(given, str | int | float | bool) else ""
-    return f"{where}: {key}{shown}: {message[0].lower() + message[1:]}"
+    named = [where, f"{key}{shown}"] if parts else [where]  # keys that do not go together: the message names them
+    return ": ".join([*named, message[0].lower() + message[1:]])
 
 
 def _keys_at(path: Sequence[str]) -> list[str]:
