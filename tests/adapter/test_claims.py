@@ -151,6 +151,6 @@ def test_turns_by_hand() -> None:
         2: [np.array([0.0, 7, 6, 0, 9, 1])],  # b: 1 and 2
         3: [np.array([9.0, 9, 9, 0, 9, 9])],  # c
     }
-    turns = negotiate(scores, dict.fromkeys(scores, [2]), {0: "a", 1: "b", 2: "b", 3: "c"}, [6])
+    turns = negotiate(scores, {device: [2] for device in scores}, {0: "a", 1: "b", 2: "b", 3: "c"}, [6])
     assert [turn.claim[0].tolist() for turn in turns] == [[4, 5], [0, 1], [2, 3]]  # 1 has two votes, 0 the lower id's
     assert {d: mask[0].tolist() for d, mask in turns[1].proposals.items()} == {1: [0, 1], 2: [1, 2]}
