@@ -245,6 +245,19 @@ def test_a_part_that_is_cut_off_goes_on_by_itself() -> None:
     assert set(w.state.members["proposed"][0].known) == {0, 1}
 
 
+def test_every_device_is_explained_once_for_all_that_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    network = world("proposed", [(0, 0), (10, 0), (20, 0)]).network
+    explain = type(network.clusters).why
+    monkeypatch.setattr(
+        type(network.clusters), "why", lambda self, device: asked.append(device) or explain(self, device)
+    )
+    first = network.facts()["why"]
+    assert network.facts()["why"] == first
+    network.notes()
+    assert asked == [0, 1, 2]
+
+
 def test_every_cluster_has_its_own_aggregate_behind_its_own_projections() -> None:
     """eq. 24 with two clusters: y = (alpha/r) sum_c Bbar_c sum_{j in c} A_j x, by hand from what device 0 holds."""
     w = world("paper", PAIRS, **TWO)
