@@ -5,8 +5,8 @@
 
 Every plan is `meshtune plan`'s own (meshtune.engine.plan), at a constant number of neighbours in range; the formulas
 are those of benchmarks/scaling_forms.py and docs/scaling.md. Beside a number stands its ratio to its formula in
-brackets. The plan expects; so whole rounds of devices with small experts are flown besides, and routers fitted. Some
-minutes on one core, and 0.7 GB at 10,000 devices.
+brackets. The plan expects; so whole rounds of devices with small experts are flown besides, and routers fitted. A minute
+or more on one core, and 0.9 GB at 30,000 devices.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from meshtune.learning.skeleton import skeleton
 from meshtune.routing.registry import make_router
 from meshtune.routing.statistics import Statistics, summarise
 from meshtune.seeds import stream
+from meshtune.topology.graphs import components
 from meshtune.wireless.link import Radio, payload_limit
 
 REACH, IN_RANGE = 100.0, 10
@@ -225,7 +226,7 @@ def flown(devices: int, seed: int = 0) -> dict[str, Pair]:
 
     Returns:
         Copies of an announcement and of an update that a device sends, windows of the exchange between clusters, and
-        seconds a device is on the air in it; without fading and losses.
+        seconds a device is on the air in it; without fading and losses. And the share outside the graph's largest part.
     """
     draw = stream(seed, "scaling", devices)
     radius = REACH * math.sqrt(devices / IN_RANGE)
@@ -251,6 +252,7 @@ def flown(devices: int, seed: int = 0) -> dict[str, Pair]:
         "updates": Pair(ledger.messages / devices - (mates - 1), devices - mates),
         "windows": Pair(windows, forms.crossing(members, _leaf(members, ends))),
         "airtime": Pair((second.airtime - first.airtime) / devices, forms.airtime(members, gamma)),
+        "outside the largest part": Pair(1 - max(map(len, components(network.graph))) / devices, 0),
     }
 
 
@@ -385,7 +387,7 @@ def grown(name: str, rank: int, counts: Sequence[int]) -> list[Planned]:
 def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(RANKS), help="as model.name; ranks 16 unless known")
-    parser.add_argument("--devices", type=int, nargs="+", default=[10, 30, 100, 300, 1000, 3000, 10_000])
+    parser.add_argument("--devices", type=int, nargs="+", default=[10, 30, 100, 300, 1000, 3000, 10_000, 30_000])
     parser.add_argument("--most", type=int, nargs="*", default=[1, 2, 3, 4, 6, 8], help="devices of a cluster at most")
     parser.add_argument("--groups", type=int, nargs="*", default=[10, 30, 100, 1000], help="task groups")
     parser.add_argument("--among", type=int, default=1000, help="devices where clusters and groups are varied")
@@ -460,14 +462,17 @@ def fit(piece: forms.Piece, sources: Sequence[int]) -> None:
 
 
 def breaks(name: str, piece: forms.Piece, found: Sequence[Planned]) -> None:
-    """Print how hops and the plan's own time grow, and what breaks where; from 100 devices on."""
-    far = [one for one in found if one.devices >= 100]
+    """Print how hops and the plan's own time grow, from 100 and 3,000 devices on, and what breaks where."""
+    far, many = ([one for one in found if one.devices >= least] for least in (100, 3000))
     if len(far) < 2:
         return
-    counts, last = [one.devices for one in far], far[-1]
-    hops, plans = (exponent(counts, values) for values in ([o.hops for o in far], [o.seconds for o in far]))
-    million = last.seconds * (MILLION / last.devices) ** plans
-    print(f"hops grow as devices^{hops:.2f}, a plan's seconds as devices^{plans:.2f}: {lasts(million)} for a million")
+    last = far[-1]
+    hops = exponent([one.devices for one in far], [one.hops for one in far])
+    print(f"hops grow as devices^{hops:.2f}")
+    if len(many) > 1:
+        plans = exponent([one.devices for one in many], [one.seconds for one in many])
+        million = last.seconds * (MILLION / last.devices) ** plans
+        print(f"a plan's seconds grow as devices^{plans:.2f}: {lasts(million)} for a million")
     print(f"\n## {name}, rank {piece.rank}: where it breaks\n")
     rows = sorted(limits(piece, last, hops), key=lambda row: row[1])
     table(["what", "from devices", "a million"], [[what, f"{at:,.0f}", then] for what, at, then in rows])
