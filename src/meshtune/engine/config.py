@@ -185,6 +185,10 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"round_seconds={self.round_seconds:g} needs a radio and its clock: set radio={{}}, or leave it out"
             )
+        if self.radio is None and self.clusters.masks == "negotiated":
+            raise ValueError(
+                "clusters.masks=negotiated needs a radio and its clusters: set radio={}, or clusters.masks=own"
+            )
         return self
 
     @field_validator("methods")

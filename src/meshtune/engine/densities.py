@@ -20,6 +20,7 @@ from meshtune.engine.store import RunStore
 from meshtune.errors import MeshtuneError, UserError
 from meshtune.methods.base import Masks, Method
 from meshtune.topology.collision import Use, expected, of_masks
+from meshtune.wireless.arrays import Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +32,15 @@ class Planned:
         rate: ``expected`` or ``rows``, whichever ``use`` is.
         density: share of B's positions that a device trains; of a run's devices the largest.
         notes: what a reader should know of them.
+        counts: (devices, layers) positions of each layer in a calibrated mask; ``sizes``: (layers,) d r.
     """
 
     use: Use
     rate: str
     density: float
     notes: tuple[str, ...]
+    counts: Ints
+    sizes: Ints
 
 
 def uniform(config: RunConfig, layers: Sequence[LayerSpec], devices: int, density: float) -> Planned:
@@ -44,12 +48,13 @@ def uniform(config: RunConfig, layers: Sequence[LayerSpec], devices: int, densit
     room = sizes(layers, config.adapter.rank)
     shares = np.array(layer_counts(None, room, density, "uniform")) / np.array(room)
     use = expected(np.broadcast_to(shares, (devices, len(room))), room)
+    counts, held = _equal(config, room, devices), np.array(room)
     if density == 1:
         full = (
             "every position is trained, so any two devices collide everywhere: only clusters.s_max=1 lets them form "
             "clusters"
         )
-        return Planned(use, "expected", density, (full,))
+        return Planned(use, "expected", density, (full,), counts, held)
     notes = []
     if config.adapter.budget != "uniform":
         notes.append(
@@ -61,7 +66,13 @@ def uniform(config: RunConfig, layers: Sequence[LayerSpec], devices: int, densit
             "clusters.rate=rows needs masks, so collision rates are expected from densities alone (eq. 19); real masks "
             "crowd on the same output rows and collide about 3 times as often in pairs"
         )
-    return Planned(use, "expected", density, tuple(notes))
+    return Planned(use, "expected", density, tuple(notes), counts, held)
+
+
+def _equal(config: RunConfig, room: Sequence[int], devices: int) -> Ints:
+    """Return how many positions of each layer calibrated masks have (devices, layers), all layers equally dense."""
+    counts = np.array(layer_counts(None, room, config.adapter.density, "uniform"), dtype=np.int64)
+    return np.broadcast_to(counts, (devices, len(room)))
 
 
 def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, method: Method, run: Path) -> Planned:
@@ -103,7 +114,7 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
         )
     ours, told = ([task.key for task in one.device_tasks] for one in (config, theirs))
     differing = [device for device in range(count) if ours[device] != told[device]]
-    planned = _of_masks(config, layers, masks, run)
+    planned = _of_masks(config, layers, masks, [own.masks for own in announced], run)
     if not differing:
         return planned
     first = differing[0]
@@ -111,10 +122,17 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
     return replace(planned, notes=(*planned.notes, note))
 
 
-def _of_masks(config: RunConfig, layers: Sequence[LayerSpec], masks: Sequence[Masks], run: Path) -> Planned:
+def _of_masks(
+    config: RunConfig, layers: Sequence[LayerSpec], masks: Sequence[Masks], calibrated: Sequence[Masks], run: Path
+) -> Planned:
     room, rank = sizes(layers, config.adapter.rank), config.adapter.rank
-    used = np.array([[positions.size for positions in mask] for mask in masks])
+    used = _counts(masks)
+    counts = _counts(calibrated) if all(calibrated) else _equal(config, room, len(masks))
     density = float(used.sum(axis=1).max() / sum(room))
     notes = [f"densities are those of the masks in {run}: {density:.3g} over all layers"]
     rate = config.clusters.rate
-    return Planned(of_masks(masks, room, rank, rate), rate, density, tuple(notes))
+    return Planned(of_masks(masks, room, rank, rate), rate, density, tuple(notes), counts, np.array(room))
+
+
+def _counts(masks: Sequence[Masks]) -> Ints:
+    return np.array([[positions.size for positions in mask] for mask in masks], dtype=np.int64)
