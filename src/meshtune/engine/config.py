@@ -185,6 +185,11 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"round_seconds={self.round_seconds:g} needs a radio and its clock: set radio={{}}, or leave it out"
             )
+        if self.clusters.reform is not None and self.places.mobility == "static":
+            raise ValueError(
+                f"clusters.reform={self.clusters.reform} forms clusters anew as devices move, and these stand still "
+                "(places.mobility=static): leave it out, or set places.mobility=waypoint"
+            )
         return self
 
     @field_validator("methods")

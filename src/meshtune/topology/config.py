@@ -16,6 +16,7 @@ class ClusterConfig(BaseModel):
         rate: ``rows``: expected from each output row's counts; ``expected``: from each layer's density, the paper's.
         most: devices of a cluster at most; None for no bound.
         inner_rounds: T_inner: rounds within clusters from one exchange between clusters to the next.
+        reform: rounds after which the clusters of devices that move are formed anew; None for ``inner_rounds``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,3 +25,4 @@ class ClusterConfig(BaseModel):
     rate: Literal["rows", "expected"] = "rows"
     most: int | None = Field(None, ge=1)
     inner_rounds: int = Field(2, ge=1)
+    reform: int | None = Field(None, ge=1)
