@@ -5,8 +5,8 @@
 
 Every plan is `meshtune plan`'s own (meshtune.engine.plan), at a constant number of neighbours in range; the formulas
 are those of benchmarks/scaling_forms.py and docs/scaling.md. Beside a number stands its ratio to its formula in
-brackets. The plan expects; so whole rounds of devices with small experts are flown besides, and routers fitted. A minute
-or more on one core, and 0.9 GB at 30,000 devices.
+brackets. The plan expects; so whole rounds of devices with small experts are flown besides, and routers fitted. A
+minute or more on one core, and 0.9 GB at 30,000 devices.
 """
 
 from __future__ import annotations
