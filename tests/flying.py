@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from meshtune.engine.site import open_site
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.wireless.arrays import Floats
+from meshtune.wireless.mobility import Mobility
 
 LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 64, 40, False) for i in range(2)]
 RANK = 4
@@ -78,8 +79,17 @@ class World:
         return {source: held[source].version for source in sorted(held)}
 
 
-def world(name: str, positions: list[tuple[float, float]], groups: str = "", **settings: Any) -> World:
-    """Return devices at ``positions``, of ``groups`` (one letter each), under the method called ``name``."""
+def world(
+    name: str,
+    positions: list[tuple[float, float]],
+    groups: str = "",
+    moves: Mobility | None = None,
+    **settings: Any,
+) -> World:
+    """Return devices at ``positions``, of ``groups`` (one letter each), under the method called ``name``.
+
+    ``moves`` says where they are at any time, instead of the settings.
+    """
     groups = groups or "abcdefgh"[: len(positions)]
     settings.setdefault("radio", {"fading": "none"})
     settings.setdefault("train", {"rounds": 8})
@@ -101,6 +111,7 @@ def world(name: str, positions: list[tuple[float, float]], groups: str = "", **s
         own.append(Announcement(device, group, 10 * (device + 1), recipe, masks))
     site = open_site(config)
     assert site is not None
+    site = site if moves is None else replace(site, mobility=moves)
     network = form(site, [method], own, LAYERS, workshop)
     state = begin([method], network.graph, own, LAYERS, workshop, network)
     pace: Any = Pace(config, np.full(len(positions), 2.0))

@@ -137,6 +137,50 @@ def test_it_can_be_evaluated_and_asked_as_any_run(finished: tuple[Path, Watch]) 
     evaluate(finished[0], Silent())
 
 
+def moving(settings: dict[str, Any]) -> RunConfig:
+    """Six devices that roam a disc in which not all hear each other."""
+    more = {
+        "methods": ["proposed", "paper", "lora"],
+        "radio": {"range": 60.0},
+        "places": {"radius": 60.0, "mobility": "waypoint", "speed": [10.0, 20.0]},
+        "clusters": {"s_max": 0.05, "reform": 1},
+        "seed": 2,
+    }
+    config = over_the_air(settings, **more)
+    return config.model_copy(update={"eval": config.eval.model_copy(update={"every": None})})
+
+
+def test_a_stopped_run_of_devices_that_move_finds_its_networks_again(tmp_path: Path, settings: dict[str, Any]) -> None:
+    watch = Watch()
+    run(moving(settings), tmp_path / "whole", watch)
+    with pytest.raises(KeyboardInterrupt):
+        run(moving(settings), tmp_path / "cut", Watch(stop=2))  # before the clusters of round 2 are logged
+    run(moving(settings), tmp_path / "cut", Silent())
+    stores = [RunStore.open(tmp_path / name) for name in ("whole", "cut")]
+    (first, facts), (second, same) = (store.load_round(3) for store in stores)
+    assert all(torch.equal(first[name], second[name]) for name in {*first, *second})
+    assert {k: v for k, v in facts.items() if k != "seconds"} == {k: v for k, v in same.items() if k != "seconds"}
+    results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "cut")]
+    assert results[0]["rows"] == results[1]["rows"]
+    logged, again = ([event for event in store.events() if event["event"] == "network"] for store in stores)
+    assert logged == again
+    assert "method" not in logged[0]
+    assert [(event["round"], event["method"]) for event in logged[1:]] == [
+        (number, method) for number in (2, 3) for method in ("proposed", "paper", "lora")
+    ]
+    clocks = results[0]["header"]["methods"]
+    for event in logged[1:]:
+        passed = clocks[event["method"]]["clock"]["per_round"]["seconds"][: event["round"]]
+        assert event["time"] == sum(passed)
+    proposed, _, lora = logged[4:]  # behind an exchange between clusters, in which one of them relays
+    assert proposed["time"] > lora["time"]
+    assert proposed["positions"] != lora["positions"]
+    changed = {event["round"] for event in logged[1:] if event["moved"]}
+    assert changed
+    assert len([text for text in watch.texts if "played in other clusters" in text]) == len(changed)
+    assert open_speaker(tmp_path / "cut", Silent(), device=5, method="paper").write("Is 3 even?", tokens=2).weights
+
+
 def test_masks_that_collide_more_than_allowed_are_told(tmp_path: Path, settings: dict[str, Any]) -> None:
     """Two devices of one task: with `expected` rates they may be together, their real masks crowd on the same rows."""
     settings |= {"tasks": ["boolq"], "methods": ["proposed"], "devices": {"count": 2}, "faults": {}, "radio": {}}
@@ -164,6 +208,10 @@ def test_masks_that_collide_more_than_allowed_are_told(tmp_path: Path, settings:
             r"clusters\.masks=negotiated needs a radio and its clusters: set radio=\{\}, or clusters\.masks=own",
         ),
         ({"round_seconds": 0.1}, r"round_seconds=0\.1 ends before the fastest device has computed .* raise it to at"),
+        (
+            {"clusters": {"reform": 2}},
+            r"clusters\.reform=2 .*stand still \(places\.mobility=static\): leave it out, or",
+        ),
         ({"places": {"positions": [[0, 0], [1, 1]]}}, r"places\.positions places 2 devices and there are 6"),
         ({"places": {"positions": [[0, 0]] * 6}}, r"devices 0 and 1 both stand at \(0, 0\): move one"),
         ({"radio": {"channel": "trace", "trace": "TRACE"}}, r"1 rounds?.*3"),

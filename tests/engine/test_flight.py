@@ -19,6 +19,7 @@ from meshtune.engine import window
 from meshtune.engine.clock import elapsed, joules, summary
 from meshtune.engine.config import FaultsConfig
 from meshtune.engine.faults import away, slowness
+from meshtune.engine.reform import replay
 from meshtune.engine.rounds import pack_state, unpack_state
 from meshtune.exchange.payload import Message, encode
 from meshtune.methods.aggregating import AggregatingMethod
@@ -332,12 +333,19 @@ HARSH: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", ["proposed", "paper", "lora"])
-def test_a_round_goes_on_from_a_checkpoint_bit_for_bit(name: str) -> None:
-    whole, cut = (world(name, PAIRS, "abac", **copy.deepcopy(HARSH)) for _ in range(2))
+@pytest.mark.parametrize("every", [None, 1])
+def test_a_round_goes_on_from_a_checkpoint_bit_for_bit(name: str, every: int | None) -> None:
+    settings = copy.deepcopy(HARSH)
+    settings["clusters"]["reform"] = every
+    whole, cut = (world(name, PAIRS, "abac", **settings) for _ in range(2))
     for _ in range(3):
         whole.play()
     tensors, facts = pack_state(whole.state)
     cut.state = unpack_state(cut.state, {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(facts)))
+    state = cut.state
+    past = replay(cut.network, [cut.method], state.members, state.clocks, state.round, cut.workshop)
+    assert [one.facts() for one in past] == [one.facts() for one in whole.flight.formed]
+    assert len(past) == (1 if every is None else 2)
     for w in (whole, cut):
         for _ in range(3):
             w.play()

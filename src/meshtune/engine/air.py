@@ -1,16 +1,16 @@
 """The network of a run over the air: its clusters, the links between them, and what a user should know of both.
 
-Clusters are formed once, when masks are known: on mean gains and for a forecast payload, the one of the run's first
-method that exchanges sparse experts. All methods of a run have the same clusters and the same links between them, each
-with its own payload, so that what fits under one method may be in outage under another. Clusters are not formed anew
-when devices move: the links' gains change, who is in which cluster does not.
+Clusters are formed when masks are known: on mean gains and for a forecast payload, the one of the run's first method
+that exchanges sparse experts. All methods of a run have the same clusters and the same links between them, each with
+its own payload, so that what fits under one method may be in outage under another. Where devices move there is a
+network for every time (:mod:`meshtune.engine.reform`): a function of configuration, announcements and time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.engine.config import RunConfig
 from meshtune.engine.ground import air_of, carrier, ground_of
 from meshtune.engine.negotiation import IDLE, Agreement, agree, negotiates
-from meshtune.engine.site import Site, open_site
+from meshtune.engine.site import Site
 from meshtune.exchange.sizes import update_bytes
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
@@ -43,22 +43,26 @@ class Network:
 
     Attributes:
         site: where.
+        time: at which it is formed, seconds on the clock of a method.
         clusters: who is in which cluster.
         backbone: the links between clusters.
         measured: per cluster the share of positions that two or more of its members' masks really use.
         bits: of the payload that clusters were formed for.
         inner: neighbours within clusters, as far as a link alone fits into both ends' power.
         graph: those and the neighbours between clusters.
+        at: the network of the same devices at another time; those formed last are kept.
         agreement: on the masks of methods that negotiate them; None where none does.
     """
 
     site: Site
+    time: float
     clusters: Clusters
     backbone: Backbone
     measured: tuple[float, ...]
     bits: float
     inner: Graph
     graph: Graph
+    at: Callable[[float], Network] = field(repr=False, compare=False)
     agreement: Agreement | None = None
 
     def without(self, absent: Collection[int]) -> Graph:
@@ -79,8 +83,8 @@ class Network:
         if self.site.radio.spectrum == "orthogonal" or not ends:
             return 1
         sender, receiver = np.array(ends, dtype=np.int64).T
-        start = self.site.mobility.positions(0.0)
-        planned = over_the_air(self.site.radio, self.site.channel, start, sender, receiver, self.bits, None)
+        positions = self.site.mobility.positions(self.time)
+        planned = over_the_air(self.site.radio, self.site.channel, positions, sender, receiver, self.bits, None)
         return int(planned.slot.max()) + 1
 
     @cached_property
@@ -99,7 +103,7 @@ class Network:
             "links": [[link.low, link.high] for link in self.backbone.links],
             "components": [list(part) for part in components(self.graph)],
             "payload_bytes": round(self.bits / 8),
-            "positions": self.site.mobility.positions(0.0).tolist(),
+            "positions": self.site.mobility.positions(self.time).tolist(),
             **({} if self.agreement is None else {"negotiated": self.agreement.facts()}),
             "why": {str(device): str(why) for device, why in self.why.items()},
         }
@@ -107,11 +111,9 @@ class Network:
     def notes(self) -> list[str]:
         """Return what a user should know of it, one sentence each."""
         members, most = self.clusters.clusters, self.clusters.s_max
-        least, largest = min(map(len, members)), max(map(len, members))
-        devices = f"{largest} {'device' if largest == 1 else 'devices'}"
         found = [
-            f"{len(members)} {'cluster' if len(members) == 1 else 'clusters'} over the air, of "
-            f"{devices if least == largest else f'{least} to {devices}'}; {len(self.backbone.links)} links between them"
+            f"{len(members)} {'cluster' if len(members) == 1 else 'clusters'} over the air, of {sized(members)}; "
+            f"{len(self.backbone.links)} links between them"
         ]
         apart = falls_apart(self.graph)
         found += [apart] if apart is not None else []
@@ -143,11 +145,17 @@ class Network:
         return found
 
 
+def sized(clusters: Sequence[Sequence[int]]) -> str:
+    """Return how large ``clusters`` are, in words."""
+    least, largest = min(map(len, clusters)), max(map(len, clusters))
+    devices = f"{largest} {'device' if largest == 1 else 'devices'}"
+    return devices if least == largest else f"{least} to {devices}"
+
+
 def connect(
-    config: RunConfig, own: Sequence[Announcement], layers: Sequence[LayerSpec], workshop: Workshop
+    config: RunConfig, site: Site | None, own: Sequence[Announcement], layers: Sequence[LayerSpec], workshop: Workshop
 ) -> tuple[Graph, Network | None]:
-    """Return who hears whom in a run, and the network over the air where it has a radio."""
-    site = open_site(config)
+    """Return who hears whom in a run, and the network over the air where it has a radio; ``site`` is the run's."""
     if site is None:
         return neighbours(config.graph.kind, len(own), config.graph.neighbours, config.seed), None
     network = form(site, [get_method(name) for name in config.methods], own, layers, workshop)
@@ -161,7 +169,7 @@ def form(
     layers: Sequence[LayerSpec],
     workshop: Workshop,
 ) -> Network:
-    """Form clusters of the devices that announced ``own``, and the links between clusters.
+    """Form clusters of the devices that announced ``own``, and the links between clusters, at time 0.
 
     Where no method of the run has masks there is nothing that collides, and power and range alone decide.
     """
@@ -171,19 +179,25 @@ def form(
     count = max(method.begin(a, {a.device: a}, workshop).count for a in said)
     bits = 8.0 * update_bytes(count, site.config.exchange.values, site.config.exchange.block)
     counts = sizes(layers, workshop.adapter.rank)
-    air = air_of(ground_of(site), bits, settings.most)
     masks = [list((announced.masks or a.masks) if method.masks else ()) for announced, a in zip(own, said, strict=True)]
     masked = all(masks)
     use = of_masks(masks, counts, workshop.adapter.rank, settings.rate) if masked else expected([[1.0]] * len(own), [1])
-    clusters = agnes.clustered(settings if masked else settings.model_copy(update={"s_max": 1.0}), air, use)
-    # Of a single cluster some pairs may be out of reach: these hear of each other through others.
-    table = air.links.table(len(own))
-    inner = {device: tuple(d for d in near if d in table[device]) for device, near in clusters.neighbours().items()}
-    between = backbone(clusters)
-    graph = {device: tuple(sorted({*inner[device], *further})) for device, further in between.neighbours().items()}
-    real = tuple(
-        measured([masks[device] for device in cluster], counts) if masked else float(len(cluster) > 1)
-        for cluster in clusters.clusters
-    )
-    agreement = agree(own, inner, counts) if negotiates(site.config, methods) else None
-    return Network(site, clusters, between, real, bits, inner, graph, agreement)
+    settings = settings if masked else settings.model_copy(update={"s_max": 1.0})
+
+    @lru_cache(maxsize=2 * len(methods) + 1)  # each method has a clock of its own: of each the last two
+    def at(time: float) -> Network:
+        air = air_of(ground_of(site, time), bits, settings.most)
+        clusters = agnes.clustered(settings, air, use)
+        # Of a single cluster some pairs may be out of reach: these hear of each other through others.
+        table = air.links.table(len(own))
+        inner = {device: tuple(d for d in near if d in table[device]) for device, near in clusters.neighbours().items()}
+        between = backbone(clusters)
+        graph = {device: tuple(sorted({*inner[device], *further})) for device, further in between.neighbours().items()}
+        real = tuple(
+            measured([masks[device] for device in cluster], counts) if masked else float(len(cluster) > 1)
+            for cluster in clusters.clusters
+        )
+        agreement = agree(own, inner, counts) if time == 0 and negotiates(site.config, methods) else None
+        return Network(site, time, clusters, between, real, bits, inner, graph, at, agreement)
+
+    return at(0.0)

@@ -12,6 +12,7 @@ from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.observer import Observer
 from meshtune.engine.resume import begin, load_announcements, restore
 from meshtune.engine.scoring import FROZEN
+from meshtune.engine.site import open_site
 from meshtune.engine.speaker import Speaker
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
@@ -56,8 +57,9 @@ def open_speaker(
     layers = base.adapters.layers
     workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
     own, _ = load_announcements(store, config, layers)
-    graph, network = connect(config, own, layers, workshop)
-    state = restore(begin([chosen], graph, own, layers, workshop, network), store)
+    graph, network = connect(config, open_site(config), own, layers, workshop)
+    fresh = begin([chosen], graph, own, layers, workshop, network)
+    state, _ = restore(fresh, store, [chosen], workshop, network)
     member = state.members[chosen.name][device]
     observer.event("advance", name="load", done=1)
     speaks = None if method == FROZEN else chosen

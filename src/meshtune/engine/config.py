@@ -189,6 +189,11 @@ class RunConfig(BaseModel):
             raise ValueError(
                 "clusters.masks=negotiated needs a radio and its clusters: set radio={}, or clusters.masks=own"
             )
+        if self.clusters.reform is not None and self.places.mobility == "static":
+            raise ValueError(
+                f"clusters.reform={self.clusters.reform} forms clusters anew as devices move, and these stand still "
+                "(places.mobility=static): leave it out, or set places.mobility=waypoint"
+            )
         return self
 
     @field_validator("methods")

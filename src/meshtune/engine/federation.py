@@ -153,6 +153,8 @@ def facts(own: Announcement, method: Method, layers: Sequence[LayerSpec], near: 
     meta: dict[str, Any] = {"group": own.group, "samples": own.samples}
     if near:
         meta["near"] = list(near)
+    if own.voted:
+        meta["voted"] = True
     if method.kind == "sparse":
         r = own.recipe
         meta["recipe"] = [r.seed, r.kind, r.block, r.rank, r.generator]
@@ -189,7 +191,19 @@ def from_messages(
                 raise MeshtuneError(f"the task codes of device {first.source} do not fit the layers: another model?")
         else:
             statistics = Statistics.from_tensors(arrays, int(message.meta["count"]))
-    return Announcement(first.source, first.meta["group"], first.meta["samples"], recipe, masks, statistics, codes)
+    voted = bool(first.meta.get("voted", False))
+    return Announcement(
+        first.source, first.meta["group"], first.meta["samples"], recipe, masks, statistics, codes, voted=voted
+    )
+
+
+def carried(
+    own: Announcement, method: Method, layers: Sequence[LayerSpec], near: Sequence[int] = ()
+) -> tuple[Announcement, list[dict[str, int]]]:
+    """Return a device's announcement as it arrives, and the bytes by use of each of its messages."""
+    wire = [(message, encode(message)) for message in to_messages(own, method, layers, near)]
+    arrived = from_messages([decode(data) for _, data in wire], layers, own.recipe)
+    return arrived, [byte_split(message, data) for message, data in wire]
 
 
 def handshake(
@@ -216,10 +230,10 @@ def handshake(
     shorter: list[list[dict[str, int]]] = []
     for a in own:
         near = () if len(graph[a.device]) == len(own) - 1 else graph[a.device]
-        wire = [(m, encode(m)) for m in to_messages(a, method, layers, near)]
-        splits.append([byte_split(m, data) for m, data in wire])
+        announced, parts = carried(a, method, layers, near)
+        arrived.append(announced)
+        splits.append(parts)
         shorter.append([byte_split(m, encode(m)) for m in to_messages(a, method, layers, near, True)] if told else [])
-        arrived.append(from_messages([decode(data) for _, data in wire], layers, a.recipe))
     known: list[dict[int, Announcement]] = [{a.device: arrived[a.device]} for a in own]
     fresh: list[dict[int, set[int]]] = [{a.device: set()} for a in own]  # source -> neighbours it came from
     while any(fresh):

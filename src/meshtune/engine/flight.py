@@ -5,7 +5,8 @@ power, is lost, or comes after T_round is left out of this round's mix. Every ``
 T_round, what devices hold goes on between clusters and within them, hop by hop, until all have what can reach them.
 Neighbours know what each other hold, so a device is brought the newest version of each update once, by one of those who
 have it. A link carries one update a window, the strongest links first; a window lasts Gamma and the slack. Methods that
-do not relay use the links between clusters for their own updates only. Nobody sends to who is away.
+do not relay use the links between clusters for their own updates only. Nobody sends to who is away. Where devices move,
+a round may begin with clusters formed anew.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from meshtune.engine.air import Network
 from meshtune.engine.clock import Clock, Pace, Tick, elapsed
 from meshtune.engine.exchange import Post, publish
 from meshtune.engine.faults import away, slowness
+from meshtune.engine.reform import Formed, network_of, reform
 from meshtune.engine.window import Fate, Offer, Sky
 from meshtune.exchange.ledger import Ledger
 from meshtune.methods.base import Member, Method, Workshop
@@ -29,12 +31,16 @@ class Flight:
     """Carries the rounds of a run over its network.
 
     Args:
-        network: who exchanges with whom.
+        network: who exchanges with whom in the first round.
         pace: how long devices compute.
+
+    Attributes:
+        formed: the clusters that were formed anew so far.
     """
 
     def __init__(self, network: Network, pace: Pace) -> None:
         self.network, self.pace = network, pace
+        self.formed: list[Formed] = []
         self._config = network.site.config
 
     def exchange(
@@ -57,6 +63,8 @@ class Flight:
             workshop: builds the experts that devices start from.
         """
         config, site, n = self._config, self.network.site, len(members)
+        again = reform(self.network, method, members, version, ledger, clock, workshop)
+        network = network_of(self.network, clock, version)
         post = Post(method, workshop, config.exchange)
         published = {member.device: publish(member, version, post) for member in members}
         for member in members:
@@ -69,7 +77,7 @@ class Flight:
             tick.seconds = float(computing.max())
             clock.append(tick)
             return
-        end = self.pace.ends(method, values, self.network.slots)
+        end = self.pace.ends(method, values, network.slots)
         gone = away(config.faults, config.seed, n, version)
         late = ~gone & (computing + site.radio.planned_gamma > end)
         tick.seconds, tick.away, tick.late = end, int(gone.sum()), int(late.sum())
@@ -77,7 +85,7 @@ class Flight:
         sky = Sky(site, positions, method.name, version, members, post, ledger, tick)
         offers: list[Offer] = [
             (sender, receiver, published[sender])
-            for sender, near in self.network.inner.items()
+            for sender, near in network.inner.items()
             for receiver in near
             if not (gone[sender] or late[sender] or gone[receiver])
         ]
@@ -85,12 +93,17 @@ class Flight:
             fates, _ = sky.send(offers, computing, end)
             tick.outages += fates.count(Fate.OUTAGE)
         if version % config.clusters.inner_rounds == 0:
-            self._between(sky, method, gone, late)
+            self._between(network, sky, method, gone, late)
+        if again is not None:
+            formed, hello = again
+            self.formed.append(formed)
+            tick.seconds, tick.sending = tick.seconds + hello.seconds, tick.sending + hello.sending
+            tick.airtime += hello.airtime
         clock.append(tick)
 
-    def _between(self, sky: Sky, method: Method, gone: Bools, late: Bools) -> None:
+    def _between(self, network: Network, sky: Sky, method: Method, gone: Bools, late: Bools) -> None:
         """Carry on what devices hold until nothing more can be."""
-        graph = self.network.without(set(np.flatnonzero(gone).tolist()))
+        graph = network.without(set(np.flatnonzero(gone).tolist()))
         links = {(a, b) for a, near in graph.items() for b in near}
         held = _newest(sky, components(graph), late)
         one_copy = sky.site.radio.cast == "broadcast"

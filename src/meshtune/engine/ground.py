@@ -54,9 +54,9 @@ def carrier(methods: Sequence[Method]) -> Method:
     return next((method for method in sending if method.kind == "sparse"), sending[0])
 
 
-def ground_of(site: Site) -> Ground:
-    """Return the ground at time 0; without a range all devices are in range of each other."""
-    radio, channel, positions = site.radio, site.channel, site.mobility.positions(0.0)
+def ground_of(site: Site, time: float = 0.0) -> Ground:
+    """Return the ground at ``time`` seconds; without a range all devices are in range of each other."""
+    radio, channel, positions = site.radio, site.channel, site.mobility.positions(time)
     widest = math.hypot(*np.ptp(positions, axis=0).tolist()) * (1 + 1e-9)
     return Ground(radio, Radio.of(radio), channel, positions, radio.range or widest or 1.0)
 

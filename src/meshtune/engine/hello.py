@@ -25,12 +25,12 @@ def greeting(network: Network, hops: Sequence[Mapping[tuple[int, int], int]]) ->
         hops: bytes by link (sender, receiver), hop by hop.
     """
     site, tick = network.site, Tick()
-    radio, start = Radio.of(site.radio), site.mobility.positions(0.0)
+    radio, positions = Radio.of(site.radio), site.mobility.positions(network.time)
     for hop in hops:
         windows = []
         for sender in sorted({sender for sender, _ in hop}):
             near = np.array([receiver for end, receiver in hop if end == sender], dtype=np.int64)
-            gain = link_gains(site.channel, start, np.full_like(near, sender), near, None)
+            gain = link_gains(site.channel, positions, np.full_like(near, sender), near, None)
             bits = 8.0 * max(count for (end, _), count in hop.items() if end == sender)
             inverse = float((1 / gain).sum())
             count = _windows(radio, bits, len(near), inverse)

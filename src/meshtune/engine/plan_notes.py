@@ -95,7 +95,10 @@ def notes_of(
     if radio.spectrum == "shared":
         notes.append("clusters were formed as if there were no interference; power, rate and what is served have it")
     if config.places.mobility != "static":
-        notes.append("devices move (places.mobility): this is the plan of where they start")
+        notes.append(
+            "devices move (places.mobility): this is the plan of where they start, a run forms clusters anew every "
+            f"{config.clusters.reform or config.clusters.inner_rounds} rounds"
+        )
     return tuple(notes)
 
 

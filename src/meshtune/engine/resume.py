@@ -18,6 +18,7 @@ from meshtune.engine.air import Network
 from meshtune.engine.config import RunConfig
 from meshtune.engine.federation import handshake, recipes
 from meshtune.engine.hello import greeting
+from meshtune.engine.reform import Formed, replay
 from meshtune.engine.rounds import State, unpack_state
 from meshtune.engine.store import RunStore
 from meshtune.exchange.ledger import Ledger
@@ -120,7 +121,15 @@ def begin(
     return state
 
 
-def restore(fresh: State, store: RunStore) -> State:
-    """Return ``fresh`` as it was behind the newest finished round; as it is where none is finished."""
+def restore(
+    fresh: State, store: RunStore, methods: Sequence[Method], workshop: Workshop, network: Network | None = None
+) -> tuple[State, list[Formed]]:
+    """Return ``fresh`` as it was behind the newest finished round, and the clusters formed anew until then.
+
+    Where no round is finished, it is as it was. ``network`` is the first round's.
+    """
     newest = store.latest_round()
-    return fresh if newest is None else unpack_state(fresh, *store.load_round(newest))
+    if newest is None:
+        return fresh, []
+    state = unpack_state(fresh, *store.load_round(newest))
+    return state, replay(network, methods, state.members, state.clocks, state.round, workshop)

@@ -20,11 +20,12 @@ from meshtune.engine.federation import announce, recipes
 from meshtune.engine.flight import Flight
 from meshtune.engine.memory import foresee, peak_memory
 from meshtune.engine.observer import Observer
+from meshtune.engine.reform import Formed, told
 from meshtune.engine.results import results
 from meshtune.engine.resume import PREPARED, begin, load_announcements, restore, save_announcements
 from meshtune.engine.rounds import State, pack_state, play_round
 from meshtune.engine.scoring import sit
-from meshtune.engine.site import open_site
+from meshtune.engine.site import Site, open_site
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.learning.base import Base, load, locate
@@ -47,6 +48,7 @@ class _Scene:
     devices: list[DeviceData]
     asked: Mapping[str, Sequence[Question]]
     workshop: Workshop
+    site: Site | None
     pace: Pace | None
 
 
@@ -96,6 +98,11 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
             }
         )
         observer.event("round", round=number + 1, bytes=bytes_now)
+        formed = [] if flight is None else [one for one in flight.formed if one.round == number + 1]
+        _log(formed, store)
+        line = told(formed)
+        if line is not None:
+            observer.event("note", text=line)
     return _finish(scene, state, network, store, observer)
 
 
@@ -126,7 +133,7 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     observer.event("phase", name="load", total=1)
     if config.radio is None:
         neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
-    open_site(config)  # what can be wrong with a graph or with places and gains is told first too
+    site = open_site(config)  # what can be wrong with a graph or with places and gains is told first too
     locate(config.model)
     devices = deal(config)  # what can be wrong in the data is told before a large model is loaded
     asked = exam_questions(config)
@@ -144,7 +151,7 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     )
     pace = None if config.radio is None else Pace(config, base.parameters, devices)
     observer.event("advance", name="load", done=1)
-    return _Scene(config, base, methods, devices, asked, workshop, pace)
+    return _Scene(config, base, methods, devices, asked, workshop, site, pace)
 
 
 def _check_judges(config: RunConfig) -> None:
@@ -176,7 +183,7 @@ def _planned(scene: _Scene, store: RunStore, observer: Observer) -> tuple[_Scene
 def _begin(scene: _Scene, store: RunStore, observer: Observer) -> tuple[State, Graph, Network | None]:
     own, facts = _prepared(scene, store, observer)
     layers = scene.base.adapters.layers
-    graph, network = connect(scene.config, own, layers, scene.workshop)
+    graph, network = connect(scene.config, scene.site, own, layers, scene.workshop)
     if network is not None:
         for note in network.notes():
             observer.event("note", text=note)
@@ -187,9 +194,19 @@ def _begin(scene: _Scene, store: RunStore, observer: Observer) -> tuple[State, G
     if newest is None:
         state.seconds.update(facts["seconds"])
         return state, graph, network
-    state = restore(state, store)
+    state, formed = restore(state, store, scene.methods, scene.workshop, network)
+    _log(formed, store)
     observer.event("note", text=f"going on behind round {newest} of {scene.config.train.rounds}")
     return state, graph, network
+
+
+def _log(formed: Sequence[Formed], store: RunStore) -> None:
+    """Log the clusters formed anew that are not logged yet: a crash may have come in between."""
+    if formed:
+        logged = {(event.get("method"), event.get("round")) for event in store.events() if event["event"] == "network"}
+        for one in formed:
+            if (one.method, one.round) not in logged:
+                store.append({"event": "network", **one.facts()})
 
 
 def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[Announcement], dict[str, Any]]:

@@ -27,6 +27,7 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Bank
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.methods.config import PaperConfig
+from meshtune.methods.mates import alike, joined_mean, trained_mean
 from meshtune.routing.config import RouterConfig
 from meshtune.routing.features import Features
 from meshtune.routing.routers import OracleRouter, Router
@@ -54,6 +55,8 @@ class Announcement:
         others: masks that it found in other ways than calibration, by name; never sent under that name.
         scores: what ranked the positions of ``masks``, all layers end to end (sum of d r,), until masks are negotiated;
             never sent.
+        voted: whether ``masks`` is what its group agreed on before, so that it takes part in no vote: what devices
+            tell those that they meet on their way.
     """
 
     device: int
@@ -65,6 +68,7 @@ class Announcement:
     codes: NDArray[np.float32] | None = None
     others: Mapping[str, Masks] = field(default_factory=dict)
     scores: NDArray[np.floating[Any]] | None = None
+    voted: bool = False
 
     @cached_property
     def mask_digest(self) -> str:
@@ -283,6 +287,10 @@ class Method(ABC):
         name = NEGOTIATED if self.negotiates and NEGOTIATED in own.others else self.masks
         return replace(own, masks=own.others[name]) if name in own.others else own
 
+    def reintroduces(self, member: Member, workshop: Workshop) -> Announcement:
+        """Return what a device's announcement is to those who first hear of it when rounds have been played."""
+        return member.known[member.device]
+
     def routers(self, router: RouterConfig, paper: PaperConfig) -> tuple[str, ...]:
         """Return the names of the routers it is scored with, its own first; none where it needs none."""
         return router.names if self.routes else ()
@@ -340,16 +348,20 @@ class BankMethod(Method):
 
     relays = True
 
-    def shape(self, member: Member, group: str, workshop: Workshop) -> Expert:
-        """Return a fresh expert of ``group``'s shape."""
-        if self.kind == "lora":
-            return workshop.lora()
-        return workshop.group_expert([member.known[d] for d in member.groups()[group]])
+    def reintroduces(self, member: Member, workshop: Workshop) -> Announcement:
+        own = member.known[member.device]
+        trained = self.begin(own, member.known, workshop)
+        if not isinstance(trained, SparseExpert):
+            return own
+        return replace(own, masks=tuple(mask.cpu().numpy() for mask in trained.masks), voted=True)
 
     def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
         if self.kind == "lora":
             return workshop.lora()
-        return workshop.group_expert([known[d] for d in sorted(known) if known[d].group == own.group])
+        if own.voted:
+            return workshop.alone(own)
+        mates = [known[d] for d in sorted(known) if known[d].group == own.group]
+        return workshop.group_expert([mate for mate in mates if not mate.voted])
 
     def mix(self, member: Member, workshop: Workshop) -> None:
         # A device alone in its group goes on with its own unrounded values; a group takes the mean of what was sent.
@@ -358,16 +370,24 @@ class BankMethod(Method):
         mates = len(member.groups()[member.own.group])
         mixed = member.counted(member.holders(member.own.group))
         if mates > 1 and (len(mixed) > 1 or not member.timely):
-            member.expert = self._mean(member, member.own.group, mixed, workshop)
+            member.expert = self._mean(member, mixed, workshop, member.device)
 
     def of_group(self, member: Member, group: str, workshop: Workshop) -> Expert:
         """Return the group's expert: the mean of what the member holds from the group."""
-        return self._mean(member, group, member.holders(group), workshop)
+        return self._mean(member, member.holders(group), workshop)
 
-    def _mean(self, member: Member, group: str, devices: Sequence[int], workshop: Workshop) -> Expert:
+    def _mean(self, member: Member, devices: Sequence[int], workshop: Workshop, own: int | None = None) -> Expert:
+        """Return the mean of what is held from these devices of one group; what ``own`` trains of it, if given."""
         updates = [member.held[d] for d in devices]
         samples = {d: member.known[d].samples for d in member.known}
-        return workshop.mean(self.shape(member, group, workshop), updates, samples)
+        shapes = [self.begin(member.known[d], member.known, workshop) for d in devices]
+        if alike(shapes):
+            return workshop.mean(shapes[0], updates, samples)
+        weights = [float(samples[d]) for d in devices]
+        if own is not None:
+            return trained_mean(shapes, updates, weights, devices.index(own))
+        key = ("joined", *((u.source, u.version, id(u.values)) for u in updates))
+        return workshop.once(key, lambda: joined_mean(shapes, updates, weights))
 
     def bank(self, member: Member, workshop: Workshop) -> dict[str, Expert]:
         """Return the experts it can answer with, by group, in the order of :meth:`sources`."""

@@ -18,6 +18,7 @@ class ClusterConfig(BaseModel):
         inner_rounds: T_inner: rounds within clusters from one exchange between clusters to the next.
         masks: ``own``: as each device calibrated them; ``negotiated``: for methods that add expansions, claimed in turn
             by the groups of a cluster, so that those of different groups do not collide.
+        reform: rounds after which the clusters of devices that move are formed anew; None for ``inner_rounds``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,3 +28,4 @@ class ClusterConfig(BaseModel):
     most: int | None = Field(None, ge=1)
     inner_rounds: int = Field(2, ge=1)
     masks: Literal["own", "negotiated"] = "own"
+    reform: int | None = Field(None, ge=1)

@@ -1,0 +1,122 @@
+"""One federation over free links, over the air, and over the air with devices dropping out, side by side.
+
+    python benchmarks/air.py configs/smollm2-air.yaml --out runs/air
+    python benchmarks/air.py configs/embedded-air.yaml --out runs/air --dropout 0.2
+
+Three runs below --out, of one configuration and seed, so the script goes on where it was stopped. The one over free
+links also trains dense LoRA experts, whose answers behind a perfect router count as 100% of the gain in all three.
+Differences are paired over questions, with their 95% interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from meshtune.engine.config import load_config
+from meshtune.engine.observer import Silent
+from meshtune.engine.run import run
+from meshtune.engine.store import RunStore
+from meshtune.report.results import Results, load_results
+from meshtune.report.scores import of_exam, paired, question_scores, read_scores
+
+FREE, AIR = "free links", "over the air"
+BEST = "hard_moe_lora"
+
+
+def share(results: Results, method: str, free: Results) -> float | None:
+    """Return the method's share of gain, frozen and best being those over free links."""
+    frozen, best, own = free.average("frozen", "nll"), free.average(BEST, "nll"), results.average(method, "nll")
+    if frozen is None or best is None or own is None or frozen[0] <= best[0]:
+        return None
+    return (frozen[0] - own[0]) / (frozen[0] - best[0])
+
+
+def scores(folder: Path, results: Results, method: str, metric: str) -> Any:
+    """Return the scores of ``method`` by task and question."""
+    return question_scores(of_exam(read_scores(folder), results.header.exam), method, metric)
+
+
+def quality(folders: Mapping[str, Path], methods: Sequence[str]) -> list[str]:
+    """Return one line of Markdown a run and method: scores, and their difference to those over free links."""
+    lines = ["| | method | accuracy | NLL | - free links | share of gain |", "|---|---|---:|---:|---:|---:|"]
+    results = {name: load_results(folder) for name, folder in folders.items()}
+    free = results[FREE]
+    for method in ("frozen", BEST, *methods):
+        for name, folder in folders.items():
+            if method in ("frozen", BEST) and name != FREE:
+                continue
+            acc, nll = (results[name].average(method, metric) for metric in ("acc", "nll"))
+            gain = share(results[name], method, free)
+            gap = paired(scores(folder, results[name], method, "nll"), scores(folders[FREE], free, method, "nll"))
+            cells = [
+                "-" if acc is None else f"{acc[0]:.3f} ± {acc[1]:.3f}",
+                "-" if nll is None else f"{nll[0]:.3f}",
+                "-" if gap is None or name == FREE else f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]",
+                "-" if gain is None else f"{gain:.1%}",
+            ]
+            lines.append(f"| {name} | {method} | {' | '.join(cells)} |")
+    return lines
+
+
+def costs(folders: Mapping[str, Path], methods: Sequence[str]) -> list[str]:
+    """Return one line of Markdown a run and method: bytes by kind, and what the clock says."""
+    results = {name: load_results(folder) for name, folder in folders.items()}
+    kinds = list(dict.fromkeys(k for r in results.values() for m in methods for k in r.header.methods[m].bytes))
+    heads = [*(f"{kind}, kB" for kind in kinds), "time, s", "airtime, s", "sending, mJ", "computing, J"]
+    heads += ["outages", "lost", "late", "away"]
+    lines = [f"| | method | {' | '.join(heads)} |", f"|---|---|{'---:|' * len(heads)}"]
+    for method in methods:
+        for name, found in results.items():
+            cost = found.header.methods[method]
+            cells = [f"{cost.bytes.get(kind, 0) / 1000:,.0f}" for kind in kinds]
+            if cost.clock is None:
+                cells += ["-"] * 8
+            else:
+                rounds = {kind: sum(values) for kind, values in cost.clock.per_round.items()}
+                cells += [f"{cost.clock.seconds:.1f}", f"{cost.clock.airtime:.1f}"]
+                cells += [f"{1000 * rounds['sending']:.3g}", f"{rounds['computing']:.3g}"]
+                cells += [f"{rounds[kind]:g}" for kind in ("outages", "lost", "late", "away")]
+            lines.append(f"| {name} | {method} | {' | '.join(cells)} |")
+    return lines
+
+
+def clusters(folder: Path) -> list[str]:
+    """Return one line of Markdown a cluster: its devices, and how often their masks collide."""
+    network = next(event for event in RunStore.open(folder).events() if event["event"] == "network")
+    lines = ["| cluster | collisions expected | measured |", "|---|---:|---:|"]
+    rows = zip(network["clusters"], network["collision_expected"], network["collision_measured"], strict=True)
+    for members, expected, measured in rows:
+        lines.append(f"| {', '.join(map(str, members))} | {expected:.4f} | {measured:.4f} |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dropout", type=float, default=0.2, help="probability that a device is away for a round")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--set", action="append", default=[], dest="settings", help="as of meshtune run")
+    args = parser.parse_args()
+    settings = [f"seed={args.seed}", *args.settings]
+    methods = list(load_config(args.config, settings).methods)
+    further = [] if BEST in methods else [BEST]
+    variants = {
+        FREE: [f"methods=[{','.join([*methods, *further])}]", "radio=null"],
+        AIR: [],
+        f"{args.dropout:.0%} away": [f"faults.dropout={args.dropout:g}"],
+    }
+    folders = {name: args.out / name.replace(" ", "-").replace("%", "") for name in variants}
+    for name, changes in variants.items():
+        if not (folders[name] / "results.json").is_file():
+            run(load_config(args.config, [*settings, *changes]), folders[name], Silent())
+        print(f"{name} is done", flush=True)
+    parts = [quality(folders, methods), costs(folders, methods), clusters(folders[AIR])]
+    print("\n\n".join("\n".join(part) for part in parts))
+
+
+if __name__ == "__main__":
+    main()
