@@ -29,7 +29,7 @@ class Planned:
     Attributes:
         use: what collision rates are reckoned from.
         rate: ``expected`` or ``rows``, whichever ``use`` is.
-        density: share of B's positions that a device trains; of a run's devices the largest.
+        density: share of B's positions that a device trains; of several the largest.
         notes: what a reader should know of them.
     """
 
@@ -39,29 +39,34 @@ class Planned:
     notes: tuple[str, ...]
 
 
-def uniform(config: RunConfig, layers: Sequence[LayerSpec], devices: int, density: float) -> Planned:
-    """Return the same density in every layer of every device."""
+def uniform(config: RunConfig, layers: Sequence[LayerSpec], density: Sequence[float], masked: bool = True) -> Planned:
+    """Return the same density in every layer, for devices of these densities, ``masked`` or not."""
     room = sizes(layers, config.adapter.rank)
-    shares = np.array(layer_counts(None, room, density, "uniform")) / np.array(room)
-    use = expected(np.broadcast_to(shares, (devices, len(room))), room)
-    if density == 1:
+    shares = {share: np.array(layer_counts(None, room, share, "uniform")) / np.array(room) for share in set(density)}
+    use = expected(np.array([shares[share] for share in density]), room)
+    least, most = min(density), max(density)
+    if not masked:
+        full = "every position is trained, so any two devices collide everywhere: range and power alone decide clusters"
+        return Planned(use, "expected", most, (full,))
+    if least == 1:
         full = (
             "every position is trained, so any two devices collide everywhere: only clusters.s_max=1 lets them form "
             "clusters"
         )
-        return Planned(use, "expected", density, (full,))
+        return Planned(use, "expected", most, (full,))
     notes = []
     if config.adapter.budget != "uniform":
+        told = f"density {most:g}" if least == most else "its device's density"
         notes.append(
             f"adapter.budget={config.adapter.budget} needs weights and prompts, so every layer is taken to have "
-            f"density {density:g}: --density-from RUN takes a run's own"
+            f"{told}: --density-from RUN takes a run's own"
         )
     if config.clusters.rate == "rows":
         notes.append(
             "clusters.rate=rows needs masks, so collision rates are expected from densities alone (eq. 19); real masks "
             "crowd on the same output rows and collide about 3 times as often in pairs"
         )
-    return Planned(use, "expected", density, tuple(notes))
+    return Planned(use, "expected", most, tuple(notes))
 
 
 def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, method: Method, run: Path) -> Planned:
