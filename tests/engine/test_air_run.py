@@ -203,6 +203,10 @@ def test_masks_that_collide_more_than_allowed_are_told(tmp_path: Path, settings:
         ({"graph": {"kind": "ring"}}, r"graph\.kind=ring, .*: with a radio its clusters are the graph"),
         ({"radio": None}, r"faults need a radio and its clock: set radio=\{\}"),
         ({"radio": None, "faults": {}, "round_seconds": 2.0}, r"round_seconds=2 needs a radio and its clock"),
+        (
+            {"radio": None, "faults": {}, "clusters": {"masks": "negotiated"}},
+            r"clusters\.masks=negotiated needs a radio and its clusters: set radio=\{\}, or clusters\.masks=own",
+        ),
         ({"round_seconds": 0.1}, r"round_seconds=0\.1 ends before the fastest device has computed .* raise it to at"),
         (
             {"clusters": {"reform": 2}},

@@ -290,6 +290,28 @@ def test_what_is_assumed_is_said() -> None:
     assert any("clusters.rate=rows needs masks" in note for note in plan(config(clusters={"rate": "rows"})).notes)
 
 
+def test_what_negotiating_does_to_densities_is_exact() -> None:
+    """Devices 0, 1, 2 are in one cluster, of two groups: a device may have half of a layer."""
+
+    def told(**changes: Any) -> str:
+        changes = {"methods": ["proposed", "paper"], **changes}
+        notes = plan(config(**{**changes, "clusters": {"rate": "expected", "s_max": 1.0, "masks": "negotiated"}})).notes
+        (note,) = [note for note in notes if note.startswith("clusters.masks=negotiated")]
+        return note
+
+    sparse = told()
+    assert sparse == (
+        "clusters.masks=negotiated: under paper the masks of different groups of a cluster collide nowhere; with up to "
+        "2 groups in a cluster a device may train 1/2 of a layer there, and none wants more, so densities stay; the "
+        "collision rates here are those before, and other methods'"
+    )
+    positions = sum(sizes(skeleton(config().model).layers, 4))
+    dense = told(adapter={"density": 0.75})
+    assert f"so that one trains up to {round(0.75 * positions) - positions // 2:,} values fewer;" in dense
+    assert "with up to" not in told(tasks=["boolq"])
+    assert told(methods=["proposed"]).startswith("clusters.masks=negotiated changes nothing: no method of the run adds")
+
+
 def test_json_holds_everything_and_nothing_infinite(planned: Plan) -> None:
     tree = json.loads(planned.to_json())
     assert (tree["format"], tree["version"]) == ("meshtune-plan", 1)
@@ -369,6 +391,23 @@ def test_densities_come_from_a_runs_masks(finished: tuple[RunConfig, Path], rate
     assert not any("masks are taken in order" in note for note in found.notes)
     other = chosen.model_copy(update={"tasks": chosen.tasks[::-1]})
     assert any("device 0 has the task piqa, its mask is one of boolq" in note for note in plan(other, folder).notes)
+
+
+def test_a_runs_own_counts_are_cut_to_what_negotiating_allows(finished: tuple[RunConfig, Path]) -> None:
+    settings, folder = finished
+    wanted = settings.clusters.model_copy(update={"masks": "negotiated", "s_max": 1.0})
+    found = plan(settings.model_copy(update={"clusters": wanted, "methods": ("shared_b",)}), folder)
+    room = sizes(skeleton(settings.model).layers, settings.adapter.rank)
+    # Three groups in one cluster: a third of every layer each. Some layers want more, and the largest change is a cut.
+    cuts = [
+        (part.size - size // 3) / size
+        for mask in masks_of(folder, settings)
+        for part, size in zip(mask, room, strict=True)
+    ]
+    (note,) = [note for note in found.notes if note.startswith("clusters.masks=negotiated")]
+    assert len(found.clusters) == 1
+    assert max(cuts) > 0
+    assert f"which changes a layer's density by up to {max(cuts):.3g} and no total;" in note
 
 
 def test_a_run_that_does_not_fit_is_one_sentence(finished: tuple[RunConfig, Path], tmp_path: Path) -> None:

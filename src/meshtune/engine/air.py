@@ -18,6 +18,7 @@ import numpy as np
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.engine.config import RunConfig
 from meshtune.engine.ground import air_of, carrier, clustering, ground_of
+from meshtune.engine.negotiation import IDLE, Agreement, agree, negotiates
 from meshtune.engine.site import Site
 from meshtune.exchange.sizes import update_bytes
 from meshtune.methods.base import Announcement, Method, Workshop
@@ -28,6 +29,7 @@ from meshtune.topology.backbone import Backbone, backbone
 from meshtune.topology.clusters import Clusters
 from meshtune.topology.collision import expected, measured, of_masks
 from meshtune.topology.graphs import components, falls_apart, neighbours
+from meshtune.topology.why import Why
 from meshtune.topology.words import figure, listed
 from meshtune.wireless.air import over_the_air
 
@@ -49,6 +51,7 @@ class Network:
         inner: neighbours within clusters, as far as a link alone fits into both ends' power.
         graph: those and the neighbours between clusters.
         at: the network of the same devices at another time; those formed last are kept.
+        agreement: on the masks of methods that negotiate them; None where none does.
     """
 
     site: Site
@@ -60,6 +63,7 @@ class Network:
     inner: Graph
     graph: Graph
     at: Callable[[float], Network] = field(repr=False, compare=False)
+    agreement: Agreement | None = None
 
     def without(self, absent: Collection[int]) -> Graph:
         """Return who hears whom while some devices are away: other links stand in for those that were theirs."""
@@ -83,6 +87,11 @@ class Network:
         planned = over_the_air(self.site.radio, self.site.channel, positions, sender, receiver, self.bits, None)
         return int(planned.slot.max()) + 1
 
+    @cached_property
+    def why(self) -> dict[int, Why]:
+        """Why each device is where it is."""
+        return {device: self.clusters.why(device) for device in sorted(self.graph)}
+
     def facts(self) -> dict[str, Any]:
         """Return what the run's folder keeps of it: clusters, their collision rates, links between them, and why."""
         members = self.clusters.clusters
@@ -95,7 +104,8 @@ class Network:
             "components": [list(part) for part in components(self.graph)],
             "payload_bytes": round(self.bits / 8),
             "positions": self.site.mobility.positions(self.time).tolist(),
-            "why": {str(device): str(self.clusters.why(device)) for device in sorted(self.graph)},
+            **({} if self.agreement is None else {"negotiated": self.agreement.facts()}),
+            "why": {str(device): str(why) for device, why in self.why.items()},
         }
 
     def notes(self) -> list[str]:
@@ -110,7 +120,7 @@ class Network:
         cut_off = alone(self.clusters.air)
         for part in components(self.graph):
             if len(part) == 1:
-                why = cut_off.get(part[0]) or self.clusters.why(part[0]).reason
+                why = cut_off.get(part[0]) or self.why[part[0]].reason
                 found.append(f"{why}; it trains by itself")
         rounds, inner = self.site.config.train.rounds, self.site.config.clusters.inner_rounds
         if self.backbone.links and rounds % inner:
@@ -118,8 +128,16 @@ class Network:
                 f"clusters exchange every {inner} rounds, and what the last {rounds % inner} of {rounds} teach stays "
                 "within them: make train.rounds a multiple of clusters.inner_rounds to end with an exchange"
             )
+        if self.agreement is not None:
+            found.append(
+                f"masks were negotiated: those of different groups of a cluster collide nowhere, and a layer's density "
+                f"changed by {figure(max(self.agreement.change))} at most"
+            )
+        elif self.site.config.clusters.masks == "negotiated":
+            found.append(IDLE)
+        whose = "own masks" if self.agreement is not None else "masks"
         found += [
-            f"the masks of cluster {listed(cluster)} collide in {figure(real)} of all positions, above the {most:g} "
+            f"the {whose} of cluster {listed(cluster)} collide in {figure(real)} of all positions, above the {most:g} "
             f"allowed: expected were {figure(rate)}"
             for cluster, real, rate in zip(members, self.measured, self.clusters.rates, strict=True)
             if real > most
@@ -179,6 +197,7 @@ def form(
             measured([masks[device] for device in cluster], counts) if masked else float(len(cluster) > 1)
             for cluster in clusters.clusters
         )
-        return Network(site, time, clusters, between, real, bits, inner, graph, at)
+        agreement = agree(own, inner, counts) if time == 0 and negotiates(site.config, methods) else None
+        return Network(site, time, clusters, between, real, bits, inner, graph, at, agreement)
 
     return at(0.0)

@@ -190,6 +190,10 @@ class RunConfig(BaseModel):
                 "adapter.density=planned needs a radio, for what a link carries bounds it: set radio={}, or give a "
                 "number in (0, 1]"
             )
+        if self.radio is None and self.clusters.masks == "negotiated":
+            raise ValueError(
+                "clusters.masks=negotiated needs a radio and its clusters: set radio={}, or clusters.masks=own"
+            )
         if self.clusters.reform is not None and self.places.mobility == "static":
             raise ValueError(
                 f"clusters.reform={self.clusters.reform} forms clusters anew as devices move, and these stand still "

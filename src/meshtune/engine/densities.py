@@ -20,6 +20,7 @@ from meshtune.engine.store import RunStore
 from meshtune.errors import MeshtuneError, UserError
 from meshtune.methods.base import Masks, Method
 from meshtune.topology.collision import Use, expected, of_masks
+from meshtune.wireless.arrays import Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,29 +32,40 @@ class Planned:
         rate: ``expected`` or ``rows``, whichever ``use`` is.
         density: share of B's positions that a device trains; of several the largest.
         notes: what a reader should know of them.
+        counts: (devices, layers) positions of each layer in a calibrated mask; ``sizes``: (layers,) d r.
     """
 
     use: Use
     rate: str
     density: float
     notes: tuple[str, ...]
+    counts: Ints
+    sizes: Ints
 
 
 def uniform(config: RunConfig, layers: Sequence[LayerSpec], density: Sequence[float], masked: bool = True) -> Planned:
-    """Return the same density in every layer, for devices of these densities, ``masked`` or not."""
+    """Return equally dense layers.
+
+    Args:
+        config: ``adapter.*``, ``clusters.rate``.
+        layers: of the model.
+        density: of every device's calibrated mask.
+        masked: whether these masks are those that collide; else all positions do.
+    """
     room = sizes(layers, config.adapter.rank)
-    shares = {share: np.array(layer_counts(None, room, share, "uniform")) / np.array(room) for share in set(density)}
-    use = expected(np.array([shares[share] for share in density]), room)
+    held, counts = np.array(room), _equal(room, density)
+    shares = counts / held if len(set(density)) > 1 else np.broadcast_to(counts[0] / held, counts.shape)
+    use = expected(shares if masked else np.broadcast_to(1.0, counts.shape), room)
     least, most = min(density), max(density)
     if not masked:
         full = "every position is trained, so any two devices collide everywhere: range and power alone decide clusters"
-        return Planned(use, "expected", most, (full,))
+        return Planned(use, "expected", 1.0, (full,), counts, held)
     if least == 1:
         full = (
             "every position is trained, so any two devices collide everywhere: only clusters.s_max=1 lets them form "
             "clusters"
         )
-        return Planned(use, "expected", most, (full,))
+        return Planned(use, "expected", most, (full,), counts, held)
     notes = []
     if config.adapter.budget != "uniform":
         told = f"density {most:g}" if least == most else "its device's density"
@@ -66,7 +78,15 @@ def uniform(config: RunConfig, layers: Sequence[LayerSpec], density: Sequence[fl
             "clusters.rate=rows needs masks, so collision rates are expected from densities alone (eq. 19); real masks "
             "crowd on the same output rows and collide about 3 times as often in pairs"
         )
-    return Planned(use, "expected", most, tuple(notes))
+    return Planned(use, "expected", most, tuple(notes), counts, held)
+
+
+def _equal(room: Sequence[int], density: Sequence[float]) -> Ints:
+    """Return how many positions of each layer calibrated masks have (devices, layers), all layers equally dense."""
+    each = {share: np.array(layer_counts(None, room, share, "uniform"), dtype=np.int64) for share in set(density)}
+    if len(each) == 1:
+        return np.broadcast_to(each[density[0]], (len(density), len(room)))
+    return np.array([each[share] for share in density])
 
 
 def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, method: Method, run: Path) -> Planned:
@@ -108,7 +128,7 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
         )
     ours, told = ([task.key for task in one.device_tasks] for one in (config, theirs))
     differing = [device for device in range(count) if ours[device] != told[device]]
-    planned = _of_masks(config, layers, masks, run)
+    planned = _of_masks(config, layers, masks, [own.masks for own in announced], run)
     if not differing:
         return planned
     first = differing[0]
@@ -116,10 +136,18 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
     return replace(planned, notes=(*planned.notes, note))
 
 
-def _of_masks(config: RunConfig, layers: Sequence[LayerSpec], masks: Sequence[Masks], run: Path) -> Planned:
+def _of_masks(
+    config: RunConfig, layers: Sequence[LayerSpec], masks: Sequence[Masks], calibrated: Sequence[Masks], run: Path
+) -> Planned:
     room, rank = sizes(layers, config.adapter.rank), config.adapter.rank
-    used = np.array([[positions.size for positions in mask] for mask in masks])
+    used = _counts(masks)
     density = float(used.sum(axis=1).max() / sum(room))
+    share = density if config.adapter.density == "planned" else config.adapter.share
+    counts = _counts(calibrated) if all(calibrated) else _equal(room, [share] * len(masks))
     notes = [f"densities are those of the masks in {run}: {density:.3g} over all layers"]
     rate = config.clusters.rate
-    return Planned(of_masks(masks, room, rank, rate), rate, density, tuple(notes))
+    return Planned(of_masks(masks, room, rank, rate), rate, density, tuple(notes), counts, np.array(room))
+
+
+def _counts(masks: Sequence[Masks]) -> Ints:
+    return np.array([[positions.size for positions in mask] for mask in masks], dtype=np.int64)

@@ -6,31 +6,31 @@ the graph, each carried once over every link, and every device knows whom it can
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from meshtune.adapter.blocks import assign_blocks, capacity
 from meshtune.adapter.budget import layer_counts
 from meshtune.adapter.expert import Projections
-from meshtune.adapter.mask import join, part
+from meshtune.adapter.mask import join, part, top_positions
 from meshtune.adapter.projection import Fingerprint, Recipe, fingerprint
 from meshtune.adapter.sites import LayerSpec, narrowest, places, sizes
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
 from meshtune.engine.magnitude import magnitude_masks
+from meshtune.engine.negotiation import negotiates
 from meshtune.engine.observer import Observer
 from meshtune.errors import MeshtuneError, UserError
 from meshtune.exchange.ledger import Ledger
 from meshtune.exchange.payload import Message, byte_split, decode, encode
 from meshtune.exchange.positions import decode_positions, encode_positions
 from meshtune.learning.base import Base
-from meshtune.learning.prepare import calibrate, entropies, layer_inputs, prompt_features
+from meshtune.learning.prepare import calibration_scores, entropies, layer_inputs, prompt_features
 from meshtune.methods.base import Announcement, Masks, Method
 from meshtune.methods.registry import get_method
 from meshtune.routing.statistics import Statistics, summarise
@@ -96,7 +96,8 @@ def announce(
     result = []
     for number, data in enumerate(devices):
         own = announcement_of(base, config, data, recipe_of[data.group], any(m.codes for m in methods), shares[number])
-        result.append(replace(own, others=others[number]))
+        kept = own.scores if negotiates(config, methods) else None
+        result.append(replace(own, others=others[number], scores=kept))
         observer.event("advance", name="prepare", done=number + 1)
     return result
 
@@ -104,7 +105,7 @@ def announce(
 def announcement_of(
     base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, codes: bool, density: float
 ) -> Announcement:
-    """Work out one device's announcement from its own data; with the task codes of eq. 26 where ``codes``."""
+    """Work out one device's announcement, its scores included; with the task codes of eq. 26 where ``codes``."""
     layers, adapter = base.adapters.layers, config.adapter
     prompts = data.prompts(max(config.router.prompts, adapter.entropy_tokens // 4))
     inputs = layer_inputs(base, prompts, adapter.entropy_tokens) if codes or adapter.budget != "uniform" else {}
@@ -116,29 +117,30 @@ def announcement_of(
         kind=adapter.budget,
         temperature=adapter.temperature,
     )
-    masks = calibrate(
+    scores = calibration_scores(
         base,
         Projections(recipe, base.dtype, str(base.device)),
         data.calibration(adapter.calibration_batches, config.train.batch),
-        counts,
         config.train.micro_tokens,
     )
+    masks = tuple(top_positions(score, count) for score, count in zip(scores, counts, strict=True))
     seen = prompt_features(base, prompts[: config.router.prompts], config.router, config.train.micro_tokens)
     statistics = summarise(seen.hidden, config.router.sketch, seen.embedded)
     mean = torch.cat([h.mean(dim=1) for h in inputs.values()]).numpy() if codes else None
-    return Announcement(data.device, data.group, data.samples, recipe, tuple(masks), statistics, mean)
+    ranked = np.concatenate(scores)
+    return Announcement(data.device, data.group, data.samples, recipe, masks, statistics, mean, scores=ranked)
 
 
 def to_messages(
-    own: Announcement, method: Method, layers: Sequence[LayerSpec], near: Sequence[int] = ()
+    own: Announcement, method: Method, layers: Sequence[LayerSpec], near: Sequence[int] = (), told: bool = False
 ) -> list[Message]:
     """Return what a device sends once under ``method``: its announcement and, where asked for, statistics and codes.
 
-    ``near`` are its neighbours, where not all devices are.
+    ``near`` are its neighbours, where not all devices are. Whoever was ``told`` its mask before is not sent it again.
     """
     meta = facts(own, method, layers, near)
     tensors: dict[str, Tensor] = {}
-    if method.kind == "sparse":
+    if method.kind == "sparse" and not told:
         counts = sizes(layers, own.recipe.rank)
         packed = encode_positions(join(own.masks, counts), sum(counts))
         tensors["mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
@@ -169,21 +171,25 @@ def facts(own: Announcement, method: Method, layers: Sequence[LayerSpec], near: 
     return meta
 
 
-def from_messages(messages: Sequence[Message], layers: Sequence[LayerSpec], recipe: Recipe) -> Announcement:
+def from_messages(
+    messages: Sequence[Message], layers: Sequence[LayerSpec], recipe: Recipe, masks: Masks = ()
+) -> Announcement:
     """Return the announcement that arrived in ``messages``; ``recipe`` stands in where the method sends none.
+
+    ``masks`` are the sender's, where the receiver was told them before.
 
     Raises:
         MeshtuneError: the sender's projection does not match what this device generates from its recipe.
     """
     first = messages[0]
-    masks: tuple[NDArray[np.int64], ...] = ()
-    if "mask" in first.tensors:
+    if "recipe" in first.meta:
         seed, kind, block, rank, generator = first.meta["recipe"]
         recipe = Recipe(seed=seed, kind=kind, block=block, rank=rank, generator=generator)
         mine = fingerprint(recipe, {layer.site: layer.inputs for layer in layers})
         if not mine.matches(Fingerprint.from_json(first.meta["fingerprint"])):
             raise MeshtuneError(f"device {first.source} generates another projection from {recipe}: versions differ")
-        counts = sizes(layers, rank)
+    if "mask" in first.tensors:
+        counts = sizes(layers, recipe.rank)
         masks = tuple(part(decode_positions(first.tensors["mask"].numpy().tobytes(), sum(counts)), counts))
     statistics, codes = None, None
     for message in messages[1:]:
@@ -216,23 +222,27 @@ def handshake(
     layers: Sequence[LayerSpec],
     ledger: Ledger,
     hops: list[dict[tuple[int, int], int]] | None = None,
+    told: Mapping[int, Collection[int]] | None = None,
 ) -> list[dict[int, Announcement]]:
     """Flood every device's announcement over the graph; return what each device ends up knowing.
 
     A device passes on what it hears for the first time, to the neighbours that can have it neither from the source
     itself (an announcement names its source's neighbours, unless all hear all) nor from the sender it came from. Every
     copy is counted, the receiver's second one too: the first hop by kind, later hops as relayed. Nothing is sent under
-    a method that does not exchange. ``hops`` is added the bytes by link, hop by hop.
+    a method that does not exchange. ``hops`` is added the bytes by link, hop by hop. ``told`` are by source the devices
+    that know its mask already, and are not sent it again.
     """
     if not method.exchanges:
         return [{a.device: a} for a in own]
     arrived: list[Announcement] = []
     splits: list[list[dict[str, int]]] = []
+    shorter: list[list[dict[str, int]]] = []
     for a in own:
         near = () if len(graph[a.device]) == len(own) - 1 else graph[a.device]
         announced, parts = carried(a, method, layers, near)
         arrived.append(announced)
         splits.append(parts)
+        shorter.append([byte_split(m, encode(m)) for m in to_messages(a, method, layers, near, True)] if told else [])
     known: list[dict[int, Announcement]] = [{a.device: arrived[a.device]} for a in own]
     fresh: list[dict[int, set[int]]] = [{a.device: set()} for a in own]  # source -> neighbours it came from
     while any(fresh):
@@ -244,7 +254,8 @@ def handshake(
                     has = receiver == source or receiver in origins
                     if has or (sender != source and receiver in graph[source]):
                         continue
-                    for split in splits[source]:
+                    knows = told is not None and receiver in told[source]
+                    for split in (shorter if knows else splits)[source]:
                         ledger.record(method.name, 0, sender, receiver, split, relayed=source != sender)
                         hop[sender, receiver] = hop.get((sender, receiver), 0) + sum(split.values())
                     if source not in known[receiver]:

@@ -123,7 +123,7 @@ def _densities(
     each = densities_of(config, found)
     adapter = config.adapter.model_copy(update={"density": max(each)})
     if not method.masks:
-        return uniform(config, shape.layers, [1.0] * len(each), masked=False), adapter, None
+        return uniform(config, shape.layers, each, masked=False), adapter, None
     planned = uniform(config, shape.layers, each)
     if found is None:
         return planned, adapter, None

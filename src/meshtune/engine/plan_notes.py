@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from meshtune.adapter.claims import capped_counts
 from meshtune.engine.config import RunConfig
 from meshtune.engine.densities import Planned
 from meshtune.engine.ground import Ground
 from meshtune.engine.mesh import Mesh
+from meshtune.engine.negotiation import IDLE, negotiates
 from meshtune.engine.planned import Limit
 from meshtune.engine.planning import Costs
+from meshtune.methods.registry import get_method
+from meshtune.topology.words import figure
 
 
 def notes_of(
@@ -37,6 +41,8 @@ def notes_of(
     radio, train = where.config, config.train
     notes = [] if config.radio is not None else ["the file has no radio: the defaults of radio.* are planned with"]
     notes += planned.notes
+    if config.clusters.masks == "negotiated":
+        notes.append(_negotiated(config, net, planned))
     for limit in limits:
         if not limit.kept and limit.values:
             otherwise = "expect fewer neighbours" if limit.name == "link" else "train fewer rows a round"
@@ -94,3 +100,33 @@ def notes_of(
             f"{config.clusters.reform or config.clusters.inner_rounds} rounds"
         )
     return tuple(notes)
+
+
+def _negotiated(config: RunConfig, net: Mesh, planned: Planned) -> str:
+    """Return what negotiating does to collisions and, by the cap that it needs, to densities."""
+    methods = [get_method(name) for name in config.methods]
+    if not negotiates(config, methods):
+        return IDLE
+    names = ", ".join(method.name for method in methods if method.negotiates)
+    tasks, cut = config.device_tasks, {}
+    most, change, fewer = 1, 0.0, 0
+    for members in net.clusters.clusters:
+        groups = len({tasks[device].key for device in members})
+        most = max(most, groups)
+        for device in members:
+            counts = planned.counts[device]
+            key = (groups, counts.tobytes())
+            if key not in cut:
+                cut[key] = np.array(capped_counts(counts.tolist(), planned.sizes.tolist(), groups))
+            change = max(change, float((np.abs(cut[key] - counts) / planned.sizes).max()))
+            fewer = max(fewer, int(counts.sum() - cut[key].sum()))
+    told = f"clusters.masks=negotiated: under {names} the masks of different groups of a cluster collide nowhere"
+    if most > 1:
+        told += f"; with up to {most} groups in a cluster a device may train 1/{most} of a layer there, "
+        if fewer:
+            told += f"so that one trains up to {fewer:,} values fewer"
+        elif change:
+            told += f"which changes a layer's density by up to {figure(change)} and no total"
+        else:
+            told += "and none wants more, so densities stay"
+    return f"{told}; the collision rates here are those before, and other methods'"

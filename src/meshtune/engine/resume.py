@@ -38,6 +38,8 @@ def save_announcements(
         for name, masks in {"calibrated": a.masks, **a.others}.items():
             if masks:
                 tensors[f"{a.device}.mask.{name}"] = torch.from_numpy(pack(list(masks), counts))
+        if a.scores is not None:  # as they are: what they rank highest is the mask, bit for bit
+            tensors[f"{a.device}.scores"] = torch.from_numpy(a.scores)
         if a.codes is not None:
             tensors[f"{a.device}.codes"] = torch.from_numpy(a.codes)
         if a.statistics is not None:
@@ -67,7 +69,7 @@ def load_announcements(
         arrays = {k.removeprefix(prefix): v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
         names = [name for name in arrays if name.startswith("mask.")]
         masks = {name.removeprefix("mask."): tuple(unpack(arrays.pop(name), counts)) for name in names}
-        codes = arrays.pop("codes", None)
+        codes, scores = arrays.pop("codes", None), arrays.pop("scores", None)
         result.append(
             Announcement(
                 device,
@@ -78,6 +80,7 @@ def load_announcements(
                 Statistics.from_tensors(arrays, facts["counts"][device]) if arrays else None,
                 codes,
                 masks,
+                scores,
             )
         )
     return result, facts
@@ -94,10 +97,14 @@ def begin(
     """Return the state behind the handshake, before the first round; over ``network`` where there is a radio."""
     state = State({}, {m.name: {} for m in methods}, Ledger())
     clusters = {} if network is None else network.clusters.index
+    agreed = None if network is None else network.agreement
+    found = own if agreed is None else agreed.of(own)
     for method in methods:
-        said = [method.announces(a, workshop) for a in own]
-        hops: list[dict[tuple[int, int], int]] = []
-        known = handshake(said, method, graph, layers, state.ledger, hops)
+        said = [method.announces(a, workshop) for a in found]
+        negotiated = agreed if method.negotiates else None
+        hops = [] if negotiated is None else negotiated.charge(method.name, state.ledger)
+        told = None if negotiated is None else negotiated.mates
+        known = handshake(said, method, graph, layers, state.ledger, hops, told)
         state.members[method.name] = [
             Member(
                 a.device,

@@ -23,7 +23,7 @@ from meshtune.errors import MeshtuneError
 
 MAGIC = b"MTUN"
 VERSION = 2
-KINDS = ("announce", "router", "update")
+KINDS = ("announce", "router", "update", "proposal", "claim")
 DTYPES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I8": 1, "I32": 4, "I64": 8}
 """Element types of the format, in safetensors' names, with their bytes per element."""
 
@@ -60,7 +60,8 @@ class Message:
     """One message between two devices.
 
     Attributes:
-        kind: ``announce`` (who I am, my mask), ``router`` (my task statistics), ``update`` (my expert).
+        kind: ``announce`` (who I am, my mask), ``router`` (my task statistics), ``update`` (my expert), ``proposal``
+            (positions I would take for my group), ``claim`` (positions that my group takes).
         sender: the device that sends it now.
         round: the round it is sent in; 0 before the first.
         source: the device whose content it is; not the sender where it is relayed.

@@ -7,6 +7,7 @@ that ranks the positions of B (eq. 18), and the prompt means that become the dev
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,13 +80,23 @@ def calibrate(
     counts: Sequence[int],
     micro_tokens: int,
 ) -> list[NDArray[np.int64]]:
-    """Return the device's mask: per layer the positions of B with the largest |sum of gradients at B = 0| (eq. 18).
+    """Return the device's mask: per layer the ``counts`` positions of B with the highest scores (eq. 18).
+
+    See :func:`calibration_scores` for the other arguments.
+    """
+    scores = calibration_scores(base, projections, batches, micro_tokens)
+    return [top_positions(score, count) for score, count in zip(scores, counts, strict=True)]
+
+
+def calibration_scores(
+    base: Base, projections: Projections, batches: Sequence[Sequence[Row]], micro_tokens: int
+) -> list[NDArray[np.floating[Any]]]:
+    """Return per layer |sum of gradients at B = 0| of every position of B (d r,) (eq. 18).
 
     Args:
         base: the frozen model.
         projections: the device's A.
         batches: the calibration mini-batches.
-        counts: how many positions each layer keeps.
         micro_tokens: see :class:`meshtune.learning.trainer.TrainConfig`.
     """
     layers = base.adapters.layers
@@ -98,8 +109,7 @@ def calibrate(
     assert gradient is not None
     if not bool(torch.isfinite(gradient).all()):
         raise UserError("the gradient behind the mask is not finite: hold the model in float32 or bfloat16")
-    scores = torch.split(gradient.abs(), probe.counts)
-    return [top_positions(score.cpu(), count) for score, count in zip(scores, counts, strict=True)]
+    return [score.numpy() for score in torch.split(gradient.abs().cpu(), probe.counts)]
 
 
 def prompt_means(

@@ -28,6 +28,7 @@ class AggregatingMethod(Method):
 
     kind = "sparse"
     relays = True
+    negotiates = True
     masked = False
     whole = False
 

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ from meshtune.routing.statistics import Statistics
 Made = TypeVar("Made")
 Masks = tuple[NDArray[np.int64], ...]
 """Per layer sorted flat positions."""
+NEGOTIATED = "negotiated"
+"""The name among :attr:`Announcement.others` of a mask that the groups of a cluster agreed on."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Announcement:
         statistics: its task statistics for the router, or None where the method sends none.
         codes: its task codes h0 of eq. 26, place after place (sum of k,), or None where no method asks for them.
         others: masks that it found in other ways than calibration, by name; never sent under that name.
+        scores: what ranked the positions of ``masks``, all layers end to end (sum of d r,), until masks are negotiated;
+            never sent.
         voted: whether ``masks`` is what its group agreed on before, so that it takes part in no vote: what devices
             tell those that they meet on their way.
     """
@@ -63,6 +67,7 @@ class Announcement:
     statistics: Statistics | None = None
     codes: NDArray[np.float32] | None = None
     others: Mapping[str, Masks] = field(default_factory=dict)
+    scores: NDArray[np.floating[Any]] | None = None
     voted: bool = False
 
     @cached_property
@@ -257,6 +262,8 @@ class Method(ABC):
         routes: whether it sends task statistics and answers through a router.
         codes: whether it sends the task codes of eq. 26.
         masks: how its masks are found: ``calibrated``, a name of :attr:`Announcement.others`, or empty for none.
+        negotiates: whether it takes negotiated masks instead, where there are some: it adds the expansions of several
+            groups, so that their collisions hurt.
         pooled: whether all its devices train one expert on all their rows together.
         alone: whether its devices know their own task only.
         relays: whether it passes on other devices' updates.
@@ -269,6 +276,7 @@ class Method(ABC):
     routes = False
     codes = False
     masks = "calibrated"
+    negotiates = False
     pooled = False
     alone = False
     relays = False
@@ -276,7 +284,8 @@ class Method(ABC):
 
     def announces(self, own: Announcement, workshop: Workshop) -> Announcement:
         """Return what a device says of itself under this method, of all that it has found out."""
-        return replace(own, masks=own.others[self.masks]) if self.masks in own.others else own
+        name = NEGOTIATED if self.negotiates and NEGOTIATED in own.others else self.masks
+        return replace(own, masks=own.others[name]) if name in own.others else own
 
     def reintroduces(self, member: Member, workshop: Workshop) -> Announcement:
         """Return what a device's announcement is to those who first hear of it when rounds have been played."""

@@ -15,6 +15,7 @@ class Paper(SingleCluster):
 
     name = "paper"
     whole = False
+    negotiates = True
 
 
 METHOD = Paper()

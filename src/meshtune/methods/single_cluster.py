@@ -26,6 +26,7 @@ class SingleCluster(AggregatingMethod):
     name = "single_cluster"
     codes = True
     whole = True
+    negotiates = False  # by definition it takes no care of collisions
 
     def routers(self, router: RouterConfig, paper: PaperConfig) -> tuple[str, ...]:
         return tuple(dict.fromkeys((paper.reading, *paper.also)))

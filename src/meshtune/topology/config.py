@@ -16,6 +16,8 @@ class ClusterConfig(BaseModel):
         rate: ``rows``: expected from each output row's counts; ``expected``: from each layer's density, the paper's.
         most: devices of a cluster at most; None for no bound.
         inner_rounds: T_inner: rounds within clusters from one exchange between clusters to the next.
+        masks: ``own``: as each device calibrated them; ``negotiated``: for methods that add expansions, claimed in turn
+            by the groups of a cluster, so that those of different groups do not collide.
         reform: rounds after which the clusters of devices that move are formed anew; None for ``inner_rounds``.
     """
 
@@ -25,4 +27,5 @@ class ClusterConfig(BaseModel):
     rate: Literal["rows", "expected"] = "rows"
     most: int | None = Field(None, ge=1)
     inner_rounds: int = Field(2, ge=1)
+    masks: Literal["own", "negotiated"] = "own"
     reform: int | None = Field(None, ge=1)

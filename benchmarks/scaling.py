@@ -1,0 +1,485 @@
+"""What a device sends, stores and computes as devices, clusters and tasks grow: the planner's numbers beside formulas.
+
+    python benchmarks/scaling.py
+    python benchmarks/scaling.py --devices 10 1000 30000 --models smollm2-135m --out scaling
+
+Every plan is `meshtune plan`'s own (meshtune.engine.plan), at a constant number of neighbours in range; the formulas
+are those of benchmarks/scaling_forms.py and docs/scaling.md. Beside a number stands its ratio to its formula in
+brackets. The plan expects; so whole rounds of devices with small experts are flown besides, and routers fitted. A
+minute or more on one core, and 0.9 GB at 30,000 devices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scaling_forms as forms
+from record import clock
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from flying import LAYERS, World, world
+from meshtune.adapter.expert import Projections, SparseExpert
+from meshtune.adapter.projection import Recipe, coherence, projection
+from meshtune.adapter.route import Bank
+from meshtune.adapter.sites import narrowest, sizes
+from meshtune.engine.clock import SLACK
+from meshtune.engine.config import RunConfig, validate
+from meshtune.engine.federation import handshake
+from meshtune.engine.ground import MOST_PAIRS
+from meshtune.engine.plan import plan
+from meshtune.engine.planned import Plan
+from meshtune.errors import UserError
+from meshtune.exchange.ledger import Ledger
+from meshtune.learning.config import ModelConfig
+from meshtune.learning.skeleton import skeleton
+from meshtune.routing.registry import make_router
+from meshtune.routing.statistics import Statistics, summarise
+from meshtune.seeds import stream
+from meshtune.topology.graphs import components
+from meshtune.wireless.link import Radio, payload_limit
+
+REACH, IN_RANGE = 100.0, 10
+"""Metres, and devices in range of each on average, away from the edge."""
+RANKS = {"smollm2-135m": 16, "qwen2.5-1.5b": 32}
+"""The default shapes: models and their ranks."""
+MILLION = 10**6
+STORE = 8 * 10**9
+"""Bytes that a device may keep, where the last table asks when they are full."""
+LABELS = {
+    "within": "within cluster, a round",
+    "between": "between clusters, an exchange",
+    "once": "announcements, once",
+    "crossing": "updates over the busiest link",
+    "airtime": "on the air between clusters, s",
+    "computing": "computing a round, s",
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A number of the plan's or a run's, and its formula's."""
+
+    found: float
+    formula: float
+
+    def __str__(self) -> str:
+        return f"{short(self.found)} ({self.found / self.formula:.3f})" if self.formula else short(self.found)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One plan, reduced to what docs/scaling.md tables.
+
+    Attributes:
+        members: m_c, devices of every cluster.
+        pairs: what has a formula, by the names of :data:`LABELS`; bytes are means over devices.
+        rate: collision rate of the largest cluster.
+        busiest: bytes of the device that sends most in an exchange between clusters.
+        gates: share of devices with a link between clusters.
+        hops: links on the longest way between two devices.
+        alone: share of devices outside the largest part of the graph.
+        round: T_round in seconds; ``exchange``: seconds that an exchange between clusters takes besides, at least.
+        seconds: of the processor, that the plan took.
+    """
+
+    members: tuple[int, ...]
+    pairs: Mapping[str, Pair]
+    rate: Pair
+    busiest: int
+    gates: float
+    hops: int
+    alone: float
+    round: float
+    exchange: float
+    seconds: float
+
+    @property
+    def devices(self) -> int:
+        """M."""
+        return sum(self.members)
+
+    @property
+    def mates(self) -> float:
+        """m~."""
+        return forms.mates(self.members)
+
+
+def configure(model: str, rank: int, devices: int, groups: int = 8, **clusters: Any) -> RunConfig:
+    """Return the configuration of ``devices`` at constant density, in ``groups`` task groups."""
+    return validate(
+        {
+            "model": {"name": model},
+            "tasks": [{"task": "boolq", "key": f"task {number:05d}"} for number in range(min(groups, devices))],
+            "devices": {"count": devices},
+            "adapter": {"rank": rank, "density": 0.1, "budget": "uniform"},
+            "train": {"rounds": 4, "steps": 20, "batch": 4, "max_tokens": 256},
+            "methods": ["proposed"],
+            "radio": {"range": REACH},
+            "places": {"radius": REACH * math.sqrt(devices / IN_RANGE)},
+            "clusters": {"rate": "expected", **clusters},
+        },
+        "benchmarks/scaling.py",
+    )
+
+
+def piece_of(config: RunConfig) -> forms.Piece:
+    """Return what the formulas need of a model, a rank and a density."""
+    shape, rank = skeleton(config.model), config.adapter.rank
+    return forms.Piece(
+        positions=sum(sizes(shape.layers, rank)),
+        density=config.adapter.density,
+        width=shape.width,
+        sketch=min(config.router.sketch, shape.width),
+        pair=rank * sum(layer.inputs + layer.outputs for layer in shape.layers),
+        weights=shape.parameters,
+        narrowest=narrowest(shape.layers).inputs,
+        rank=rank,
+    )
+
+
+def planned(config: RunConfig) -> Planned:
+    """Plan a run and set the formulas beside."""
+    started = time.process_time()
+    found = plan(config)
+    seconds = time.process_time() - started
+    return reduced(found, config, seconds)
+
+
+def reduced(found: Plan, config: RunConfig, seconds: float) -> Planned:
+    """Return what is shown of a plan that took ``seconds``."""
+    piece, members = piece_of(config), [len(cluster.members) for cluster in found.clusters]
+    devices, largest = sum(members), int(np.argmax(members))
+    traffic = [device.bytes["proposed"] for device in found.devices]
+    run = sum(sum(one.run.values()) for one in traffic)
+    within, between = (sum(getattr(one, name) for one in traffic) for name in ("round", "between"))
+    links = [link for link in found.links if link.between]
+    cluster = {device.device: device.cluster for device in found.devices}
+    degree = Counter(cluster[link.receiver] for link in links)
+    busiest = max((link.updates for link in links), default=0)
+    passed = sum(link.updates for link in links if members[cluster[link.receiver]] > 1)
+    on_air = (sum(link.updates for link in links) + passed) * found.gamma
+    tokens = config.train.steps * config.train.batch * config.train.max_tokens
+    compute = forms.cycles(piece, tokens, config.compute.flops_per_cycle) / config.compute.frequency
+    pairs = {
+        "within": Pair(within / devices, forms.within(piece, members)),
+        "between": Pair(between / devices, forms.between(piece, members)),
+        "once": Pair((run - found.rounds * within - found.exchanges * between) / devices, forms.once(piece, members)),
+        "crossing": Pair(busiest, forms.crossing(members, _leaf(members, degree))),
+        "airtime": Pair(on_air / devices, forms.airtime(members, found.gamma)),
+        "computing": Pair(max(device.compute_seconds for device in found.devices), compute),
+    }
+    return Planned(
+        members=tuple(members),
+        pairs=pairs,
+        rate=Pair(found.clusters[largest].rate, forms.collided(piece.density, members[largest])),
+        busiest=max(one.between for one in traffic),
+        gates=len({link.sender for link in links}) / devices,
+        hops=hops_of(found),
+        alone=1 - found.parts[0] / devices,
+        round=found.round_seconds,
+        exchange=(1 + SLACK) * found.gamma * busiest,
+        seconds=seconds,
+    )
+
+
+def hops_of(found: Plan) -> int:
+    """Return the links on the longest way between two devices of one part.
+
+    Members of a cluster all hear each other and clusters form a forest: in such a graph the device farthest from any
+    one is an end of a longest way.
+    """
+    near = [{*device.neighbours, *device.between} for device in found.devices]
+    longest, seen = 0, [False] * len(near)
+    for start in range(len(near)):
+        if not seen[start]:
+            order, _ = _walk(near, start)
+            for device in order:
+                seen[device] = True
+            longest = max(longest, _walk(near, order[-1])[1])
+    return longest
+
+
+def _walk(near: Sequence[set[int]], start: int) -> tuple[list[int], int]:
+    """Return the devices in reach of ``start``, nearest first, and the links to the last."""
+    far, order = {start: 0}, [start]
+    for device in order:
+        for other in near[device]:
+            if other not in far:
+                far[other] = far[device] + 1
+                order.append(other)
+    return order, far[order[-1]]
+
+
+def flown(devices: int, seed: int = 0) -> dict[str, Pair]:
+    """Fly two rounds of ``devices`` with small experts, the second with an exchange between clusters.
+
+    Returns:
+        Copies of an announcement and of an update that a device sends, windows of the exchange between clusters, and
+        seconds a device is on the air in it; without fading and losses. And the share outside the graph's largest part.
+    """
+    draw = stream(seed, "scaling", devices)
+    radius = REACH * math.sqrt(devices / IN_RANGE)
+    turn, apart = draw.uniform(0, 2 * math.pi, devices), radius * np.sqrt(draw.uniform(0, 1, devices))
+    places = np.stack([apart * np.cos(turn), apart * np.sin(turn)], axis=1).tolist()
+    flying = world(
+        "proposed", [(x, y) for x, y in places], ("abcdefgh" * devices)[:devices],
+        radio={"fading": "none", "range": REACH}, clusters={"s_max": 0.1, "rate": "expected", "inner_rounds": 2},
+    )  # fmt: skip
+    announced = copies(flying)
+    flying.play()
+    ledger = flying.state.ledger = _Counted()
+    flying.play()
+    network, (_, first, second) = flying.network, flying.state.clocks["proposed"]
+    members = [len(cluster) for cluster in network.clusters.clusters]
+    index, ends = network.clusters.index, Counter[int]()
+    for link in network.backbone.links:
+        ends.update((index[link.low], index[link.high]))
+    gamma, mates = network.site.radio.gamma, forms.mates(members)
+    windows = (second.seconds - first.seconds) / ((1 + SLACK) * gamma)
+    return {
+        "announcements": Pair(announced / devices, forms.flooded(members)),
+        "updates": Pair(ledger.messages / devices - (mates - 1), devices - mates),
+        "windows": Pair(windows, forms.crossing(members, _leaf(members, ends))),
+        "airtime": Pair((second.airtime - first.airtime) / devices, forms.airtime(members, gamma)),
+        "outside the largest part": Pair(1 - max(map(len, components(network.graph))) / devices, 0),
+    }
+
+
+def _leaf(members: Sequence[int], ends: Mapping[int, int]) -> int:
+    """Return the devices of the smallest cluster with a single link; ``ends`` are links by cluster."""
+    return min([members[one] for one, count in ends.items() if count == 1], default=sum(members))
+
+
+class _Counted(Ledger):
+    """Counts messages besides bytes."""
+
+    messages = 0
+
+    def record(self, *args: Any, **more: Any) -> None:
+        super().record(*args, **more)
+        self.messages += 1
+
+
+def copies(flying: World) -> int:
+    """Return the announcements that leave all devices in a run's handshake; small experts have one message each."""
+    ledger, own = _Counted(), [member.own for member in flying.state.members["proposed"]]
+    handshake(own, flying.method, flying.network.graph, LAYERS, ledger)
+    return ledger.messages
+
+
+def fitted(width: int, sources: int, groups: int, sketch: int = 16, seed: int = 0) -> tuple[float, float]:
+    """Return the seconds and the peak of bytes that fitting the router takes, from ``sources`` of random prompts."""
+    draw = stream(seed, "router", sources)
+    said: dict[str, list[Statistics]] = {}
+    few = [summarise(draw.standard_normal((2 * sketch, width)), sketch) for _ in range(min(sources, 20))]
+    for source in range(sources):
+        said.setdefault(f"{source % groups:05d}", []).append(few[source % len(few)])
+    tracemalloc.start()
+    seconds = clock(lambda: make_router("whitened", said))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return seconds, float(peak)
+
+
+def stacked(model: str, rank: int, groups: int = 2) -> float:
+    """Return the bytes that one group adds to the bank of a device that answers softly."""
+    layers, draw = skeleton(ModelConfig(name=model)).layers, stream(0, "bank")
+    room = sizes(layers, rank)
+    masks = [np.sort(draw.choice(size, size // 10, replace=False)) for size in room]
+    experts = [SparseExpert(layers, Projections(Recipe(0, "orthogonal", b, rank)), masks, 1.0) for b in range(groups)]
+    return sum(tensor.nbytes for layer in layers for tensor in Bank(experts).stack(layer)) / groups
+
+
+def apart(piece: forms.Piece, pairs: int = 10) -> Pair:
+    """Return the coherence of gaussian projections at the narrowest layer, the mean of ``pairs``."""
+    made = [
+        projection(Recipe(0, "gaussian", block, piece.rank), "attn_in", piece.narrowest) for block in range(pairs + 1)
+    ]
+    found = [coherence(a, b) for a, b in pairwise(made)]
+    return Pair(float(np.mean(found)), piece.coherence)
+
+
+def exponent(sizes_: Sequence[float], values: Sequence[float]) -> float:
+    """Return the slope of log value against log size, by least squares."""
+    return float(np.polyfit(np.log(sizes_), np.log(values), 1)[0])
+
+
+def short(value: float) -> str:
+    """Return three digits, with SI's letter from a thousand on."""
+    for letter, unit in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= 0.9995 * unit:
+            return f"{value / unit:.3g} {letter}"
+    return f"{value:.3g}"
+
+
+def lasts(seconds: float) -> str:
+    """Return seconds, minutes, hours or days, whichever reads well."""
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 3 * unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.3g} s"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table in Markdown."""
+    print("| " + " | ".join(head) + " |\n|" + "---:|" * len(head))
+    for row in rows:
+        print("| " + " | ".join(str(cell) if not isinstance(cell, float) else short(cell) for cell in row) + " |")
+    print(flush=True)
+
+
+def limits(piece: forms.Piece, base: Planned, growth: float) -> list[tuple[str, float, str]]:
+    """Return what is full or late first as devices are added: what, at how many devices, and what a million take.
+
+    Late is what takes as long as the T_inner rounds from one exchange between clusters to the next.
+    """
+    config = configure("smollm2-135m", 16, 10)  # for the default radio
+    assert config.radio is not None
+    radio, inner = Radio.of(config.radio), config.clusters.inner_rounds
+    window, late = (1 + SLACK) * radio.gamma, inner * base.round
+    room = payload_limit(radio, 1 / REACH**2, 1) / 8
+    hops = base.hops * (MILLION / base.devices) ** growth
+    matrix = f"{short(forms.core(MILLION, 8, piece.sketch))}B"
+    return [
+        ("the router's inner matrix is wider than k", piece.width / (piece.sketch + 1), matrix),
+        ("the router's inner matrix fills 8 GB", math.sqrt(STORE / 8) / (piece.sketch + 1), matrix),
+        ("all that was heard fills 8 GB, as a run holds it", STORE / piece.held, f"{short(piece.held * MILLION)}B"),
+        ("all that was heard fills 8 GB, as it came", STORE / piece.packed, f"{short(piece.packed * MILLION)}B"),
+        ("an exchange between clusters is late", late / window, lasts(window * MILLION)),
+        ("an exchange is late, were windows filled to what 100 m carry", late / window * room / piece.update,
+         lasts(window * MILLION * piece.update / room)),
+        ("announcements over one link of 100 m, windows filled, are late", late / radio.gamma * room / piece.once,
+         lasts(radio.gamma * MILLION * piece.once / room)),
+        ("one update across the forest, hop by hop, is late",
+         base.devices * (late / window / base.hops) ** (1 / growth), f"{hops:,.0f} hops, {lasts(window * hops)}"),
+        ("pairs in range pass MOST_PAIRS", 2 * MOST_PAIRS / IN_RANGE, f"{short(MILLION * IN_RANGE / 2)} pairs"),
+    ]  # fmt: skip
+
+
+def grown(name: str, rank: int, counts: Sequence[int]) -> list[Planned]:
+    """Plan ``counts`` devices each, and print them."""
+    found = [planned(configure(name, rank, count)) for count in counts]
+    print(f"\n## {name}, rank {rank}: devices\n")
+    table(
+        ["devices", "m~", *LABELS.values()],
+        [[f"{one.devices:,}", one.mates, *(one.pairs[key] for key in LABELS)] for one in found],
+    )
+    table(
+        ["devices", "clusters", "with links between", "busiest device, an exchange", "hops", "outside the largest part",
+         "T_round, s", "exchange at least, s", "plan, s"],
+        [[f"{one.devices:,}", f"{len(one.members):,}", one.gates, float(one.busiest), one.hops, one.alone, one.round,
+          one.exchange, one.seconds] for one in found],
+    )  # fmt: skip
+    return found
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(RANKS), help="as model.name; ranks 16 unless known")
+    parser.add_argument("--devices", type=int, nargs="+", default=[10, 30, 100, 300, 1000, 3000, 10_000, 30_000])
+    parser.add_argument("--most", type=int, nargs="*", default=[1, 2, 3, 4, 6, 8], help="devices of a cluster at most")
+    parser.add_argument("--groups", type=int, nargs="*", default=[10, 30, 100, 1000], help="task groups")
+    parser.add_argument("--among", type=int, default=1000, help="devices where clusters and groups are varied")
+    parser.add_argument("--flown", type=int, nargs="*", default=[10, 20, 40, 80], help="devices of whole rounds")
+    parser.add_argument("--sources", type=int, nargs="*", default=[10, 30, 100, 200], help="devices behind a router")
+    parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder of the picture")
+    args = parser.parse_args(given)
+    counts, grows = sorted(args.devices), {}
+    for name in args.models:
+        rank = RANKS.get(name, 16)
+        piece = piece_of(configure(name, rank, 10))
+        grows[name] = piece, grown(name, rank, counts)
+        by_cluster(name, rank, args.most, args.among)
+        by_groups(name, rank, args.groups, args.among, piece)
+        fit(piece, args.sources)
+        breaks(name, piece, grows[name][1])
+    if args.flown:
+        print("\n## Whole rounds, small experts\n")
+        rows = [(count, flown(count)) for count in args.flown]
+        table(["devices", *rows[0][1]], [[count, *pairs.values()] for count, pairs in rows])
+    from scaling_figure import draw
+
+    print(draw(grows, args.out / "scaling.png"))
+
+
+def by_cluster(name: str, rank: int, most: Sequence[int], devices: int) -> None:
+    """Plan clusters of at most ``most`` devices, whatever collides, and print them."""
+    found = [planned(configure(name, rank, devices, most=size, s_max=1.0)) for size in most]
+    if found:
+        print(f"\n## {name}, rank {rank}: clusters of {devices:,} devices\n")
+        table(
+            ["at most", "m~", "clusters", "hops", *list(LABELS.values())[:3], "collision rate, largest"],
+            [[size, one.mates, len(one.members), one.hops, *(one.pairs[key] for key in list(LABELS)[:3]), one.rate]
+             for size, one in zip(most, found, strict=True)],
+        )  # fmt: skip
+
+
+def by_groups(name: str, rank: int, groups: Sequence[int], devices: int, piece: forms.Piece) -> None:
+    """Print what grows with task groups; the plan of ``devices`` says whether what is sent does."""
+    rows = []
+    for count in groups:
+        config = configure(name, rank, devices, count)
+        refused = ""
+        try:
+            one = planned(config)
+        except UserError:
+            refused = "gaussian"
+            adapter = config.adapter.model_copy(update={"projection": "gaussian"})
+            one = planned(config.model_copy(update={"adapter": adapter}))
+        sent = one.pairs["within"].found, one.pairs["between"].found
+        seconds, peak = fitted(piece.width, min(count, 100), min(count, 100), piece.sketch)
+        told = f"{seconds:.2g} s, {short(peak)}B" if count <= 100 else "-"
+        rows.append(
+            [f"{count:,}", refused or "orthogonal", *sent, piece.packed * count, forms.soft(piece, count), told]
+        )
+    if rows:
+        print(f"\n## {name}, rank {rank}: task groups of {devices:,} devices; {piece.blocks} blocks\n")
+        table(["groups", "projection", "within", "between", "bank by groups, B", "soft gate / base", "router"], rows)
+        bank = Pair(stacked(name, rank), 4.0 * piece.pair)
+        print(f"a group's share of the soft bank {bank} B; coherence of gaussian projections {apart(piece)}\n")
+
+
+def fit(piece: forms.Piece, sources: Sequence[int]) -> None:
+    """Fit routers from all devices' sketches, eight groups, and print them."""
+    found = [(count, fitted(piece.width, count, min(8, count), piece.sketch)) for count in sources]
+    if found:
+        table(
+            ["devices behind the router", "factors", "inner matrix, B", "s", "peak, B"],
+            [[count, forms.columns(count, 8, piece.sketch), forms.core(count, 8, piece.sketch), seconds, peak]
+             for count, (seconds, peak) in found],
+        )  # fmt: skip
+
+
+def breaks(name: str, piece: forms.Piece, found: Sequence[Planned]) -> None:
+    """Print how hops and the plan's own time grow, from 100 and 3,000 devices on, and what breaks where."""
+    far, many = ([one for one in found if one.devices >= least] for least in (100, 3000))
+    if len(far) < 2:
+        return
+    last = far[-1]
+    hops = exponent([one.devices for one in far], [one.hops for one in far])
+    print(f"hops grow as devices^{hops:.2f}")
+    if len(many) > 1:
+        plans = exponent([one.devices for one in many], [one.seconds for one in many])
+        million = last.seconds * (MILLION / last.devices) ** plans
+        print(f"a plan's seconds grow as devices^{plans:.2f}: {lasts(million)} for a million")
+    print(f"\n## {name}, rank {piece.rank}: where it breaks\n")
+    rows = sorted(limits(piece, last, hops), key=lambda row: row[1])
+    table(["what", "from devices", "a million"], [[what, f"{at:,.0f}", then] for what, at, then in rows])
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        raise SystemExit(str(error)) from None
