@@ -124,7 +124,7 @@ def densities_of(config: RunConfig, planned: Mapping[str, Budget] | None) -> tup
 def budget_note(planned: Mapping[str, Budget]) -> str:
     """Return one sentence on what was planned."""
     values = sorted({budget.values for budget in planned.values()})
-    shares = [f"{share:.3g}" for share in sorted({budget.density for budget in planned.values()})]
+    shares = list(dict.fromkeys(f"{budget.density:.3g}" for budget in sorted(planned.values(), key=lambda b: b.values)))
     span = f"{values[0]:,} values" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,} values"
     part = shares[0] if len(shares) == 1 else f"{shares[0]} to {shares[-1]}"
     bounds = {bound: [key for key, budget in planned.items() if budget.bound == bound] for bound in BOUNDS}
