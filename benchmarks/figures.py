@@ -153,7 +153,7 @@ def average_rates(config: RunConfig, layers: Sequence[LayerSpec], bits: float) -
     """Return the collision rate of all devices as one cluster, and the mean over devices of their own cluster's."""
     devices = len(config.device_tasks)
     radio = config.radio or RadioConfig()
-    use = uniform(config, layers, devices, config.adapter.density).use
+    use = uniform(config, layers, [config.adapter.share] * devices).use
     air = air_of(ground_of(site_of(config, radio)), bits, config.clusters.most)
     formed = form(air, use, config.clusters.s_max)
     own = sum(rate * len(members) for members, rate in zip(formed.clusters, formed.rates, strict=True))

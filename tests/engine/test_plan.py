@@ -149,11 +149,29 @@ def test_methods_without_masks_collide_everywhere() -> None:
     found = plan(config(methods=["lora", "local"]))
     assert found.payload_method == "lora"
     assert found.density == 1
+    assert found.methods[1].parameters == round(0.1 * found.positions)
+    assert any("range and power alone decide clusters" in note for note in found.notes)
+    joined = plan(config(methods=["lora"], radio={"bandwidth": 1e7, "range": 100}))
+    assert [cluster.members for cluster in joined.clusters] == [(0, 1, 2), (3,)]
+    assert joined.clusters[0].rate == pytest.approx(1)
+    assert joined.s_max == 1
+
+
+def test_methods_without_masks_are_clustered_as_in_a_run(tmp_path: Path, whole_settings: dict[str, Any]) -> None:
+    tree = {**whole_settings, "methods": ["lora"], "train": {**whole_settings["train"], "rounds": 1, "steps": 1}}
+    where = {"model": {"name": "tiny-random"}, "devices": {"count": 4}, "places": {"positions": SQUARE}}
+    settings = validate({**tree, **where, "radio": {"range": 100}, "clusters": {"s_max": 0.05}}, "the test")
+    folder = run(settings, tmp_path / "run", Silent())
+    network = json.loads((folder / "results.json").read_text())["header"]["network"]
+    found = plan(settings)
+    assert [list(cluster.members) for cluster in found.clusters] == network["clusters"] == [[0, 1, 2], [3]]
+    assert (found.s_max, found.payload) == (network["s_max"], network["payload_bytes"])
+
+
+def test_masks_of_everything_are_masks_and_s_max_decides() -> None:
+    found = plan(config(adapter={"density": 1.0}, radio={"bandwidth": 1e7, "range": 100}))
     assert all(len(cluster.members) == 1 for cluster in found.clusters)
     assert any("only clusters.s_max=1" in note for note in found.notes)
-    assert found.methods[1].parameters == round(0.1 * found.positions)
-    joined = plan(config(methods=["lora"], clusters={"s_max": 1.0, "rate": "expected"}, radio={"bandwidth": 1e7}))
-    assert joined.clusters[0].rate == pytest.approx(1)
 
 
 def chain(**changes: Any) -> Plan:

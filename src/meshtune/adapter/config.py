@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from meshtune.errors import UserError
+
+
+class _Share:
+    """How a density is validated: a number in (0, 1], or the word."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        number = core_schema.float_schema(gt=0, le=1)
+        as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)
+        return core_schema.no_info_wrap_validator_function(self._check, number, serialization=as_it_is)
+
+    @staticmethod
+    def _check(value: Any, handler: core_schema.ValidatorFunctionWrapHandler) -> Any:
+        if value == "planned":
+            return value
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                raise ValueError("give a share of B's positions, a number in (0, 1], or planned") from None
+        return handler(value)
+
+
+Share = Annotated[float | Literal["planned"], _Share()]
+"""A share of B's positions, or ``planned``."""
 
 
 class AdapterConfig(BaseModel):
@@ -15,7 +42,8 @@ class AdapterConfig(BaseModel):
         alpha: LoRA's scale: dW = (alpha / rank) B A.
         projection: ``orthogonal`` (blocks of one randomised cosine transform) or ``gaussian`` (eq. 16).
         per_layer: one A per layer instead of one per input site.
-        density: share of B's positions that is trained, over all layers; in (0, 1].
+        density: share of B's positions that is trained, over all layers; in (0, 1]. ``planned``: what computing and a
+            link allow, where there is a radio (method sections 4 and 7).
         budget: how the density is spread: ``entropy`` (eq. 20 to 22), ``uniform`` or ``size_weighted``.
         temperature: of the softmax over entropies.
         entropy_tokens: n, prompt tokens behind the spectral entropy.
@@ -27,7 +55,7 @@ class AdapterConfig(BaseModel):
     alpha: float = Field(32.0, gt=0)
     projection: Literal["orthogonal", "gaussian"] = "orthogonal"
     per_layer: bool = False
-    density: float = Field(0.1, gt=0, le=1)
+    density: Share = 0.1
     budget: Literal["entropy", "uniform", "size_weighted"] = "entropy"
     temperature: float = Field(1.0, gt=0)
     entropy_tokens: int = Field(256, ge=2)
@@ -37,3 +65,14 @@ class AdapterConfig(BaseModel):
     def scale(self) -> float:
         """alpha / rank."""
         return self.alpha / self.rank
+
+    @property
+    def share(self) -> float:
+        """``density`` as a number.
+
+        Raises:
+            UserError: it has yet to be planned, for which devices and their radio are needed.
+        """
+        if self.density == "planned":
+            raise UserError("adapter.density=planned is worked out for devices and their radio: give a number here")
+        return self.density

@@ -79,7 +79,10 @@ def _variation(config: Mapping[str, Any]) -> tuple[str, str]:
     methods = list(config.get("methods", ["proposed"]))
     if "proposed" not in methods:
         return "sparse", f"methods=[{','.join(['proposed', *methods])}]"
-    return "lean", f"adapter.density={config.get('adapter', {}).get('density', 0.1) / 2:g}"
+    density = config.get("adapter", {}).get("density", 0.1)
+    if density == "planned":
+        return "tenth", "adapter.density=0.1"
+    return "lean", f"adapter.density={density / 2:g}"
 
 
 def _quoted(text: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.engine.config import RunConfig
-from meshtune.engine.ground import air_of, carrier, ground_of
+from meshtune.engine.ground import air_of, carrier, clustering, ground_of
 from meshtune.engine.negotiation import IDLE, Agreement, agree, negotiates
 from meshtune.engine.site import Site
 from meshtune.exchange.sizes import update_bytes
@@ -182,7 +182,7 @@ def form(
     masks = [list((announced.masks or a.masks) if method.masks else ()) for announced, a in zip(own, said, strict=True)]
     masked = all(masks)
     use = of_masks(masks, counts, workshop.adapter.rank, settings.rate) if masked else expected([[1.0]] * len(own), [1])
-    settings = settings if masked else settings.model_copy(update={"s_max": 1.0})
+    settings = clustering(settings, masked)
 
     @lru_cache(maxsize=2 * len(methods) + 1)  # each method has a clock of its own: of each the last two
     def at(time: float) -> Network:

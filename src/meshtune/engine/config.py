@@ -185,6 +185,11 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"round_seconds={self.round_seconds:g} needs a radio and its clock: set radio={{}}, or leave it out"
             )
+        if self.radio is None and self.adapter.density == "planned":
+            raise ValueError(
+                "adapter.density=planned needs a radio, for what a link carries bounds it: set radio={}, or give a "
+                "number in (0, 1]"
+            )
         if self.radio is None and self.clusters.masks == "negotiated":
             raise ValueError(
                 "clusters.masks=negotiated needs a radio and its clusters: set radio={}, or clusters.masks=own"

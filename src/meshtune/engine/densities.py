@@ -30,7 +30,7 @@ class Planned:
     Attributes:
         use: what collision rates are reckoned from.
         rate: ``expected`` or ``rows``, whichever ``use`` is.
-        density: share of B's positions that a device trains; of a run's devices the largest.
+        density: share of B's positions that a device trains; of several the largest.
         notes: what a reader should know of them.
         counts: (devices, layers) positions of each layer in a calibrated mask; ``sizes``: (layers,) d r.
     """
@@ -43,36 +43,50 @@ class Planned:
     sizes: Ints
 
 
-def uniform(config: RunConfig, layers: Sequence[LayerSpec], devices: int, density: float) -> Planned:
-    """Return the same density in every layer of every device."""
+def uniform(config: RunConfig, layers: Sequence[LayerSpec], density: Sequence[float], masked: bool = True) -> Planned:
+    """Return equally dense layers.
+
+    Args:
+        config: ``adapter.*``, ``clusters.rate``.
+        layers: of the model.
+        density: of every device's calibrated mask.
+        masked: whether these masks are those that collide; else all positions do.
+    """
     room = sizes(layers, config.adapter.rank)
-    shares = np.array(layer_counts(None, room, density, "uniform")) / np.array(room)
-    use = expected(np.broadcast_to(shares, (devices, len(room))), room)
-    counts, held = _equal(config, room, devices), np.array(room)
-    if density == 1:
+    held, counts = np.array(room), _equal(room, density)
+    shares = counts / held if len(set(density)) > 1 else np.broadcast_to(counts[0] / held, counts.shape)
+    use = expected(shares if masked else np.broadcast_to(1.0, counts.shape), room)
+    least, most = min(density), max(density)
+    if not masked:
+        full = "every position is trained, so any two devices collide everywhere: range and power alone decide clusters"
+        return Planned(use, "expected", 1.0, (full,), counts, held)
+    if least == 1:
         full = (
             "every position is trained, so any two devices collide everywhere: only clusters.s_max=1 lets them form "
             "clusters"
         )
-        return Planned(use, "expected", density, (full,), counts, held)
+        return Planned(use, "expected", most, (full,), counts, held)
     notes = []
     if config.adapter.budget != "uniform":
+        told = f"density {most:g}" if least == most else "its device's density"
         notes.append(
             f"adapter.budget={config.adapter.budget} needs weights and prompts, so every layer is taken to have "
-            f"density {density:g}: --density-from RUN takes a run's own"
+            f"{told}: --density-from RUN takes a run's own"
         )
     if config.clusters.rate == "rows":
         notes.append(
             "clusters.rate=rows needs masks, so collision rates are expected from densities alone (eq. 19); real masks "
             "crowd on the same output rows and collide about 3 times as often in pairs"
         )
-    return Planned(use, "expected", density, tuple(notes), counts, held)
+    return Planned(use, "expected", most, tuple(notes), counts, held)
 
 
-def _equal(config: RunConfig, room: Sequence[int], devices: int) -> Ints:
+def _equal(room: Sequence[int], density: Sequence[float]) -> Ints:
     """Return how many positions of each layer calibrated masks have (devices, layers), all layers equally dense."""
-    counts = np.array(layer_counts(None, room, config.adapter.density, "uniform"), dtype=np.int64)
-    return np.broadcast_to(counts, (devices, len(room)))
+    each = {share: np.array(layer_counts(None, room, share, "uniform"), dtype=np.int64) for share in set(density)}
+    if len(each) == 1:
+        return np.broadcast_to(each[density[0]], (len(density), len(room)))
+    return np.array([each[share] for share in density])
 
 
 def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, method: Method, run: Path) -> Planned:
@@ -127,8 +141,9 @@ def _of_masks(
 ) -> Planned:
     room, rank = sizes(layers, config.adapter.rank), config.adapter.rank
     used = _counts(masks)
-    counts = _counts(calibrated) if all(calibrated) else _equal(config, room, len(masks))
     density = float(used.sum(axis=1).max() / sum(room))
+    share = density if config.adapter.density == "planned" else config.adapter.share
+    counts = _counts(calibrated) if all(calibrated) else _equal(room, [share] * len(masks))
     notes = [f"densities are those of the masks in {run}: {density:.3g} over all layers"]
     rate = config.clusters.rate
     return Planned(of_masks(masks, room, rank, rate), rate, density, tuple(notes), counts, np.array(room))

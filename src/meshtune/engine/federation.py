@@ -64,7 +64,12 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
 
 
 def announce(
-    base: Base, config: RunConfig, devices: Sequence[DeviceData], methods: Sequence[Method], observer: Observer
+    base: Base,
+    config: RunConfig,
+    devices: Sequence[DeviceData],
+    methods: Sequence[Method],
+    observer: Observer,
+    densities: Sequence[float] | None = None,
 ) -> list[Announcement]:
     """Work out what every device may announce under ``methods``: masks, task statistics, task codes.
 
@@ -74,12 +79,14 @@ def announce(
         devices: their data.
         methods: what is run; only what one of them needs is worked out.
         observer: told about progress.
+        densities: of every device; None for the configuration's.
     """
+    shares = [config.adapter.share] * len(devices) if densities is None else densities
     recipe_of = recipes(config, base.adapters.layers)
     masks = {method.masks for method in methods} - {""}
     others: list[dict[str, Masks]] = [{} for _ in devices]
     if masks - {"calibrated"}:
-        others = magnitude_masks(base, config, devices, recipe_of, observer)
+        others = magnitude_masks(base, config, devices, recipe_of, observer, shares)
     if "calibrated" not in masks and not any(method.routes or method.codes for method in methods):
         return [
             Announcement(d.device, d.group, d.samples, recipe_of[d.group], others=o)
@@ -88,14 +95,16 @@ def announce(
     observer.event("phase", name="prepare", total=len(devices))
     result = []
     for number, data in enumerate(devices):
-        own = announcement_of(base, config, data, recipe_of[data.group], any(m.codes for m in methods))
+        own = announcement_of(base, config, data, recipe_of[data.group], any(m.codes for m in methods), shares[number])
         kept = own.scores if negotiates(config, methods) else None
         result.append(replace(own, others=others[number], scores=kept))
         observer.event("advance", name="prepare", done=number + 1)
     return result
 
 
-def announcement_of(base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, codes: bool) -> Announcement:
+def announcement_of(
+    base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, codes: bool, density: float
+) -> Announcement:
     """Work out one device's announcement, its scores included; with the task codes of eq. 26 where ``codes``."""
     layers, adapter = base.adapters.layers, config.adapter
     prompts = data.prompts(max(config.router.prompts, adapter.entropy_tokens // 4))
@@ -104,7 +113,7 @@ def announcement_of(base: Base, config: RunConfig, data: DeviceData, recipe: Rec
     counts = layer_counts(
         spectrum,
         sizes(layers, adapter.rank),
-        density=adapter.density,
+        density=density,
         kind=adapter.budget,
         temperature=adapter.temperature,
     )

@@ -15,6 +15,7 @@ from meshtune.engine.site import Site
 from meshtune.errors import UserError
 from meshtune.methods.base import Method
 from meshtune.topology.bounds import Air
+from meshtune.topology.config import ClusterConfig
 from meshtune.wireless.air import link_gains
 from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.channel import Channel
@@ -90,3 +91,38 @@ def air_of(where: Ground, bits: float, most: int | None) -> Air:
             f"for example to {lower:.2g} m, which leaves each about {NEAR}"
         )
     return air
+
+
+def clustering(settings: ClusterConfig, masked: bool) -> ClusterConfig:
+    """Return what clusters are formed by: of devices without masks power and range alone decide (S_max = 1)."""
+    return settings if masked else settings.model_copy(update={"s_max": 1.0})
+
+
+def median_gain(where: Ground, air: Air) -> float | None:
+    """Return the median mean gain of all pairs in range (method section 7); None without one."""
+    _, _, gain = _heard(where, air)
+    return float(np.median(gain)) if gain.size else None
+
+
+def median_gains(where: Ground) -> Floats:
+    """Return the median mean gain between each device and those in its range, (n,); NaN where nobody is.
+
+    Raises:
+        UserError: more pairs are in range than can be held.
+    """
+    low, high, gain = _heard(where, air_of(where, 0.0, None))
+    found = np.full(len(where.positions), np.nan)
+    end, both = np.concatenate([low, high]), np.concatenate([gain, gain])
+    order = np.argsort(end, kind="stable")
+    devices, starts = np.unique(end[order], return_index=True)
+    for device, gains in zip(devices, np.split(both[order], starts[1:]), strict=False):
+        found[device] = np.median(gains)
+    return found
+
+
+def _heard(where: Ground, air: Air) -> tuple[Ints, Ints, Floats]:
+    """Return the ends and mean gains of all pairs in range that hear each other at all."""
+    low, high = air.pairs
+    gain = link_gains(where.channel, where.positions, low, high, None)
+    heard = gain > 0
+    return low[heard], high[heard], gain[heard]

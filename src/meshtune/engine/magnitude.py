@@ -30,8 +30,9 @@ def magnitude_masks(
     devices: Sequence[DeviceData],
     recipe_of: Mapping[str, Recipe],
     observer: Observer,
+    densities: Sequence[float],
 ) -> list[dict[str, Masks]]:
-    """Return every device's masks, by the name of the method that asks for them."""
+    """Return every device's masks, of its density, by the name of the method that asks for them."""
     layers, adapter, settings = base.adapters.layers, config.adapter, config.train
     counts = sizes(layers, adapter.rank)
     everywhere = [np.arange(size) for size in counts]
@@ -55,7 +56,8 @@ def magnitude_masks(
         )  # fmt: skip
 
     train(base, jobs, settings, on_step)
-    return [kept(job.expert.values.detach().cpu().numpy(), counts, adapter.density) for job in jobs]
+    found = [job.expert.values.detach().cpu().numpy() for job in jobs]
+    return [kept(values, counts, density) for values, density in zip(found, densities, strict=True)]
 
 
 def kept(values: NDArray[np.float32], counts: Sequence[int], density: float) -> dict[str, Masks]:

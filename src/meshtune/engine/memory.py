@@ -53,15 +53,24 @@ def size_now(base: Base) -> int:
     return int(pages.read_text().split()[1]) * resource.getpagesize()
 
 
-def foresee(base: Base, config: RunConfig, methods: Sequence[Method], devices: Sequence[DeviceData]) -> Forecast:
+def foresee(
+    base: Base,
+    config: RunConfig,
+    methods: Sequence[Method],
+    devices: Sequence[DeviceData],
+    densities: Sequence[float] | None = None,
+) -> Forecast:
     """Return how much memory the run will take, its micro-batches made to fit the budget.
+
+    ``densities`` are the devices', where they are not the configuration's.
 
     Raises:
         UserError: the budget cannot be kept.
     """
     layers, rank = base.adapters.layers, config.adapter.rank
     everywhere = sum(sizes(layers, rank))
-    sparse = config.adapter.density * everywhere
+    share = config.adapter.share if densities is None else sum(densities) / len(densities)
+    sparse = share * everywhere
     dense = rank * sum(layer.inputs + layer.outputs for layer in layers)
     device = 0.0
     for masks in {method.masks for method in methods if method.kind == "sparse"}:

@@ -80,14 +80,6 @@ class Mesh:
         return alone(self.air)
 
 
-def median_gain(where: Ground, air: Air) -> float | None:
-    """Return the median mean gain of all pairs in range (method section 7); None without one."""
-    links = air.links
-    if not links.low.size:
-        return None
-    return float(np.median(link_gains(where.channel, where.positions, links.low, links.high, None)))
-
-
 def mesh(config: RunConfig, where: Ground, air: Air, bits: float, use: Use, observer: Observer) -> Mesh:
     """Form clusters, join them, and price one exchange within and one between them.
 

@@ -7,26 +7,28 @@ every device. What a run draws anew each round (fading, losses) enters as probab
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.sites import sizes
+from meshtune.engine.budget import Budget, budget_note, budgets, densities_of, form, sharing
 from meshtune.engine.carriage import carriage
 from meshtune.engine.clock import ends
 from meshtune.engine.config import RunConfig
-from meshtune.engine.densities import from_run, uniform
+from meshtune.engine.densities import Planned, from_run, uniform
 from meshtune.engine.federation import recipes
-from meshtune.engine.ground import Ground, air_of, carrier, ground_of
-from meshtune.engine.mesh import Mesh, median_gain, mesh
+from meshtune.engine.ground import Ground, air_of, carrier, clustering, ground_of, median_gain
+from meshtune.engine.mesh import Mesh, mesh
 from meshtune.engine.observer import Observer, Silent
 from meshtune.engine.plan_notes import notes_of
 from meshtune.engine.planned import Limit, Plan
 from meshtune.engine.planning import Costs, clusters_of, devices_of, links_of, methods_of
-from meshtune.engine.site import site_of
+from meshtune.engine.site import Site, site_of
 from meshtune.engine.sizes import MethodSizes, method_sizes
 from meshtune.errors import UserError
-from meshtune.exchange.sizes import PLAIN
 from meshtune.learning.skeleton import Skeleton, skeleton
 from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
@@ -53,22 +55,19 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
         raise UserError(f"there is no device {why}: the plan has devices 0 to {devices - 1}")
     method = _payload_method(config)
     radio = config.radio or RadioConfig()
-    where = ground_of(site_of(config, radio))
+    site = site_of(config, radio)
+    where = ground_of(site)
     watcher.event("phase", name="the model's shape", total=1)
     shape = skeleton(config.model, config.adapter.per_layer)
     watcher.event("advance", name="the model's shape", done=1)
     recipes(config, shape.layers)
-    adapter = config.adapter
-    if run is None:
-        planned = uniform(config, shape.layers, devices, adapter.density if method.masks else 1.0)
-    else:
-        planned = from_run(config, shape.layers, devices, method, run)
-        adapter = adapter.model_copy(update={"density": planned.density})
+    planned, adapter, largest = _densities(config, site, shape, method, run)
     found = {name: method_sizes(shape, name, adapter, config.exchange, config.router) for name in config.methods}
     size = found[method.name]
     air = air_of(where, 8 * size.update, config.clusters.most)
-    net = mesh(config, where, air, 8 * size.update, planned.use, watcher)
-    limits = _limits(config, where, shape, size, median_gain(where, air))
+    formed = config.model_copy(update={"clusters": clustering(config.clusters, bool(method.masks))})
+    net = mesh(formed, where, air, 8 * size.update, planned.use, watcher)
+    limits = _limits(config, where, shape, size, median_gain(where, air), largest)
     costs = _costs(config, where, net, shape, size, method)
     graph = costs.graph(net)
     parts = sorted(map(len, components(graph)), reverse=True)
@@ -113,6 +112,28 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     )
 
 
+def _densities(
+    config: RunConfig, site: Site, shape: Skeleton, method: Method, run: Path | None
+) -> tuple[Planned, AdapterConfig, Budget | None]:
+    """Return the densities, the adapter with the largest of them, and the budget that this is, if it was planned."""
+    if run is not None:
+        planned = from_run(config, shape.layers, len(config.device_tasks), method, run)
+        return planned, config.adapter.model_copy(update={"density": planned.density}), None
+    found = budgets(config, site, shape.layers) if config.adapter.density == "planned" else None
+    each = densities_of(config, found)
+    adapter = config.adapter.model_copy(update={"density": max(each)})
+    if not method.masks:
+        return uniform(config, shape.layers, each, masked=False), adapter, None
+    planned = uniform(config, shape.layers, each)
+    if found is None:
+        return planned, adapter, None
+    largest = max(found.values(), key=lambda budget: budget.values)
+    notes = [budget_note(found)]
+    if min(each) < max(each):
+        notes.append("what is sent is planned for those who train most, and clusters are formed for their updates")
+    return replace(planned, notes=(*notes, *planned.notes)), adapter, largest
+
+
 def _payload_method(config: RunConfig) -> Method:
     """Return whose update the links are planned for.
 
@@ -133,8 +154,9 @@ def _tokens(config: RunConfig) -> int:
 
 
 def _limits(
-    config: RunConfig, where: Ground, shape: Skeleton, size: MethodSizes, gain: float | None
+    config: RunConfig, where: Ground, shape: Skeleton, size: MethodSizes, gain: float | None, planned: Budget | None
 ) -> tuple[Limit, ...]:
+    """Return the bounds; the link's for ``gain``, the median of all in range, or for that a budget was planned with."""
     positions = sum(sizes(shape.layers, config.adapter.rank))
     samples = config.train.steps * config.train.batch
 
@@ -150,14 +172,15 @@ def _limits(
         else "compute.c_max and compute.epsilon are not set"
     )
     found = [limit("compute", compute_limit(compute, samples, config.train.batch), told)]
+    whose = "" if planned is None or planned.device is None else f" of device {planned.device}"
+    gain = gain if planned is None else planned.gain
     if gain is not None:
-        u = where.config.u_plan
-        plain = {"BF16": 16, "F32": 32}.get(PLAIN.get(config.exchange.values, ""))
-        bits = plain or 8 * size.update / size.parameters
-        header = 8 * size.update - bits * size.parameters
-        told = f"{u} neighbours (radio.u_plan) of the median gain in range, {10 * math.log10(gain or 1e-300):.1f} dB"
+        u = sharing(where)
+        receivers = "a broadcast at" if where.config.cast == "broadcast" else f"{u} neighbours (radio.u_plan) of"
+        told = f"{receivers} the median gain in range{whose}, {10 * math.log10(gain):.1f} dB"
         try:
-            found.append(limit("link", link_limit(where.radio, gain, u, bits, header), told))
+            values = link_limit(where.radio, gain, u, *form(config.exchange, size.parameters))
+            found.append(limit("link", values, told))
         except UserError as error:
             found.append(limit("link", 0.0, str(error)))
     return tuple(found)

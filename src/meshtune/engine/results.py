@@ -18,6 +18,7 @@ import meshtune
 from meshtune.adapter.projection import coherence, projection
 from meshtune.adapter.sites import narrowest, sizes
 from meshtune.engine.air import Network
+from meshtune.engine.budget import Budget
 from meshtune.engine.clock import summary
 from meshtune.engine.config import RunConfig
 from meshtune.engine.curves import curves
@@ -45,6 +46,7 @@ def results(
     scores: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
     network: Network | None = None,
+    planned: Mapping[str, Budget] | None = None,
 ) -> dict[str, Any]:
     """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
     mark = signature(config)
@@ -73,6 +75,7 @@ def results(
         "groups": groups,
         "exams": config.exams,
         "coherence": _coherence(config, base),
+        **({} if planned is None else {"budgets": {group: budget.facts() for group, budget in planned.items()}}),
         **({} if network is None else {"network": network.facts(), "curves": _curves(scores, mark, state)}),
         "methods": {m.name: _method(m, state) for m in methods},
         "router": _routers(config, methods, state, workshop, features, mine),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from meshtune.engine.air import Graph, Network, connect
+from meshtune.engine.budget import Budget, budget_note, budgets, densities_of
 from meshtune.engine.clock import Pace, elapsed, joules
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.data import DeviceData, deal, digest, exam_questions, exams
@@ -50,6 +51,12 @@ class _Scene:
     workshop: Workshop
     site: Site | None
     pace: Pace | None
+    budgets: Mapping[str, Budget] | None
+
+    @property
+    def densities(self) -> tuple[float, ...]:
+        """Of every device."""
+        return densities_of(self.config, self.budgets)
 
 
 def run(config: RunConfig, out: Path, observer: Observer) -> Path:
@@ -143,15 +150,17 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
         raise UserError(
             f"train.max_tokens={config.train.max_tokens} is beyond the {base.longest} positions that {base.name} has"
         )
-    recipes(config, base.adapters.layers)  # says so before anything is trained if blocks run out
+    layers = base.adapters.layers
+    recipes(config, layers)  # says so before anything is trained if blocks run out
+    planned = budgets(config, site, layers) if site is not None and config.adapter.density == "planned" else None
     for device in devices:
         device.tokenizer = base.tokenizer
-    workshop = Workshop(
-        base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base)
-    )
+    workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
     pace = None if config.radio is None else Pace(config, base.parameters, devices)
     observer.event("advance", name="load", done=1)
-    return _Scene(config, base, methods, devices, asked, workshop, site, pace)
+    if planned is not None:
+        observer.event("note", text=budget_note(planned))
+    return _Scene(config, base, methods, devices, asked, workshop, site, pace, planned)
 
 
 def _check_judges(config: RunConfig) -> None:
@@ -170,7 +179,7 @@ def _check_judges(config: RunConfig) -> None:
 def _planned(scene: _Scene, store: RunStore, observer: Observer) -> tuple[_Scene, dict[str, Any]]:
     """Tell how much memory the run will take; return it with the micro-batch that it was begun with, or begins with."""
     first = next((event for event in store.events() if event["event"] == "start"), None)
-    found = foresee(scene.base, scene.config, scene.methods, scene.devices)
+    found = foresee(scene.base, scene.config, scene.methods, scene.devices, scene.densities)
     observer.event("note", text=found.text())
     plan: dict[str, Any] = {"micro_tokens": found.micro_tokens, "checkpoint": found.checkpoint}
     if first is not None:  # other micro-batches would round otherwise
@@ -215,7 +224,7 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[
     mark = digest(scene.devices)
     if not store.has(PREPARED):
         started = time.perf_counter()
-        made = announce(scene.base, scene.config, scene.devices, scene.methods, observer)
+        made = announce(scene.base, scene.config, scene.devices, scene.methods, observer, scene.densities)
         facts: dict[str, Any] = {"data": mark, "seconds": {"prepare": time.perf_counter() - started}}
         save_announcements(store, scene.config, layers, made, facts)
     own, facts = load_announcements(store, scene.config, layers)
@@ -234,7 +243,9 @@ def _sit(scene: _Scene, state: State, store: RunStore, observer: Observer) -> di
 def _finish(scene: _Scene, state: State, network: Network | None, store: RunStore, observer: Observer) -> Path:
     features = _sit(scene, state, store, observer)
     scores, events = store.read_scores(), store.events()
-    found = results(scene.base, scene.config, scene.methods, state, scene.workshop, features, scores, events, network)
+    found = results(
+        scene.base, scene.config, scene.methods, state, scene.workshop, features, scores, events, network, scene.budgets
+    )
     store.write_json("results.json", found)
     store.append({"event": "done", "round": state.round, "seconds": found["header"]["seconds"]})
     observer.event("done", path=store.path)

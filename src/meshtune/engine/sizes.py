@@ -77,7 +77,7 @@ def method_sizes(
     """
     method = get_method(name)
     counts = sizes(skeleton.layers, adapter.rank)
-    density = adapter.density if method.masks else 1.0  # what has no mask trains all of B
+    density = adapter.share if method.masks else 1.0  # what has no mask trains all of B
     trained = _trained(skeleton, method, adapter, density)
     update = update_bytes(trained, exchange.values, exchange.block) if method.exchanges else 0
     elements = trained if exchange.values in PLAIN else update

@@ -117,12 +117,17 @@ class Air:
         return cKDTree(self.positions)
 
     @cached_property
-    def links(self) -> Links:
-        """All pairs in range."""
+    def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All pairs in range: (pairs,) ranks of the lower id and of the higher."""
         pairs = self.tree.query_pairs(self.reach * (1 + 1e-9), output_type="ndarray").astype(np.int64)
         pairs = pairs[self.distance(pairs[:, 0], pairs[:, 1]) <= self.reach]
         pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-        low, high = pairs[:, 0].copy(), pairs[:, 1].copy()
+        return pairs[:, 0].copy(), pairs[:, 1].copy()
+
+    @cached_property
+    def links(self) -> Links:
+        """All pairs in range, and what they cost."""
+        low, high = self.pairs
         ticks = self.cost(low, high)
         caps = np.array(self.caps(1), dtype=np.int64)
         return Links(low, high, ticks, ticks <= np.minimum(caps[low], caps[high]))
