@@ -10,7 +10,7 @@ import numpy as np
 import scaling_forms as forms
 
 if TYPE_CHECKING:
-    from scaling import Planned
+    from scaling_found import Planned
 
 COLOURS = ("#1f6f8b", "#d1495b", "#e6a532", "#5b8c5a", "#7a5195")
 MARKS = ("o", "s", "^")
