@@ -35,17 +35,23 @@ def scaling(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
+def numbers(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("scaling_found")
+
+
+@pytest.fixture
 def forms(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(FOLDER))
     return importlib.import_module("scaling_forms")
 
 
 @pytest.mark.parametrize(("devices", "more"), [(10, {}), (60, {}), (60, {"most": 1}), (60, {"most": 6, "s_max": 1.0})])
-def test_a_plan_is_what_the_closed_forms_say(scaling: Any, devices: int, more: dict[str, Any]) -> None:
+def test_a_plan_is_what_the_closed_forms_say(numbers: Any, devices: int, more: dict[str, Any]) -> None:
     """To the last byte, but for headers and for masks, which are coded to within a few percent of their entropy."""
-    config = scaling.configure(MODEL, RANK, devices, **more)
-    found, piece = plan(config), scaling.piece_of(config)
-    one = scaling.reduced(found, config, 1.0)
+    config = numbers.configure(MODEL, RANK, devices, **more)
+    found, piece = plan(config), numbers.piece_of(config)
+    one = numbers.reduced(found, config, 1.0)
     assert (one.devices, one.alone) == (devices, 0)
     assert piece.values == pytest.approx(found.values, abs=1)
     header = found.payload / piece.update
@@ -62,28 +68,28 @@ def test_a_plan_is_what_the_closed_forms_say(scaling: Any, devices: int, more: d
     assert one.round == pytest.approx(one.pairs["computing"].formula + 1.5 * 0.5)
 
 
-def test_a_device_out_of_reach_is_what_parts_a_plan_from_its_formula(scaling: Any) -> None:
-    config = scaling.configure(MODEL, RANK, 60)
+def test_a_device_out_of_reach_is_what_parts_a_plan_from_its_formula(numbers: Any) -> None:
+    config = numbers.configure(MODEL, RANK, 60)
     positions = [list(device) for device in np.random.default_rng(0).uniform(0, 150, (59, 2))] + [[9e3, 9e3]]
     places = config.places.model_copy(update={"positions": tuple(map(tuple, positions))})
     found = plan(config.model_copy(update={"places": places}))
-    one = scaling.reduced(found, config, 1.0)
+    one = numbers.reduced(found, config, 1.0)
     assert found.parts == (59, 1)
     assert one.alone == pytest.approx(1 / 60)
     reached = (59**2 + 1) / 60
-    ratio = one.pairs["between"].found / one.pairs["between"].formula * scaling.piece_of(config).update / found.payload
+    ratio = one.pairs["between"].found / one.pairs["between"].formula * numbers.piece_of(config).update / found.payload
     assert ratio == pytest.approx((reached - one.mates) / (60 - one.mates), rel=1e-12)
 
 
-def test_the_longest_way_is_the_graphs_diameter(scaling: Any) -> None:
-    found = plan(scaling.configure(MODEL, RANK, 60))
+def test_the_longest_way_is_the_graphs_diameter(numbers: Any) -> None:
+    found = plan(numbers.configure(MODEL, RANK, 60))
     graph = nx.Graph((d.device, other) for d in found.devices for other in (*d.neighbours, *d.between))
-    assert scaling.hops_of(found) == max(nx.diameter(graph.subgraph(part)) for part in nx.connected_components(graph))
+    assert numbers.hops_of(found) == max(nx.diameter(graph.subgraph(part)) for part in nx.connected_components(graph))
 
 
 @pytest.mark.parametrize("devices", [6, 14])
-def test_whole_rounds_send_as_many_copies_in_as_many_windows(scaling: Any, devices: int) -> None:
-    found = scaling.flown(devices)
+def test_whole_rounds_send_as_many_copies_in_as_many_windows(numbers: Any, devices: int) -> None:
+    found = numbers.flown(devices)
     assert found["outside the largest part"].found == 0
     for key in ("announcements", "updates"):
         assert found[key].found == pytest.approx(found[key].formula, rel=1e-12)
@@ -110,9 +116,9 @@ def test_a_collision_rate_by_enumeration(forms: Any) -> None:
         assert forms.collided(0.1, members) == pytest.approx(chance, abs=1e-12)
 
 
-def test_what_is_held_of_a_device_is_what_its_announcement_and_update_take(scaling: Any) -> None:
-    config = scaling.configure(MODEL, RANK, 10)
-    shape, piece, draw = skeleton(config.model), scaling.piece_of(config), np.random.default_rng(0)
+def test_what_is_held_of_a_device_is_what_its_announcement_and_update_take(numbers: Any) -> None:
+    config = numbers.configure(MODEL, RANK, 10)
+    shape, piece, draw = skeleton(config.model), numbers.piece_of(config), np.random.default_rng(0)
     masks = tuple(np.sort(draw.choice(n, n // 10, replace=False)) for n in sizes(shape.layers, RANK))
     statistics = summarise(draw.standard_normal((40, shape.width)), piece.sketch)
     own = Announcement(0, "a", 1, Recipe(0, "orthogonal", 0, RANK), masks, statistics)
