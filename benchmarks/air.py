@@ -13,44 +13,30 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from meshtune.engine.config import load_config
 from meshtune.engine.observer import Silent
 from meshtune.engine.run import run
 from meshtune.engine.store import RunStore
-from meshtune.report.results import Results, load_results
+from meshtune.report.results import load_results
 from meshtune.report.scores import of_exam, paired, question_scores, read_scores
 
 FREE, AIR = "free links", "over the air"
 BEST = "hard_moe_lora"
 
 
-def share(results: Results, method: str, free: Results) -> float | None:
-    """Return the method's share of gain, frozen and best being those over free links."""
-    frozen, best, own = free.average("frozen", "nll"), free.average(BEST, "nll"), results.average(method, "nll")
-    if frozen is None or best is None or own is None or frozen[0] <= best[0]:
-        return None
-    return (frozen[0] - own[0]) / (frozen[0] - best[0])
-
-
-def scores(folder: Path, results: Results, method: str, metric: str) -> Any:
-    """Return the scores of ``method`` by task and question."""
-    return question_scores(of_exam(read_scores(folder), results.header.exam), method, metric)
-
-
 def quality(folders: Mapping[str, Path], methods: Sequence[str]) -> list[str]:
     """Return one line of Markdown a run and method: scores, and their difference to those over free links."""
     lines = ["| | method | accuracy | NLL | - free links | share of gain |", "|---|---|---:|---:|---:|---:|"]
     results = {name: load_results(folder) for name, folder in folders.items()}
-    free = results[FREE]
-    for method in ("frozen", BEST, *methods):
-        for name, folder in folders.items():
-            if method in ("frozen", BEST) and name != FREE:
+    records = {name: of_exam(read_scores(folders[name]), found.header.exam) for name, found in results.items()}
+    for method in dict.fromkeys(("frozen", BEST, *methods)):
+        for name in folders:
+            if method not in methods and name != FREE:
                 continue
             acc, nll = (results[name].average(method, metric) for metric in ("acc", "nll"))
-            gain = share(results[name], method, free)
-            gap = paired(scores(folder, results[name], method, "nll"), scores(folders[FREE], free, method, "nll"))
+            gain = results[name].share_of_gain(method, results[FREE])
+            gap = paired(*(question_scores(records[which], method, "nll") for which in (name, FREE)))
             cells = [
                 "-" if acc is None else f"{acc[0]:.3f} ± {acc[1]:.3f}",
                 "-" if nll is None else f"{nll[0]:.3f}",

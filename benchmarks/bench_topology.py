@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from record import at_least, at_most, busy, report
+from record import at_least, at_most, busy, exponent, report
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from greedy import greedy
@@ -145,9 +145,9 @@ def main() -> None:
             flush=True,
         )
     if len(found) > 1:
-        exponent = float(np.polyfit(np.log(list(found)), np.log([got["cpu"] for got in found.values()]), 1)[0])
-        print(f"\nseconds grow as devices^{exponent:.2f}\n")
-        rows.append(at_most(f"exponent in devices, {min(found):,} to {max(found):,}", [exponent], 1.2))
+        grows = exponent(list(found), [got["cpu"] for got in found.values()])
+        print(f"\nseconds grow as devices^{grows:.2f}\n")
+        rows.append(at_most(f"exponent in devices, {min(found):,} to {max(found):,}", [grows], 1.2))
     if 100_000 in found:
         rows.append(at_most("100,000 devices: wall seconds / 60", [found[100_000]["wall"] / 60], 1))
         rows.append(at_most("100,000 devices: peak memory / 4 GiB", [found[100_000]["peak"] / 4], 1))

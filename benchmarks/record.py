@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 from rich.console import Console
 from rich.table import Table
@@ -67,6 +68,11 @@ def busy() -> tuple[float, float]:
     whole, mine = psutil.cpu_times(), psutil.Process().cpu_times()
     stolen = getattr(whole, "steal", 0.0)  # by neighbours of a virtual machine
     return whole.user + whole.nice + whole.system + stolen, mine.user + mine.system
+
+
+def exponent(counts: Sequence[float], values: Sequence[float]) -> float:
+    """Return e of values growing as counts^e: the slope of log value against log count, by least squares."""
+    return float(np.polyfit(np.log(counts), np.log(values), 1)[0])
 
 
 def clock(work: Callable[[], object]) -> float:

@@ -17,8 +17,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import scaling_forms as forms
+from record import exponent
 from scaling_found import (
     IN_RANGE,
     REACH,
@@ -53,11 +53,6 @@ LABELS = {
     "airtime": "on the air between clusters, s",
     "computing": "computing a round, s",
 }
-
-
-def exponent(sizes_: Sequence[float], values: Sequence[float]) -> float:
-    """Return the slope of log value against log size, by least squares."""
-    return float(np.polyfit(np.log(sizes_), np.log(values), 1)[0])
 
 
 def lasts(seconds: float) -> str:

@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-import torch
 
 from meshtune.engine.ask import open_speaker
 from meshtune.engine.config import RunConfig, validate
@@ -16,6 +15,7 @@ from meshtune.engine.observer import Silent
 from meshtune.engine.run import evaluate, run
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
+from whole_runs import Watch, assert_same_state
 
 AIR: dict[str, Any] = {
     "devices": {"count": 6},
@@ -26,20 +26,6 @@ AIR: dict[str, Any] = {
     "clusters": {"s_max": 0.05, "inner_rounds": 2},
     "faults": {"dropout": 0.2},
 }
-
-
-class Watch(Silent):
-    """Keeps what is said in words; presses Ctrl+C behind a round."""
-
-    def __init__(self, stop: int | None = None) -> None:
-        self.texts: list[str] = []
-        self._stop = stop
-
-    def event(self, kind: str, **fields: Any) -> None:
-        if kind == "note":
-            self.texts.append(fields["text"])
-        if kind == "round" and fields["round"] == self._stop:
-            raise KeyboardInterrupt
 
 
 def over_the_air(settings: dict[str, Any], **more: Any) -> RunConfig:
@@ -116,10 +102,7 @@ def test_a_stopped_run_over_the_air_goes_on_bit_for_bit(
     with pytest.raises(KeyboardInterrupt):
         run(over_the_air(settings), tmp_path / "cut", Watch(stop=1))
     run(over_the_air(settings), tmp_path / "cut", Silent())
-    whole, cut = (RunStore.open(folder).load_round(3) for folder in (finished[0], tmp_path / "cut"))
-    assert set(whole[0]) == set(cut[0])
-    assert all(torch.equal(whole[0][name], cut[0][name]) for name in whole[0])
-    assert {k: v for k, v in whole[1].items() if k != "seconds"} == {k: v for k, v in cut[1].items() if k != "seconds"}
+    assert_same_state(finished[0], tmp_path / "cut", 3)
     first, second = (json.loads((f / "results.json").read_text()) for f in (finished[0], tmp_path / "cut"))
     assert first["rows"] == second["rows"]
     assert [first["header"][key] for key in ("network", "curves")] == [
@@ -156,10 +139,8 @@ def test_a_stopped_run_of_devices_that_move_finds_its_networks_again(tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         run(moving(settings), tmp_path / "cut", Watch(stop=2))  # before the clusters of round 2 are logged
     run(moving(settings), tmp_path / "cut", Silent())
+    assert_same_state(tmp_path / "whole", tmp_path / "cut", 3)
     stores = [RunStore.open(tmp_path / name) for name in ("whole", "cut")]
-    (first, facts), (second, same) = (store.load_round(3) for store in stores)
-    assert all(torch.equal(first[name], second[name]) for name in {*first, *second})
-    assert {k: v for k, v in facts.items() if k != "seconds"} == {k: v for k, v in same.items() if k != "seconds"}
     results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "cut")]
     assert results[0]["rows"] == results[1]["rows"]
     logged, again = ([event for event in store.events() if event["event"] == "network"] for store in stores)

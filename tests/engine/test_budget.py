@@ -31,6 +31,7 @@ from meshtune.exchange.sizes import update_bytes
 from meshtune.learning.base import load
 from meshtune.learning.skeleton import skeleton
 from meshtune.methods.registry import get_method
+from whole_runs import Watch
 
 # Three devices near each other, one 400 m away. By hand: squared distances 900, 1600, 2500.
 SQUARE = ((0.0, 0.0), (30.0, 0.0), (0.0, 40.0), (400.0, 0.0))
@@ -232,15 +233,6 @@ def test_a_plan_has_the_densities_of_a_run() -> None:
     lora = plan(config(methods=["lora", "local"]))
     assert lora.methods[1].parameters == budget["piqa"].values
     assert lora.density == 1
-
-
-class Watch(Silent):
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def event(self, kind: str, **fields: Any) -> None:
-        if kind == "note":
-            self.texts.append(fields["text"])
 
 
 def test_a_run_trains_what_was_planned_and_says_so(tmp_path: Path, settings: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ from meshtune.exchange.payload import Message, decode, encode
 from meshtune.exchange.positions import encode_positions
 from meshtune.methods.base import NEGOTIATED, Announcement, Workshop
 from meshtune.methods.registry import METHODS, get_method
+from whole_runs import Watch, assert_same_state
 
 SIZES = sizes(LAYERS, RANK)
 PAIR = {0: (1,), 1: (0,)}
@@ -213,20 +214,6 @@ def test_a_handshake_takes_the_turns_as_well() -> None:
         assert all(np.array_equal(x, y) for x, y in zip(banked.own.masks, own[device].masks, strict=True))
 
 
-class Watch(Silent):
-    """Keeps what is said in words; presses Ctrl+C behind a round."""
-
-    def __init__(self, stop: int | None = None) -> None:
-        self.texts: list[str] = []
-        self._stop = stop
-
-    def event(self, kind: str, **fields: Any) -> None:
-        if kind == "note":
-            self.texts.append(fields["text"])
-        if kind == "round" and fields["round"] == self._stop:
-            raise KeyboardInterrupt
-
-
 def small(**more: Any) -> RunConfig:
     """The embedded model and its own tasks, as little of each as there can be."""
     tree = {
@@ -280,10 +267,7 @@ def test_a_stopped_run_goes_on_bit_for_bit_and_can_be_asked(tmp_path: Path, fini
     with pytest.raises(KeyboardInterrupt):
         run(small(), tmp_path / "cut", Watch(stop=1))
     run(small(), tmp_path / "cut", Silent())
-    whole, cut = (RunStore.open(folder).load_round(2) for folder in (finished[0], tmp_path / "cut"))
-    assert set(whole[0]) == set(cut[0])
-    assert all(torch.equal(whole[0][name], cut[0][name]) for name in whole[0])
-    assert {k: v for k, v in whole[1].items() if k != "seconds"} == {k: v for k, v in cut[1].items() if k != "seconds"}
+    assert_same_state(finished[0], tmp_path / "cut", 2)
     first, second = (json.loads((f / "results.json").read_text()) for f in (finished[0], tmp_path / "cut"))
     assert first["rows"] == second["rows"]
     assert first["header"]["network"] == second["header"]["network"]

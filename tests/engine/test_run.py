@@ -18,6 +18,7 @@ from meshtune.engine.observer import Silent
 from meshtune.engine.run import evaluate, run
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
+from whole_runs import Watch, assert_same_state
 
 
 class Stop(Silent):
@@ -98,11 +99,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     with pytest.raises(KeyboardInterrupt):
         run(config(settings), tmp_path / "cut", Stop(observed, at))
     run(config(settings), tmp_path / "cut", Silent())
-    whole = RunStore.open(finished[0]).load_round(2)
-    cut = RunStore.open(tmp_path / "cut").load_round(2)
-    assert set(whole[0]) == set(cut[0])
-    assert all(torch.equal(whole[0][name], cut[0][name]) for name in whole[0])
-    assert {k: v for k, v in whole[1].items() if k != "seconds"} == {k: v for k, v in cut[1].items() if k != "seconds"}
+    assert_same_state(finished[0], tmp_path / "cut", 2)
     assert rows(finished[0]) == rows(tmp_path / "cut")
 
 
@@ -110,13 +107,11 @@ def test_a_stopped_run_of_int4_differences_goes_on_byte_for_byte(tmp_path: Path,
     settings |= {"devices": {"count": 4}, "graph": {"kind": "ring"}, "methods": ["proposed", "lora"]}
     settings["exchange"] = {"values": "int4"}
     settings["train"] |= {"rounds": 3, "steps": 1}
-    whole = RunStore.open(run(config(settings), tmp_path / "whole", Silent())).load_round(3)
+    run(config(settings), tmp_path / "whole", Silent())
     with pytest.raises(KeyboardInterrupt):
         run(config(settings), tmp_path / "cut", Stop("round", 2))
-    cut = RunStore.open(run(config(settings), tmp_path / "cut", Silent())).load_round(3)
-    assert set(whole[0]) == set(cut[0])
-    assert all(torch.equal(whole[0][name], cut[0][name]) for name in whole[0])
-    assert {k: v for k, v in whole[1].items() if k != "seconds"} == {k: v for k, v in cut[1].items() if k != "seconds"}
+    run(config(settings), tmp_path / "cut", Silent())
+    assert_same_state(tmp_path / "whole", tmp_path / "cut", 3)
     assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
     header = json.loads((tmp_path / "cut" / "results.json").read_text())["header"]
     for method in ("proposed", "lora"):
@@ -205,17 +200,6 @@ def test_bad_input_leaves_nothing_behind(tmp_path: Path, settings: dict[str, Any
     assert not (tmp_path / "none").exists()
 
 
-class Notes(Silent):
-    """Keeps what is said in words."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def event(self, kind: str, **fields: Any) -> None:
-        if kind == "note":
-            self.texts.append(fields["text"])
-
-
 def test_memory_is_told_before_and_the_cut_of_micro_batches_outlives_a_stop(
     tmp_path: Path, whole_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,7 +209,7 @@ def test_memory_is_told_before_and_the_cut_of_micro_batches_outlives_a_stop(
     whole = run(config(settings, **plan), tmp_path / "whole", Silent())
     with pytest.raises(KeyboardInterrupt):
         run(config(settings, **plan), tmp_path / "again", Stop("round", 1))
-    notes = Notes()
+    notes = Watch()
     monkeypatch.setattr(engine, "foresee", lambda *args: replace(foresee(*args), micro_tokens=1, checkpoint=False))
     run(config(settings, **plan), tmp_path / "again", notes)
     assert notes.texts[0].startswith("memory: about ")

@@ -9,7 +9,7 @@ network for every time (:mod:`meshtune.engine.reform`): a function of configurat
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -92,18 +92,23 @@ class Network:
         """Why each device is where it is."""
         return {device: self.clusters.why(device) for device in sorted(self.graph)}
 
-    def facts(self) -> dict[str, Any]:
-        """Return what the run's folder keeps of it: clusters, their collision rates, links between them, and why."""
-        members = self.clusters.clusters
+    def outline(self) -> dict[str, Any]:
+        """Return what is kept of every network: clusters, their collision rates, links between them, and places."""
         return {
-            "clusters": [list(cluster) for cluster in members],
+            "clusters": [list(cluster) for cluster in self.clusters.clusters],
             "collision_expected": list(self.clusters.rates),
             "collision_measured": list(self.measured),
-            "s_max": self.clusters.s_max,
             "links": [[link.low, link.high] for link in self.backbone.links],
             "components": [list(part) for part in components(self.graph)],
-            "payload_bytes": round(self.bits / 8),
             "positions": self.site.mobility.positions(self.time).tolist(),
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the run's folder keeps of the first one: its outline, what it was formed for, and why."""
+        return {
+            **self.outline(),
+            "s_max": self.clusters.s_max,
+            "payload_bytes": round(self.bits / 8),
             **({} if self.agreement is None else {"negotiated": self.agreement.facts()}),
             "why": {str(device): str(why) for device, why in self.why.items()},
         }
@@ -189,7 +194,7 @@ def form(
         air = air_of(ground_of(site, time), bits, settings.most)
         clusters = agnes.clustered(settings, air, use)
         # Of a single cluster some pairs may be out of reach: these hear of each other through others.
-        table = air.links.table(len(own))
+        table = air.links.table(air.ids.size)
         inner = {device: tuple(d for d in near if d in table[device]) for device, near in clusters.neighbours().items()}
         between = backbone(clusters)
         graph = {device: tuple(sorted({*inner[device], *further})) for device, further in between.neighbours().items()}
@@ -197,7 +202,7 @@ def form(
             measured([masks[device] for device in cluster], counts) if masked else float(len(cluster) > 1)
             for cluster in clusters.clusters
         )
-        agreement = agree(own, inner, counts) if time == 0 and negotiates(site.config, methods) else None
-        return Network(site, time, clusters, between, real, bits, inner, graph, at, agreement)
+        return Network(site, time, clusters, between, real, bits, inner, graph, at)
 
-    return at(0.0)
+    first = at(0.0)
+    return replace(first, agreement=agree(own, first.inner, counts)) if negotiates(site.config, methods) else first

@@ -64,7 +64,6 @@ class Flight:
         """
         config, site, n = self._config, self.network.site, len(members)
         again = reform(self.network, method, members, version, ledger, clock, workshop)
-        network = network_of(self.network, clock, version)
         post = Post(method, workshop, config.exchange)
         published = {member.device: publish(member, version, post) for member in members}
         for member in members:
@@ -77,6 +76,7 @@ class Flight:
             tick.seconds = float(computing.max())
             clock.append(tick)
             return
+        network = network_of(self.network, clock, version)
         end = self.pace.ends(method, values, network.slots)
         gone = away(config.faults, config.seed, n, version)
         late = ~gone & (computing + site.radio.planned_gamma > end)

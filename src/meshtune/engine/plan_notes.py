@@ -97,7 +97,7 @@ def notes_of(
     if config.places.mobility != "static":
         notes.append(
             "devices move (places.mobility): this is the plan of where they start, a run forms clusters anew every "
-            f"{config.clusters.reform or config.clusters.inner_rounds} rounds"
+            f"{config.clusters.reformed} rounds"
         )
     return tuple(notes)
 

@@ -45,17 +45,15 @@ class Formed:
 
     def facts(self) -> dict[str, Any]:
         """Return what the run's folder keeps of it."""
-        keys = ("clusters", "collision_expected", "collision_measured", "links", "components", "positions")
-        whole = self.network.facts()
         told = {"round": self.round, "method": self.method, "time": self.network.time, "moved": list(self.moved)}
-        return {**told, **{key: whole[key] for key in keys}}
+        return {**told, **self.network.outline()}
 
 
 def every(config: RunConfig) -> int | None:
     """Return after how many rounds clusters are formed anew; None where nobody moves."""
     if config.radio is None or config.places.mobility == "static":
         return None
-    return config.clusters.reform or config.clusters.inner_rounds
+    return config.clusters.reformed
 
 
 def behind(config: RunConfig, round_: int) -> int:

@@ -380,9 +380,13 @@ class BankMethod(Method):
         """Return the mean of what is held from these devices of one group; what ``own`` trains of it, if given."""
         updates = [member.held[d] for d in devices]
         samples = {d: member.known[d].samples for d in member.known}
-        shapes = [self.begin(member.known[d], member.known, workshop) for d in devices]
+        first = self.begin(member.known[devices[0]], member.known, workshop)
+        if not isinstance(first, SparseExpert):  # all have one shape
+            return workshop.mean(first, updates, samples)
+        others = (self.begin(member.known[d], member.known, workshop) for d in devices[1:])
+        shapes = [first, *(shape for shape in others if isinstance(shape, SparseExpert))]
         if alike(shapes):
-            return workshop.mean(shapes[0], updates, samples)
+            return workshop.mean(first, updates, samples)
         weights = [float(samples[d]) for d in devices]
         if own is not None:
             return trained_mean(shapes, updates, weights, devices.index(own))

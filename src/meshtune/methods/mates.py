@@ -11,29 +11,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from meshtune.adapter.expert import Expert, SparseExpert
+from meshtune.adapter.mask import join, part
 from meshtune.adapter.shared import aggregate
+from meshtune.adapter.sites import sizes
 
 if TYPE_CHECKING:
     from meshtune.methods.base import Update
 
 
-def alike(shapes: Sequence[Expert]) -> bool:
+def alike(shapes: Sequence[SparseExpert]) -> bool:
     """Return whether experts of one group hold values for the same positions."""
     first = shapes[0]
-    if not isinstance(first, SparseExpert):
-        return True
     return all(
         other is first or (other.counts == first.counts and all(map(torch.equal, other.masks, first.masks)))
         for other in shapes[1:]
-        if isinstance(other, SparseExpert)
     )
 
 
-def joined_mean(shapes: Sequence[Expert], updates: Sequence[Update], weights: Sequence[float]) -> SparseExpert:
+def joined_mean(shapes: Sequence[SparseExpert], updates: Sequence[Update], weights: Sequence[float]) -> SparseExpert:
     """Return the expert that is the weighted mean of these, over all positions that some of them have.
 
     Args:
@@ -41,39 +41,29 @@ def joined_mean(shapes: Sequence[Expert], updates: Sequence[Update], weights: Se
         updates: what each device published.
         weights: w_j, not normalised.
     """
-    places = _places(shapes)
-    whole = aggregate([update.values for update in updates], places, weights, _size(shapes[0]), masked=False)
-    union = torch.unique(torch.cat(places))
-    edges = torch.cumsum(torch.tensor([0, *(layer.outputs * shapes[0].rank for layer in shapes[0].layers)]), 0)
-    cuts = torch.searchsorted(union, edges).tolist()
-    masks = [union[a:b] - edge for a, b, edge in zip(cuts, cuts[1:], edges, strict=False)]
-    first = shapes[0]
-    assert isinstance(first, SparseExpert)
-    return SparseExpert(first.layers, first.projections, masks, first.scale, whole[union])
+    first, places = shapes[0], _places(shapes)
+    room = sizes(first.layers, first.rank)
+    whole = aggregate([update.values for update in updates], places, weights, sum(room), masked=False)
+    union = np.unique(torch.cat(places).numpy())
+    return SparseExpert(first.layers, first.projections, part(union, room), first.scale, whole[union])
 
 
-def trained_mean(shapes: Sequence[Expert], updates: Sequence[Update], weights: Sequence[float], own: int) -> Expert:
+def trained_mean(
+    shapes: Sequence[SparseExpert], updates: Sequence[Update], weights: Sequence[float], own: int
+) -> Expert:
     """Return what the device at ``own`` in the lists goes on with: its positions, each averaged over who trains it.
 
     The other arguments are those of :func:`joined_mean`.
     """
     places = _places(shapes)
-    whole = aggregate([update.values for update in updates], places, weights, _size(shapes[0]), masked=True)
+    room = sizes(shapes[0].layers, shapes[0].rank)
+    whole = aggregate([update.values for update in updates], places, weights, sum(room), masked=True)
     return shapes[own].with_values(whole[places[own]].to(shapes[own].values.device))
 
 
-def _size(expert: Expert) -> int:
-    return sum(layer.outputs * expert.rank for layer in expert.layers)
-
-
-def _places(shapes: Sequence[Expert]) -> list[Tensor]:
+def _places(shapes: Sequence[SparseExpert]) -> list[Tensor]:
     """Return where each one's values stand in all layers' B laid end to end, (nnz,), on the CPU."""
-    found = []
-    for shape in shapes:
-        assert isinstance(shape, SparseExpert)
-        start, parts = 0, []
-        for mask, layer in zip(shape.masks, shape.layers, strict=True):
-            parts.append(mask.cpu() + start)
-            start += layer.outputs * shape.rank
-        found.append(torch.cat(parts))
-    return found
+    return [
+        torch.from_numpy(join([mask.cpu().numpy() for mask in shape.masks], sizes(shape.layers, shape.rank)))
+        for shape in shapes
+    ]

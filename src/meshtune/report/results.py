@@ -192,13 +192,15 @@ class Results(BaseModel):
         """The method that counts as 100% of the gain: dense LoRA experts by oracle, else sparse ones."""
         return next((name for name in ("hard_moe_lora", "hard_moe") if name in self.methods), None)
 
-    def share_of_gain(self, method: str) -> float | None:
+    def share_of_gain(self, method: str, scale: Results | None = None) -> float | None:
         """Return (frozen - method) / (frozen - best) on the task-averaged NLL.
 
-        None where frozen or best is missing or best gained nothing, so that no share is defined.
+        Frozen and best are those of ``scale``, another run of the same exam, where that is given. None where one of
+        them is missing or best gained nothing, so that no share is defined.
         """
-        frozen, own = self.average("frozen", "nll"), self.average(method, "nll")
-        best = self.average(self.best, "nll") if self.best is not None else None
+        scale = scale or self
+        frozen, own = scale.average("frozen", "nll"), self.average(method, "nll")
+        best = scale.average(scale.best, "nll") if scale.best is not None else None
         if frozen is None or own is None or best is None or not frozen[0] > best[0]:
             return None
         return (frozen[0] - own[0]) / (frozen[0] - best[0])

@@ -29,3 +29,8 @@ class ClusterConfig(BaseModel):
     inner_rounds: int = Field(2, ge=1)
     masks: Literal["own", "negotiated"] = "own"
     reform: int | None = Field(None, ge=1)
+
+    @property
+    def reformed(self) -> int:
+        """``reform`` as a number."""
+        return self.reform or self.inner_rounds

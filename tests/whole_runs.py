@@ -1,0 +1,33 @@
+"""What tests of whole runs share: a watcher that can stop one, and whether two ended in the same state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from meshtune.engine.observer import Silent
+from meshtune.engine.store import RunStore
+
+
+class Watch(Silent):
+    """Keeps what is said in words; presses Ctrl+C behind a round."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.texts: list[str] = []
+        self._stop = stop
+
+    def event(self, kind: str, **fields: Any) -> None:
+        if kind == "note":
+            self.texts.append(fields["text"])
+        if kind == "round" and fields["round"] == self._stop:
+            raise KeyboardInterrupt
+
+
+def assert_same_state(first: Path, second: Path, round_: int) -> None:
+    """Compare the checkpoints of two runs behind ``round_``, bit for bit; only how long they took may differ."""
+    (tensors, facts), (others, same) = (RunStore.open(folder).load_round(round_) for folder in (first, second))
+    assert set(tensors) == set(others)
+    assert all(torch.equal(tensors[name], others[name]) for name in tensors)
+    assert {k: v for k, v in facts.items() if k != "seconds"} == {k: v for k, v in same.items() if k != "seconds"}
