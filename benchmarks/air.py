@@ -1,7 +1,7 @@
 """One federation over free links, over the air, and over the air with devices dropping out, side by side.
 
     python benchmarks/air.py configs/smollm2-air.yaml --out runs/air
-    python benchmarks/air.py configs/embedded-air.yaml --out runs/air --dropout 0.2
+    python benchmarks/air.py src/meshtune/demo.yaml --out runs/air --dropout 0.2
 
 Three runs below --out, of one configuration and seed, so the script goes on where it was stopped. The one over free
 links also trains dense LoRA experts, whose answers behind a perfect router count as 100% of the gain in all three.

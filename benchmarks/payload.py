@@ -3,7 +3,7 @@
     python benchmarks/payload.py
     python benchmarks/payload.py --figure runs/distortion.png --seeds 0 1 2
 
-Plays rounds of the demo with the embedded model, `proposed` alone and in int4, and takes what devices really send.
+Plays rounds of the embedded tasks, `proposed` alone and in int4, and takes what devices really send.
 With $MESHTUNE_MODELS set, SmolLM2's sizes follow from the bits per value and per mask position that were measured.
 With --figure: bytes of an update against accuracy and loss, for each form of values, over seeds; its runs lie below
 --out and are not played again.
@@ -29,7 +29,7 @@ from record import Row, at_least, at_most, over, report
 
 import meshtune.engine.exchange as engine
 from meshtune.adapter.sites import LayerSpec, sizes
-from meshtune.engine.demo import demo_config
+from meshtune.engine.config import load_config
 from meshtune.engine.federation import to_messages
 from meshtune.engine.observer import Silent
 from meshtune.engine.resume import load_announcements
@@ -45,7 +45,9 @@ from meshtune.methods.registry import get_method
 STEADY, MEAN = 70.0, 50.0  # at least so many times less than dense LoRA: one later update, ten rounds with the mask
 SECONDS = 1.0  # at most so many times as long as zstd, level 3, on the same values in bf16
 WANTED = 248_832  # SmolLM2-135M's values at density 0.1 and rank 16
-SHORT = ("methods=[proposed]", "eval.questions=2", "eval.elsewhere=1")
+CONFIG = Path(__file__).parents[1] / "configs" / "embedded-paper.yaml"
+ALONE = ("methods=[proposed]", "router.also=[]")
+SHORT = (*ALONE, "eval.questions=2", "eval.elsewhere=1")
 TICKS = (5, 6, 8, 10, 15, 20, 30)
 CASES = [("bfloat16", 128), ("int8", 128), ("int4", 64), ("int4", 128), ("int4", 256), ("int4", 1024)]
 
@@ -70,7 +72,7 @@ def play(rounds: int, settings: Sequence[str], folder: Path) -> list[list[Sent]]
 
     engine.encode_difference = record
     try:
-        config = demo_config([*SHORT, f"train.rounds={rounds}", "exchange.values=int4", *settings])
+        config = load_config(CONFIG, [*SHORT, f"train.rounds={rounds}", "exchange.values=int4", *settings])
         run(config, folder, Silent())
     finally:
         engine.encode_difference = plain
@@ -80,7 +82,7 @@ def play(rounds: int, settings: Sequence[str], folder: Path) -> list[list[Sent]]
 
 def announced(folder: Path, settings: Sequence[str]) -> tuple[Sequence[LayerSpec], list[int], float]:
     """Return the base's layers, the bytes of every device's announcement, and a mask's mean bits per position."""
-    config = demo_config([*SHORT, *settings])
+    config = load_config(CONFIG, [*SHORT, *settings])
     layers = load(config.model).adapters.layers
     own, _ = load_announcements(RunStore.open(folder), config, layers)
     messages = [to_messages(a, get_method("proposed"), layers)[0] for a in own]
@@ -182,7 +184,7 @@ def smollm2(bits: float, mask_bits: float, rounds: int, rank: int, density: floa
 
 def measure(rounds: int = 10, steps: int = 5, block: int = 128, settings: Sequence[str] = ()) -> list[Row]:
     """Return the rows of bytes and of seconds."""
-    config = demo_config([*SHORT, *settings])
+    config = load_config(CONFIG, [*SHORT, *settings])
     own = [f"train.steps={steps}", f"exchange.block={block}", *settings]
     with tempfile.TemporaryDirectory() as folder:
         played = play(rounds, own, Path(folder) / "run")
@@ -207,7 +209,7 @@ def measure(rounds: int = 10, steps: int = 5, block: int = 128, settings: Sequen
 def distortion(
     seeds: Sequence[int], out: Path, settings: Sequence[str] = (), cases: Sequence[tuple[str, int]] = CASES
 ) -> list[dict]:
-    """Run the demo's `proposed` with every form of values; return bytes, accuracy and loss, one entry a seed."""
+    """Run `proposed` on the embedded tasks, every form of values; return bytes, accuracy and loss, one entry a seed."""
     table = []
     for form, block in cases:
         found: dict[str, Any] = {"values": form, "block": block, "bytes": [], "acc": [], "nll": []}
@@ -215,7 +217,7 @@ def distortion(
             folder = out / f"{form}-{block}-seed-{seed}"
             if not (folder / "results.json").is_file():
                 more = [f"seed={seed}", f"exchange.values={form}", f"exchange.block={block}", *settings]
-                run(demo_config(["methods=[proposed]", *more]), folder, Silent())
+                run(load_config(CONFIG, [*ALONE, *more]), folder, Silent())
             results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
             found["bytes"].append(results["header"]["methods"]["proposed"]["payload_bytes"])
             for metric in ("acc", "nll"):

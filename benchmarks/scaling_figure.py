@@ -22,7 +22,7 @@ def draw(found: Mapping[str, tuple[forms.Piece, Sequence[Planned]]], path: Path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure: Any = Figure(figsize=(12, 4.2 * len(found)), layout="constrained")
+    figure: Any = Figure(figsize=(12, 4.8 * len(found)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(found), 3, squeeze=False)
     for row, (name, (piece, plans)) in zip(axes, found.items(), strict=True):
@@ -36,7 +36,7 @@ def draw(found: Mapping[str, tuple[forms.Piece, Sequence[Planned]]], path: Path)
             axis.set_yscale("log")
             axis.grid(alpha=0.3)
             axis.tick_params(labelsize=8)
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=2)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130, facecolor="white")
     return path

@@ -39,6 +39,7 @@ from meshtune.routing.registry import make_router
 from meshtune.routing.statistics import Statistics, summarise
 from meshtune.seeds import stream
 from meshtune.topology.graphs import components
+from meshtune.wireless.places import in_disc
 
 REACH, IN_RANGE = 100.0, 10
 """Metres, and devices in range of each on average, away from the edge."""
@@ -207,10 +208,8 @@ def flown(devices: int, seed: int = 0) -> dict[str, Pair]:
         Copies of an announcement and of an update that a device sends, windows of the exchange between clusters, and
         seconds a device is on the air in it; without fading and losses. And the share outside the graph's largest part.
     """
-    draw = stream(seed, "scaling", devices)
     radius = REACH * math.sqrt(devices / IN_RANGE)
-    turn, apart = draw.uniform(0, 2 * math.pi, devices), radius * np.sqrt(draw.uniform(0, 1, devices))
-    places = np.stack([apart * np.cos(turn), apart * np.sin(turn)], axis=1).tolist()
+    places = in_disc(radius, devices, seed).tolist()
     flying = world(
         "proposed", [(x, y) for x, y in places], ("abcdefgh" * devices)[:devices],
         radio={"fading": "none", "range": REACH}, clusters={"s_max": 0.1, "rate": "expected", "inner_rounds": 2},

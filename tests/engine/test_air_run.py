@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -54,6 +55,14 @@ def test_it_has_several_clusters_and_says_so(finished: tuple[Path, Watch]) -> No
     assert len(network["links"]) == len(network["clusters"]) - 1
     assert all(rate <= 0.05 for rate in network["collision_expected"])
     assert set(network["why"]) == {str(device) for device in range(6)}
+    cluster = {device: number for number, members in enumerate(network["clusters"]) for device in members}
+    pairs = {(a, b) for members in network["clusters"] for a in members for b in members if a < b}
+    assert {(a, b) for a, b, _ in network["within"]} == pairs  # 20 MHz reach everywhere
+    assert [device for device, _, _ in network["refused"]] == list(range(6))
+    for device, other, kind in network["refused"]:
+        assert cluster[device] != cluster[other]
+        assert kind == "collision"  # what S_max=0.05 leaves to decide
+        assert network["why"][str(device)].splitlines()[1].startswith(f"{other} ")
     assert any(text.startswith(f"{len(network['clusters'])} clusters over the air") for text in watch.texts)
     assert any("teach stays within them" in text for text in watch.texts)  # three rounds, an exchange every second
     stored = [event for event in RunStore.open(folder).events() if event["event"] == "network"]
@@ -93,6 +102,17 @@ def test_scores_by_round_make_curves_against_seconds_and_joules(finished: tuple[
         assert points[-1]["nll"] == pytest.approx(fmean(last))
         assert points[0]["seconds"] < points[1]["seconds"] < points[2]["seconds"]
     assert {row["round"] for row in rows} == {3}
+
+
+def test_a_link_within_a_cluster_carries_what_its_weaker_end_can(finished: tuple[Path, Watch]) -> None:
+    """W/u log2(1 + p_max/u h / (N0 W/u)) with h = d^-2 and u mates, on the way that carries less."""
+    network = header(finished[0])["network"]
+    mates = {device: len(members) - 1 for members in network["clusters"] for device in members}
+    noise = 10 ** (-174 / 10) / 1000
+    for a, b, carried in network["within"]:
+        d = math.dist(network["positions"][a], network["positions"][b])
+        u = max(mates[a], mates[b])
+        assert carried == pytest.approx(20e6 / u * math.log2(1 + 0.01 / (noise * 20e6) / d**2))
 
 
 def test_a_stopped_run_over_the_air_goes_on_bit_for_bit(

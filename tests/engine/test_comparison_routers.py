@@ -34,8 +34,8 @@ QUESTIONS, SKETCH, PROMPTS = 8, 4, 16
 CONFIG = demo_config(
     [
         f"tasks=[{', '.join(TASKS)}]", "devices.count=3", "methods=[proposed, shared_b, hard_moe]", "train.rounds=2",
-        "train.steps=6", f"eval.questions={QUESTIONS}", f"router.prompts={PROMPTS}", f"router.sketch={SKETCH}",
-        f"router.also=[{', '.join(FURTHER)}]",
+        "train.steps=6", f"eval.questions={QUESTIONS}", "eval.every=null",
+        f"router.prompts={PROMPTS}", f"router.sketch={SKETCH}", f"router.also=[{', '.join(FURTHER)}]",
     ]
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,35 @@ def write_run(folder: Path, raw: dict[str, Any] | None = None, scores: list[dict
     if scores is not None:
         (folder / "scores.jsonl").write_text("".join(json.dumps(s) + "\n" for s in scores))
     return folder
+
+
+@pytest.fixture
+def flown(raw: dict[str, Any]) -> dict[str, Any]:
+    """The same run with a radio: two devices in a cluster, one by itself that the first reaches."""
+    found = copy.deepcopy(raw)
+    found["header"]["network"] = {
+        "clusters": [[0, 1], [2]],
+        "collision_measured": [0.08, 0.0],
+        "s_max": 0.1,
+        "payload_bytes": 120,
+        "links": [[0, 2]],
+        "within": [[0, 1, 2e6]],
+        "refused": [[0, 2, "collision"], [2, 0, "collision"]],
+        "positions": [[0.0, 0.0], [30.0, 40.0], [-100.0, 0.0]],
+    }
+    found["header"]["groups"] = {"boolq": [0], "piqa": [1, 2]}
+    points = {"proposed": [(1, 3.0, 8.0, 3.5), (2, 9.0, 16.0, 2.5)], "lora": [(2, 7.0, 16.5, 4.0)]}
+    found["header"]["curves"] = {
+        name: [dict(zip(("round", "seconds", "joules", "nll"), point, strict=True)) for point in way]
+        for name, way in points.items()
+    }
+    rounds = {"seconds": [1.0, 8.0], "sending": [0.5e-6, 1.5e-6], "computing": [0.0, 16.0]}
+    rounds |= {"lost": [0, 1], "late": [0, 0], "away": [0, 2]}
+    clock = {"seconds": 9.0, "joules": 16.0, "airtime": 3.5, "outages": 0}
+    methods = found["header"]["methods"]
+    methods["proposed"]["clock"] = {**clock, "per_round": {**rounds, "outages": [0, 0]}}
+    methods["lora"] = {"clock": {**clock, "outages": 3, "per_round": {**rounds, "outages": [0, 3]}}}
+    return found
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from meshtune.engine.config import validate
 from meshtune.engine.plan import plan
 from meshtune.engine.planned import Plan
 from meshtune.report.map import compose, draw
+from meshtune.report.mapped import of_plan
 from meshtune.report.plan import tables
 
 TREE: dict[str, Any] = {
@@ -46,7 +47,7 @@ def segments(figure: Any, dashed: bool) -> list[list[tuple[float, float]]]:
 
 
 def test_devices_clusters_links_refusals_and_a_scale(planned: Plan) -> None:
-    figure = compose(planned)
+    figure = compose(of_plan(planned))
     shown = texts(figure)
     assert {"0", "1", "2", "3", "4"} <= set(shown)
     assert {"cluster 0: 3 devices", "2 devices in no cluster", "between clusters", "200 m"} <= set(shown)
@@ -60,7 +61,7 @@ def test_devices_clusters_links_refusals_and_a_scale(planned: Plan) -> None:
 
 
 def test_lines_are_wider_where_more_could_be_carried(planned: Plan) -> None:
-    figure = compose(planned)
+    figure = compose(of_plan(planned))
     lines = next(found for found in figure.findobj(LineCollection) if len(found.get_segments()) == 3)
     width = {tuple(map(tuple, s.tolist())): w for s, w in zip(lines.get_segments(), lines.get_linewidth(), strict=True)}
     by_length = sorted(width, key=lambda ends: (ends[0][0] - ends[1][0]) ** 2 + (ends[0][1] - ends[1][1]) ** 2)
@@ -70,10 +71,10 @@ def test_lines_are_wider_where_more_could_be_carried(planned: Plan) -> None:
 
 def test_many_devices_have_no_ids_and_one_device_is_a_map_too() -> None:
     tree = {**TREE, "places": {}, "radio": {"range": 60.0}, "devices": {"count": 61}}
-    assert not {"0", "1", "60"} & set(texts(compose(plan(validate(tree, "the test")))))
+    assert not {"0", "1", "60"} & set(texts(compose(of_plan(plan(validate(tree, "the test"))))))
     lone = plan(validate({**tree, "devices": {"count": 1}}, "the test"))
-    assert "1 device in no cluster" in texts(compose(lone))
-    assert imread(io.BytesIO(draw(lone))).shape[1] == 990
+    assert "1 device in no cluster" in texts(compose(of_plan(lone)))
+    assert imread(io.BytesIO(draw(of_plan(lone)))).shape[1] == 990
 
 
 def test_tables_say_what_the_plan_holds(planned: Plan) -> None:

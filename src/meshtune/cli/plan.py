@@ -68,9 +68,10 @@ def plan(
         show_tables(tables(found, why))
     if picture is not None:
         from meshtune.report.map import draw
+        from meshtune.report.mapped import of_plan
 
         try:
-            picture.write_bytes(draw(found))
+            picture.write_bytes(draw(of_plan(found)))
         except OSError as error:
             raise UserError(f"--map {picture} cannot be written ({error.strerror}): name another file") from error
         typer.echo(f"Map: {picture}", err=True)

@@ -18,6 +18,7 @@ import numpy as np
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.engine.config import RunConfig
 from meshtune.engine.ground import air_of, carrier, clustering, ground_of
+from meshtune.engine.mesh import flow
 from meshtune.engine.negotiation import IDLE, Agreement, agree, negotiates
 from meshtune.engine.site import Site
 from meshtune.exchange.sizes import update_bytes
@@ -109,9 +110,25 @@ class Network:
             **self.outline(),
             "s_max": self.clusters.s_max,
             "payload_bytes": round(self.bits / 8),
+            "within": self._within(),
+            "refused": self._refused(),
             **({} if self.agreement is None else {"negotiated": self.agreement.facts()}),
             "why": {str(device): str(why) for device, why in self.why.items()},
         }
+
+    def _within(self) -> list[tuple[int, int, float]]:
+        """Return the pairs that reach each other within clusters, and bit/s at p_max on the way that carries less."""
+        links = flow(ground_of(self.site, self.time), self.inner, self.bits)
+        carried: dict[tuple[int, int], list[float]] = {}
+        ways = zip(links.sender.tolist(), links.receiver.tolist(), links.capacity.tolist(), strict=True)
+        for (a, b, capacity), served in zip(ways, links.budget.served.tolist(), strict=True):
+            if served:
+                carried.setdefault((min(a, b), max(a, b)), []).append(capacity)
+        return [(a, b, min(ways)) for (a, b), ways in sorted(carried.items()) if len(ways) == 2]
+
+    def _refused(self) -> list[tuple[int, int, str]]:
+        """Return every device, the nearest one elsewhere, and the bound that keeps these two apart."""
+        return [(device, one.device, one.kind) for device, why in self.why.items() for one in why.refused[:1]]
 
     def notes(self) -> list[str]:
         """Return what a user should know of it, one sentence each."""

@@ -6,6 +6,7 @@ the graph, each carried once over every link, and every device knows whom it can
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -247,7 +248,7 @@ def handshake(
     fresh: list[dict[int, set[int]]] = [{a.device: set()} for a in own]  # source -> neighbours it came from
     while any(fresh):
         coming: list[dict[int, set[int]]] = [{} for _ in own]
-        hop: dict[tuple[int, int], int] = {}
+        hop = Counter[tuple[int, int]]()
         for sender, news in enumerate(fresh):
             for source, origins in news.items():
                 for receiver in graph[sender]:
@@ -257,7 +258,7 @@ def handshake(
                     knows = told is not None and receiver in told[source]
                     for split in (shorter if knows else splits)[source]:
                         ledger.record(method.name, 0, sender, receiver, split, relayed=source != sender)
-                        hop[sender, receiver] = hop.get((sender, receiver), 0) + sum(split.values())
+                        hop[sender, receiver] += sum(split.values())
                     if source not in known[receiver]:
                         coming[receiver].setdefault(source, set()).add(sender)
         for receiver, news in enumerate(coming):

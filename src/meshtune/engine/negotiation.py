@@ -9,6 +9,7 @@ negotiate at the same time. Who is of which group has been known since clusters 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,11 +70,11 @@ class Agreement:
         """Count what was sent in round 0 of ``method``; return the bytes by link, hop by hop."""
         found: list[dict[tuple[int, int], int]] = []
         for hop in self.hops:
-            found.append({})
+            carried = Counter[tuple[int, int]]()
             for sent in hop:
                 ledger.record(method, 0, sent.sender, sent.receiver, sent.split, sent.relayed)
-                link = (sent.sender, sent.receiver)
-                found[-1][link] = found[-1].get(link, 0) + sum(sent.split.values())
+                carried[sent.sender, sent.receiver] += sum(sent.split.values())
+            found.append(carried)
         return found
 
     def facts(self) -> dict[str, Any]:

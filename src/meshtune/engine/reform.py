@@ -8,6 +8,7 @@ is its own from then on. Nothing of it is stored: the network of a round is a fu
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -139,7 +140,7 @@ def introduce(
     parcels: dict[int, tuple[Announcement, list[dict[str, int]]]] = {}
     hops: list[dict[tuple[int, int], int]] = []
     while True:
-        hop: dict[tuple[int, int], int] = {}
+        hop = Counter[tuple[int, int]]()
         news: list[tuple[int, Announcement]] = []
         for receiver, near in sorted(graph.items()):
             has = members[receiver].known
@@ -151,8 +152,7 @@ def introduce(
                 announced, splits = parcels[source]
                 for split in splits:
                     ledger.record(method.name, round_, sender, receiver, split, relayed=source != sender)
-                size = sum(sum(split.values()) for split in splits)
-                hop[sender, receiver] = hop.get((sender, receiver), 0) + size
+                hop[sender, receiver] += sum(sum(split.values()) for split in splits)
                 news.append((receiver, announced))
         if not hop:
             return hops

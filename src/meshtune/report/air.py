@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshtune.report.results import Results
-from meshtune.report.tables import Table, seconds_text
+from meshtune.report.tables import Table, joules_text, seconds_text
 
 
 def air_table(results: Results) -> Table:
@@ -25,7 +25,7 @@ def air_table(results: Results) -> Table:
             [
                 method,
                 seconds_text(cost.clock.seconds),
-                *(f"{sum(rounds.get(kind, ())):.3g} J" for kind in ("sending", "computing")),
+                *(joules_text(sum(rounds.get(kind, ()))) for kind in ("sending", "computing")),
                 seconds_text(cost.clock.airtime),
                 *(f"{sum(rounds.get(kind, ())):g}" for kind in ("outages", "lost", "late", "away")),
             ]

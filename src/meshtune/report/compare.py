@@ -12,6 +12,7 @@ from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.learning.measures import METRICS
 from meshtune.report.air import air_table
+from meshtune.report.mapped import of_run
 from meshtune.report.results import Results, load_results
 from meshtune.report.scores import of_exam, read_scores
 from meshtune.report.story import story
@@ -120,15 +121,15 @@ def told(path: Path) -> str:
 
 
 def write_report(path: Path) -> list[Path]:
-    """Write ``table.md`` and ``accuracy.png`` next to the results in the run folder ``path``; return their
-    paths.
+    """Write the page ``table.md`` and its pictures next to the results in the run folder ``path``; return their paths.
+
+    The pictures are ``accuracy.png`` and, of a run with a radio, ``map.png`` and ``time.png``.
 
     Raises:
         UserError: the run has no readable results.
     """
-    from meshtune.report.figures import draw
+    from meshtune.report import figures, map, spent
 
-    page, figure = path / "table.md", path / "accuracy.png"
     results = load_results(path)
     made = tables([path])
     for metric in (
@@ -136,8 +137,17 @@ def write_report(path: Path) -> list[Path]:
     ):  # costs and routers, already there, do not depend on the metric
         made += [t for t in tables([path], metric) if t.title.startswith(metric_name(metric))]
     made += [confusion_table(results, router) for router, score in results.header.router.items() if score.confusion]
+    ground = of_run(results)
+    pictures = {
+        "accuracy.png": ("Every device on every task before and after the exchange", figures.draw(results)),
+        "map.png": ("Where devices stand, and who exchanges with whom", None if ground is None else map.draw(ground)),
+        "time.png": ("How good each method is after so much time and energy", spent.draw(results)),
+    }
+    drawn = {name: (title, png) for name, (title, png) in pictures.items() if png is not None}
+    shown = [f"![{title}]({name})\n" for name, (title, _) in drawn.items()]
+    parts = [f"**What happened**\n\n{told(path)}\n", *shown, *(table.markdown() for table in made)]
     store = RunStore(path)
-    text = "\n".join([f"**What happened**\n\n{told(path)}\n", *(table.markdown() for table in made)])
-    store.write_bytes(page.name, text.encode())
-    store.write_bytes(figure.name, draw(results))
-    return [page, figure]
+    store.write_bytes("table.md", "\n".join(parts).encode())
+    for name, (_, png) in drawn.items():
+        store.write_bytes(name, png)
+    return [path / "table.md", *(path / name for name in drawn)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meshtune.engine.planned import DevicePlan, Limit, Plan
 from meshtune.report.results import BYTE_KINDS
-from meshtune.report.tables import Table, bytes_text, seconds_text
+from meshtune.report.tables import Table, bytes_text, joules_text, seconds_text
 from meshtune.topology.words import figure, listed, watts
 
 SHOWN = 30
@@ -228,12 +228,7 @@ def _seconds(value: float) -> str:
 
 
 def _joules(value: float) -> str:
-    if not value:
-        return "-"
-    for unit, size in (("MJ", 1e6), ("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value / 1e-9:.3g} nJ"
+    return joules_text(value) if value else "-"
 
 
 def _span(sizes: list[int]) -> str:

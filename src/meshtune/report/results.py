@@ -48,7 +48,32 @@ class ClockTotals(BaseModel):
     seconds: float
     joules: float
     airtime: float
+    outages: int
     per_round: dict[str, list[float]] = Field(default_factory=dict)
+
+
+class NetworkFacts(BaseModel):
+    """Who exchanged with whom over the air in the first round, and where devices stood at the start.
+
+    Attributes:
+        clusters: the devices of every cluster; ``collision_measured``: how often their masks collide.
+        s_max: the collision rate that was allowed.
+        payload_bytes: the update that clusters were formed for.
+        links: pairs of devices between clusters.
+        within: pairs within clusters, and the bit/s that each could carry.
+        refused: pairs of neighbours in different clusters, and the bound that keeps them apart.
+        positions: x and y of every device, m.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    clusters: list[list[int]]
+    collision_measured: list[float]
+    s_max: float
+    payload_bytes: int
+    links: list[tuple[int, int]]
+    within: list[tuple[int, int, float]] = Field(default_factory=list)
+    refused: list[tuple[int, int, str]] = Field(default_factory=list)
+    positions: list[tuple[float, float]]
 
 
 class MethodCost(BaseModel):
@@ -92,6 +117,8 @@ class Header(BaseModel):
     Attributes:
         exams: the name of every exam and the group that learnt for it; empty where each task is its own.
         exam: the signature that the scores behind the rows carry in ``scores.jsonl``.
+        network: who exchanged with whom over the air; None where links were free.
+        curves: per method a point for every scored round: ``round``, ``seconds``, ``joules`` and metrics.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -102,6 +129,8 @@ class Header(BaseModel):
     exams: dict[str, str] = Field(default_factory=dict)
     seed: int = 0
     exam: str | None = None
+    network: NetworkFacts | None = None
+    curves: dict[str, list[dict[str, float]]] = Field(default_factory=dict)
     methods: dict[str, MethodCost] = Field(default_factory=dict)
     router: dict[str, RouterScore] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)

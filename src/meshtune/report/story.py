@@ -13,7 +13,7 @@ from typing import Any
 from meshtune.report.measure import ENOUGH, MOVED, claim, headline, lower_is_better, value_text, verdict
 from meshtune.report.results import Results
 from meshtune.report.scores import paired, question_scores
-from meshtune.report.tables import bytes_text
+from meshtune.report.tables import bytes_text, joules_text, seconds_text
 
 Records = Sequence[Mapping[str, Any]]
 Owners = Mapping[str, Sequence[int]]
@@ -37,7 +37,7 @@ def story(results: Results, records: Records) -> str:
     if subject is not None:
         told += _after(results, records, metric, subject)
         told += [_rival(results, records, metric, subject, rival) for rival in RIVALS if rival != subject]
-        told += [_sent(results, subject), _weakest(results, records, metric, subject)]
+        told += [_sent(results, subject), _on_air(results, subject), _weakest(results, records, metric, subject)]
         told += [_together(results, records, metric, subject)]
         if metric == "nll":
             told.append(_accuracy(results, records, subject))
@@ -139,6 +139,28 @@ def _sent(results: Results, subject: str) -> str:
     if ratio < 1:
         times = f"{1 / ratio:.1f} times more"
     return f"{text}, {times} than LoRA ({bytes_text(sent['lora'])})."
+
+
+def _on_air(results: Results, subject: str) -> str:
+    network, clocks = results.header.network, {name: cost.clock for name, cost in results.header.methods.items()}
+    clock = clocks.get(subject)
+    if network is None or clock is None:
+        return ""
+    clusters, links = len(network.clusters), len(network.links)
+    joined = f", joined by {_count(links, 'link')}" if links else ""
+    sending = sum(clock.per_round.get("sending", ()))
+    told = (
+        f"Over the air they formed {_count(clusters, 'cluster')}{joined}; it took {seconds_text(clock.seconds)} on the "
+        f"virtual clock and {joules_text(clock.joules)}, {joules_text(sending)} of it for sending."
+    )
+    other = clocks.get("lora") if subject != "lora" else None
+    if other is not None and other.outages != clock.outages:
+        told += f" LoRA's updates met a link in outage {_times(other.outages)}, {subject}'s {_times(clock.outages)}."
+    return told
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once"}.get(count, f"{count} times")
 
 
 def _weakest(results: Results, records: Records, metric: str, subject: str) -> str:

@@ -239,6 +239,14 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 59.5 else f"{seconds / 60:.1f} min"
 
 
+def joules_text(joules: float) -> str:
+    """Return an energy for people, in three digits."""
+    for unit, size in (("MJ", 1e6), ("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6)):
+        if joules >= 0.9995 * size:
+            return f"{joules / size:.3g} {unit}"
+    return f"{joules / 1e-9:.3g} nJ" if joules else "0 J"
+
+
 def _without(tasks: Sequence[str], metric: str) -> str:
     why = ", as answers are written" if metric == "option_nll" else ""
     return f" Not measured{why}: {', '.join(tasks)}." if tasks else ""

@@ -1,0 +1,54 @@
+"""The maps of a plan and of a run: what :mod:`meshtune.report.map` draws of each."""
+
+from __future__ import annotations
+
+from meshtune.engine.planned import LinkPlan, Plan
+from meshtune.report.map import Map, many
+from meshtune.report.results import Results
+from meshtune.report.tables import bytes_text
+
+
+def of_plan(plan: Plan) -> Map:
+    """Return the map of a plan."""
+    pairs: dict[tuple[int, int], LinkPlan] = {}
+    for link in plan.links:  # a pair of which one end alone is served is a link all the same
+        ends = (min(link.sender, link.receiver), max(link.sender, link.receiver))
+        if not link.between and (link.served or ends not in pairs):
+            pairs[ends] = link
+    largest = max(cluster.rate for cluster in plan.clusters)
+    return Map(
+        title=f"{plan.model}, rank {plan.rank}: {_grouped(len(plan.devices), len(plan.clusters))}"
+        f"\nan update of {bytes_text(plan.payload)} within {plan.gamma:g} s; collision rates up to {largest:.3g}",
+        positions=[(device.x, device.y) for device in plan.devices],
+        tasks=(),
+        clusters=[cluster.members for cluster in plan.clusters],
+        within=[(*ends, link.capacity) for ends, link in pairs.items() if link.served],
+        failing=[ends for ends, link in pairs.items() if not link.served],
+        between=[(link.sender, link.receiver) for link in plan.links if link.between and link.sender < link.receiver],
+        refused=[(device.device, one.device, one.kind) for device in plan.devices for one in device.refused[:1]],
+    )
+
+
+def of_run(results: Results) -> Map | None:
+    """Return the map of a run in its first round; None where its links were free."""
+    network = results.header.network
+    if network is None:
+        return None
+    task = {device: name for name, devices in results.header.groups.items() for device in devices}
+    devices = range(len(network.positions))
+    rates = max(network.collision_measured)
+    return Map(
+        title=f"{_grouped(len(devices), len(network.clusters))} over the air"
+        f"\nan update of {bytes_text(network.payload_bytes)}; masks collide in up to {100 * rates:.2g}% of positions",
+        positions=network.positions,
+        tasks=[task.get(device, "") for device in devices],
+        clusters=network.clusters,
+        within=network.within,
+        failing=(),
+        between=network.links,
+        refused=network.refused,
+    )
+
+
+def _grouped(devices: int, clusters: int) -> str:
+    return f"{many(devices, 'device')} in {many(clusters, 'cluster')}"

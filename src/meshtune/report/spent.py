@@ -1,0 +1,93 @@
+"""How good each method was after how many seconds and joules: time-to-accuracy and joules-to-accuracy, drawn.
+
+One line a method: the frozen model until the handshake is over, then a point for every round that was scored. Sized to
+be read at 900 pixels.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from meshtune.report.figures import DPI, INK, NAMES, OTHER, PROPOSED, WIDTH
+from meshtune.report.map import COLOURS
+from meshtune.report.measure import headline, lower_is_better, value_text
+from meshtune.report.results import Results
+from meshtune.report.story import protagonist
+from meshtune.report.tables import joules_text, seconds_text
+
+AXES = {
+    "seconds": ("time on the virtual clock, s", seconds_text),
+    "joules": ("energy of all devices, J", joules_text),
+}
+
+
+def draw(results: Results) -> bytes | None:
+    """Return the picture of ``results`` as PNG; None where no clock ran."""
+    figure = compose(results)
+    if figure is None:
+        return None
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=DPI, facecolor="white", format="png")
+    return picture.getvalue()
+
+
+def compose(results: Results) -> Any:
+    """Return the picture as a matplotlib figure; None where no clock ran."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    metric = headline(results)
+    lines = {name: points for name, points in results.header.curves.items() if ":" not in name and metric in points[0]}
+    if not lines:
+        return None
+    figure: Any = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(AXES), sharey=True)
+    frozen = results.average("frozen", metric)
+    first = protagonist(results)
+    order = sorted(lines, key=lambda name: name == first)  # the one that the run is about lies on top
+    for axis, (spent, (label, text)) in zip(axes, AXES.items(), strict=True):
+        for name in order:
+            start = [] if frozen is None else [(0.0, frozen[0]), (_handshake(results, name, spent), frozen[0])]
+            way = [*start, *((point[spent], point[metric]) for point in lines[name])]
+            total = f"{NAMES.get(name, name)}: {value_text(way[-1][1], metric)}, {text(way[-1][0])}"
+            axis.plot(*zip(*way, strict=True), label=total, **_style(name, first, list(lines)))
+        axis.set_xlabel(label, fontsize=8.5)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+        axis.set_xlim(left=0)
+        handles, labels = axis.get_legend_handles_labels()
+        given = {text: handle for handle, text in zip(handles, labels, strict=True)}
+        ranked = [next(text for text in labels if text.startswith(f"{NAMES.get(name, name)}: ")) for name in lines]
+        axis.legend(
+            [given[text] for text in ranked], ranked, fontsize=7.5, frameon=False, loc="upper left",
+            bbox_to_anchor=(0, -0.18), borderaxespad=0,
+        )  # fmt: skip
+    what = "NLL" if lower_is_better(metric) else "Right answers"
+    axes[0].set_title(f"{what} after so much time", fontsize=10.5, loc="left", color=INK, fontweight="bold")
+    axes[1].set_title("... and energy", fontsize=10.5, loc="left", color=INK, fontweight="bold")
+    if metric == "acc":
+        axes[0].set_ylim(0, 1)
+        axes[0].set_yticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+    return figure
+
+
+def _handshake(results: Results, method: str, spent: str) -> float:
+    """Return the seconds, or joules, until a method's first round begins."""
+    clock = results.header.methods[method].clock
+    rounds = {} if clock is None else clock.per_round
+    return sum(
+        rounds[kind][0] for kind in (("seconds",) if spent == "seconds" else ("sending", "computing")) if kind in rounds
+    )
+
+
+def _style(name: str, first: str | None, names: Sequence[str]) -> dict[str, Any]:
+    if name == first:
+        return {"color": PROPOSED, "linewidth": 2.6, "marker": "o", "markersize": 5}
+    others = [colour for colour in COLOURS if colour != PROPOSED]
+    rank = [other for other in names if other != first].index(name)
+    dashed = "--" if name.startswith("hard_moe") else "-"  # a bound, and often right below another line
+    colour = OTHER if name == "local" else others[rank % len(others)]
+    return {"color": colour, "linewidth": 1.6, "marker": "o", "markersize": 3.5, "linestyle": dashed}
