@@ -1,10 +1,11 @@
-"""One federation over free links, over the air, and over the air with devices dropping out, side by side.
+"""One federation over free links, over the air in clusters and in one, and with devices dropping out, side by side.
 
     python benchmarks/air.py configs/smollm2-air.yaml --out runs/air
     python benchmarks/air.py src/meshtune/demo.yaml --out runs/air --dropout 0.2
 
-Three runs below --out, of one configuration and seed, so the script goes on where it was stopped. The one over free
-links also trains dense LoRA experts, whose answers behind a perfect router count as 100% of the gain in all three.
+Four runs below --out, of one configuration and seed, so the script goes on where it was stopped. The one over free
+links also trains dense LoRA experts, whose answers behind a perfect router count as 100% of the gain in all four. In
+the one cluster all devices are linked, as far as power allows; single_cluster mixes all, over the links of clusters.
 Differences are paired over questions, with their 95% interval.
 """
 
@@ -21,7 +22,8 @@ from meshtune.engine.store import RunStore
 from meshtune.report.results import load_results
 from meshtune.report.scores import of_exam, paired, question_scores, read_scores
 
-FREE, AIR = "free links", "over the air"
+FREE, AIR, ONE = "free links", "over the air", "one cluster"
+SINGLE = "single_cluster"
 BEST = "hard_moe_lora"
 
 
@@ -31,11 +33,11 @@ def quality(folders: Mapping[str, Path], methods: Sequence[str]) -> list[str]:
     results = {name: load_results(folder) for name, folder in folders.items()}
     records = {name: of_exam(read_scores(folders[name]), found.header.exam) for name, found in results.items()}
     for method in dict.fromkeys(("frozen", BEST, *methods)):
-        for name in folders:
-            if method not in methods and name != FREE:
+        for name, found in results.items():
+            if method not in found.methods or (method not in methods and name != FREE):
                 continue
-            acc, nll = (results[name].average(method, metric) for metric in ("acc", "nll"))
-            gain = results[name].share_of_gain(method, results[FREE])
+            acc, nll = (found.average(method, metric) for metric in ("acc", "nll"))
+            gain = found.share_of_gain(method, results[FREE])
             gap = paired(*(question_scores(records[which], method, "nll") for which in (name, FREE)))
             cells = [
                 "-" if acc is None else f"{acc[0]:.3f} ± {acc[1]:.3f}",
@@ -50,13 +52,16 @@ def quality(folders: Mapping[str, Path], methods: Sequence[str]) -> list[str]:
 def costs(folders: Mapping[str, Path], methods: Sequence[str]) -> list[str]:
     """Return one line of Markdown a run and method: bytes by kind, and what the clock says."""
     results = {name: load_results(folder) for name, folder in folders.items()}
-    kinds = list(dict.fromkeys(k for r in results.values() for m in methods for k in r.header.methods[m].bytes))
+    spent = {name: found.header.methods for name, found in results.items()}
+    kinds = list(dict.fromkeys(kind for each in spent.values() for m in methods if m in each for kind in each[m].bytes))
     heads = [*(f"{kind}, kB" for kind in kinds), "time, s", "airtime, s", "sending, mJ", "computing, J"]
     heads += ["outages", "lost", "late", "away"]
     lines = [f"| | method | {' | '.join(heads)} |", f"|---|---|{'---:|' * len(heads)}"]
     for method in methods:
-        for name, found in results.items():
-            cost = found.header.methods[method]
+        for name, each in spent.items():
+            if method not in each:
+                continue
+            cost = each[method]
             cells = [f"{cost.bytes.get(kind, 0) / 1000:,.0f}" for kind in kinds]
             if cost.clock is None:
                 cells += ["-"] * 8
@@ -93,6 +98,7 @@ def main() -> None:
     variants = {
         FREE: [f"methods=[{','.join([*methods, *further])}]", "radio=null"],
         AIR: [],
+        ONE: [f"methods=[{','.join(name for name in methods if name != SINGLE)}]", "clusters.kind=single"],
         f"{args.dropout:.0%} away": [f"faults.dropout={args.dropout:g}"],
     }
     folders = {name: args.out / name.replace(" ", "-").replace("%", "") for name in variants}
@@ -100,7 +106,7 @@ def main() -> None:
         if not (folders[name] / "results.json").is_file():
             run(load_config(args.config, [*settings, *changes]), folders[name], Silent())
         print(f"{name} is done", flush=True)
-    parts = [quality(folders, methods), costs(folders, methods), clusters(folders[AIR])]
+    parts = [quality(folders, methods), costs(folders, methods), clusters(folders[AIR]), clusters(folders[ONE])]
     print("\n\n".join("\n".join(part) for part in parts))
 
 
