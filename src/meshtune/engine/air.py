@@ -160,6 +160,12 @@ class Network:
                 f"clusters exchange every {inner} rounds, and what the last {rounds % inner} of {rounds} teach stays "
                 "within them: make train.rounds a multiple of clusters.inner_rounds to end with an exchange"
             )
+        elif self.linked.rule is not None and rounds % inner and self.site.config.graph.relay:
+            found.append(
+                f"what devices do not hear directly is passed on every {inner} rounds, and what the last "
+                f"{rounds % inner} of {rounds} teach stays with neighbours: make train.rounds a multiple of "
+                "clusters.inner_rounds to end with an exchange"
+            )
         if self.agreement is not None:
             found.append(
                 f"masks were negotiated: those of different groups of a cluster collide nowhere, and a layer's density "

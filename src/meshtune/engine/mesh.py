@@ -24,13 +24,16 @@ from meshtune.topology.linked import Linked, linked
 from meshtune.wireless.air import link_gains, over_the_air
 from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.budget import LinkBudget
+from meshtune.wireless.config import RadioConfig
 from meshtune.wireless.link import Radio, outage_probability, rate
 from meshtune.wireless.places import distances
 
 MOST_LINKS = 200_000
 """Links, both directions, of a single cluster of all devices."""
 MOST_TOGETHER = 500
-"""Devices of a single cluster: what they pass on is followed hop by hop."""
+"""Devices of a single cluster in which not all are linked: what they pass on is followed hop by hop."""
+MOST_SHARING = 100
+"""Such devices on one shared band."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +113,7 @@ def mesh(config: RunConfig, where: Ground, air: Air, bits: float, use: Use, obse
     devices = len(where.positions)
     observer.event("phase", name="forming clusters", total=devices)
     if config.clusters.kind == "single":
-        _bounded(config.graph.kind, devices)
+        _bounded(where.config, air, config.graph.kind)
 
     def told(merges: int) -> None:
         observer.event("advance", name="forming clusters", done=merges)
@@ -125,17 +128,22 @@ def mesh(config: RunConfig, where: Ground, air: Air, bits: float, use: Use, obse
     return Mesh(where.radio, where.positions, air, clusters, found, joined, within, between)
 
 
-def _bounded(graph: str, devices: int) -> None:
-    """Refuse a single cluster that cannot be planned in seconds."""
+def _bounded(radio: RadioConfig, air: Air, graph: str) -> None:
+    """Refuse a single cluster of which all that devices pass on cannot be followed in seconds."""
+    devices = air.ids.size
     if graph == "full" and devices * (devices - 1) > MOST_LINKS:
         raise UserError(
             f"clusters.kind=single of {devices} devices has {devices * (devices - 1):,} links, planned for at most "
             f"{MOST_LINKS:,}: set clusters.kind=agnes"
         )
-    if devices > MOST_TOGETHER:
+    shared = radio.spectrum == "shared"
+    most = MOST_SHARING if shared else MOST_TOGETHER
+    passes = graph != "full" or 2 * int(air.links.affordable.sum()) < devices * (devices - 1)
+    if devices > most and passes:
+        band = " on one shared band" if shared else ""
         raise UserError(
-            f"clusters.kind=single of {devices} devices with graph.kind={graph} is followed hop by hop, planned for at "
-            f"most {MOST_TOGETHER}: set clusters.kind=agnes, or lower devices.count"
+            f"clusters.kind=single of {devices} devices with graph.kind={graph} passes updates on, and is planned for "
+            f"at most {most}{band}: lower devices.count, or set clusters.kind=agnes and graph.kind=full"
         )
 
 
