@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -136,6 +137,19 @@ def test_energy_is_that_of_the_windows_up_to_headers() -> None:
     first = flow(ground_of(network.site), network.inner, network.bits).budget.sender_energy.sum()
     spent = flown.world.state.clocks["proposed"][-1].sending
     assert first + flown.plan.energy.sum() == pytest.approx(spent, rel=0.05)
+
+
+def test_differences_are_passed_on_over_a_ring() -> None:
+    """In the rounds between, versions stay with neighbours: whoever hears of a device later is told in full."""
+    where = [(float(x), 0.0) for x in range(7)]
+    more = {"clusters": {"kind": "single", "inner_rounds": 2}, "exchange": {"values": "int8"}}
+    w = world("proposed", where, "a" * 7, graph={"kind": "ring"}, **more)
+    for number in range(1, 5):
+        w.play()
+        newest = {source for source, version in w.versions(0).items() if version == number}
+        assert newest == (set(range(7)) if number % 2 == 0 else {0, 1, 6})
+    held = [member.held for member in w.state.members["proposed"]]
+    assert all(torch.equal(held[0][source].values, held[source][source].values) for source in range(7))
 
 
 @pytest.mark.parametrize(("name", "relay"), [("lora", True), ("proposed", False)])
