@@ -152,7 +152,10 @@ def test_answers_may_be_drawn(file: Path) -> None:
         (f"{TASK}devices: {{count: two}}", "FILE: devices.count=two: input should be a valid integer"),
         (f"{TASK}train: {{rounds: 2.5}}", "FILE: train.rounds=2.5: input should be a valid integer"),
         (f"{TASK}seed: -1", "FILE: seed=-1: input should be greater than or equal to 0"),
-        (f"{TASK}graph: {{kind: star}}", "FILE: graph.kind=star: input should be 'full', 'ring' or 'random'"),
+        (
+            f"{TASK}graph: {{kind: star}}",
+            "FILE: graph.kind=star: input should be 'full', 'ring', 'random', 'exponential' or 'geometric'",
+        ),
         (f"{TASK}train: 3", "FILE: train=3: input should be a valid dictionary"),
         ("tasks: [{task: mbpp, also: [humaneval]}]", "unknown task 'humaneval': did you mean 'openai_humaneval'?"),
         ("tasks: [{task: piqa, also: [piqa]}]", "FILE: tasks: two exams are called piqa: take it out of also, or "),

@@ -295,3 +295,22 @@ def test_a_network_is_a_function_of_time_and_formed_once() -> None:
     again = jumping("proposed", PAIRS, SWAPPED).network.at(7.0)
     assert (again.clusters.clusters, again.graph, again.bits) == (later.clusters.clusters, later.graph, later.bits)
     assert later.slots == 1
+
+
+def test_links_of_a_geometric_graph_follow_devices() -> None:
+    """Devices 1 and 2 trade places in the first round; they are 40 m from each other's neighbours, the radius is 30."""
+    before = [(0.0, 0.0), (20.0, 0.0), (60.0, 0.0), (80.0, 0.0)]
+    after = [before[0], before[2], before[1], before[3]]
+    graph = {"kind": "geometric", "radius": 30.0}
+    w = jumping("proposed", before, after, clusters={"kind": "single", "inner_rounds": 1}, graph=graph)
+    assert w.network.inner == {0: (1,), 1: (0,), 2: (3,), 3: (2,)}
+    w.play()
+    assert set(w.versions(0)) == {0, 1}
+    w.play()
+    again = network_of(w.network, w.state.clocks["proposed"], 2)
+    assert again.inner == {0: (2,), 1: (3,), 2: (0,), 3: (1,)}
+    (formed,) = w.flight.formed
+    assert formed.moved == ()  # nobody changes sides where there is one cluster
+    assert {source: version for source, version in w.versions(0).items() if version == 2} == {0: 2, 2: 2}
+    # Device 1 takes along what it heard, 2 likewise: once met, each is told of everybody, and brings what it holds.
+    assert set(w.state.members["proposed"][3].known) == set(w.versions(3)) == {0, 1, 2, 3}

@@ -25,17 +25,14 @@ from meshtune.exchange.sizes import update_bytes
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.topology import agnes
-from meshtune.topology.alone import alone
 from meshtune.topology.backbone import Backbone, backbone
 from meshtune.topology.clusters import Clusters
 from meshtune.topology.collision import expected, measured, of_masks
 from meshtune.topology.graphs import components, falls_apart, neighbours
+from meshtune.topology.linked import Graph, Linked, linked
 from meshtune.topology.why import Why
 from meshtune.topology.words import figure, listed
 from meshtune.wireless.air import over_the_air
-
-Graph = dict[int, tuple[int, ...]]
-"""Neighbours by device id, ids ascending."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,8 @@ class Network:
         backbone: the links between clusters.
         measured: per cluster the share of positions that two or more of its members' masks really use.
         bits: of the payload that clusters were formed for.
-        inner: neighbours within clusters, as far as a link alone fits into both ends' power.
-        graph: those and the neighbours between clusters.
+        linked: neighbours within clusters.
+        graph: those that can be linked, and the neighbours between clusters.
         at: the network of the same devices at another time; those formed last are kept.
         agreement: on the masks of methods that negotiate them; None where none does.
     """
@@ -61,10 +58,15 @@ class Network:
     backbone: Backbone
     measured: tuple[float, ...]
     bits: float
-    inner: Graph
+    linked: Linked
     graph: Graph
     at: Callable[[float], Network] = field(repr=False, compare=False)
     agreement: Agreement | None = None
+
+    @property
+    def inner(self) -> Graph:
+        """Neighbours within clusters, as far as a link alone fits into both ends' power."""
+        return self.linked.heard
 
     def without(self, absent: Collection[int]) -> Graph:
         """Return who hears whom while some devices are away: other links stand in for those that were theirs."""
@@ -91,7 +93,10 @@ class Network:
     @cached_property
     def why(self) -> dict[int, Why]:
         """Why each device is where it is."""
-        return {device: self.clusters.why(device) for device in sorted(self.graph)}
+        devices = sorted(self.graph)
+        if self.linked.rule is not None:
+            return {device: Why(device, self.linked.why(device), ()) for device in devices}
+        return {device: self.clusters.why(device) for device in devices}
 
     def outline(self) -> dict[str, Any]:
         """Return what is kept of every network: clusters, their collision rates, links between them, and places."""
@@ -139,7 +144,12 @@ class Network:
         ]
         apart = falls_apart(self.graph)
         found += [apart] if apart is not None else []
-        cut_off = alone(self.clusters.air)
+        if self.linked.missing and self.linked.rule is not None:
+            found.append(
+                f"{self.linked.missing} of the {self.linked.pairs} pairs that {self.linked.rule} links are out of "
+                "reach, for range or power"
+            )
+        cut_off = self.linked.alone(self.clusters.air)
         for part in components(self.graph):
             if len(part) == 1:
                 why = cut_off.get(part[0]) or self.why[part[0]].reason
@@ -149,6 +159,12 @@ class Network:
             found.append(
                 f"clusters exchange every {inner} rounds, and what the last {rounds % inner} of {rounds} teach stays "
                 "within them: make train.rounds a multiple of clusters.inner_rounds to end with an exchange"
+            )
+        elif self.linked.rule is not None and rounds % inner and self.site.config.graph.relay:
+            found.append(
+                f"what devices do not hear directly is passed on every {inner} rounds, and what the last "
+                f"{rounds % inner} of {rounds} teach stays with neighbours: make train.rounds a multiple of "
+                "clusters.inner_rounds to end with an exchange"
             )
         if self.agreement is not None:
             found.append(
@@ -210,16 +226,14 @@ def form(
     def at(time: float) -> Network:
         air = air_of(ground_of(site, time), bits, settings.most)
         clusters = agnes.clustered(settings, air, use)
-        # Of a single cluster some pairs may be out of reach: these hear of each other through others.
-        table = air.links.table(air.ids.size)
-        inner = {device: tuple(d for d in near if d in table[device]) for device, near in clusters.neighbours().items()}
+        found = linked(clusters, site.config.clusters, site.config.graph, site.config.seed)
         between = backbone(clusters)
-        graph = {device: tuple(sorted({*inner[device], *further})) for device, further in between.neighbours().items()}
+        graph = {d: tuple(sorted({*found.heard[d], *further})) for d, further in between.neighbours().items()}
         real = tuple(
             measured([masks[device] for device in cluster], counts) if masked else float(len(cluster) > 1)
             for cluster in clusters.clusters
         )
-        return Network(site, time, clusters, between, real, bits, inner, graph, at)
+        return Network(site, time, clusters, between, real, bits, found, graph, at)
 
     first = at(0.0)
     return replace(first, agreement=agree(own, first.inner, counts)) if negotiates(site.config, methods) else first

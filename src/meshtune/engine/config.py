@@ -22,7 +22,7 @@ from meshtune.learning.config import EvalConfig, ModelConfig, TrainConfig
 from meshtune.methods.config import PaperConfig
 from meshtune.methods.registry import check_method
 from meshtune.routing.config import RouterConfig
-from meshtune.topology.config import ClusterConfig
+from meshtune.topology.config import ClusterConfig, GraphConfig
 from meshtune.wireless.config import ComputeConfig, PlaceConfig, RadioConfig
 
 
@@ -81,21 +81,6 @@ class DevicesConfig(BaseModel):
     count: int | None = Field(None, ge=1)
 
 
-class GraphConfig(BaseModel):
-    """Who hears whom.
-
-    Attributes:
-        kind: ``full``, ``ring`` or ``random`` (every device links to ``neighbours`` others, both ways).
-        neighbours: links a device draws in a random graph.
-        relay: pass on what arrived, so that experts cross a graph that is not full.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    kind: Literal["full", "ring", "random"] = "full"
-    neighbours: int = Field(3, ge=1)
-    relay: bool = True
-
-
 class ExchangeConfig(BaseModel):
     """How values cross the air.
 
@@ -140,6 +125,7 @@ class RunConfig(BaseModel):
         template: ``shared`` (one for all tasks) or ``own`` (each task's customary one).
         validation: rows cut from every training split and never trained on.
         methods: what is run side by side.
+        graph: who hears whom where links are free, and with a radio in a single cluster.
         radio: what carries the exchange; None for links that are free and always there, over ``graph``.
         places: where devices are, with a radio.
         compute: what training costs them in time and energy, with a radio.
@@ -174,10 +160,16 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _one_way_through_the_air(self) -> RunConfig:
-        if self.radio is not None and self.graph != GraphConfig():
+        if self.radio is not None and self.clusters.kind == "agnes" and self.graph != GraphConfig():
             raise ValueError(
                 f"graph.kind={self.graph.kind}, graph.neighbours={self.graph.neighbours}, graph.relay="
-                f"{str(self.graph.relay).lower()}: with a radio its clusters are the graph, so leave out graph or radio"
+                f"{str(self.graph.relay).lower()}: with a radio its clusters are the graph, so set "
+                "clusters.kind=single to link devices by graph.kind, or leave out graph or radio"
+            )
+        if self.radio is None and self.graph.kind == "geometric":
+            raise ValueError(
+                "graph.kind=geometric links devices by where they are, and places belong to the radio: set radio={} "
+                "and clusters.kind=single, or take another kind"
             )
         if self.radio is None and self.faults != FaultsConfig():
             raise ValueError("faults need a radio and its clock: set radio={}, or leave faults out")

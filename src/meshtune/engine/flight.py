@@ -1,12 +1,11 @@
 """One round's exchange over the air: within clusters until the round ends, and now and then between clusters.
 
-Within clusters there is one window: everybody sends its own update to its cluster, and what does not fit into the
-power, is lost, or comes after T_round is left out of this round's mix. Every ``clusters.inner_rounds``-th round, after
-T_round, what devices hold goes on between clusters and within them, hop by hop, until all have what can reach them.
-Neighbours know what each other hold, so a device is brought the newest version of each update once, by one of those who
-have it. A link carries one update a window, the strongest links first; a window lasts Gamma and the slack. Methods that
-do not relay use the links between clusters for their own updates only. Nobody sends to who is away. Where devices move,
-a round may begin with clusters formed anew.
+Within clusters there is one window: everybody sends its own update to its neighbours there, and what does not fit into
+the power, is lost, or comes after T_round is left out of this round's mix. Every ``clusters.inner_rounds``-th round,
+after T_round, what devices hold goes on between clusters and within them, hop by hop, until all have what can reach
+them (:mod:`meshtune.engine.passing`). A link carries one update a window, the strongest links first; a window lasts
+Gamma and the slack. Methods that do not relay, and all with ``graph.relay=false``, use links for their own updates
+only. Nobody sends to who is away. Where devices move, a round may begin with clusters formed anew.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from meshtune.engine.air import Network
 from meshtune.engine.clock import Clock, Pace, Tick, elapsed
 from meshtune.engine.exchange import Post, publish
 from meshtune.engine.faults import away, slowness
+from meshtune.engine.passing import Hop, outages, window
 from meshtune.engine.reform import Formed, network_of, reform
 from meshtune.engine.window import Fate, Offer, Sky
 from meshtune.exchange.ledger import Ledger
@@ -107,36 +107,25 @@ class Flight:
         links = {(a, b) for a, near in graph.items() for b in near}
         held = _newest(sky, components(graph), late)
         one_copy = sky.site.radio.cast == "broadcast"
-        given_up: set[tuple[int, int, int]] = set()
-        while True:
-            offers: list[Offer] = []
-            for b in sorted(graph):
-                senders = [a for a in graph[b] if (a, b) in links]
-                for source in [s for s, version in held[b].items() if sky.version(b, s) < version]:
-                    # Whoever has it, and sends nothing else here in this window: each comes once, from one neighbour.
-                    for a in senders:
-                        direct = source == a and not late[a]
-                        passes = method.relays and source != a and sky.version(a, source) == held[b][source]
-                        if (direct or passes) and (a, b, source) not in given_up:
-                            offers.append((a, b, sky.members[a].held[source]))
-                            senders.remove(a)
-                            break
-            if one_copy:
-                lowest: dict[int, int] = {}
-                for a, _, update in offers:
-                    lowest[a] = min(update.source, lowest.get(a, update.source))
-                offers = [offer for offer in offers if offer[2].source == lowest[offer[0]]]
-            if not offers:
-                return
+        relays = method.relays and self._config.graph.relay
+        given_up: set[Hop] = set()
+
+        def lacking(receiver: int, senders: Sequence[int]) -> list[int]:
+            return [s for s, version in held[receiver].items() if sky.version(receiver, s) < version]
+
+        def brings(sender: int, receiver: int, source: int) -> bool:
+            direct = source == sender and not late[sender]
+            passes = relays and source != sender and sky.version(sender, source) == held[receiver][source]
+            return (direct or passes) and (sender, receiver, source) not in given_up
+
+        while hops := window(graph, links, lacking, brings, one_copy):
+            offers: list[Offer] = [(a, b, sky.members[a].held[source]) for a, b, source in hops]
             fates, seconds = sky.send(offers, np.zeros(len(sky.members)))
             sky.tick.seconds += seconds
-            served = {a for (a, _, _), fate in zip(offers, fates, strict=True) if fate is not Fate.OUTAGE}
-            for (a, b, update), fate in zip(offers, fates, strict=True):
-                if fate is Fate.LOST:
-                    given_up.add((a, b, update.source))
-                elif fate is Fate.OUTAGE and (one_copy or a not in served):  # else it may fit when it is alone
-                    sky.tick.outages += 1
-                    links.discard((a, b))
+            given_up |= {hop for hop, fate in zip(hops, fates, strict=True) if fate is Fate.LOST}
+            for link in outages(hops, [fate is not Fate.OUTAGE for fate in fates], one_copy):
+                sky.tick.outages += 1
+                links.discard(link)
 
 
 def _newest(sky: Sky, parts: Sequence[Sequence[int]], late: Bools) -> dict[int, dict[int, int]]:

@@ -16,19 +16,24 @@ from meshtune.engine.ground import Ground
 from meshtune.engine.observer import Observer
 from meshtune.errors import UserError
 from meshtune.topology import agnes
-from meshtune.topology.alone import alone
 from meshtune.topology.backbone import Backbone, backbone
 from meshtune.topology.bounds import Air
 from meshtune.topology.clusters import Clusters
 from meshtune.topology.collision import Use
+from meshtune.topology.linked import Linked, linked
 from meshtune.wireless.air import link_gains, over_the_air
 from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.budget import LinkBudget
+from meshtune.wireless.config import RadioConfig
 from meshtune.wireless.link import Radio, outage_probability, rate
 from meshtune.wireless.places import distances
 
 MOST_LINKS = 200_000
 """Links, both directions, of a single cluster of all devices."""
+MOST_TOGETHER = 500
+"""Devices of a single cluster in which not all are linked: what they pass on is followed hop by hop."""
+MOST_SHARING = 100
+"""Such devices on one shared band."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +57,14 @@ class Flow:
     outage: Floats
     budget: LinkBudget
 
+    def served(self, served: bool) -> dict[int, tuple[int, ...]]:
+        """Return the receivers of every sender's links that are served, or of those that are not, ids ascending."""
+        found: dict[int, list[int]] = {}
+        keep = self.budget.served == served
+        for sender, receiver in zip(self.sender[keep].tolist(), self.receiver[keep].tolist(), strict=True):
+            found.setdefault(sender, []).append(receiver)
+        return {device: tuple(sorted(others)) for device, others in found.items()}
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -62,14 +75,17 @@ class Mesh:
         positions: (n, 2) metres.
         air: range, costs and bounds.
         clusters: who exchanges with whom.
+        linked: neighbours within clusters.
         backbone: links between clusters.
-        within: the links within clusters; ``between``: those of the backbone, lower id to higher first.
+        within: the links within clusters that are asked for, served or not; ``between``: those of the backbone, lower
+            id to higher first.
     """
 
     radio: Radio
     positions: Floats
     air: Air
     clusters: Clusters
+    linked: Linked
     backbone: Backbone
     within: Flow
     between: Flow
@@ -77,14 +93,14 @@ class Mesh:
     @cached_property
     def alone(self) -> dict[int, str]:
         """The devices that can link to nobody, and why."""
-        return alone(self.air)
+        return self.linked.alone(self.air)
 
 
 def mesh(config: RunConfig, where: Ground, air: Air, bits: float, use: Use, observer: Observer) -> Mesh:
     """Form clusters, join them, and price one exchange within and one between them.
 
     Args:
-        config: ``clusters.*``.
+        config: ``clusters.*``, ``graph.*`` and the seed.
         where: places and gains.
         air: bounds for this payload.
         bits: of the payload.
@@ -92,26 +108,43 @@ def mesh(config: RunConfig, where: Ground, air: Air, bits: float, use: Use, obse
         observer: told what is under way.
 
     Raises:
-        UserError: a single cluster has more links than can be held.
+        UserError: a single cluster has more links or devices than can be planned.
     """
     devices = len(where.positions)
     observer.event("phase", name="forming clusters", total=devices)
-    if config.clusters.kind == "single" and devices * (devices - 1) > MOST_LINKS:
-        raise UserError(
-            f"clusters.kind=single of {devices} devices has {devices * (devices - 1):,} links, planned for at most "
-            f"{MOST_LINKS:,}: set clusters.kind=agnes"
-        )
+    if config.clusters.kind == "single":
+        _bounded(where.config, air, config.graph.kind)
 
     def told(merges: int) -> None:
         observer.event("advance", name="forming clusters", done=merges)
 
     clusters = agnes.clustered(config.clusters, air, use, told)
+    found = linked(clusters, config.clusters, config.graph, config.seed)
     joined = backbone(clusters)
     observer.event("advance", name="forming clusters", done=devices)
     forth = [(link.low, link.high) for link in joined.links]
-    within = flow(where, clusters.neighbours(), bits)
+    within = flow(where, found.asked, bits)
     between = _flow(where, np.array([*forth, *((b, a) for a, b in forth)], dtype=np.int64).reshape(-1, 2), bits)
-    return Mesh(where.radio, where.positions, air, clusters, joined, within, between)
+    return Mesh(where.radio, where.positions, air, clusters, found, joined, within, between)
+
+
+def _bounded(radio: RadioConfig, air: Air, graph: str) -> None:
+    """Refuse a single cluster of which all that devices pass on cannot be followed in seconds."""
+    devices = air.ids.size
+    if graph == "full" and devices * (devices - 1) > MOST_LINKS:
+        raise UserError(
+            f"clusters.kind=single of {devices} devices has {devices * (devices - 1):,} links, planned for at most "
+            f"{MOST_LINKS:,}: set clusters.kind=agnes"
+        )
+    shared = radio.spectrum == "shared"
+    most = MOST_SHARING if shared else MOST_TOGETHER
+    passes = graph != "full" or 2 * int(air.links.affordable.sum()) < devices * (devices - 1)
+    if devices > most and passes:
+        band = " on one shared band" if shared else ""
+        raise UserError(
+            f"clusters.kind=single of {devices} devices with graph.kind={graph} passes updates on, and is planned for "
+            f"at most {most}{band}: lower devices.count, or set clusters.kind=agnes and graph.kind=full"
+        )
 
 
 def flow(where: Ground, neighbours: Mapping[int, Sequence[int]], bits: float) -> Flow:

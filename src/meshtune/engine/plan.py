@@ -10,22 +10,20 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.sites import sizes
 from meshtune.engine.budget import Budget, budget_note, budgets, densities_of, form, sharing
-from meshtune.engine.carriage import carriage
 from meshtune.engine.clock import ends
 from meshtune.engine.config import RunConfig
+from meshtune.engine.costs import costs_of, tokens_of
 from meshtune.engine.densities import Planned, from_run, uniform
 from meshtune.engine.federation import recipes
 from meshtune.engine.ground import Ground, air_of, carrier, clustering, ground_of, median_gain
-from meshtune.engine.mesh import Mesh, mesh
+from meshtune.engine.mesh import mesh
 from meshtune.engine.observer import Observer, Silent
 from meshtune.engine.plan_notes import notes_of
 from meshtune.engine.planned import Limit, Plan
-from meshtune.engine.planning import Costs, clusters_of, devices_of, links_of, methods_of
+from meshtune.engine.planning import clusters_of, devices_of, links_of, methods_of
 from meshtune.engine.site import Site, site_of
 from meshtune.engine.sizes import MethodSizes, method_sizes
 from meshtune.errors import UserError
@@ -33,7 +31,7 @@ from meshtune.learning.skeleton import Skeleton, skeleton
 from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.topology.graphs import components, falls_apart
-from meshtune.wireless.compute import compute_energy, compute_limit, compute_time, frequencies, link_limit, round_cycles
+from meshtune.wireless.compute import compute_limit, link_limit
 from meshtune.wireless.config import RadioConfig
 
 
@@ -68,7 +66,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     formed = config.model_copy(update={"clusters": clustering(config.clusters, bool(method.masks))})
     net = mesh(formed, where, air, 8 * size.update, planned.use, watcher)
     limits = _limits(config, where, shape, size, median_gain(where, air), largest)
-    costs = _costs(config, where, net, shape, size, method)
+    costs = costs_of(config, where, net, shape, size, method)
     graph = costs.graph(net)
     parts = sorted(map(len, components(graph)), reverse=True)
     rounds = config.train.rounds
@@ -97,7 +95,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
         rate=planned.rate,
         rounds=rounds,
         exchanges=costs.exchanges,
-        tokens=_tokens(config),
+        tokens=tokens_of(config),
         round_seconds=together,
         run_seconds=rounds * together,
         run_energy=float(computing + sending),
@@ -149,10 +147,6 @@ def _payload_method(config: RunConfig) -> Method:
     return carrier(methods)
 
 
-def _tokens(config: RunConfig) -> int:
-    return config.train.steps * config.train.batch * config.train.max_tokens
-
-
 def _limits(
     config: RunConfig, where: Ground, shape: Skeleton, size: MethodSizes, gain: float | None, planned: Budget | None
 ) -> tuple[Limit, ...]:
@@ -184,34 +178,3 @@ def _limits(
         except UserError as error:
             found.append(limit("link", 0.0, str(error)))
     return tuple(found)
-
-
-def _costs(config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size: MethodSizes, method: Method) -> Costs:
-    devices, train = len(where.positions), config.train
-    tokens = np.full(devices, _tokens(config))
-    cycles = round_cycles(
-        config.compute, shape.parameters, tokens, np.full(devices, size.parameters), train.steps * train.batch,
-        train.batch,
-    )  # fmt: skip
-    speed = frequencies(config.compute, devices, config.seed)
-    one_copy = where.config.cast == "broadcast"
-    served = net.within.budget.u.tolist()
-    ways = {relay: carriage(net.backbone, served, relay, one_copy) for relay in (False, True)}
-    way = ways[method.relays]
-    # One way over each link, then back: the order of the links in ``between``.
-    crossing = way.crossing.T.reshape(-1)
-    between = net.between.budget
-    if one_copy:
-        spent = between.sender_energy * (way.out + way.passed - way.arrivals * way.own)
-    else:
-        each = np.where(between.served, between.power * np.where(between.served, between.delay, 0.0), 0.0)
-        spent = np.bincount(net.between.sender, each * crossing, devices).astype(np.float64)
-    return Costs(
-        compute_seconds=compute_time(cycles, speed),
-        compute_energy=compute_energy(cycles, speed, config.compute.kappa),
-        ways=ways,
-        crossing=crossing,
-        between_energy=spent + net.within.budget.sender_energy * way.arrivals,
-        rounds=train.rounds,
-        exchanges=train.rounds // config.clusters.inner_rounds if len(crossing) else 0,
-    )

@@ -6,12 +6,12 @@ import numpy as np
 
 from meshtune.adapter.claims import capped_counts
 from meshtune.engine.config import RunConfig
+from meshtune.engine.costs import Costs
 from meshtune.engine.densities import Planned
 from meshtune.engine.ground import Ground
 from meshtune.engine.mesh import Mesh
 from meshtune.engine.negotiation import IDLE, negotiates
 from meshtune.engine.planned import Limit
-from meshtune.engine.planning import Costs
 from meshtune.methods.registry import get_method
 from meshtune.topology.words import figure
 
@@ -83,6 +83,13 @@ def notes_of(
         notes.append(
             f"in an exchange between clusters up to {busiest} updates cross one link, "
             f"{busiest * where.radio.gamma:.3g} s one after another; T_round is {together:,.5g} s"
+        )
+    if costs.passed is not None and costs.passed.windows and costs.exchanges:
+        inner = config.clusters.inner_rounds
+        when = "every round" if inner == 1 else f"every {inner} rounds"
+        notes.append(
+            f"what devices do not hear directly goes on hop by hop {when}, in {costs.passed.windows} windows, "
+            f"{costs.passed.seconds:.3g} s; T_round is {together:,.5g} s"
         )
     loss = radio.loss
     if loss.probability:

@@ -61,7 +61,7 @@ class Traffic:
 
     Attributes:
         round: of an exchange within its cluster.
-        between: what an exchange between clusters adds.
+        between: what an exchange between clusters adds, or within a single cluster, hop by hop.
         run: of the whole run, by kind.
     """
 
@@ -94,13 +94,13 @@ class DevicePlan:
         task: its task key.
         x: metres; so is ``y``.
         cluster: number of its cluster.
-        neighbours: those of its cluster that it serves.
-        unserved: those of its cluster that it cannot.
+        neighbours: those linked to it in its cluster that it serves.
+        unserved: those that it cannot.
         power: of an exchange within the cluster, over all links; ``headroom``: what p_max leaves.
         delay: of the slowest of these links; None without one.
         energy: of one such exchange.
         between: its neighbours in other clusters; ``between_power`` over all of these links, and ``between_energy`` of
-            one exchange between clusters, with what it passes on.
+            one exchange between clusters, or within a single one hop by hop, with what it passes on.
         outage: the highest probability of outage among its links within the cluster, under Rayleigh fading; None
             without a link, or where gains are recorded.
         compute_seconds: of a round; ``compute_energy`` likewise.
@@ -167,7 +167,7 @@ class LinkPlan:
         capacity: bit/s that the link would carry in its share of the band at an even share of p_max.
         delay: seconds; None where not served.
         outage: probability; None where gains are recorded.
-        updates: how many cross it in one exchange.
+        updates: how many cross it in one exchange; within a cluster the sender's own.
     """
 
     sender: int
@@ -195,7 +195,8 @@ class Plan:
         channel: name; so are ``spectrum`` and ``cast``.
         p_max: W; ``gamma`` and ``planned_gamma``: Gamma, and what powers aim at.
         s_max: the highest collision rate allowed; ``rate``: how rates were expected.
-        rounds: of the run; ``exchanges``: how many of them end in an exchange between clusters.
+        rounds: of the run; ``exchanges``: how many of them end in an exchange between clusters, or
+            within a single one, hop by hop.
         tokens: of a device and round, at most.
         round_seconds: T_round; ``run_seconds``: of all rounds.
         run_energy: joules of all devices and rounds; ``run_compute_energy``: how much of that is computing.

@@ -4,53 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-from meshtune.engine.carriage import Carriage
 from meshtune.engine.config import RunConfig
+from meshtune.engine.costs import Costs
 from meshtune.engine.mesh import Flow, Mesh
 from meshtune.engine.observer import Observer
 from meshtune.engine.planned import ClusterPlan, DevicePlan, LinkPlan, MethodPlan, Refused, Traffic, finite
 from meshtune.engine.sizes import MethodSizes
 from meshtune.exchange.sizes import update_bytes
 from meshtune.methods.registry import get_method
-from meshtune.wireless.arrays import Floats, Ints
+from meshtune.wireless.arrays import Floats
 
 EXPLAINED = 300
 """Devices whose place in their cluster is explained; of more, only the first."""
 TOLD, ASKED = 3, 8
 """Refused devices that are told of a device, and of the one that was asked for."""
-
-
-@dataclass(frozen=True, eq=False)
-class Costs:
-    """What a run costs the devices.
-
-    Attributes:
-        compute_seconds: (n,) of a round; ``compute_energy``: (n,) joules of a round.
-        ways: what each device sends, by whether the method passes others' updates on.
-        crossing: updates over each directed link between clusters.
-        between_energy: (n,) joules of one exchange between clusters.
-        rounds: of the run; ``exchanges``: those between clusters.
-    """
-
-    compute_seconds: Floats
-    compute_energy: Floats
-    ways: Mapping[bool, Carriage]
-    crossing: Ints
-    between_energy: Floats
-    rounds: int
-    exchanges: int
-
-    def graph(self, net: Mesh) -> dict[int, tuple[int, ...]]:
-        """Return whom each device exchanges with at all, on mean gains."""
-        within, between = _served(net.within, True), _served(net.between, True)
-        return {
-            device: tuple(sorted({*within.get(device, ()), *between.get(device, ())}))
-            for device in range(len(net.positions))
-        }
 
 
 def clusters_of(net: Mesh) -> tuple[ClusterPlan, ...]:
@@ -97,13 +67,12 @@ def devices_of(
 ) -> tuple[DevicePlan, ...]:
     """Return every device; see :func:`meshtune.engine.plan.plan` for the arguments."""
     within, between = net.within.budget, net.between.budget
-    served, left = _served(net.within, True), _served(net.within, False)
-    away = _served(net.between, True)
+    served, left = net.within.served(True), net.within.served(False)
+    away = net.between.served(True)
     slowest, outage = _worst(net.within, within.delay), _worst(net.within, net.within.outage)
     traffic = {name: _traffic(size, costs) for name, size in found.items()}
     devices = []
     total = len(net.positions)
-    told = "all devices are one cluster (clusters.kind=single), whatever collisions and powers"
     single = config.clusters.kind == "single" and total > 1
     observer.event("phase", name="what each device sends", total=total)
     for device, task in enumerate(config.device_tasks):
@@ -132,7 +101,7 @@ def devices_of(
                 compute_seconds=float(costs.compute_seconds[device]),
                 compute_energy=float(costs.compute_energy[device]),
                 alone=net.alone.get(device),
-                reason=None if asked is None else told if single else asked.reason,
+                reason=None if asked is None else net.linked.why(device) if single else asked.reason,
                 refused=refused,
                 bytes={name: each[device] for name, each in traffic.items()},
             )
@@ -162,7 +131,7 @@ def methods_of(
 def _traffic(size: MethodSizes, costs: Costs) -> list[Traffic]:
     """Return the bytes that every device sends under one method; announcements are passed on under every one."""
     method = get_method(size.method)
-    way, whole = costs.ways[method.relays], costs.ways[True]
+    way, whole = costs.ways[method.relays and costs.relay], costs.ways[True]
     # What is around the values hardly hangs on their form.
     header = update_bytes(size.parameters, "bfloat16") - 2 * size.parameters if size.update else 0
     values = size.update - header
@@ -181,15 +150,6 @@ def _traffic(size: MethodSizes, costs: Costs) -> list[Traffic]:
         }
         found.append(Traffic(own * size.update, (out + passed) * size.update, run))
     return found
-
-
-def _served(flow: Flow, served: bool) -> dict[int, tuple[int, ...]]:
-    """Return the receivers of every sender's links that are served, or of those that are not."""
-    found: dict[int, list[int]] = {}
-    keep = flow.budget.served == served
-    for sender, receiver in zip(flow.sender[keep].tolist(), flow.receiver[keep].tolist(), strict=True):
-        found.setdefault(sender, []).append(receiver)
-    return {device: tuple(sorted(others)) for device, others in found.items()}
 
 
 def _worst(flow: Flow, values: Floats) -> dict[int, float]:

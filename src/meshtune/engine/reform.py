@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshtune.engine.air import Graph, Network, sized
+from meshtune.engine.air import Network, sized
 from meshtune.engine.clock import Clock, Tick, elapsed
 from meshtune.engine.config import RunConfig
 from meshtune.engine.federation import carried
@@ -21,6 +21,7 @@ from meshtune.engine.hello import greeting
 from meshtune.exchange.ledger import Ledger
 from meshtune.methods.base import Announcement, Member, Method, Workshop
 from meshtune.topology.graphs import components, falls_apart
+from meshtune.topology.linked import Graph
 from meshtune.topology.words import listed
 
 Clustering = Sequence[Sequence[int]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from meshtune.engine.air import Graph, Network, connect
+from meshtune.engine.air import Network, connect
 from meshtune.engine.budget import Budget, budget_note, budgets, densities_of
 from meshtune.engine.clock import Pace, elapsed, joules
 from meshtune.engine.config import RunConfig, validate
@@ -37,6 +37,7 @@ from meshtune.routing.features import Features
 from meshtune.tasks.base import Question
 from meshtune.tasks.registry import get_task
 from meshtune.topology.graphs import neighbours
+from meshtune.topology.linked import Graph
 
 
 @dataclass

@@ -25,6 +25,7 @@ def summary_table(plan: Plan) -> Table:
     """Return what is planned, and what it comes to for all devices together."""
     sizes = [len(cluster.members) for cluster in plan.clusters]
     energy = plan.run_energy - plan.run_compute_energy
+    hop_by_hop = bool(plan.exchanges) and not any(link.between for link in plan.links)
     table = Table("The plan", ["what", "planned"], labels=2)
     table.rows = [
         ["model", f"{plan.model}: {plan.weights:,} weights, {plan.layers} layers, rank {plan.rank}"],
@@ -45,7 +46,7 @@ def summary_table(plan: Plan) -> Table:
         [
             "rounds",
             f"{plan.rounds} of {_seconds(plan.round_seconds)}, {_seconds(plan.run_seconds)} in all, "
-            f"{plan.exchanges} with an exchange between clusters",
+            f"{plan.exchanges} with an exchange {'hop by hop' if hop_by_hop else 'between clusters'}",
         ],
         [
             "energy, all devices",

@@ -1,10 +1,10 @@
-"""Settings of clusters. No heavy imports."""
+"""Settings of clusters and graphs. No heavy imports."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ClusterConfig(BaseModel):
@@ -34,3 +34,32 @@ class ClusterConfig(BaseModel):
     def reformed(self) -> int:
         """``reform`` as a number."""
         return self.reform or self.inner_rounds
+
+
+class GraphConfig(BaseModel):
+    """Who hears whom: over free links, or in the one cluster of ``clusters.kind=single``.
+
+    Attributes:
+        kind: ``full``; ``ring``; ``random`` (every device links to ``neighbours`` others, both ways); ``exponential``
+            (to those 1, 2, 4, 8 ... places on); ``geometric`` (to those within ``radius``), with a radio.
+        neighbours: links a device draws in a random graph.
+        radius: metres, of a geometric graph.
+        relay: pass on what arrived, so that experts cross a graph that is not full.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["full", "ring", "random", "exponential", "geometric"] = "full"
+    neighbours: int = Field(3, ge=1)
+    radius: float | None = Field(None, gt=0, allow_inf_nan=False)
+    relay: bool = True
+
+    @model_validator(mode="after")
+    def _radius_and_kind(self) -> GraphConfig:
+        if self.kind == "geometric" and self.radius is None:
+            raise ValueError("graph.kind=geometric links devices within a radius: set graph.radius in metres")
+        if self.kind != "geometric" and self.radius is not None:
+            raise ValueError(
+                f"graph.radius={self.radius:g} is not read by graph.kind={self.kind}: set graph.kind=geometric, or "
+                "leave it out"
+            )
+        return self

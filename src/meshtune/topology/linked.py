@@ -1,0 +1,95 @@
+"""Who is linked to whom within clusters; runs and plans ask the same function.
+
+A cluster that was formed links all its members. A single cluster of all devices links those that ``graph.kind`` names,
+as far as range and power allow: a link has to fit, by itself, into the power of both its ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meshtune.topology.alone import alone
+from meshtune.topology.bounds import Air
+from meshtune.topology.clusters import Clusters
+from meshtune.topology.config import ClusterConfig, GraphConfig
+from meshtune.topology.graphs import neighbours
+from meshtune.topology.radio_graphs import random_within
+from meshtune.topology.words import listed
+
+Graph = dict[int, tuple[int, ...]]
+"""Neighbours by device id, ids ascending."""
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Neighbours within clusters.
+
+    Attributes:
+        rule: the setting that names them; None where all members of a cluster are linked.
+        asked: those that it names, whatever a link costs.
+        heard: those of them that can be linked.
+    """
+
+    rule: str | None
+    asked: Graph
+    heard: Graph
+
+    @property
+    def missing(self) -> int:
+        """Pairs that are asked for and cannot be linked."""
+        return sum(len(near) - len(self.heard[device]) for device, near in self.asked.items()) // 2
+
+    @property
+    def pairs(self) -> int:
+        """Pairs that are asked for."""
+        return sum(map(len, self.asked.values())) // 2
+
+    def alone(self, air: Air) -> dict[int, str]:
+        """Return the devices that have no neighbour for want of any, or by the rule, ids ascending, and why."""
+        found = alone(air)
+        if self.rule is not None:
+            found |= {d: self._lone(d) for d, near in self.heard.items() if not near and d not in found}
+        return dict(sorted(found.items()))
+
+    def why(self, device: int) -> str:
+        """Return why a device of a single cluster has the neighbours that it has."""
+        if self.rule is None:
+            return "all devices are one cluster (clusters.kind=single), whatever collisions and powers"
+        if not self.heard[device]:
+            return self._lone(device)
+        near = listed(self.heard[device])
+        return f"all devices are one cluster (clusters.kind=single), and {self.rule} links device {device} to {near}"
+
+    def _lone(self, device: int) -> str:
+        if not self.asked[device]:
+            return f"device {device} is alone: {self.rule} links it to nobody"
+        near = listed(self.asked[device])
+        return f"device {device} is alone: {self.rule} links it to {near}, and range or power to none of these"
+
+
+def linked(clusters: Clusters, settings: ClusterConfig, graph: GraphConfig, seed: int) -> Linked:
+    """Return who is linked to whom within ``clusters``.
+
+    Args:
+        clusters: as ``settings`` asks for them, with the air that they are in.
+        settings: ``clusters.*``.
+        graph: ``graph.*``, of a single cluster; places are those of the clusters' air.
+        seed: of a random graph.
+    """
+    everybody = clusters.neighbours()
+    if settings.kind == "agnes":
+        return Linked(None, everybody, everybody)
+    air, ids = clusters.air, clusters.air.ids.tolist()
+    if graph.kind == "random":
+        drawn = random_within(air, graph.neighbours, seed)
+        return Linked("graph.kind=random", drawn, drawn)
+    rule, asked = None, everybody
+    if graph.kind != "full":
+        ranks = neighbours(graph.kind, len(ids), positions=air.positions, radius=graph.radius)
+        asked = {ids[rank]: tuple(ids[other] for other in near) for rank, near in ranks.items()}
+        within = "" if graph.radius is None else f" (graph.radius={graph.radius:g})"
+        rule = f"graph.kind={graph.kind}{within}"
+    table = dict(zip(ids, air.links.table(len(ids)), strict=True))
+    rank = {device: at for at, device in enumerate(ids)}
+    heard = {device: tuple(d for d in near if rank[d] in table[device]) for device, near in asked.items()}
+    return Linked(rule, asked, heard)
