@@ -22,7 +22,7 @@ def draw(found: Mapping[str, tuple[forms.Piece, Sequence[Planned]]], path: Path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure: Any = Figure(figsize=(12, 4.8 * len(found)), layout="constrained")
+    figure: Any = Figure(figsize=(14, 5 * len(found)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(found), 3, squeeze=False)
     for row, (name, (piece, plans)) in zip(axes, found.items(), strict=True):
