@@ -49,20 +49,18 @@ def compose(results: Results) -> Any:
     first = protagonist(results)
     order = sorted(lines, key=lambda name: name == first)  # the one that the run is about lies on top
     for axis, (spent, (label, text)) in zip(axes, AXES.items(), strict=True):
+        drawn = {}
         for name in order:
             start = [] if frozen is None else [(0.0, frozen[0]), (_handshake(results, name, spent), frozen[0])]
             way = [*start, *((point[spent], point[metric]) for point in lines[name])]
             total = f"{NAMES.get(name, name)}: {value_text(way[-1][1], metric)}, {text(way[-1][0])}"
-            axis.plot(*zip(*way, strict=True), label=total, **_style(name, first, list(lines)))
+            (drawn[name],) = axis.plot(*zip(*way, strict=True), label=total, **_style(name, first, list(lines)))
         axis.set_xlabel(label, fontsize=8.5)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
         axis.set_xlim(left=0)
-        handles, labels = axis.get_legend_handles_labels()
-        given = {text: handle for handle, text in zip(handles, labels, strict=True)}
-        ranked = [next(text for text in labels if text.startswith(f"{NAMES.get(name, name)}: ")) for name in lines]
         axis.legend(
-            [given[text] for text in ranked], ranked, fontsize=7.5, frameon=False, loc="upper left",
+            handles=[drawn[name] for name in lines], fontsize=7.5, frameon=False, loc="upper left",
             bbox_to_anchor=(0, -0.18), borderaxespad=0,
         )  # fmt: skip
     what = "NLL" if lower_is_better(metric) else "Right answers"
@@ -77,10 +75,8 @@ def compose(results: Results) -> Any:
 def _handshake(results: Results, method: str, spent: str) -> float:
     """Return the seconds, or joules, until a method's first round begins."""
     clock = results.header.methods[method].clock
-    rounds = {} if clock is None else clock.per_round
-    return sum(
-        rounds[kind][0] for kind in (("seconds",) if spent == "seconds" else ("sending", "computing")) if kind in rounds
-    )
+    kinds = ("seconds",) if spent == "seconds" else ("sending", "computing")
+    return 0.0 if clock is None else sum(clock.per_round[kind][0] for kind in kinds if clock.per_round.get(kind))
 
 
 def _style(name: str, first: str | None, names: Sequence[str]) -> dict[str, Any]:
