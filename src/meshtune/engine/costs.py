@@ -11,13 +11,29 @@ from meshtune.engine.carriage import Carriage, carriage
 from meshtune.engine.config import RunConfig
 from meshtune.engine.ground import Ground
 from meshtune.engine.mesh import Mesh
+from meshtune.engine.passing import spread
 from meshtune.engine.single import Passed, pass_on
 from meshtune.engine.sizes import MethodSizes
 from meshtune.learning.skeleton import Skeleton
 from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
+from meshtune.topology.backbone import Backbone
+from meshtune.topology.linked import Linked
 from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.compute import compute_energy, compute_time, frequencies, round_cycles
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """Copies of announcements that leave each device, before the first round: one for each that they are brought to.
+
+    Attributes:
+        own: (n,) of its own, to its neighbours.
+        passed: (n,) of others'.
+    """
+
+    own: Ints
+    passed: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +42,8 @@ class Costs:
 
     Attributes:
         compute_seconds: (n,) of a round; ``compute_energy``: (n,) joules of a round.
-        ways: what each device sends, by whether others' updates are passed on.
+        ways: updates that each device sends, by whether others' are passed on.
+        told: announcements that each device sends.
         relay: whether methods that pass them on may (``graph.relay``).
         crossing: updates over each directed link between clusters.
         passed: of the method that links are planned for, what goes on within a single cluster; None of several.
@@ -37,6 +54,7 @@ class Costs:
     compute_seconds: Floats
     compute_energy: Floats
     ways: Mapping[bool, Carriage]
+    told: Told
     relay: bool
     crossing: Ints
     passed: Passed | None
@@ -93,6 +111,7 @@ def costs_of(config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size:
         compute_seconds=compute_time(cycles, speed),
         compute_energy=compute_energy(cycles, speed, config.compute.kappa),
         ways=ways,
+        told=announced(net.linked, net.backbone, config.clusters.kind == "single"),
         relay=relay,
         crossing=crossing,
         passed=passed,
@@ -102,8 +121,27 @@ def costs_of(config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size:
     )
 
 
+def announced(linked: Linked, joined: Backbone, single: bool) -> Told:
+    """Return the announcements that each device sends, as a run's handshake brings them to all.
+
+    Args:
+        linked: neighbours within clusters; ids are 0 to n - 1.
+        joined: the links between clusters.
+        single: whether there is one cluster of all devices, which need not all be linked.
+    """
+    near = [len(others) for _, others in sorted(linked.heard.items())]
+    if not single:  # clusters in a forest: one way, and too many devices to follow them one by one
+        way = carriage(joined, near, relay=True, one_copy=False)
+        return Told(way.own + way.out, way.passed)
+    passed = np.zeros(len(near), dtype=np.int64)
+    for hop in spread(linked.heard, [(device,) for device in range(len(near))]):
+        for sender, _, source in hop:
+            passed[sender] += sender != source
+    return Told(np.array(near, dtype=np.int64), passed)
+
+
 def _within(where: Ground, net: Mesh, bits: float) -> dict[bool, Passed]:
-    """Return what goes on within a single cluster, without and with others' updates; announcements always go on."""
+    """Return what goes on within a single cluster, without and with others' updates."""
     flow = net.within
     keep = flow.budget.served
     pairs = list(zip(flow.sender[keep].tolist(), flow.receiver[keep].tolist(), strict=True))

@@ -1,12 +1,11 @@
 """Before the first round: what each device works out alone, and what all devices tell each other once.
 
-Each device chooses its densities and mask from its own data and computes its task statistics. Then announcements flood
-the graph, each carried once over every link, and every device knows whom it can hear of.
+Each device chooses its densities and mask from its own data and computes its task statistics. Then announcements go
+through the graph, each brought to each device once, and every device knows whom it can hear of.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +20,7 @@ from meshtune.adapter.expert import Projections
 from meshtune.adapter.mask import join, part, top_positions
 from meshtune.adapter.projection import Fingerprint, Recipe, fingerprint
 from meshtune.adapter.sites import LayerSpec, narrowest, places, sizes
+from meshtune.engine.announcing import Parcel, tell
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
 from meshtune.engine.magnitude import magnitude_masks
@@ -132,14 +132,12 @@ def announcement_of(
     return Announcement(data.device, data.group, data.samples, recipe, masks, statistics, mean, scores=ranked)
 
 
-def to_messages(
-    own: Announcement, method: Method, layers: Sequence[LayerSpec], near: Sequence[int] = (), told: bool = False
-) -> list[Message]:
+def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec], told: bool = False) -> list[Message]:
     """Return what a device sends once under ``method``: its announcement and, where asked for, statistics and codes.
 
-    ``near`` are its neighbours, where not all devices are. Whoever was ``told`` its mask before is not sent it again.
+    Whoever was ``told`` its mask before is not sent it again.
     """
-    meta = facts(own, method, layers, near)
+    meta = facts(own, method, layers)
     tensors: dict[str, Tensor] = {}
     if method.kind == "sparse" and not told:
         counts = sizes(layers, own.recipe.rank)
@@ -158,11 +156,9 @@ def to_messages(
     return messages
 
 
-def facts(own: Announcement, method: Method, layers: Sequence[LayerSpec], near: Sequence[int] = ()) -> dict[str, Any]:
+def facts(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> dict[str, Any]:
     """Return the meta of a device's announcement; see :func:`to_messages`."""
     meta: dict[str, Any] = {"group": own.group, "samples": own.samples}
-    if near:
-        meta["near"] = list(near)
     if own.voted:
         meta["voted"] = True
     if method.kind == "sparse":
@@ -207,11 +203,9 @@ def from_messages(
     )
 
 
-def carried(
-    own: Announcement, method: Method, layers: Sequence[LayerSpec], near: Sequence[int] = ()
-) -> tuple[Announcement, list[dict[str, int]]]:
+def carried(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> Parcel:
     """Return a device's announcement as it arrives, and the bytes by use of each of its messages."""
-    wire = [(message, encode(message)) for message in to_messages(own, method, layers, near)]
+    wire = [(message, encode(message)) for message in to_messages(own, method, layers)]
     arrived = from_messages([decode(data) for _, data in wire], layers, own.recipe)
     return arrived, [byte_split(message, data) for message, data in wire]
 
@@ -225,45 +219,23 @@ def handshake(
     hops: list[dict[tuple[int, int], int]] | None = None,
     told: Mapping[int, Collection[int]] | None = None,
 ) -> list[dict[int, Announcement]]:
-    """Flood every device's announcement over the graph; return what each device ends up knowing.
+    """Bring every device's announcement to all that can be reached; return what each device ends up knowing.
 
-    A device passes on what it hears for the first time, to the neighbours that can have it neither from the source
-    itself (an announcement names its source's neighbours, unless all hear all) nor from the sender it came from. Every
-    copy is counted, the receiver's second one too: the first hop by kind, later hops as relayed. Nothing is sent under
-    a method that does not exchange. ``hops`` is added the bytes by link, hop by hop. ``told`` are by source the devices
-    that know its mask already, and are not sent it again.
+    See :func:`meshtune.engine.announcing.tell`: at first everybody knows itself only. Nothing is sent under a method
+    that does not exchange. ``hops`` is added the bytes by link, hop by hop. ``told`` are by source the devices that
+    know its mask already, and are not sent it again.
     """
     if not method.exchanges:
         return [{a.device: a} for a in own]
-    arrived: list[Announcement] = []
-    splits: list[list[dict[str, int]]] = []
-    shorter: list[list[dict[str, int]]] = []
-    for a in own:
-        near = () if len(graph[a.device]) == len(own) - 1 else graph[a.device]
-        announced, parts = carried(a, method, layers, near)
-        arrived.append(announced)
-        splits.append(parts)
-        shorter.append([byte_split(m, encode(m)) for m in to_messages(a, method, layers, near, True)] if told else [])
-    known: list[dict[int, Announcement]] = [{a.device: arrived[a.device]} for a in own]
-    fresh: list[dict[int, set[int]]] = [{a.device: set()} for a in own]  # source -> neighbours it came from
-    while any(fresh):
-        coming: list[dict[int, set[int]]] = [{} for _ in own]
-        hop = Counter[tuple[int, int]]()
-        for sender, news in enumerate(fresh):
-            for source, origins in news.items():
-                for receiver in graph[sender]:
-                    has = receiver == source or receiver in origins
-                    if has or (sender != source and receiver in graph[source]):
-                        continue
-                    knows = told is not None and receiver in told[source]
-                    for split in (shorter if knows else splits)[source]:
-                        ledger.record(method.name, 0, sender, receiver, split, relayed=source != sender)
-                        hop[sender, receiver] += sum(split.values())
-                    if source not in known[receiver]:
-                        coming[receiver].setdefault(source, set()).add(sender)
-        for receiver, news in enumerate(coming):
-            known[receiver].update({source: arrived[source] for source in news})
-        fresh = coming
-        if hops is not None and hop:
-            hops.append(hop)
+    whole = [carried(a, method, layers) for a in own]
+    rest = [[byte_split(m, encode(m)) for m in to_messages(a, method, layers, told=True)] for a in own] if told else []
+
+    def parcel(source: int, receiver: int) -> Parcel:
+        announced, splits = whole[source]
+        return announced, rest[source] if told and receiver in told[source] else splits
+
+    known = [{announced.device: announced} for announced, _ in whole]
+    found = tell(known, graph, parcel, method.name, 0, ledger)
+    if hops is not None:
+        hops += found
     return known

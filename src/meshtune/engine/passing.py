@@ -1,15 +1,47 @@
-"""Updates that go on hop by hop: who brings whom what in one window, and which links are given up.
+"""What goes on hop by hop: who brings whom what, and which links are given up.
 
-A round in flight and a plan go by the same rule. Neighbours know what each other hold, so each device is brought each
-update that it lacks once, by the lowest of its neighbours that has it and sends it nothing else in this window.
+Runs and plans go by the same rules. Neighbours know what each other hold, so each device is brought once what it
+lacks: an update by the lowest of its neighbours that has it and sends it nothing else in this window; an announcement,
+of which a link takes as many as there are, by its source where that is a neighbour, else by the lowest that has it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 Hop = tuple[int, int, int]
-"""Sender, receiver, and whose update it is; at most one a link, and in a broadcast one update a sender."""
+"""Sender, receiver, and whose it is; of updates at most one a link, and in a broadcast one a sender."""
+
+
+def spread(graph: Mapping[int, Sequence[int]], known: Sequence[Iterable[int]]) -> Iterator[list[Hop]]:
+    """Yield who is brought whose announcement, hop by hop, until everybody knows what its part of the graph knows.
+
+    Each device is brought each once, by the source itself where that is its neighbour, else by the lowest neighbour
+    that knows it.
+
+    Args:
+        graph: neighbours by device id, 0 to n - 1, ids ascending.
+        known: (n,) whose announcements each device has at the start, its own among them.
+    """
+    holds = [sum(1 << source for source in sources) for sources in known]  # sets of sources, one bit each
+    fresh = list(holds)  # what came in the hop before: neighbours have been brought the rest
+    while True:
+        found: list[Hop] = []
+        coming = [0] * len(holds)
+        for receiver, near in sorted(graph.items()):
+            offered = 0
+            for device in near:
+                offered |= fresh[device]
+            coming[receiver] = offered & ~holds[receiver]
+            direct = set(near) if coming[receiver] else set()
+            for source in members(coming[receiver]):
+                knows = (device for device in near if fresh[device] >> source & 1)
+                found.append((source if source in direct else next(knows), receiver, source))
+        if not found:
+            return
+        yield found
+        fresh = coming
+        holds = [had | new for had, new in zip(holds, coming, strict=True)]
 
 
 def window(
@@ -58,3 +90,11 @@ def outages(hops: Sequence[Hop], served: Sequence[bool], one_copy: bool) -> list
         for (sender, receiver, _), fits in zip(hops, served, strict=True)
         if not fits and (one_copy or sender not in heard)
     ]
+
+
+def members(bits: int) -> Iterator[int]:
+    """Return the places of the bits that are set, ascending."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest

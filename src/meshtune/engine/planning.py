@@ -131,22 +131,21 @@ def methods_of(
 def _traffic(size: MethodSizes, costs: Costs) -> list[Traffic]:
     """Return the bytes that every device sends under one method; announcements are passed on under every one."""
     method = get_method(size.method)
-    way, whole = costs.ways[method.relays and costs.relay], costs.ways[True]
+    way, told = costs.ways[method.relays and costs.relay], costs.told
     # What is around the values hardly hangs on their form.
     header = update_bytes(size.parameters, "bfloat16") - 2 * size.parameters if size.update else 0
     values = size.update - header
     found = []
-    for own, out, passed, all_ in zip(
-        way.own.tolist(), way.out.tolist(), way.passed.tolist(), whole.passed.tolist(), strict=True
+    for own, out, passed, said, others in zip(
+        way.own.tolist(), way.out.tolist(), way.passed.tolist(), told.own.tolist(), told.passed.tolist(), strict=True
     ):
         updates = costs.rounds * own + costs.exchanges * out
-        once = own + out
         run = {
             "values": updates * values,
-            "masks": once * size.mask,
-            "router": once * size.router,
-            "control": updates * header + once * size.control,
-            "relayed": costs.exchanges * passed * size.update + all_ * size.once,
+            "masks": said * size.mask,
+            "router": said * size.router,
+            "control": updates * header + said * size.control,
+            "relayed": costs.exchanges * passed * size.update + others * size.once,
         }
         found.append(Traffic(own * size.update, (out + passed) * size.update, run))
     return found

@@ -8,18 +8,18 @@ is its own from then on. Nothing of it is stored: the network of a round is a fu
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from meshtune.engine.air import Network, sized
+from meshtune.engine.announcing import Parcel, tell
 from meshtune.engine.clock import Clock, Tick, elapsed
 from meshtune.engine.config import RunConfig
 from meshtune.engine.federation import carried
 from meshtune.engine.hello import greeting
 from meshtune.exchange.ledger import Ledger
-from meshtune.methods.base import Announcement, Member, Method, Workshop
+from meshtune.methods.base import Member, Method, Workshop
 from meshtune.topology.graphs import components, falls_apart
 from meshtune.topology.linked import Graph
 from meshtune.topology.words import listed
@@ -135,31 +135,16 @@ def introduce(
 ) -> list[dict[tuple[int, int], int]]:
     """Let all announcements reach whoever lacks them; return the bytes by link, hop by hop.
 
-    Neighbours know what each other lack. In each hop a device is brought what it lacks once, by the source itself where
-    that is its neighbour, else by the lowest neighbour that knows it.
+    What is missing somewhere is first brought in the first hop, so all say what they are before they know anybody new.
     """
-    parcels: dict[int, tuple[Announcement, list[dict[str, int]]]] = {}
-    hops: list[dict[tuple[int, int], int]] = []
-    while True:
-        hop = Counter[tuple[int, int]]()
-        news: list[tuple[int, Announcement]] = []
-        for receiver, near in sorted(graph.items()):
-            has = members[receiver].known
-            for source in sorted({source for device in near for source in members[device].known} - has.keys()):
-                sender = source if source in near else next(d for d in near if source in members[d].known)
-                if source not in parcels:
-                    said = method.reintroduces(members[source], workshop)
-                    parcels[source] = carried(said, method, workshop.layers)
-                announced, splits = parcels[source]
-                for split in splits:
-                    ledger.record(method.name, round_, sender, receiver, split, relayed=source != sender)
-                hop[sender, receiver] += sum(sum(split.values()) for split in splits)
-                news.append((receiver, announced))
-        if not hop:
-            return hops
-        for receiver, announced in news:
-            members[receiver].known[announced.device] = announced
-        hops.append(hop)
+    parcels: dict[int, Parcel] = {}
+
+    def parcel(source: int, _: int) -> Parcel:
+        if source not in parcels:
+            parcels[source] = carried(method.reintroduces(members[source], workshop), method, workshop.layers)
+        return parcels[source]
+
+    return tell([member.known for member in members], graph, parcel, method.name, round_, ledger)
 
 
 def moved(before: Clustering, now: Clustering) -> tuple[int, ...]:

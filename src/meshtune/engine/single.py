@@ -16,7 +16,7 @@ import numpy as np
 from meshtune.engine.carriage import Carriage
 from meshtune.engine.clock import SLACK
 from meshtune.engine.ground import Ground
-from meshtune.engine.passing import outages, window
+from meshtune.engine.passing import members, outages, window
 from meshtune.topology.graphs import components
 from meshtune.topology.linked import Graph
 from meshtune.wireless.air import over_the_air
@@ -58,7 +58,7 @@ def pass_on(where: Ground, graph: Graph, pairs: Sequence[tuple[int, int]], bits:
     for sender, receiver in pairs:
         holds[receiver] |= 1 << sender
         own[sender] = 1 if one_copy else own[sender] + 1
-    part = {device: sum(1 << member for member in members) for members in components(graph) for device in members}
+    part = {device: sum(1 << mate for mate in mates) for mates in components(graph) for device in mates}
     links = {(a, b) for a, near in graph.items() for b in near}
     used = set(pairs)
     energy, windows, seconds = np.zeros(devices), 0, 0.0
@@ -67,7 +67,7 @@ def pass_on(where: Ground, graph: Graph, pairs: Sequence[tuple[int, int]], bits:
         offered = 0
         for sender in senders:
             offered |= holds[sender]
-        return _members(offered & part[receiver] & ~holds[receiver])
+        return members(offered & part[receiver] & ~holds[receiver])
 
     def brings(sender: int, receiver: int, source: int) -> bool:
         return (relay or source == sender) and bool(holds[sender] >> source & 1)
@@ -94,11 +94,3 @@ def pass_on(where: Ground, graph: Graph, pairs: Sequence[tuple[int, int]], bits:
 def _budget(where: Ground, hops: Sequence[tuple[int, int, int]], bits: float) -> LinkBudget:
     sender, receiver, _ = np.array(hops, dtype=np.int64).T
     return over_the_air(where.config, where.channel, where.positions, sender, receiver, bits, None)
-
-
-def _members(bits: int) -> Iterator[int]:
-    """Return the places of the bits that are set, ascending."""
-    while bits:
-        lowest = bits & -bits
-        yield lowest.bit_length() - 1
-        bits ^= lowest
