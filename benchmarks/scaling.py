@@ -109,9 +109,9 @@ def grown(name: str, rank: int, counts: Sequence[int]) -> list[Planned]:
     )
     table(
         ["devices", "clusters", "with links between", "busiest device, an exchange", "hops", "outside the largest part",
-         "copies of announcements, as flooded", "T_round, s", "exchange at least, s", "plan, s"],
+         "T_round, s", "exchange at least, s", "plan, s"],
         [[f"{one.devices:,}", f"{len(one.members):,}", one.gates, float(one.busiest), one.hops, one.alone,
-          forms.flooded(one.members), one.round, one.exchange, one.seconds] for one in found],
+          one.round, one.exchange, one.seconds] for one in found],
     )  # fmt: skip
     return found
 

@@ -98,18 +98,8 @@ def between(piece: Piece, sizes: Sizes) -> float:
 
 
 def once(piece: Piece, sizes: Sizes) -> float:
-    """Return (M - 1) A: bytes of announcements, had every device each other's just once."""
+    """Return (M - 1) A: bytes of announcements, each brought to each device once."""
     return (sum(sizes) - 1) * piece.once
-
-
-def flooded(sizes: Sizes) -> float:
-    """Return copies of announcements that a device sends as a run floods them.
-
-    Of an announcement from elsewhere one copy enters a cluster, m - 1 pass it on, and each of these once more to the
-    others that had it in the same hop: 1 + (m - 1)^2 where m are needed.
-    """
-    devices = sum(sizes)
-    return mates(sizes) - 1 + sum((devices - size) * (1 + (size - 1) ** 2) for size in sizes) / devices
 
 
 def crossing(sizes: Sizes, leaf: int) -> int:

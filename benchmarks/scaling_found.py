@@ -205,7 +205,7 @@ def flown(devices: int, seed: int = 0) -> dict[str, Pair]:
     """Fly two rounds of ``devices`` with small experts, the second with an exchange between clusters.
 
     Returns:
-        Copies of an announcement and of an update that a device sends, windows of the exchange between clusters, and
+        Copies of announcements and of updates that a device sends, windows of the exchange between clusters, and
         seconds a device is on the air in it; without fading and losses. And the share outside the graph's largest part.
     """
     radius = REACH * math.sqrt(devices / IN_RANGE)
@@ -226,7 +226,7 @@ def flown(devices: int, seed: int = 0) -> dict[str, Pair]:
     gamma, mates = network.site.radio.gamma, forms.mates(members)
     windows = (second.seconds - first.seconds) / ((1 + SLACK) * gamma)
     return {
-        "announcements": Pair(announced / devices, forms.flooded(members)),
+        "announcements": Pair(announced / devices, devices - 1),
         "updates": Pair(ledger.messages / devices - (mates - 1), devices - mates),
         "windows": Pair(windows, forms.crossing(members, _leaf(members, ends))),
         "airtime": Pair((second.airtime - first.airtime) / devices, forms.airtime(members, gamma)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
@@ -14,11 +15,11 @@ from hypothesis import strategies as st
 
 from flying import LAYERS, World, world
 from meshtune.engine.costs import announced
-from meshtune.engine.federation import handshake, to_messages
+from meshtune.engine.federation import from_messages, handshake, to_messages
 from meshtune.engine.passing import spread
 from meshtune.engine.plan import plan
 from meshtune.exchange.ledger import Ledger
-from meshtune.exchange.payload import byte_split, encode
+from meshtune.exchange.payload import byte_split, decode, encode
 from meshtune.methods.base import Announcement
 from meshtune.topology.graphs import neighbours
 
@@ -168,6 +169,15 @@ def test_bytes_are_by_kind_from_the_source_and_relayed_from_others() -> None:
     for device, near in enumerate([1, 2, 2, 1]):
         expected = {kind: near * count for kind, count in splits[device].items()} | {"relayed": relayed[device]}
         assert sent_by(ledger, device) == {kind: count for kind, count in expected.items() if count}
+
+
+def test_facts_that_nobody_reads_any_more_do_no_harm() -> None:
+    """An announcement named its sender's neighbours once; such messages are read as ever."""
+    w = world("proposed", ROW[:2])
+    own = w.state.members["proposed"][0].own
+    (message,) = to_messages(own, w.method, LAYERS)
+    old = decode(encode(replace(message, meta={**message.meta, "near": [1]})))
+    assert from_messages([old], LAYERS, own.recipe).mask_digest == own.mask_digest
 
 
 @pytest.mark.parametrize("count", [2, 5, 9])
