@@ -97,7 +97,7 @@ def costs_of(config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size:
     speed = frequencies(config.compute, devices, config.seed)
     if config.clusters.kind == "single":
         relay = config.graph.relay
-        found = _within(where, net, 8.0 * size.update)
+        found = _within(where, net, 8.0 * size.update, relay)
         ways = {others: one.carriage for others, one in found.items()}
         passed: Passed | None = found[method.relays and relay]
         crossing, spent = np.zeros(0, dtype=np.int64), found[method.relays and relay].energy
@@ -140,12 +140,12 @@ def announced(linked: Linked, joined: Backbone, single: bool) -> Told:
     return Told(np.array(near, dtype=np.int64), passed)
 
 
-def _within(where: Ground, net: Mesh, bits: float) -> dict[bool, Passed]:
-    """Return what goes on within a single cluster, without and with others' updates."""
+def _within(where: Ground, net: Mesh, bits: float, relay: bool) -> dict[bool, Passed]:
+    """Return what goes on within a single cluster, without others' updates and, if ``relay``, with them."""
     flow = net.within
     keep = flow.budget.served
     pairs = list(zip(flow.sender[keep].tolist(), flow.receiver[keep].tolist(), strict=True))
-    return {relay: pass_on(where, net.linked.heard, pairs, bits, relay) for relay in (False, True)}
+    return {others: pass_on(where, net.linked.heard, pairs, bits, others) for others in {False, relay}}
 
 
 def _between(where: Ground, net: Mesh, method: Method) -> tuple[dict[bool, Carriage], Ints, Floats]:
