@@ -37,8 +37,9 @@ def of_run(results: Results) -> Map | None:
     task = {device: name for name, devices in results.header.groups.items() for device in devices}
     devices = range(len(network.positions))
     rates = max(network.collision_measured)
+    moving = results.header.config.get("places", {}).get("mobility", "static") != "static"
     return Map(
-        title=f"{_grouped(len(devices), len(network.clusters))} over the air"
+        title=f"{_grouped(len(devices), len(network.clusters))} over the air{', at the start' if moving else ''}"
         f"\nan update of {bytes_text(network.payload_bytes)}; masks collide in up to {100 * rates:.2g}% of positions",
         positions=network.positions,
         tasks=[task.get(device, "") for device in devices],
