@@ -129,7 +129,7 @@ class Network:
         for (a, b, capacity), served in zip(ways, links.budget.served.tolist(), strict=True):
             if served:
                 carried.setdefault((min(a, b), max(a, b)), []).append(capacity)
-        return [(a, b, min(ways)) for (a, b), ways in sorted(carried.items()) if len(ways) == 2]
+        return [(a, b, min(both)) for (a, b), both in sorted(carried.items()) if len(both) == 2]
 
     def _refused(self) -> list[tuple[int, int, str]]:
         """Return every device, the nearest one elsewhere, and the bound that keeps these two apart."""
