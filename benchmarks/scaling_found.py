@@ -22,7 +22,7 @@ import scaling_forms as forms
 from record import clock
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from flying import LAYERS, World, world
+from flying import LAYERS, Counted, World, world
 from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe, coherence, projection
 from meshtune.adapter.route import Bank
@@ -32,7 +32,6 @@ from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.federation import handshake
 from meshtune.engine.plan import plan
 from meshtune.engine.planned import Plan
-from meshtune.exchange.ledger import Ledger
 from meshtune.learning.config import ModelConfig
 from meshtune.learning.skeleton import skeleton
 from meshtune.routing.registry import make_router
@@ -216,7 +215,7 @@ def flown(devices: int, seed: int = 0) -> dict[str, Pair]:
     )  # fmt: skip
     announced = copies(flying)
     flying.play()
-    ledger = flying.state.ledger = _Counted()
+    ledger = flying.state.ledger = Counted()
     flying.play()
     network, (_, first, second) = flying.network, flying.state.clocks["proposed"]
     members = [len(cluster) for cluster in network.clusters.clusters]
@@ -224,10 +223,11 @@ def flown(devices: int, seed: int = 0) -> dict[str, Pair]:
     for link in network.backbone.links:
         ends.update((index[link.low], index[link.high]))
     gamma, mates = network.site.radio.gamma, forms.mates(members)
+    sent = ledger.own.total() + ledger.passed.total()
     windows = (second.seconds - first.seconds) / ((1 + SLACK) * gamma)
     return {
         "announcements": Pair(announced / devices, devices - 1),
-        "updates": Pair(ledger.messages / devices - (mates - 1), devices - mates),
+        "updates": Pair(sent / devices - (mates - 1), devices - mates),
         "windows": Pair(windows, forms.crossing(members, _leaf(members, ends))),
         "airtime": Pair((second.airtime - first.airtime) / devices, forms.airtime(members, gamma)),
         "outside the largest part": Pair(1 - max(map(len, components(network.graph))) / devices, 0),
@@ -239,21 +239,11 @@ def _leaf(members: Sequence[int], ends: Mapping[int, int]) -> int:
     return min([members[one] for one, count in ends.items() if count == 1], default=sum(members))
 
 
-class _Counted(Ledger):
-    """Counts messages besides bytes."""
-
-    messages = 0
-
-    def record(self, *args: Any, **more: Any) -> None:
-        super().record(*args, **more)
-        self.messages += 1
-
-
 def copies(flying: World) -> int:
     """Return the announcements that leave all devices in a run's handshake; small experts have one message each."""
-    ledger, own = _Counted(), [member.own for member in flying.state.members["proposed"]]
+    ledger, own = Counted(), [member.own for member in flying.state.members["proposed"]]
     handshake(own, flying.method, flying.network.graph, LAYERS, ledger)
-    return ledger.messages
+    return ledger.own.total() + ledger.passed.total()
 
 
 def fitted(width: int, sources: int, groups: int, sketch: int = 16, seed: int = 0) -> tuple[float, float]:

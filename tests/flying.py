@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from meshtune.engine.flight import Flight
 from meshtune.engine.resume import begin
 from meshtune.engine.rounds import State
 from meshtune.engine.site import open_site
+from meshtune.exchange.ledger import Ledger
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.wireless.arrays import Floats
@@ -42,6 +44,18 @@ class Pace:
     def ends(self, method: Method, values: int, slots: int) -> float:
         assert self.config.radio is not None
         return self.config.round_seconds or float(self.computing.max()) + (slots + SLACK) * self.config.radio.gamma
+
+
+class Counted(Ledger):
+    """Counts, by sender, its own messages and those of others that it passes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own, self.passed = Counter[int](), Counter[int]()
+
+    def record(self, method: str, round_: int, sender: int, receiver: int, split: Any, relayed: bool) -> None:
+        super().record(method, round_, sender, receiver, split, relayed)
+        (self.passed if relayed else self.own)[sender] += 1
 
 
 @dataclass

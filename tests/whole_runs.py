@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ class Watch(Silent):
             self.texts.append(fields["text"])
         if kind == "round" and fields["round"] == self._stop:
             raise KeyboardInterrupt
+
+
+def header(folder: Path) -> dict[str, Any]:
+    """Return the header of a finished run's results."""
+    found: dict[str, Any] = json.loads((folder / "results.json").read_text())["header"]
+    return found
 
 
 def assert_same_state(first: Path, second: Path, round_: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from meshtune.engine.plan import plan
 from meshtune.engine.run import run
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
-from whole_runs import Watch, assert_same_state
+from whole_runs import Watch, assert_same_state, header
 
 # Six devices on a circle of 100 m: next ones are 100 m apart, opposite ones 200 m.
 CIRCLE = [(100.0, 0.0), (50.0, 86.6), (-50.0, 86.6), (-100.0, 0.0), (-50.0, -86.6), (50.0, -86.6)]
@@ -35,11 +34,6 @@ def over_a_graph(settings: dict[str, Any], graph: dict[str, Any], rounds: int = 
         "eval": {"questions": 2},
     }
     return validate({**tree, **more}, "test")
-
-
-def header(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "results.json").read_text())["header"]
-    return found
 
 
 def versions(folder: Path, round_: int, method: str) -> list[dict[int, int]]:

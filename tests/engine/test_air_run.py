@@ -16,7 +16,7 @@ from meshtune.engine.observer import Silent
 from meshtune.engine.run import evaluate, run
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
-from whole_runs import Watch, assert_same_state
+from whole_runs import Watch, assert_same_state, header
 
 AIR: dict[str, Any] = {
     "devices": {"count": 6},
@@ -34,11 +34,6 @@ def over_the_air(settings: dict[str, Any], **more: Any) -> RunConfig:
     air["train"] = {**settings["train"], "rounds": 3, "steps": 1}
     air["eval"] = {"questions": 3, "every": 1}
     return validate(air, "test")
-
-
-def header(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "results.json").read_text())["header"]
-    return found
 
 
 @pytest.fixture(scope="module")

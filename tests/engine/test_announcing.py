@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flying import LAYERS, World, world
+from flying import LAYERS, Counted, World, world
 from meshtune.engine.costs import announced
 from meshtune.engine.federation import from_messages, handshake, to_messages
 from meshtune.engine.passing import spread
@@ -122,18 +121,6 @@ def test_whatever_is_known_before_is_not_said_again(graph: Graph, data: st.DataO
     for part in nx.connected_components(drawn(graph)):
         everything = set().union(*(before[device] for device in part))
         assert all(known[device] == everything for device in part)
-
-
-class Counted(Ledger):
-    """Counts, by sender, its own announcements and those it passes on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.own, self.passed = Counter[int](), Counter[int]()
-
-    def record(self, method: str, round_: int, sender: int, receiver: int, split: Any, relayed: bool) -> None:
-        super().record(method, round_, sender, receiver, split, relayed)
-        (self.passed if relayed else self.own)[sender] += 1
 
 
 def shaken(w: World, graph: Any = None) -> tuple[Counted, list[dict[tuple[int, int], int]], list[Announcement]]:

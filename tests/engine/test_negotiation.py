@@ -31,7 +31,7 @@ from meshtune.exchange.payload import Message, decode, encode
 from meshtune.exchange.positions import encode_positions
 from meshtune.methods.base import NEGOTIATED, Announcement, Workshop
 from meshtune.methods.registry import METHODS, get_method
-from whole_runs import Watch, assert_same_state
+from whole_runs import Watch, assert_same_state, header
 
 SIZES = sizes(LAYERS, RANK)
 PAIR = {0: (1,), 1: (0,)}
@@ -235,11 +235,6 @@ def small(**more: Any) -> RunConfig:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Watch]:
     watch = Watch()
     return run(small(), tmp_path_factory.mktemp("negotiated") / "whole", watch), watch
-
-
-def header(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "results.json").read_text())["header"]
-    return found
 
 
 def test_a_run_says_what_was_agreed_on(finished: tuple[Path, Watch]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flying import World, world
+from flying import Counted, World, world
 from meshtune.engine.ground import ground_of
 from meshtune.engine.mesh import flow
 from meshtune.engine.passing import outages, window
@@ -71,22 +70,14 @@ def both(count: int, graph: dict[str, Any], name: str = "proposed", **radio: Any
         clusters={"kind": "single", "inner_rounds": 1},
         graph=graph,
     )
-    sent, record = Counter[tuple[int, bool]](), w.state.ledger.record
-
-    def counted(method: str, round_: int, sender: int, receiver: int, split: Any, relayed: bool) -> None:
-        sent[sender, relayed] += 1
-        record(method, round_, sender, receiver, split, relayed=relayed)
-
-    w.state.ledger.record = counted  # type: ignore[method-assign]
+    ledger = w.state.ledger = Counted()
     w.play()
     ground = ground_of(w.network.site)
     found = flow(ground, w.network.linked.asked, w.network.bits)
-    keep = found.budget.served
-    pairs = list(zip(found.sender[keep].tolist(), found.receiver[keep].tolist(), strict=True))
     relay = w.method.relays and w.config.graph.relay
-    plan = pass_on(ground, w.network.inner, pairs, w.network.bits, relay)
+    plan = pass_on(ground, w.network.inner, found.pairs(), w.network.bits, relay)
     devices = range(count)
-    return Flown(w, plan, [sent[d, False] for d in devices], [sent[d, True] for d in devices])
+    return Flown(w, plan, [ledger.own[d] for d in devices], [ledger.passed[d] for d in devices])
 
 
 @pytest.mark.parametrize("cast", ["unicast", "broadcast"])

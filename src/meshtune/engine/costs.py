@@ -65,10 +65,8 @@ class Costs:
     def graph(self, net: Mesh) -> dict[int, tuple[int, ...]]:
         """Return whom each device exchanges with at all, on mean gains."""
         found: list[set[int]] = [set() for _ in net.positions]
-        for flow in (net.within, net.between):
-            for device, near in flow.served(True).items():
-                found[device].update(near)
-        for device, other in self.passed.links if self.passed is not None else ():
+        later = self.passed.links if self.passed is not None else ()
+        for device, other in (*net.within.pairs(), *net.between.pairs(), *later):
             found[device].add(other)
         return {device: tuple(sorted(near)) for device, near in enumerate(found)}
 
@@ -142,9 +140,7 @@ def announced(linked: Linked, joined: Backbone, single: bool) -> Told:
 
 def _within(where: Ground, net: Mesh, bits: float, relay: bool) -> dict[bool, Passed]:
     """Return what goes on within a single cluster, without others' updates and, if ``relay``, with them."""
-    flow = net.within
-    keep = flow.budget.served
-    pairs = list(zip(flow.sender[keep].tolist(), flow.receiver[keep].tolist(), strict=True))
+    pairs = net.within.pairs()
     return {others: pass_on(where, net.linked.heard, pairs, bits, others) for others in {False, relay}}
 
 

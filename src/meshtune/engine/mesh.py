@@ -57,11 +57,15 @@ class Flow:
     outage: Floats
     budget: LinkBudget
 
+    def pairs(self, served: bool = True) -> list[tuple[int, int]]:
+        """Return sender and receiver of the links that are served, or of those that are not."""
+        keep = self.budget.served == served
+        return list(zip(self.sender[keep].tolist(), self.receiver[keep].tolist(), strict=True))
+
     def served(self, served: bool) -> dict[int, tuple[int, ...]]:
         """Return the receivers of every sender's links that are served, or of those that are not, ids ascending."""
         found: dict[int, list[int]] = {}
-        keep = self.budget.served == served
-        for sender, receiver in zip(self.sender[keep].tolist(), self.receiver[keep].tolist(), strict=True):
+        for sender, receiver in self.pairs(served):
             found.setdefault(sender, []).append(receiver)
         return {device: tuple(sorted(others)) for device, others in found.items()}
 

@@ -7,19 +7,19 @@ with 95% intervals against the frozen model, and bytes sent. Sized to be read at
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshtune.report.measure import headline, lower_is_better, value_text
+from meshtune.report.picture import blank, png
 from meshtune.report.results import Results
 from meshtune.report.scores import Z95
 from meshtune.report.story import protagonist
 from meshtune.report.tables import bytes_text
 
 PROPOSED, OTHER, RED, INK = "#1f6f8b", "#b8c4cc", "#d1495b", "#222222"
-WIDTH, DPI = 9.0, 200
+DPI = 200
 TALLEST = 7.5  # inches of the matrices, however many devices there are
 NAMES = {
     "local": "local (alone)",
@@ -44,24 +44,17 @@ TASK_NAMES = {
 
 def draw(results: Results) -> bytes:
     """Return the picture of ``results`` as PNG."""
-    picture = io.BytesIO()
-    compose(results).savefig(picture, dpi=DPI, facecolor="white", format="png")
-    return picture.getvalue()
+    return png(compose(results), DPI)
 
 
 def compose(results: Results) -> Any:
     """Return the picture as a matplotlib figure."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     metric = headline(results)
     methods = [name for name in results.methods if name != "frozen"] or results.methods
     panels = [metric] if metric == "acc" or not results.tasks_with("acc") else [metric, "acc"]
     above = min(TALLEST, 1.2 + 0.3 * len(results.devices))
     below = 1.0 + 0.27 * len(methods)
-    figure: Any = Figure(figsize=(WIDTH, above + below))
-    figure.set_layout_engine("constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(above + below)
     top, bottom = figure.subfigures(2, 1, height_ratios=[above, below])
     _matrices(top, results, metric)
     axes = bottom.subplots(1, len(panels) + 1, sharey=True)

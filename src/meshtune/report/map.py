@@ -6,13 +6,15 @@ nearest refused neighbour is a dashed line, coloured by the bound that decided. 
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from meshtune.report.picture import blank, png
 
 COLOURS = (
     "#1f6f8b", "#d1495b", "#e6a532", "#5b8c5a", "#7a5195", "#c8683c", "#3f88c5", "#a44a8c", "#8a9a2b", "#5d5d9e",
@@ -24,7 +26,7 @@ REFUSALS = {
 ALONE, INK, LIGHT = "#777777", "#222222", "#eef1f2"
 NAMED = 60
 """Devices up to which ids are written."""
-WIDTH, DPI = 9.0, 110
+DPI = 110
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Map:
     between: Sequence[tuple[int, int]]
     refused: Sequence[tuple[int, int, str]]
 
+    @cached_property
+    def index(self) -> dict[int, int]:
+        """For every device, which cluster it is in."""
+        return {device: number for number, members in enumerate(self.clusters) for device in members}
+
     def colour(self, cluster: int) -> str:
         """Return the colour of a cluster's devices and links."""
         return COLOURS[cluster % len(COLOURS)] if len(self.clusters[cluster]) > 1 else ALONE
@@ -58,18 +65,12 @@ class Map:
 
 def draw(shown: Map) -> bytes:
     """Return the map as PNG."""
-    picture = io.BytesIO()
-    compose(shown).savefig(picture, dpi=DPI, facecolor="white", format="png")
-    return picture.getvalue()
+    return png(compose(shown), DPI)
 
 
 def compose(shown: Map) -> Any:
     """Return the map as a matplotlib figure."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure: Any = Figure(figsize=(WIDTH, 7.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(7.6)
     axis = figure.subplots()
     where = np.array(shown.positions)
     low, high = where.min(axis=0), where.max(axis=0)
@@ -100,8 +101,7 @@ def many(count: int, what: str) -> str:
 def _devices(axis: Any, shown: Map, where: Any) -> None:
     named = len(where) <= NAMED
     size = 210 if named else max(4.0, 60 - len(where) / 20)
-    cluster = _cluster_of(shown)
-    colours = [shown.colour(cluster[device]) for device in range(len(where))]
+    colours = [shown.colour(shown.index[device]) for device in range(len(where))]
     axis.scatter(*where.T, s=size, c=colours, edgecolors="white", linewidths=1.2 if named else 0.3, zorder=5)
     if named:
         for device, place in enumerate(where.tolist()):
@@ -124,16 +124,12 @@ def _devices(axis: Any, shown: Map, where: Any) -> None:
         axis.scatter([], [], s=90, c=ALONE, label=f"{many(lone, 'device')} in no cluster")
 
 
-def _cluster_of(shown: Map) -> dict[int, int]:
-    return {device: number for number, members in enumerate(shown.clusters) for device in members}
-
-
 def _links(axis: Any, shown: Map, where: Any) -> None:
-    thin, cluster = _thin(shown), _cluster_of(shown)
+    thin = _thin(shown)
     if shown.within:
         rates = np.array([rate for _, _, rate in shown.within])
         lowest, highest = float(rates.min()), float(rates.max())
-        colours = [shown.colour(cluster[a]) for a, _, _ in shown.within]
+        colours = [shown.colour(shown.index[a]) for a, _, _ in shown.within]
         widths = [thin * _width(rate, lowest, highest) for _, _, rate in shown.within]
         ends = [(a, b) for a, b, _ in shown.within]
         _lines(axis, where, ends, colors=colours, linewidths=widths, alpha=0.65, zorder=2)

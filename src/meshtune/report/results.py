@@ -57,7 +57,6 @@ class NetworkFacts(BaseModel):
 
     Attributes:
         clusters: the devices of every cluster; ``collision_measured``: how often their masks collide.
-        s_max: the collision rate that was allowed.
         payload_bytes: the update that clusters were formed for.
         links: pairs of devices between clusters.
         within: pairs within clusters, and the bit/s that each could carry.
@@ -68,7 +67,6 @@ class NetworkFacts(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     clusters: list[list[int]]
     collision_measured: list[float]
-    s_max: float
     payload_bytes: int
     links: list[tuple[int, int]]
     within: list[tuple[int, int, float]] = Field(default_factory=list)

@@ -6,13 +6,13 @@ be read at 900 pixels.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-from meshtune.report.figures import DPI, INK, NAMES, OTHER, PROPOSED, WIDTH
+from meshtune.report.figures import DPI, INK, NAMES, OTHER, PROPOSED
 from meshtune.report.map import COLOURS
 from meshtune.report.measure import headline, lower_is_better, value_text
+from meshtune.report.picture import blank, png
 from meshtune.report.results import Results
 from meshtune.report.story import protagonist
 from meshtune.report.tables import joules_text, seconds_text
@@ -26,24 +26,16 @@ AXES = {
 def draw(results: Results) -> bytes | None:
     """Return the picture of ``results`` as PNG; None where no clock ran."""
     figure = compose(results)
-    if figure is None:
-        return None
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=DPI, facecolor="white", format="png")
-    return picture.getvalue()
+    return None if figure is None else png(figure, DPI)
 
 
 def compose(results: Results) -> Any:
     """Return the picture as a matplotlib figure; None where no clock ran."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     metric = headline(results)
     lines = {name: points for name, points in results.header.curves.items() if ":" not in name and metric in points[0]}
     if not lines:
         return None
-    figure: Any = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(3.6)
     axes = figure.subplots(1, len(AXES), sharey=True)
     frozen = results.average("frozen", metric)
     first = protagonist(results)
