@@ -63,6 +63,14 @@ def test_many_devices_are_many_single_ones_in_any_order(data: st.DataObject) -> 
         assert sorted(chosen) == sorted(np.array(gains)[alone])
 
 
+def test_links_whose_inverse_gains_add_up_beyond_all_floats_do_not_fit() -> None:
+    least = 1.1125369292536007e-308  # 1/h is finite, twice that is not
+    assert np.isfinite(1 / least)
+    served, u = select(RADIO, 1e6, np.array([0, 0, 1]), np.array([least, least, 1.0]), 2)
+    assert served.tolist() == [False, False, True]
+    assert u.tolist() == [0, 1]
+
+
 def test_a_strong_link_behind_many_weak_ones_keeps_its_digits() -> None:
     # A running sum over all devices would reach 1e18 before it comes to the last one's 1/h of 1.
     sender = np.array([0] * 10 + [1])

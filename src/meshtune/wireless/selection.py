@@ -44,7 +44,8 @@ def select(radio: Radio, bits: Numbers, sender: Ints, gain: Floats, devices: int
         link = np.where(real, starts[rows, None] + width, 0)
         own = np.where(real, inverse[link], np.inf)
         best_first = np.argsort(own, axis=1, kind="stable")
-        total = np.cumsum(np.take_along_axis(own, best_first, axis=1), axis=1)
+        with np.errstate(over="ignore"):  # to infinity, like 1/h itself: no power is enough
+            total = np.cumsum(np.take_along_axis(own, best_first, axis=1), axis=1)
         fits = total_power(radio, bits[rows, None], width + 1, total) <= radio.p_max
         u[rows] = fits.sum(axis=1)
         served[by_sender[np.take_along_axis(link, best_first, axis=1)[fits]]] = True
