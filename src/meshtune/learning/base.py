@@ -21,6 +21,7 @@ from meshtune.errors import UserError
 from meshtune.learning.checkpointing import again_in_backward, make_checkpointed
 from meshtune.learning.compiling import compile_blocks
 from meshtune.learning.config import EMBEDDED, TINY, ModelConfig
+from meshtune.learning.digest import base_digest
 from meshtune.learning.heap import keep_freed_memory
 from meshtune.learning.norms import quicken_norms
 from meshtune.learning.packing import Packed, hang_in, reading
@@ -42,6 +43,7 @@ class Base:
         compiled: have torch compile the blocks; the first passes then take minutes.
 
     Attributes:
+        digest: of weights and tokenizer, as they were loaded.
         packs: whether rows are read as one stream without padding.
     """
 
@@ -49,6 +51,7 @@ class Base:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.name = name
+        self.digest = base_digest(model, tokenizer)
         self.parameters = sum(p.numel() for p in model.parameters())
         self.adapters = Adapters(model, per_layer)
         self._decoder = decoder_of(model)

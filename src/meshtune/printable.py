@@ -1,0 +1,25 @@
+"""Text that somebody else wrote, made safe to show: no terminal escapes, no hidden or reordering characters."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    r"""Return ``text`` on one line, with every character that a terminal would not show as itself written as an escape.
+
+    Control and format characters (escape sequences, right-to-left overrides, zero-width joiners), lone surrogates and
+    line ends become ``\n``, ``\x1b``, ``\u202e``. The result always encodes as UTF-8.
+
+    Args:
+        text: anything.
+        limit: cut the result to this many characters, the last of them an ellipsis; at least 1.
+    """
+    shown = "".join(_escaped(char) if unicodedata.category(char) in _HIDDEN else char for char in text)
+    return shown if limit is None or len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
