@@ -26,6 +26,7 @@ CASES: dict[str, list[str]] = {
     "training_speed": ["--steps", "1"],
     "evaluation_speed": ["--questions", "10"],
     "growth": ["--steps", "1"],
+    "preparation": [],
     "memory": [],
     "payload": ["--quality"],
     "bench_entropy": [],

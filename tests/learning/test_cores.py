@@ -16,7 +16,8 @@ from meshtune.learning.base import load
 from meshtune.learning.config import TINY, ModelConfig, TrainConfig
 from meshtune.learning.cores import side_by_side
 from meshtune.learning.encode import Row
-from meshtune.learning.prepare import entropies
+from meshtune.learning.packing import Packed
+from meshtune.learning.prepare import entropies, layer_inputs, prompt_means
 from meshtune.learning.trainer import Job, train
 from meshtune.seeds import stream
 
@@ -88,3 +89,32 @@ def test_entropies_are_every_layers_own_on_any_number_of_cores() -> None:
     assert found[0] == found[1] == found[2]
     alone = [spectral_entropy(base.adapters.weight(layer), inputs[layer.place]) for layer in layers]
     assert found[0] == pytest.approx(alone, rel=1e-12)
+
+
+@pytest.mark.usefixtures("threads")
+def test_what_a_device_reads_off_its_prompts_is_bit_equal_on_any_number_of_cores() -> None:
+    base = load(ModelConfig(name=TINY, device="cpu"))
+    draw = stream(0, "prompts")
+    prompts = [tuple(draw.integers(1, 250, int(draw.integers(5, 40))).tolist()) for _ in range(24)]
+    means, inputs = [], []
+    for cores in (1, 2, 5):
+        torch.set_num_threads(cores)
+        means.append(prompt_means(base, prompts, 1, 64))
+        inputs.append(layer_inputs(base, prompts, 200))
+    for other in (1, 2):
+        assert (means[0] == means[other]).all()
+        assert all(torch.equal(h, inputs[other][place]) for place, h in inputs[0].items())
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_block_is_read_by_several_threads_at_a_time() -> None:
+    base = load(ModelConfig(name=TINY, device="cpu"))
+    rows = [tuple(range(1 + n, 9 + 2 * n)) for n in range(12)]
+    with torch.no_grad():
+        expected = [base.model(torch.tensor([row]), output_hidden_states=True).hidden_states[2][0] for row in rows]
+    torch.set_num_threads(4)
+    with base.stopped_at(2) as read:
+        for found, right in zip(
+            side_by_side(base, lambda row: read(Packed([row], base.device)), rows), expected, strict=True
+        ):
+            torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-6)

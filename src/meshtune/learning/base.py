@@ -7,7 +7,8 @@ the package and knows the generated tasks' world, or ``tiny-random``: a random f
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -169,11 +170,20 @@ class Base:
         weight: Tensor = self._head.weight
         return weight
 
-    def block_input(self, packed: Packed, block: int) -> Tensor:
-        """Return the input (tokens, width) of block ``block`` of the frozen model; later blocks are not run."""
-        with torch.no_grad(), _stop_at(self.blocks[block]) as caught, suppress(_Reached):
-            self.read(packed)
-        return caught[0][0] if self.packs else packed.of_padded(caught[0])
+    @contextmanager
+    def stopped_at(self, block: int) -> Iterator[Callable[[Packed], Tensor]]:
+        """Yield a function that returns the input (tokens, width) of block ``block`` for a stream of rows.
+
+        Later blocks are not run, and nothing is differentiated. Threads may call the function side by side.
+        """
+        with _stop_at(self.blocks[block]) as caught:
+
+            def read(packed: Packed) -> Tensor:
+                with torch.no_grad(), suppress(_Reached):
+                    self.read(packed)
+                return caught.value[0] if self.packs else packed.of_padded(caught.value)
+
+            yield read
 
 
 class _TokenLosses(torch.autograd.Function):
@@ -227,12 +237,18 @@ class _Reached(Exception):
     """The pass got to the block that was asked for."""
 
 
+class _Caught(threading.local):
+    """The input of the block at which a thread's last pass stopped."""
+
+    value: Tensor
+
+
 @contextmanager
-def _stop_at(block: nn.Module) -> Iterator[list[Tensor]]:
-    caught: list[Tensor] = []
+def _stop_at(block: nn.Module) -> Iterator[_Caught]:
+    caught = _Caught()
 
     def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        caught.append(args[0] if args else kwargs["hidden_states"])
+        caught.value = args[0] if args else kwargs["hidden_states"]
         raise _Reached
 
     handle = block.register_forward_pre_hook(hook, with_kwargs=True)

@@ -1,12 +1,14 @@
 """What a device does once before the first round: look at its own prompts, choose densities, calibrate its mask.
 
 All of it runs on the frozen model: the layer inputs behind the spectral entropy (eq. 20 to 22), the gradient at B = 0
-that ranks the positions of B (eq. 18), and the prompt means that become the device's task statistics (eq. 26).
+that ranks the positions of B (eq. 18), and the prompt means that become the device's task statistics (eq. 26). As in
+training, passes run side by side, each on one core: a core that is busy elsewhere then delays one pass, not every
+operation of all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,10 @@ from meshtune.adapter.mask import top_positions
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
-from meshtune.learning.cores import on_cores
-from meshtune.learning.encode import Row, portions
+from meshtune.learning.cores import on_cores, side_by_side
+from meshtune.learning.encode import Row
 from meshtune.learning.packing import Packed
-from meshtune.learning.trainer import accumulate
+from meshtune.learning.trainer import accumulate, micro_batches
 from meshtune.routing.config import RouterConfig
 from meshtune.routing.features import Features
 
@@ -41,19 +43,20 @@ def layer_inputs(base: Base, prompts: Sequence[Sequence[int]], tokens: int) -> d
         if len(prompt) > 1:
             chosen.append(prompt)
             have += len(prompt) - 1
-    found: dict[str, list[Tensor]] = {}
-    seen: set[str] = set()
 
-    def watch(layer: LayerSpec, x: Tensor) -> None:
-        if layer.place not in seen:
-            seen.add(layer.place)
-            found.setdefault(layer.place, []).append(x[0, 1:].detach().float().cpu())
+    def inputs_of(prompt: Sequence[int]) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
 
-    for prompt in chosen:
-        seen.clear()
+        def watch(layer: LayerSpec, x: Tensor) -> None:
+            if layer.place not in found:
+                found[layer.place] = x[0, 1:].detach().float().cpu()
+
         with torch.no_grad(), base.adapters.watched(watch):
             base.read(Packed([prompt], base.device))
-    return {place: torch.cat(parts)[:tokens].T for place, parts in found.items()}
+        return found
+
+    parts = list(side_by_side(base, inputs_of, chosen))
+    return {place: torch.cat([part[place] for part in parts])[:tokens].T for place in parts[0]} if parts else {}
 
 
 def entropies(base: Base, inputs: Mapping[str, Tensor]) -> list[float]:
@@ -117,19 +120,20 @@ def prompt_means(
     prompts: Sequence[Sequence[int]],
     block: int,
     micro_tokens: int,
-    progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.float64]:
     """Return x (prompts, width): the mean over prompt tokens of the input of block ``block`` of the frozen model."""
-    result = np.zeros((len(prompts), base.width))
-    done = 0
-    for part in portions([len(prompt) for prompt in prompts], micro_tokens):
-        packed = Packed([prompts[i] for i in part], base.device)
-        hidden = base.block_input(packed, block).double()
-        for row, start, length in zip(part, packed.starts, packed.lengths, strict=False):
-            result[row] = hidden[start : start + length].mean(0).cpu().numpy()
-        done += len(part)
-        if progress is not None:
-            progress(done)
+    parts = micro_batches(base, [len(prompt) for prompt in prompts], micro_tokens)
+    with base.stopped_at(block) as read:
+
+        def means(part: Sequence[int]) -> Tensor:
+            packed = Packed([prompts[i] for i in part], base.device)
+            hidden = read(packed).double()
+            rows = zip(packed.starts, packed.lengths, strict=False)
+            return torch.stack([hidden[start : start + length].mean(0) for start, length in rows]).cpu()
+
+        result = np.zeros((len(prompts), base.width))
+        for part, found in zip(parts, side_by_side(base, means, parts), strict=True):
+            result[part.start : part.stop] = found.numpy()
     return result
 
 
