@@ -144,6 +144,34 @@ def test_a_stopped_run_ends_in_the_same_answers(
     assert rows[0] == rows[1]
 
 
+def test_an_exam_that_was_stopped_while_it_was_written_keeps_what_it_has(
+    tmp_path: Path, written: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = {**written, "tasks": written["tasks"][:1], "methods": ["local"]}
+    config = validate({**tree, "eval": {"questions": 4, "micro_tokens": 64}}, "test")
+    whole = run(config, tmp_path / "whole", Silent())
+    keep = RunStore.append_answers
+    kept: list[list[Any]] = []
+
+    def note(store: RunStore, record: Any) -> None:
+        keep(store, record)
+        kept.append([(who, question) for who, question, _ in record["answers"]])
+        if len(kept) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "append_answers", note)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, tmp_path / "cut", Silent())
+        assert not records(tmp_path / "cut")
+        assert run(config, tmp_path / "cut", Silent())
+    assert len(kept) > 3
+    answered = [who for batch in kept for who in batch]
+    assert len(answered) == len(set(answered))  # nothing was written twice
+    assert records(tmp_path / "cut") == records(whole)
+    assert not (tmp_path / "cut" / "answers.jsonl").exists()
+
+
 def test_a_device_says_the_same_when_it_is_asked_alone(finished: tuple[Path, Any, Any]) -> None:
     who = [(None, "proposed", 1), ("top1", "proposed:top1", 2), (None, "lora", 0), (None, "local", 3)]
     for router, label, device in [*who, (None, "frozen", 0)]:

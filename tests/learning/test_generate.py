@@ -141,8 +141,36 @@ def test_nothing_asked_and_progress(llama: Base) -> None:
     assert generate(llama, [], GREEDY, 100) == []
     told: list[int] = []
     asks = [Ask((), prompt=prompt) for prompt in prompts_of([5, 5, 5])]
-    generate(llama, asks, Writing(1), 10, progress=told.append)
-    assert told == [2, 3]
+    generate(llama, asks, Writing(3), 10, ended=lambda: told.append(1))
+    assert len(told) == 3
+
+
+def test_writing_that_was_stopped_goes_on_and_ends_in_the_same_answers(llama: Base) -> None:
+    asks = [Ask((), prompt=prompt) for prompt in prompts_of([5, 6, 7, 5, 9])]
+    drawn = Writing(6, samples=2, temperature=0.8, seed=3)
+    kept: dict[int, list[str]] = {}
+    whole = generate(llama, asks, drawn, 24, keep=kept.update)
+    assert [kept[i] for i in range(5)] == whole
+
+    class Stopped(Exception):
+        pass
+
+    before: dict[int, list[str]] = {}
+
+    def stop_after_one(fresh: dict[int, list[str]]) -> None:
+        before.update(fresh)
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        generate(llama, asks, drawn, 24, keep=stop_after_one)
+    assert 0 < len(before) < 5
+    told: list[int] = []
+    again: dict[int, list[str]] = {}
+    known = {i: ["from before"] * 2 for i in before}
+    found = generate(llama, asks, drawn, 24, ended=lambda: told.append(1), known=known, keep=again.update)
+    assert found == [known.get(i, texts) for i, texts in enumerate(whole)]
+    assert set(again) == set(range(5)) - set(before)
+    assert len(told) == 2 * len(again)
 
 
 def test_the_models_own_settings_may_name_further_ends(llama: Base) -> None:

@@ -7,8 +7,9 @@ right, and ``local`` asks its own again: what was found is looked up by what ans
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Lock
 
 from meshtune.adapter.full import FullExpert
 from meshtune.adapter.route import Bank
@@ -82,8 +83,8 @@ class Pile:
         return sum(len(ask.rows) for part in self._parts.values() for ask in part.asks.values())
 
     @property
-    def answers(self) -> int:
-        """How many answers there are to write."""
+    def asks(self) -> int:
+        """How many prompts there are to answer."""
         return sum(len(part.asks) for part in self._parts.values())
 
     def score(self, base: Base, micro_tokens: int, progress: Callable[[int], None]) -> dict[Key, Score]:
@@ -99,27 +100,52 @@ class Pile:
         return found
 
     def write(
-        self, base: Base, writing: Writing, micro_tokens: int, progress: Callable[[int], None]
+        self,
+        base: Base,
+        writing: Writing,
+        micro_tokens: int,
+        ended: Callable[[], None],
+        known: Mapping[Key, list[str]] | None = None,
+        keep: Callable[[dict[Key, list[str]]], None] | None = None,
     ) -> dict[Key, list[str]]:
-        """Return the answers to every ask; ``progress`` is told the number of asks that have theirs.
+        """Return the answers to every ask.
 
         A token of a few rows costs little more than the passes around it, so parts are written side by side; those
         that put other weights into the model are written alone.
+
+        Args:
+            base: the frozen model.
+            writing: how.
+            micro_tokens: padded tokens of one pass over prompts.
+            ended: called each time an answer has ended, by one thread at a time.
+            known: answers that need not be written again.
+            keep: called with new answers each time a batch is done, by one thread at a time.
         """
+        lock = Lock()
+
+        def tell() -> None:
+            with lock:
+                ended()
 
         def write(part: _Part) -> list[list[str]]:
-            return generate(base, list(part.asks.values()), writing, micro_tokens, part.bank)
+            keys = list(part.asks)
+            mine = {i: known[key] for i, key in enumerate(keys) if known and key in known}
+
+            def kept(fresh: dict[int, list[str]]) -> None:
+                if keep is not None:
+                    with lock:
+                        keep({keys[i]: texts for i, texts in fresh.items()})
+
+            return generate(base, list(part.asks.values()), writing, micro_tokens, part.bank, tell, mine, kept)
 
         found: dict[Key, list[str]] = {}
         frozen = [part for part in self._parts.values() if part.weights is None]
         for part, texts in zip(frozen, side_by_side(base, write, frozen), strict=True):
             found.update(zip(part.asks, texts, strict=True))
-            progress(len(found))
         for part in self._parts.values():
             if part.weights is not None:
                 with holding(base, part.weights):
                     found.update(zip(part.asks, write(part), strict=True))
-                progress(len(found))
         return found
 
 

@@ -25,6 +25,9 @@ from meshtune.learning.full import train_full
 from meshtune.learning.trainer import Job, train
 from meshtune.methods.base import Member, Method, Update, Workshop
 
+JobKey = tuple[tuple[int, ...], str, tuple[str, ...], float]
+"""What makes two members' training the same: whose rows, the expert's digest, the optimiser's past, the rate."""
+
 
 @dataclass
 class State:
@@ -91,6 +94,20 @@ def play_round(
     return losses
 
 
+def distinct_jobs(
+    config: RunConfig, methods: Sequence[Method], state: State, devices: int
+) -> dict[str, dict[JobKey, list[tuple[str, Member]]]]:
+    """Return by kind of adapter what the next round trains, each with the (method, member) that share it."""
+    found: dict[str, dict[JobKey, list[tuple[str, Member]]]] = {}
+    for method in methods:
+        lr = config.train.peak(method.kind, method.name)
+        for member in state.members[method.name]:
+            who = tuple(range(devices)) if method.pooled else (member.device,)
+            key = (who, member.expert.digest, member.history, lr)
+            found.setdefault(method.kind, {}).setdefault(key, []).append((method.name, member))
+    return found
+
+
 def _train(
     base: Base,
     config: RunConfig,
@@ -99,33 +116,28 @@ def _train(
     state: State,
     observer: Observer,
 ) -> dict[str, float]:
-    jobs: dict[str, dict[Any, Job]] = {}
-    users: dict[tuple[str, Any], list[tuple[str, Member]]] = {}
     first = state.round * config.train.steps
-    for method in methods:
-        for member in state.members[method.name]:
-            lr = config.train.peak(method.kind, method.name)
-            who = range(len(devices)) if method.pooled else (member.device,)
-            key = (tuple(who), member.expert.digest, member.history, lr)
-            pile = jobs.setdefault(method.kind, {})
-            if key not in pile:
-                elsewhere = method.kind == "full"  # it is trained in the model's place
-                pile[key] = Job(
-                    member.expert if elsewhere else member.expert.with_values(member.expert.values.clone()),
-                    [
-                        [row for device in who for row in devices[device].batch(first + step, config.train.batch)]
-                        for step in range(config.train.steps)
-                    ],
-                    lr,
-                    first,
-                    {name: tensor.clone() for name, tensor in member.moments.items()},
-                )
-            users.setdefault((method.kind, key), []).append((method.name, member))
+    users = distinct_jobs(config, methods, state, len(devices))
+    jobs: dict[str, dict[JobKey, Job]] = {}
+    for kind, sharing in users.items():
+        for key, mine in sharing.items():
+            who, lr, member = key[0], key[3], mine[0][1]
+            jobs.setdefault(kind, {})[key] = Job(
+                # All weights are trained in the model's own place; other values in place, so in a copy.
+                member.expert if kind == "full" else member.expert.with_values(member.expert.values.clone()),
+                [
+                    [row for device in who for row in devices[device].batch(first + step, config.train.batch)]
+                    for step in range(config.train.steps)
+                ],
+                lr,
+                first,
+                {name: tensor.clone() for name, tensor in member.moments.items()},
+            )
     total = len(jobs) * config.train.steps
     done = 0
     losses: dict[str, float] = {}
     for kind, pile in jobs.items():
-        names = [users[kind, key] for key in pile]
+        names = list(users[kind].values())
         started = time.perf_counter()
 
         def on_step(
@@ -153,7 +165,7 @@ def _train(
         _add(state.seconds, f"train {kind}", time.perf_counter() - started)
         done += config.train.steps
         for key, job in pile.items():
-            for name, member in users[kind, key]:
+            for name, member in users[kind][key]:
                 member.expert, member.moments = job.expert, job.moments
                 member.history = (*member.history, key[1])
                 losses[f"{name}/{member.device}"] = sum(job.losses) / len(job.losses)

@@ -17,6 +17,7 @@ from meshtune.engine.budget import Budget, budget_note, budgets, densities_of
 from meshtune.engine.clock import Pace, elapsed, joules
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.data import DeviceData, deal, digest, exam_questions, exams
+from meshtune.engine.duration import Duration, Forecast, foretell, measure_speed
 from meshtune.engine.federation import announce, recipes
 from meshtune.engine.flight import Flight
 from meshtune.engine.memory import foresee, peak_memory
@@ -25,7 +26,7 @@ from meshtune.engine.reform import Formed, told
 from meshtune.engine.results import results
 from meshtune.engine.resume import PREPARED, begin, load_announcements, restore, save_announcements
 from meshtune.engine.rounds import State, pack_state, play_round
-from meshtune.engine.scoring import sit
+from meshtune.engine.scoring import candidates, sit
 from meshtune.engine.site import Site, open_site
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
@@ -83,6 +84,7 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
     store.append({"event": "start", "round": store.latest_round() or 0, "load_seconds": loaded, **plan})
     state, graph, network = _begin(scene, store, observer)
     flight = None if network is None or scene.pace is None else Flight(network, scene.pace)
+    forecast = _foretold(scene, state, store, observer)
     for number in range(state.round, config.train.rounds):
         if number and config.eval.every is not None and number % config.eval.every == 0:
             _sit(scene, state, store, observer)
@@ -92,6 +94,10 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
         )
         tensors, packed = pack_state(state)
         store.save_round(number + 1, tensors, packed)
+        took = time.perf_counter() - began
+        line = forecast.correct(took)
+        if line is not None:
+            observer.event("note", text=line)
         bytes_now = {m.name: state.ledger.total(m.name) for m in scene.methods}
         clocks = {m: {"seconds": elapsed(clock), "joules": joules(clock)} for m, clock in state.clocks.items()}
         store.append(
@@ -100,7 +106,7 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
                 "round": number + 1,
                 "losses": losses,
                 "bytes": bytes_now,
-                "seconds": time.perf_counter() - began,
+                "seconds": took,
                 "peak_memory_bytes": peak_memory(),
                 **({"clocks": clocks} if clocks else {}),
             }
@@ -208,6 +214,20 @@ def _begin(scene: _Scene, store: RunStore, observer: Observer) -> tuple[State, G
     _log(formed, store)
     observer.event("note", text=f"going on behind round {newest} of {scene.config.train.rounds}")
     return state, graph, network
+
+
+def _foretold(scene: _Scene, state: State, store: RunStore, observer: Observer) -> Forecast:
+    """Tell how long the run will take from here."""
+    left = scene.config.train.rounds - state.round
+    if not left:
+        return Forecast(Duration(0.0, 0.0, False), 0)
+    speed = measure_speed(scene.base, scene.config, scene.devices, scene.workshop)
+    papers = exams(scene.config, scene.base.tokenizer, scene.asked)
+    labels = {c.label: c.method for c in candidates(scene.config, scene.methods, state)}
+    found = foretell(speed, scene.config, scene.methods, scene.devices, state, papers, labels)
+    observer.event("note", text=found.text())
+    store.append({"event": "forecast", "round": state.round, "training": found.training, "scoring": found.scoring})
+    return Forecast(found, left)
 
 
 def _log(formed: Sequence[Formed], store: RunStore) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -18,11 +18,11 @@ from meshtune.engine.memory import peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.rounds import State
 from meshtune.engine.store import RunStore
+from meshtune.engine.written import write_answers
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.evaluate import measure, measure_written
 from meshtune.learning.prepare import prompt_features
-from meshtune.learning.sampling import Writing
 from meshtune.learning.trainer import DIVERGED
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
 from meshtune.methods.config import Reading
@@ -113,13 +113,14 @@ def sit(
         started = time.perf_counter()
         features[paper.name] = prompt_features(base, paper.prompts, config.router, config.eval.micro_tokens)
         todo = [c for c in candidates(config, methods, state) if (c.label, c.member.device, paper.name) not in have]
-        found = _sit_one(base, config, paper, todo, features[paper.name], workshop, observer)
         facts = {"round": state.round, "template": config.template, "signature": mark}
+        found = _sit_one(base, config, paper, todo, features[paper.name], workshop, store, observer, facts)
         store.append_scores(*({**record, **facts} for record in found))
         if found:
             cost = {"seconds": time.perf_counter() - started, "peak_memory_bytes": peak_memory()}
             store.append({"event": "scored", "task": paper.name, "signature": mark, **cost})
         observer.event("advance", name="score", done=number + 1)
+    store.drop_answers()  # they stand in the scores now
     return features
 
 
@@ -130,7 +131,9 @@ def _sit_one(
     todo: Sequence[Candidate],
     features: Features,
     workshop: Workshop,
+    store: RunStore,
     observer: Observer,
+    facts: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     pile = Pile(paper)
     users: dict[tuple[int, tuple[Key, ...]], tuple[str, list[int]]] = {}
@@ -146,7 +149,7 @@ def _sit_one(
             count = min(count, config.eval.elsewhere)
         used = (candidate_index(todo, candidate.label), tuple(pile.add(answer, count)))
         users.setdefault(used, (candidate.label, []))[1].append(candidate.member.device)
-    found, texts = _measure_all(base, config, paper, pile, observer)
+    found, texts = _measure_all(base, config, paper, pile, store, observer, facts)
     records = []
     for (_, keys), (label, who) in users.items():
         rows = [found[key] for key in keys]
@@ -183,25 +186,29 @@ def _answer(candidate: Candidate, config: RunConfig, paper: Exam, features: Feat
 
 
 def _measure_all(
-    base: Base, config: RunConfig, paper: Exam, pile: Pile, observer: Observer
+    base: Base,
+    config: RunConfig,
+    paper: Exam,
+    pile: Pile,
+    store: RunStore,
+    observer: Observer,
+    facts: Mapping[str, Any],
 ) -> tuple[dict[Key, dict[str, float]], dict[Key, list[str]]]:
     """Return the measures of everything that is asked, and what was written where answers are."""
-    micro, questions = config.eval.micro_tokens, paper.questions
-    options = pile.options
-    writes = paper.written and config.eval.write
-    total = options + (pile.answers if writes else 0)
+    questions, e = paper.questions, config.eval
+    writes = paper.written and e.write
+    total = pile.options + (pile.asks * e.samples if writes else 0)
 
     def told(done: int) -> None:
         observer.event("scored", task=paper.name, done=done, total=total)
 
-    scores = pile.score(base, micro, told)
+    scores = pile.score(base, e.micro_tokens, told)
     if not paper.written:
         return {key: measure(questions[key[1]], score) for key, score in scores.items()}, {}
     if not writes:
         return {key: measure_written(score) for key, score in scores.items()}, {}
-    task, e = paper.task, config.eval
-    writing = Writing(task.longest_answer, task.stops, e.samples, e.temperature, e.top_p, config.seed)
-    texts = pile.write(base, writing, micro, lambda done: told(options + done))
+    task = paper.task
+    texts = write_answers(base, config, paper, pile, store, observer, facts)
     flat = [(questions[key[1]], text) for key, written in texts.items() for text in written]
     grades = task.grade([question for question, _ in flat], [text for _, text in flat], e.unsafe_code)
     of = {key: grades[n * e.samples : (n + 1) * e.samples] for n, key in enumerate(texts)}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 EVENTS = "events.jsonl"
 SCORES = "scores.jsonl"
+ANSWERS = "answers.jsonl"
 KEEP = 2
 _ROUND = re.compile(r"round-(\d{4,})\.safetensors")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -122,6 +123,18 @@ class RunStore:
     def read_scores(self) -> list[dict[str, Any]]:
         """Return the scores so far."""
         return self._read_lines(SCORES)
+
+    def append_answers(self, record: Mapping[str, Any]) -> None:
+        """Add written answers of an exam that is under way."""
+        self._append(ANSWERS, record)
+
+    def read_answers(self) -> list[dict[str, Any]]:
+        """Return the written answers of the exam that is under way."""
+        return self._read_lines(ANSWERS)
+
+    def drop_answers(self) -> None:
+        """Forget the answers of an exam that is done."""
+        (self.path / ANSWERS).unlink(missing_ok=True)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file, all or nothing."""

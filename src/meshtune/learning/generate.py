@@ -7,7 +7,7 @@ its prompt alone would get.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -33,9 +33,14 @@ def generate(
     writing: Writing,
     micro_tokens: int,
     bank: Bank | None = None,
-    progress: Callable[[int], None] | None = None,
+    ended: Callable[[], None] | None = None,
+    known: Mapping[int, list[str]] | None = None,
+    keep: Callable[[dict[int, list[str]]], None] | None = None,
 ) -> list[list[str]]:
     """Return for every ask the answers to its prompt, as many as there are samples.
+
+    Batches depend on the asks alone: what is ``known`` saves the batches all of whose answers are known and changes
+    no other, so that writing that was stopped and goes on ends in the same answers.
 
     Args:
         base: the frozen model.
@@ -43,25 +48,30 @@ def generate(
         writing: how.
         micro_tokens: padded tokens of one pass over prompts, each counted once a sample.
         bank: the experts that gates weight.
-        progress: called with the number of asks done behind every batch.
+        ended: called each time an answer has ended.
+        known: answers by the number of the ask, from an earlier call that was stopped.
+        keep: called with the answers of a batch, by the number of the ask, each time one is done.
     """
+    known = known or {}
     ending = Ending(base, writing.stops)
     tokens = min(writing.tokens, base.longest - 1)
     prompts = [shorten(base.tokenizer, ask.prompt, base.longest - tokens) for ask in asks]
-    texts: list[list[str]] = [[] for _ in asks]
-    done = 0
+    texts: dict[int, list[str]] = {}
     for shared, part in _parts(asks, bank):
         place = {id(expert): number for number, expert in enumerate([None, *shared.experts])}
         for bucket in length_buckets([len(prompts[i]) * writing.samples for i in part], micro_tokens):
             rows = sorted((part[i] for i in bucket), key=lambda i: (place.get(id(asks[i].expert), 0), i))
+            if all(i in known for i in rows):
+                texts.update((i, known[i]) for i in rows)
+                continue
             batch = _Batch(base, [asks[i] for i in rows], shared, writing)
-            written = batch.write([prompts[i] for i in rows], tokens, ending)
-            for number, answer in enumerate(written):
-                texts[rows[number // writing.samples]].append(ending.text(answer))
-            done += len(rows)
-            if progress is not None:
-                progress(done)
-    return texts
+            written = [ending.text(answer) for answer in batch.write([prompts[i] for i in rows], tokens, ending, ended)]
+            n = writing.samples
+            fresh = {i: written[at * n : (at + 1) * n] for at, i in enumerate(rows)}
+            texts.update(fresh)
+            if keep is not None:
+                keep(fresh)
+    return [texts[i] for i in range(len(asks))]
 
 
 def _parts(asks: Sequence[Ask], bank: Bank | None) -> list[tuple[Bank, list[int]]]:
@@ -88,8 +98,10 @@ class _Batch:
         self._bank = bank
         self._how = writing
 
-    def write(self, prompts: Sequence[tuple[int, ...]], tokens: int, ending: Ending) -> list[list[int]]:
-        """Return the tokens of every row's answer."""
+    def write(
+        self, prompts: Sequence[tuple[int, ...]], tokens: int, ending: Ending, ended: Callable[[], None] | None = None
+    ) -> list[list[int]]:
+        """Return the tokens of every row's answer; ``ended`` is called for each row that has its last token."""
         base, samples = self._base, self._how.samples
         past = begin(base)
         answers: list[list[int]] = [[] for _ in self._asks]
@@ -107,7 +119,12 @@ class _Batch:
                     answers[row].append(token)
                     if not ending.of_answer(answers[row]):
                         going.append(place)
-            if not going or step == tokens - 1:
+            if step == tokens - 1:
+                going = []
+            if ended is not None:
+                for _ in range(len(live) - len(going)):
+                    ended()
+            if not going:
                 break
             if len(going) < len(live):
                 past.keep(going)
