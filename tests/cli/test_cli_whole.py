@@ -62,7 +62,7 @@ def blockless(folder: Path) -> list[str]:
     """A model without any decoder block, so without a linear layer to adapt."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from meshtune.learning.base import byte_tokenizer
+    from meshtune.learning.loading import byte_tokenizer
 
     shape = LlamaConfig(vocab_size=256, hidden_size=8, intermediate_size=8, num_hidden_layers=0, num_attention_heads=1)
     LlamaForCausalLM(shape).save_pretrained(folder / "flat")

@@ -17,7 +17,7 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Bank
 from meshtune.adapter.sites import sizes
 from meshtune.errors import UserError
-from meshtune.learning.base import Base, byte_tokenizer, load
+from meshtune.learning.base import Base
 from meshtune.learning.config import ModelConfig, TrainConfig
 from meshtune.learning.encode import (
     Row,
@@ -30,6 +30,7 @@ from meshtune.learning.encode import (
     pad,
 )
 from meshtune.learning.evaluate import Ask, Score, measure, measure_written, score
+from meshtune.learning.loading import byte_tokenizer, load
 from meshtune.learning.prepare import calibrate, layer_inputs, prompt_means
 from meshtune.learning.trainer import Job, accumulate, train
 from meshtune.tasks.base import Question

@@ -13,8 +13,8 @@ import pytest
 
 from architectures import ARCHITECTURES, tiny
 from meshtune.errors import UserError
-from meshtune.learning.base import load
 from meshtune.learning.config import ModelConfig
+from meshtune.learning.loading import load
 from meshtune.learning.skeleton import Skeleton, known, skeleton
 
 PUBLISHED = {
