@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shutil
 import time
@@ -20,8 +19,10 @@ from transformers import AddedToken, LlamaConfig, LlamaForCausalLM, PreTrainedTo
 
 from meshtune.errors import UserError
 from meshtune.learning.config import ModelConfig
+from meshtune.learning.encode import plain
 from meshtune.learning.loading import byte_tokenizer, load, locate
 from meshtune.learning.skeleton import skeleton
+from meshtune.seeds import stream
 
 ROWS = 260
 Break = Callable[[Path], None]
@@ -169,7 +170,10 @@ UP = "model.layers.1.mlp.up_proj.weight"
 DEEP = "[" * 100_000
 CASES: dict[str, tuple[Break, str]] = {
     "head": (drop("lm_head"), r"lack 1 of the model's 21 tensors \(lm_head\.weight\): get the whole model"),
-    "block": (drop("layers.1."), r"lack 9 of the model's 21 tensors \(model\.layers\.1\.input_layernorm\.weight, .*, …\)"),
+    "block": (
+        drop("layers.1."),
+        r"lack 9 of .* 21 tensors \(model\.layers\.1\.input_layernorm\.weight, .*, …\)",
+    ),
     "embeddings of a tied model": (
         both(config(tie_word_embeddings=True), drop("embed_tokens", "lm_head")),
         r"lack .* of the model's 21 tensors \(.*model\.embed_tokens\.weight",
@@ -202,7 +206,10 @@ CASES: dict[str, tuple[Break, str]] = {
     ),
     "NaN": (put(UP, float("nan")), rf"{UP} holds a weight that is not a number \(NaN\)"),
     "infinity": (put("model.norm.weight", float("-inf")), "model.norm.weight holds a weight that is infinite"),
-    "more blocks than said": (config(num_hidden_layers=1), "hold 9 tensors of blocks that its config.json has no place"),
+    "more blocks than said": (
+        config(num_hidden_layers=1),
+        "hold 9 tensors of blocks that its config.json",
+    ),
     "biases that nobody wants": (
         tensors(lambda held: held.update({"model.layers.0.self_attn.q_proj.bias": torch.ones(16)})),
         "hold 1 tensors of blocks",
@@ -224,7 +231,10 @@ CASES: dict[str, tuple[Break, str]] = {
     "encoder-decoder": (raw("config.json", '{"model_type": "t5", "d_model": 16}'), r"is an encoder-decoder \(t5\)"),
     "bart": (raw("config.json", '{"model_type": "bart", "d_model": 16}'), r"is an encoder-decoder \(bart\)"),
     "pictures": (raw("config.json", '{"model_type": "vit"}'), r"is no causal language model \(vit\)"),
-    "unknown type": (config(model_type="no\nsuch"), r"model_type=no\\nsuch of its config.json is none that transformers"),
+    "unknown type": (
+        config(model_type="no\nsuch"),
+        r"model_type=no\\nsuch of its config.json is none",
+    ),
     "type of a list": (config(model_type=["llama"]), "is none that transformers"),
     "no type": (config(model_type="gone"), "names no model_type"),
     "no JSON": (raw("config.json", "{"), "its configuration cannot be read"),
@@ -255,7 +265,10 @@ CASES: dict[str, tuple[Break, str]] = {
         tokenizer(words("[UNK]", "ja", "nein"), unk_token="[UNK]"),
         "makes only unknown tokens of ordinary text",
     ),
-    "token beyond the rows": (added("qq", "ww", "ee", "rr", "tt"), r"gives token 260 \(.*\), and the model has rows for 260"),
+    "token beyond the rows": (
+        added("qq", "ww", "ee", "rr", "tt"),
+        r"gives token 260 \(.*\), .* rows for 260",
+    ),
     "end beyond the rows": (
         tokenizer(words("[UNK]", *map(str, range(260)), "</s>", "Question"), unk_token="[UNK]", eos_token="</s>"),
         "gives token 26",
@@ -277,3 +290,125 @@ def test_a_broken_base_is_one_sentence(name: str, folder: Path, capfd: pytest.Ca
     assert len(message) < 800
     assert not list(folder.rglob("*executed*"))
     assert "".join(capfd.readouterr()).count("\n") == 0
+
+
+def same(name: Path, whole: Path) -> bool:
+    """Whether the base at ``name`` is that of ``whole``."""
+    return load(ModelConfig(name=str(name))).digest == load(ModelConfig(name=str(whole))).digest
+
+
+def shards(folder: Path) -> None:
+    LlamaForCausalLM.from_pretrained(folder).save_pretrained(folder, max_shard_size="8KB")
+    (folder / "model.safetensors").unlink()
+
+
+def archive(folder: Path) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+SOUND: dict[str, Break] = {
+    "as it is": both(),
+    "in shards": shards,
+    "as an archive of tensors": archive,
+    "without the name of its head": tensors(
+        lambda held: (
+            {k.removeprefix("model."): v for k, v in held.items() if k != "lm_head.weight"}
+            | {"lm_head.weight": held["lm_head.weight"]}
+        )
+    ),
+    "with code that is not needed": remote(),
+    "with rotary tables": tensors(
+        lambda held: held.update({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)})
+    ),
+    "with a part that sees": tensors(lambda held: held.update({"vision.layers.0.q_proj.weight": torch.ones(4)})),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_whole_base_is_taken_as_it_is(name: str, folder: Path, whole: Path) -> None:
+    SOUND[name](folder)
+    assert same(folder, whole)
+    assert not list(folder.rglob("*executed*"))
+
+
+def test_a_tied_head_need_not_be_in_the_file(folder: Path) -> None:
+    config(tie_word_embeddings=True)(folder)
+    drop("lm_head")(folder)
+    model = load(ModelConfig(name=str(folder))).model
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+def test_special_tokens_beyond_the_rows_are_let_be_where_no_text_gives_them(folder: Path) -> None:
+    """Gemma-3's <image_soft_token> is one, and the padding token of many a model that was trained further."""
+    added(*(f"<image{i}>" for i in range(9)), special=True)(folder)
+    base = load(ModelConfig(name=str(folder)))
+    assert max(base.tokenizer.get_vocab().values()) >= ROWS
+    assert max(plain(base.tokenizer, "what is in <image8>?")) < 256
+
+
+def test_weights_beyond_float16_say_so_and_the_remedy_works(folder: Path) -> None:
+    put(UP, 1e6)(folder)
+    with pytest.raises(UserError, match=rf"{UP} is beyond 65,504, .*: set model.dtype=bfloat16 or float32"):
+        load(ModelConfig(name=str(folder), dtype="float16"))
+    for dtype in ("bfloat16", "float32"):
+        load(ModelConfig(name=str(folder), dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float8_e4m3fn", "complex64", "nonsense", "nn", ""])
+def test_a_type_that_cannot_be_learnt_on_is_refused(dtype: str) -> None:
+    with pytest.raises(UserError, match=r"is not a floating-point type that can be learnt on: use float32"):
+        load(ModelConfig(dtype=dtype))
+
+
+@pytest.mark.parametrize("device", ["meta", "cuda:77", "banana", ""])
+def test_a_device_that_is_none_is_refused(device: str) -> None:
+    with pytest.raises(UserError, match=r"cannot be used \(.*\): cpu always can"):
+        load(ModelConfig(name="tiny-random", device=device))
+
+
+def test_names_that_are_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "lone.gguf").mkdir()
+    monkeypatch.chdir(folder)
+    said = {
+        "config.json": "is a file: give the folder that holds the model, or a .gguf file",
+        str(folder / "model.safetensors"): "is a file",
+        str(folder / "lone.gguf"): "there is no such GGUF file",
+        "": "is no name of a model",
+        "  ": "is no name of a model",
+        "a\0b": "is no name of a model",
+        "a\x1b[31mb": r"model\.name=a\\x1b\[31mb is no name",
+        "x" * 5000: "is no name of a model",
+        "y" * 900: "cannot be looked at",
+        "./nowhere": "there is no such file or folder",
+    }
+    for name, words_ in said.items():
+        with pytest.raises(UserError, match=words_):
+            locate(ModelConfig(name=name))
+
+
+@pytest.mark.parametrize("name", ["encoder-decoder", "nested", "layers 10^9", "gptq", "code of its own", "a list"])
+def test_a_plan_refuses_what_a_run_refuses(name: str, folder: Path) -> None:
+    make, said = CASES[name]
+    make(folder)
+    with pytest.raises(UserError, match=said):
+        skeleton(ModelConfig(name=str(folder)))
+
+
+@pytest.mark.parametrize("flips", [8, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_flipped_bit_in_the_header_is_refused_or_changes_nothing(folder: Path, whole: Path, flips: int) -> None:
+    """Of each bit drawn: one sentence, or the very same base; never another one."""
+    file = folder / "model.safetensors"
+    good = file.read_bytes()
+    length = 8 + int.from_bytes(good[:8], "little")
+    right = load(ModelConfig(name=str(whole))).digest
+    refused = 0
+    for bit in stream(0, "flips").integers(length * 8, size=flips):
+        data = bytearray(good)
+        data[int(bit) // 8] ^= 1 << int(bit) % 8
+        file.write_bytes(data)
+        try:
+            assert load(ModelConfig(name=str(folder))).digest == right
+        except UserError:
+            refused += 1
+    assert refused > 0.7 * flips

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,10 +80,10 @@ def test_answers_are_what_follows_the_prompt(base: Base) -> None:
 
 def test_a_cut_keeps_the_token_that_begins_every_text(base: Base) -> None:
     class Beginning:
-        bos_token_id = 300
+        unk_token_id = None
 
-        def __call__(self, text: str, verbose: bool) -> dict[str, list[int]]:
-            return {"input_ids": [300, *base.tokenizer(text)["input_ids"]]}
+        def __call__(self, text: str, add_special_tokens: bool, **more: Any) -> dict[str, list[int]]:
+            return {"input_ids": [300] * add_special_tokens + base.tokenizer(text)["input_ids"]}
 
     whole = encode(Beginning(), "Q: why?\nA:", "because")
     cut = fit(Beginning(), whole, 12)

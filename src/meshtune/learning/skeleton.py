@@ -62,8 +62,9 @@ def skeleton(config: ModelConfig, per_layer: bool = False) -> Skeleton:
 
     What :func:`meshtune.learning.loading.load` takes is taken here, and besides a folder with nothing but a
     config.json, such a file itself, and the short names of :func:`known`. A model of :func:`known`, by its short name
-    or its hub id, is taken from the package without asking the hub, so that a plan needs no network and is the same everywhere; a
-    folder of that name goes before it. Any other hub id is looked up on the hub, or in what was downloaded from it.
+    or its hub id, is taken from the package without asking the hub, so that a plan needs no network and is the same
+    everywhere; a folder of that name goes before it. Any other hub id is looked up on the hub, or in what was
+    downloaded from it.
 
     Args:
         config: names the model; how its weights would be held does not matter.
