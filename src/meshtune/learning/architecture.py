@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from meshtune.errors import UserError
-from meshtune.learning.hub import host, local_only
+from meshtune.learning.hub import why_local
 from meshtune.printable import printable
 
 LONGEST = 8 << 20
@@ -29,6 +29,10 @@ PER_BYTE = 8
 _COUNTS = re.compile(r"(^|_)(layers?|blocks?|heads?|experts?)$|^(encoder_|decoder_)?depth$")
 
 
+class UnreadError(UserError):
+    """The files of a base cannot be had, or not be read."""
+
+
 def source(name: str) -> tuple[str, dict[str, Any]]:
     """Return what transformers' ``from_pretrained`` takes to read the base at ``name``: target and keywords.
 
@@ -37,7 +41,7 @@ def source(name: str) -> tuple[str, dict[str, Any]]:
     how: dict[str, Any] = {"trust_remote_code": False}
     if is_gguf(name):
         return str(Path(name).parent), {**how, "gguf_file": Path(name).name}
-    if not Path(name).exists() and local_only():
+    if not Path(name).exists() and why_local() is not None:
         how["local_files_only"] = True
     return name, how
 
@@ -138,15 +142,17 @@ def _asked(name: str, ask: Any) -> Any:
         raise unread(name, "its configuration cannot be read", error) from error
 
 
-def unread(name: str, what: str, error: BaseException) -> UserError:
+def unread(name: str, what: str, error: BaseException) -> UnreadError:
     """Return the error that says that ``what`` went wrong with the base at ``name``, and why."""
-    if not Path(name).exists() and not is_gguf(name) and local_only():
-        return UserError(
-            f"model.name={name}: there is no such folder, {host()} does not answer, and the model is not among what "
-            "was downloaded before: check the name and the network, or give the path of its folder"
+    if Path(name).exists():
+        return UnreadError(f"model.name={name}: {what} ({first_line(error)}): get its files again")
+    reason = why_local()
+    if reason is not None and isinstance(error, OSError):
+        return UnreadError(
+            f"model.name={name}: there is no such folder, {reason}, and the model is not, or not whole, among what was "
+            "downloaded before: check the name and the network, or give the path of its folder"
         )
-    remedy = "get its files again" if Path(name).exists() else "check the name and the network"
-    return UserError(f"model.name={name}: {what} ({first_line(error)}): {remedy}")
+    return UnreadError(f"model.name={name}: {what} ({first_line(error)}): check the name and the network")
 
 
 def _read(file: Path, name: str) -> Any:

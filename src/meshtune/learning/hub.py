@@ -16,18 +16,15 @@ WAIT = 4.0
 """Seconds in which a host answers, or counts as one that cannot be reached."""
 
 
-def local_only() -> bool:
-    """Return whether only files downloaded before can be had: the hub is switched off, or its host does not answer."""
+def why_local() -> str | None:
+    """Return why only files downloaded before can be had, or None where the hub can be asked."""
     from huggingface_hub import constants
 
-    return bool(constants.is_offline_mode()) or not _answers(constants.ENDPOINT)
-
-
-def host() -> str:
-    """Return the name of the hub's host."""
-    from huggingface_hub import constants
-
-    return urlsplit(constants.ENDPOINT).hostname or constants.ENDPOINT
+    if constants.is_offline_mode():
+        return "HF_HUB_OFFLINE is set"
+    if not _answers(constants.ENDPOINT):
+        return f"{urlsplit(constants.ENDPOINT).hostname or constants.ENDPOINT} does not answer"
+    return None
 
 
 @cache

@@ -17,7 +17,7 @@ from typing import Any
 import meshtune
 from meshtune.adapter.sites import LayerSpec
 from meshtune.errors import UserError
-from meshtune.learning.architecture import outline, shape_of
+from meshtune.learning.architecture import UnreadError, outline, shape_of
 from meshtune.learning.config import TINY, ModelConfig
 
 SHIPPED = Path(meshtune.__file__).parent / "assets" / "models"
@@ -109,7 +109,7 @@ def _shape(config: ModelConfig) -> Any:
         return AutoConfig.for_model(**facts.config)
     try:
         return shape_of(name, config.bits)
-    except UserError as error:
+    except UnreadError as error:
         if Path(name).exists():
             raise
         raise UserError(f"{error}; without a network there are {', '.join(known())}") from error
