@@ -8,6 +8,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AddedToken, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AddedToken, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from meshtune.errors import UserError
+from meshtune.learning import architecture
 from meshtune.learning.config import ModelConfig
 from meshtune.learning.encode import plain
 from meshtune.learning.loading import byte_tokenizer, load, locate
+from meshtune.learning.quantised import in_bits
 from meshtune.learning.skeleton import skeleton
 from meshtune.seeds import stream
 
@@ -353,6 +356,23 @@ def test_weights_beyond_float16_say_so_and_the_remedy_works(folder: Path) -> Non
         load(ModelConfig(name=str(folder), dtype="float16"))
     for dtype in ("bfloat16", "float32"):
         load(ModelConfig(name=str(folder), dtype=dtype))
+
+
+def test_a_base_larger_than_memory_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """11,104 parameters, four bytes each, and one table of four angles."""
+    monkeypatch.setattr(architecture, "_memory", lambda: 40_000)
+    with pytest.raises(UserError, match=r"takes 0\.0 GiB, and this machine has 0\.0 GiB of memory: set model\.dtype"):
+        load(ModelConfig(name=str(folder)))
+    load(ModelConfig(name=str(folder), dtype="bfloat16"))
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+def test_weights_that_bitsandbytes_rounded_are_taken_in_the_bits_they_have(folder: Path) -> None:
+    rounded = AutoModelForCausalLM.from_pretrained(folder, **in_bits(4, torch.float32, "cpu"))
+    rounded.save_pretrained(folder)
+    with pytest.raises(UserError, match=r"rounded to 4 bits: set model\.bits=4"):
+        load(ModelConfig(name=str(folder), device="cpu"))
+    assert load(ModelConfig(name=str(folder), device="cpu", bits=4)).adapters.layers
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float8_e4m3fn", "complex64", "nonsense", "nn", ""])
