@@ -67,7 +67,7 @@ def shape_of(name: str, bits: int | None = None) -> Any:
     Raises:
         UserError: it cannot be read, or is not of a causal language model that can be adapted here.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+    from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 
     target, how = source(name)
     path = Path(name)
@@ -76,7 +76,10 @@ def shape_of(name: str, bits: int | None = None) -> Any:
     else:
         facts = _asked(name, lambda: PreTrainedConfig.get_config_dict(target, **how)[0])
     _check_facts(facts, name, bits)
-    shape = _asked(name, lambda: AutoConfig.from_pretrained(target, **how))
+    if is_gguf(name):  # its head holds the vocabulary too: read once, since that takes seconds
+        shape = _asked(name, lambda: CONFIG_MAPPING[facts["model_type"]].from_dict(facts))
+    else:
+        shape = _asked(name, lambda: AutoConfig.from_pretrained(target, **how))
     kind = printable(str(shape.model_type), 60)
     if getattr(shape, "is_encoder_decoder", False):
         raise UserError(

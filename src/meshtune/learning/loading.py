@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,14 @@ def _pretrained(name: str, dtype: torch.dtype, bits: int | None, more: Mapping[s
     target, how = source(name)
     with _quietly():
         shape = shape_of(name, bits)
+        known = {"config": deepcopy(shape)} if is_gguf(name) else {}
         check_room(shape, name, dtype.itemsize if bits is None else bits / 8)
         with _told(name, "its tokenizer cannot be loaded"):
             tokenizer = AutoTokenizer.from_pretrained(target, **how)
         with _told(name, "its weights cannot be loaded"):
             # Tensors of another shape are told in one sentence below, with those that are missing.
             model, found = AutoModelForCausalLM.from_pretrained(
-                target, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **how, **more
+                target, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **known, **how, **more
             )
         check_weights(model, found, name)
         check_tokenizer(tokenizer, model, name)
