@@ -211,11 +211,11 @@ CASES: dict[str, tuple[Break, str]] = {
     "infinity": (put("model.norm.weight", float("-inf")), "model.norm.weight holds a weight that is infinite"),
     "more blocks than said": (
         config(num_hidden_layers=1),
-        "hold 9 tensors of blocks that its config.json",
+        r"hold tensors of blocks \(9\) that its config.json",
     ),
     "biases that nobody wants": (
         tensors(lambda held: held.update({"model.layers.0.self_attn.q_proj.bias": torch.ones(16)})),
-        "hold 1 tensors of blocks",
+        r"hold tensors of blocks \(1\)",
     ),
     "fewer blocks than said": (config(num_hidden_layers=3), "lack 9 of the model's 30 tensors"),
     "vocabulary": (config(vocab_size=300), r"has the shape \(260, 16\) in its weights' file and \(300, 16\) by its"),
@@ -245,6 +245,10 @@ CASES: dict[str, tuple[Break, str]] = {
     "a list": (raw("config.json", "[1]"), "no JSON object"),
     "nested": (raw("config.json", DEEP), "its configuration cannot be read"),
     "nested within": (raw("config.json", '{"model_type": "llama", "rope_parameters": ' + DEEP), "cannot be read"),
+    "nested as deep as is read": (
+        raw("config.json", '{"model_type": "llama", "a": ' + '{"a": ' * 800 + "1" + "}" * 801),
+        "cannot be|parameters",
+    ),
     "huge": (raw("config.json", " " * (9 << 20)), "is larger than 8 MiB"),
     "gptq": (config(quantization_config={"quant_method": "gptq", "bits": 4}), r"were rounded \(gptq\)"),
     "awq": (config(quantization_config={"quant_method": "awq"}), r"were rounded \(awq\)"),

@@ -199,9 +199,11 @@ def _check_facts(facts: Any, name: str, bits: int | None) -> None:
 def _numbers(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
     """Return the numbers of a configuration and of those in it, with their keys; lists count by their length."""
     found: list[tuple[str, float]] = []
-    for key, value in facts.items():
+    left = list(facts.items())
+    while left:  # no recursion: it may be nested as deep as JSON is read
+        key, value = left.pop()
         if isinstance(value, dict):
-            found += _numbers(value)
+            left += value.items()
         elif isinstance(value, list):
             found.append((f"{key}_layers", len(value)))
         elif isinstance(value, int | float):

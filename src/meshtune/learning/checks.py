@@ -51,7 +51,7 @@ def check_weights(model: nn.Module, found: Mapping[str, Any], name: str) -> None
     extra = [key for key in unknown if _of_a_block(key, model)]
     if extra:
         raise UserError(
-            f"{where}: its weights' files hold {len(extra)} tensors of blocks that its config.json has no place for "
+            f"{where}: its weights' files hold tensors of blocks ({len(extra)}) that its config.json has no place for "
             f"({_some(extra)}): get the config.json of its weights"
         )
 
