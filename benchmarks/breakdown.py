@@ -131,8 +131,8 @@ def main() -> None:
     from training_speed import our_jobs
     from work import MICRO, SIZE, TASKS, rows_of, tokens_in
 
-    from meshtune.learning.base import load
     from meshtune.learning.config import ModelConfig, TrainConfig
+    from meshtune.learning.loading import load
     from meshtune.learning.trainer import train
 
     args = options(__doc__).parse_args()

@@ -22,9 +22,10 @@ from meshtune.engine.data import Exam, deal, exam_questions, exams
 from meshtune.engine.demo import demo_config
 from meshtune.engine.federation import announce
 from meshtune.engine.observer import Silent
-from meshtune.learning.base import Base, load
+from meshtune.learning.base import Base
 from meshtune.learning.encode import Row
 from meshtune.learning.evaluate import measure
+from meshtune.learning.loading import load
 from meshtune.learning.sampling import Writing
 from meshtune.learning.trainer import Job, train
 from meshtune.methods.base import Workshop, only

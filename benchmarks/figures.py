@@ -34,7 +34,8 @@ from meshtune.engine.ground import air_of, ground_of
 from meshtune.engine.site import site_of
 from meshtune.engine.sizes import method_sizes
 from meshtune.errors import UserError
-from meshtune.learning.base import Base, load
+from meshtune.learning.base import Base
+from meshtune.learning.loading import load
 from meshtune.learning.prepare import entropies, layer_inputs
 from meshtune.learning.skeleton import skeleton
 from meshtune.topology.agnes import form

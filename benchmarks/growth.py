@@ -13,8 +13,8 @@ from record import at_most, options, over, report, turns
 from work import Batches, federation, rows_of, tokens_in
 
 from meshtune.errors import UserError
-from meshtune.learning.base import load
 from meshtune.learning.config import ModelConfig
+from meshtune.learning.loading import load
 
 MANY, FEW, RANK = 40, 5, 8
 

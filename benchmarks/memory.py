@@ -24,10 +24,10 @@ def child(model: str, devices: int, density: float) -> None:
     from meshtune.adapter.projection import Recipe
     from meshtune.adapter.sites import sizes
     from meshtune.engine.memory import peak_memory, size_now
-    from meshtune.learning.base import load
     from meshtune.learning.config import ModelConfig, TrainConfig
     from meshtune.learning.encode import Row
     from meshtune.learning.forecast import forecast
+    from meshtune.learning.loading import load
     from meshtune.learning.trainer import Job, train
 
     base = load(ModelConfig(name=model))

@@ -38,8 +38,8 @@ from meshtune.engine.store import RunStore
 from meshtune.exchange.codec import apply_difference, encode_difference
 from meshtune.exchange.forms import BITS
 from meshtune.exchange.payload import Message, encode
-from meshtune.learning.base import load
 from meshtune.learning.config import ModelConfig
+from meshtune.learning.loading import load
 from meshtune.methods.registry import get_method
 
 STEADY, MEAN = 70.0, 50.0  # at least so many times less than dense LoRA: one later update, ten rounds with the mask

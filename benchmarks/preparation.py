@@ -23,9 +23,9 @@ from meshtune.engine.data import deal, exam_questions, exams
 from meshtune.engine.federation import announce
 from meshtune.engine.observer import Silent
 from meshtune.errors import UserError
-from meshtune.learning.base import load
 from meshtune.learning.config import EvalConfig, ModelConfig, TrainConfig
 from meshtune.learning.evaluate import Ask, score
+from meshtune.learning.loading import load
 from meshtune.methods.registry import get_method
 
 LOAD = "x = 1\nwhile True:\n    x = x * 3 % 1000003"

@@ -17,7 +17,8 @@ import torch
 
 from meshtune.engine.config import RunConfig, load_config
 from meshtune.engine.data import deal, exams
-from meshtune.learning.base import Base, load
+from meshtune.learning.base import Base
+from meshtune.learning.loading import load
 from meshtune.learning.prepare import router_block
 from meshtune.routing.features import Features
 from meshtune.routing.measures import accuracy, log_loss, merged_accuracy

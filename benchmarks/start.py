@@ -22,7 +22,7 @@ LOAD = """
 import time
 started = time.perf_counter()
 from transformers import AutoTokenizer, Qwen2ForCausalLM
-from meshtune.learning.base import load
+from meshtune.learning.loading import load
 from meshtune.learning.config import ModelConfig
 imported = time.perf_counter()
 load(ModelConfig())

@@ -22,9 +22,10 @@ from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.errors import UserError
-from meshtune.learning.base import Base, load
+from meshtune.learning.base import Base
 from meshtune.learning.config import ModelConfig, TrainConfig
 from meshtune.learning.encode import portions
+from meshtune.learning.loading import load
 from meshtune.learning.trainer import LANES, Job, train
 
 

@@ -30,9 +30,10 @@ from meshtune.engine.observer import Silent
 from meshtune.engine.resume import begin
 from meshtune.engine.rounds import play_round
 from meshtune.errors import UserError
-from meshtune.learning.base import Base, locate
+from meshtune.learning.base import Base
 from meshtune.learning.config import ModelConfig, TrainConfig
 from meshtune.learning.encode import Row
+from meshtune.learning.loading import locate
 from meshtune.methods.base import Announcement, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.tasks.base import Question, shared_prompt

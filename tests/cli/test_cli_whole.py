@@ -62,12 +62,27 @@ def blockless(folder: Path) -> list[str]:
     """A model without any decoder block, so without a linear layer to adapt."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from meshtune.learning.base import byte_tokenizer
+    from meshtune.learning.loading import byte_tokenizer
 
     shape = LlamaConfig(vocab_size=256, hidden_size=8, intermediate_size=8, num_hidden_layers=0, num_attention_heads=1)
     LlamaForCausalLM(shape).save_pretrained(folder / "flat")
     byte_tokenizer().save_pretrained(folder / "flat")
     return [f"model.name={folder / 'flat'}"]
+
+
+def foreign(folder: Path) -> list[str]:
+    """A model whose tensors have other names."""
+    from safetensors.torch import load_file, save_file
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from meshtune.learning.loading import byte_tokenizer
+
+    shape = LlamaConfig(vocab_size=256, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+    LlamaForCausalLM(shape).save_pretrained(folder / "named")
+    byte_tokenizer().save_pretrained(folder / "named")
+    file = folder / "named" / "model.safetensors"
+    save_file({f"net.{name}": held for name, held in load_file(file).items()}, file, metadata={"format": "pt"})
+    return [f"model.name={folder / 'named'}"]
 
 
 def given(*settings: str) -> Callable[[Path], list[str]]:
@@ -85,6 +100,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "json": (broken('{"goal": "Cut", '), "line 3: broken JSON"),
     "empty": (broken(""), "holds no question"),
     "weights": (weightless, "holds no weights"),
+    "names": (foreign, "hold them under names that begin with net."),
     "linear": (blockless, "no linear layers"),
 }
 
@@ -169,5 +185,5 @@ def test_without_a_hub_the_name_is_said_in_one_sentence(tmp_path: Path, file: Pa
     offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
     done = meshtune("run", file, "--set", "model.name=nobody/nothing", "--out", tmp_path / "out", env=offline)
     assert done.returncode == 2
-    assert "model.name=nobody/nothing cannot be loaded" in done.stderr
+    assert "model.name=nobody/nothing: there is no such folder, HF_HUB_OFFLINE is set" in done.stderr
     assert not (tmp_path / "out").exists()

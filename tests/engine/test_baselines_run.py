@@ -15,7 +15,7 @@ from meshtune.engine.observer import Silent
 from meshtune.engine.resume import PREPARED, load_announcements
 from meshtune.engine.run import run
 from meshtune.engine.store import RunStore
-from meshtune.learning.base import load
+from meshtune.learning.loading import load
 from meshtune.methods.registry import METHODS
 
 CHEAP = ("paper", "paper_masked", "single_cluster", "shared_b", "lori", "lori_uniform", "ffa", "fpft", "central")

@@ -28,7 +28,7 @@ from meshtune.engine.site import open_site
 from meshtune.errors import UserError
 from meshtune.exchange.payload import Message, encode
 from meshtune.exchange.sizes import update_bytes
-from meshtune.learning.base import load
+from meshtune.learning.loading import load
 from meshtune.learning.skeleton import skeleton
 from meshtune.methods.registry import get_method
 from whole_runs import Watch

@@ -21,9 +21,10 @@ from meshtune.engine.resume import load_announcements
 from meshtune.engine.run import evaluate, run
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
-from meshtune.learning.base import Base, load
+from meshtune.learning.base import Base
 from meshtune.learning.config import ModelConfig
 from meshtune.learning.encode import encode_prompt
+from meshtune.learning.loading import load
 from meshtune.learning.prepare import prompt_features
 from meshtune.report.compare import write_report
 from meshtune.routing.config import RouterConfig

@@ -15,8 +15,9 @@ from meshtune.engine.rounds import State
 from meshtune.engine.run import run
 from meshtune.engine.store import RunStore
 from meshtune.exchange.ledger import Ledger
-from meshtune.learning.base import Base, byte_tokenizer, load
+from meshtune.learning.base import Base
 from meshtune.learning.config import TINY, ModelConfig
+from meshtune.learning.loading import byte_tokenizer, load
 from meshtune.learning.sampling import Writing
 from meshtune.methods.registry import get_method
 from whole_runs import Watch

@@ -16,8 +16,8 @@ from meshtune.adapter.blocks import capacity
 from meshtune.engine.demo import demo_config
 from meshtune.engine.observer import Silent
 from meshtune.engine.run import run
-from meshtune.learning.base import load
 from meshtune.learning.config import EMBEDDED, ModelConfig
+from meshtune.learning.loading import load
 from meshtune.tasks.registry import get_task
 
 ASSETS = Path(meshtune.__file__).parent / "assets" / "base"

@@ -10,7 +10,7 @@ from meshtune.adapter.sites import sizes
 from meshtune.engine.config import validate
 from meshtune.engine.data import deal
 from meshtune.engine.memory import DENSE, POSITION, SCALAR, SENT, foresee
-from meshtune.learning.base import load
+from meshtune.learning.loading import load
 from meshtune.methods.registry import get_method
 
 

@@ -14,9 +14,10 @@ from meshtune.engine.federation import to_messages
 from meshtune.engine.sizes import method_sizes
 from meshtune.errors import UserError
 from meshtune.exchange.payload import Limits, Message, byte_split, encode
-from meshtune.learning.base import Base, load
+from meshtune.learning.base import Base
 from meshtune.learning.config import ModelConfig
 from meshtune.learning.full import weights_of
+from meshtune.learning.loading import load
 from meshtune.learning.skeleton import Skeleton, skeleton
 from meshtune.methods.base import Announcement, Workshop
 from meshtune.methods.registry import METHODS, get_method

@@ -18,8 +18,8 @@ from meshtune.engine.config import validate
 from meshtune.engine.observer import Silent
 from meshtune.engine.run import evaluate, run
 from meshtune.engine.store import RunStore
-from meshtune.learning.base import load
 from meshtune.learning.config import ModelConfig
+from meshtune.learning.loading import load
 from meshtune.learning.sampling import Writing
 from meshtune.report.compare import write_report
 from written import Adding, register, write_data

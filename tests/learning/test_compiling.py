@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from meshtune.adapter.expert import LoraExpert
-from meshtune.learning.base import load
 from meshtune.learning.config import ModelConfig, TrainConfig
 from meshtune.learning.encode import Row
+from meshtune.learning.loading import load
 from meshtune.learning.trainer import Job, train
 
 pytestmark = [

@@ -12,10 +12,10 @@ from meshtune.adapter.entropy import spectral_entropy
 from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import places, sizes
-from meshtune.learning.base import load
 from meshtune.learning.config import TINY, ModelConfig, TrainConfig
 from meshtune.learning.cores import side_by_side
 from meshtune.learning.encode import Row
+from meshtune.learning.loading import load
 from meshtune.learning.packing import Packed
 from meshtune.learning.prepare import entropies, layer_inputs, prompt_means
 from meshtune.learning.trainer import Job, train

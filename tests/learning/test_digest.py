@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from meshtune.learning.base import load
 from meshtune.learning.config import TINY, ModelConfig
 from meshtune.learning.digest import base_digest
+from meshtune.learning.loading import load
 
 
 def test_the_same_base_has_the_same_digest_and_adapters_do_not_count() -> None:

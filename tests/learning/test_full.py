@@ -12,10 +12,11 @@ import torch
 
 from meshtune.adapter.full import FullExpert
 from meshtune.errors import UserError
-from meshtune.learning.base import Base, load
+from meshtune.learning.base import Base
 from meshtune.learning.config import ModelConfig, TrainConfig
 from meshtune.learning.encode import Row
 from meshtune.learning.full import holding, train_full, weights_of
+from meshtune.learning.loading import load
 from meshtune.learning.trainer import Job
 
 ROWS = [[Row(tuple((7 * i + 3 * j + s) % 200 + 1 for i in range(12 + 5 * j)), 8) for j in range(3)] for s in range(4)]

@@ -15,12 +15,13 @@ from meshtune.adapter.arrow import Arrow
 from meshtune.adapter.route import Bank, Route
 from meshtune.learning import generate as module
 from meshtune.learning import past
-from meshtune.learning.base import Base, load
+from meshtune.learning.base import Base
 from meshtune.learning.config import ModelConfig
 from meshtune.learning.encode import encode_prompt
 from meshtune.learning.ending import Ending
 from meshtune.learning.evaluate import Ask
 from meshtune.learning.generate import generate
+from meshtune.learning.loading import load
 from meshtune.learning.sampling import Writing
 from writers import Numbers, cases, dense, mixed, prompts_of, said, sparse
 

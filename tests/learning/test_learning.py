@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Bank
 from meshtune.adapter.sites import sizes
 from meshtune.errors import UserError
-from meshtune.learning.base import Base, byte_tokenizer, load
+from meshtune.learning.base import Base
 from meshtune.learning.config import ModelConfig, TrainConfig
 from meshtune.learning.encode import (
     Row,
@@ -30,6 +31,7 @@ from meshtune.learning.encode import (
     pad,
 )
 from meshtune.learning.evaluate import Ask, Score, measure, measure_written, score
+from meshtune.learning.loading import byte_tokenizer, load
 from meshtune.learning.prepare import calibrate, layer_inputs, prompt_means
 from meshtune.learning.trainer import Job, accumulate, train
 from meshtune.tasks.base import Question
@@ -78,10 +80,10 @@ def test_answers_are_what_follows_the_prompt(base: Base) -> None:
 
 def test_a_cut_keeps_the_token_that_begins_every_text(base: Base) -> None:
     class Beginning:
-        bos_token_id = 300
+        unk_token_id = None
 
-        def __call__(self, text: str, verbose: bool) -> dict[str, list[int]]:
-            return {"input_ids": [300, *base.tokenizer(text)["input_ids"]]}
+        def __call__(self, text: str, add_special_tokens: bool, **more: Any) -> dict[str, list[int]]:
+            return {"input_ids": [300] * add_special_tokens + base.tokenizer(text)["input_ids"]}
 
     whole = encode(Beginning(), "Q: why?\nA:", "because")
     cut = fit(Beginning(), whole, 12)

@@ -15,9 +15,10 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.errors import UserError
 from meshtune.learning import quantised
-from meshtune.learning.base import Base, load
+from meshtune.learning.base import Base
 from meshtune.learning.config import ModelConfig, TrainConfig
 from meshtune.learning.encode import Row
+from meshtune.learning.loading import load
 from meshtune.learning.packing import Packed
 from meshtune.learning.prepare import entropies, layer_inputs
 from meshtune.learning.trainer import Job, train

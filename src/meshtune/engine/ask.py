@@ -16,8 +16,8 @@ from meshtune.engine.site import open_site
 from meshtune.engine.speaker import Speaker
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
-from meshtune.learning.base import load
 from meshtune.learning.full import weights_of
+from meshtune.learning.loading import load
 from meshtune.methods.base import BankMethod, Method, Workshop
 from meshtune.methods.registry import check_method, get_method
 

@@ -30,8 +30,9 @@ from meshtune.engine.scoring import candidates, sit
 from meshtune.engine.site import Site, open_site
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
-from meshtune.learning.base import Base, load, locate
+from meshtune.learning.base import Base
 from meshtune.learning.full import weights_of
+from meshtune.learning.loading import load, locate
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.routing.features import Features

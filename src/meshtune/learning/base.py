@@ -1,33 +1,22 @@
-"""The frozen base model: loaded once per process, never copied per device.
-
-A name is a hub id, a local folder in Hugging Face layout, a GGUF file, ``embedded``: the small model that comes with
-the package and knows the generated tasks' world, or ``tiny-random``: a random four-block Llama over bytes, for tests.
-"""
+"""The frozen base model: loaded once per process (:mod:`meshtune.learning.loading`), never copied per device."""
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-import meshtune
 from meshtune.adapter.layer import Adapters, decoder_of
-from meshtune.errors import UserError
 from meshtune.learning.checkpointing import again_in_backward, make_checkpointed
 from meshtune.learning.compiling import compile_blocks
-from meshtune.learning.config import EMBEDDED, TINY, ModelConfig
 from meshtune.learning.digest import base_digest
-from meshtune.learning.heap import keep_freed_memory
 from meshtune.learning.norms import quicken_norms
 from meshtune.learning.packing import Packed, hang_in, reading
 from meshtune.learning.products import multiply, quicken_products
-from meshtune.learning.quantised import check_bits, in_bits
 
 LOGITS = 64 << 20
 """Bytes of logits that are held at a time, in float32."""
@@ -262,123 +251,3 @@ def blocks_of(decoder: nn.Module) -> nn.ModuleList:
     """Return the decoder's blocks: the longest module list in it."""
     lists = [module for module in decoder.modules() if isinstance(module, nn.ModuleList)]
     return max(lists, key=len)
-
-
-def locate(config: ModelConfig, weights: bool = True) -> str:
-    """Return the hub id or path that ``config`` names, its variables filled in.
-
-    Args:
-        config: names the model.
-        weights: whether its weights are needed; without them a folder with nothing but a config.json, or such a file
-            itself, is a model too.
-
-    Raises:
-        UserError: what can be seen without loading anything: a variable is not set, a file or folder is missing, a
-            folder holds no model.
-    """
-    if config.name == EMBEDDED:
-        return str(Path(meshtune.__file__).parent / "assets" / "base")
-    name = os.path.expandvars(os.path.expanduser(config.name))
-    path = Path(name)
-    if "$" in name:
-        raise UserError(
-            f"model.name={config.name} names an environment variable that is not set: set it or give a path"
-        )
-    if name.endswith(".gguf"):
-        if not path.is_file():
-            raise UserError(f"model.name={name}: there is no such GGUF file")
-    elif path.suffix == ".json" and not weights:
-        if not path.is_file():
-            raise UserError(f"model.name={name}: there is no such file; it should be a model's config.json")
-    elif path.is_dir():
-        if not (path / "config.json").is_file():
-            raise UserError(
-                f"model.name={name}: the folder has no config.json, so it is not a Hugging Face model folder"
-            )
-        held = any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin"))
-        if weights and not held:
-            raise UserError(f"model.name={name}: the folder holds no weights (model.safetensors): download them first")
-    elif path.is_absolute() or name.startswith("."):
-        raise UserError(f"model.name={name}: there is no such file or folder")
-    return name
-
-
-def load(config: ModelConfig, per_layer: bool = False) -> Base:
-    """Load the base model that ``config`` names.
-
-    Raises:
-        UserError: the model, its weights or its tokenizer cannot be had, or the element type is unknown.
-    """
-    dtype = getattr(torch, config.dtype, None)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise UserError(f"model.dtype={config.dtype} is not a floating-point type: use float32, bfloat16 or float16")
-    name = locate(config)
-    keep_freed_memory()
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if config.bits is not None:
-        check_bits(config.bits, name)
-    more = {} if config.bits is None else in_bits(config.bits, dtype, device)
-    model, tokenizer = _tiny(dtype) if name == TINY else _pretrained(name, dtype, more)
-    try:
-        model = model.to(device) if config.bits is None else model
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"model.device={config.device} cannot be used ({reason}): cpu always can") from error
-    return Base(model, tokenizer, config.name, per_layer, config.compile)
-
-
-def _pretrained(name: str, dtype: torch.dtype, more: Mapping[str, Any]) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
-
-    target = name
-    where: dict[str, Any] = {}
-    if name.endswith(".gguf"):
-        target, where = str(Path(name).parent), {"gguf_file": Path(name).name}
-    logging.disable_progress_bar()
-    try:
-        model = AutoModelForCausalLM.from_pretrained(target, dtype=dtype, **where, **more)
-        tokenizer = AutoTokenizer.from_pretrained(target, **where)
-    except Exception as error:  # the libraries behind these two lines raise whatever a damaged file leads them to
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"model.name={name} cannot be loaded ({reason}): check the name, the files or the network"
-        ) from error
-    finally:
-        logging.enable_progress_bar()
-    return model, tokenizer
-
-
-def _tiny(dtype: torch.dtype) -> tuple[Any, Any]:
-    from transformers import LlamaForCausalLM
-
-    tokenizer = byte_tokenizer()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(tiny_shape(len(tokenizer)))
-    return model.to(dtype), tokenizer
-
-
-def tiny_shape(vocabulary: int) -> Any:
-    """Return the configuration of ``tiny-random`` over so many tokens."""
-    from transformers import LlamaConfig
-
-    return LlamaConfig(
-        vocab_size=vocabulary, hidden_size=128, intermediate_size=256, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True, max_position_embeddings=2048,
-        bos_token_id=None, eos_token_id=None,
-    )  # fmt: skip
-
-
-def byte_tokenizer() -> Any:
-    """Return a tokenizer whose tokens are the 256 bytes: no training, no download."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    core = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=core)

@@ -19,9 +19,19 @@ def base_digest(model: nn.Module, tokenizer: Any) -> str:
     for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()], key=lambda pair: pair[0]):
         state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         state.update(_bytes(tensor))
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    state.update((repr(tokenizer) if backend is None else backend.to_str()).encode())
+    state.update(_tokenizer_text(tokenizer).encode())
     return state.hexdigest()
+
+
+def _tokenizer_text(tokenizer: Any) -> str:
+    """Return what ``tokenizer`` is; not where its files lie, which its ``repr`` tells."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        return str(backend.to_str())
+    if hasattr(tokenizer, "get_vocab"):
+        vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda pair: (pair[1], pair[0]))
+        return repr((type(tokenizer).__name__, vocabulary, sorted(tokenizer.special_tokens_map.items())))
+    return repr(tokenizer)
 
 
 def _bytes(tensor: Tensor) -> bytes | memoryview:

@@ -11,11 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from meshtune.errors import UserError
+from meshtune.printable import printable
 from meshtune.tasks.base import Question
+
+_SOMETHING = "Question:"
+_ANCHORS = (":", "a", "?")
+_openings: WeakKeyDictionary[Any, tuple[int, ...]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -37,13 +44,67 @@ class Row:
 
 
 def encode(tokenizer: Any, prompt: str, answer: str) -> Row:
-    """Return the row of ``prompt + " " + answer``, whatever its length.
+    """Return the row of ``prompt + " " + answer``, whatever its length: the prompt's own tokens, then the answer's.
 
-    The whole text is tokenised at once and split behind the prompt's own token count, as evaluation harnesses do.
+    The whole text is tokenised at once, as evaluation harnesses do, and what follows the prompt's tokens is the answer.
+    Where a tokenizer merges across the border, so that the prompt's tokens do not begin the whole's, the answer gets
+    the tokens it has where nothing before it merges with it: a model that is asked reads the prompt's tokens alone.
+    What a tokenizer puts in front of every text (:func:`opening`) stays in front; what it appends is left out.
+
+    Raises:
+        UserError: the tokenizer has no token for anything in the prompt, or in the answer.
     """
-    whole = tokenizer(f"{prompt} {answer}", verbose=False)["input_ids"]
-    split = min(len(tokenizer(prompt, verbose=False)["input_ids"]), len(whole) - 1)
-    return Row(tuple(whole), split)
+    before, whole = plain(tokenizer, prompt), plain(tokenizer, f"{prompt} {answer}")
+    after = whole[len(before) :] if whole[: len(before)] == before else _apart(tokenizer, answer)
+    front = opening(tokenizer)
+    for what, text, tokens in (("prompt", prompt, [*front, *before]), ("answer", answer, after)):
+        if not tokens:
+            raise UserError(
+                f"the model's tokenizer has no token for the {what} {printable(repr(text), 60)}: take that row out, or "
+                "another model"
+            )
+    return Row((*front, *before, *after), len(front) + len(before))
+
+
+def plain(tokenizer: Any, text: str) -> list[int]:
+    """Return the tokens of ``text`` alone: none before it, none behind it, and no special one within it.
+
+    What a text says is text: ``<|im_end|>`` in a question is read as those ten characters, which neither end an answer
+    nor hide what follows. Where a vocabulary has the name of a special token as a word, the unknown token stands for
+    it, if there is one.
+    """
+    tokens = _tokens(tokenizer, text, False)
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    if unknown is None or (special := set(tokenizer.all_special_ids) - {unknown}).isdisjoint(tokens):
+        return tokens
+    return [unknown if token in special else token for token in tokens]
+
+
+def opening(tokenizer: Any) -> tuple[int, ...]:
+    """Return the tokens that ``tokenizer`` puts in front of every text, if any; what it appends is not among them."""
+    if tokenizer not in _openings:
+        bare, dressed = (_tokens(tokenizer, _SOMETHING, special) for special in (False, True))
+        starts = [at for at in range(len(dressed)) if bare and dressed[at : at + len(bare)] == bare]
+        _openings[tokenizer] = tuple(dressed[: starts[0]]) if starts else ()
+    return _openings[tokenizer]
+
+
+def _tokens(tokenizer: Any, text: str, special: bool) -> list[int]:
+    how = {"verbose": False, "add_special_tokens": special}
+    try:
+        tokens: list[int] = tokenizer(text, split_special_tokens=True, **how)["input_ids"]
+    except ValueError:  # one that never reads special tokens out of a text does not take the word
+        tokens = tokenizer(text, **how)["input_ids"]
+    return list(tokens)
+
+
+def _apart(tokenizer: Any, answer: str) -> list[int]:
+    """Return the tokens of ``answer`` behind a space, as they are where nothing before them merges with them."""
+    for before in _ANCHORS:
+        bare, whole = plain(tokenizer, before), plain(tokenizer, f"{before} {answer}")
+        if bare and whole[: len(bare)] == bare:
+            return whole[len(bare) :]
+    return plain(tokenizer, f" {answer}")
 
 
 def fit(tokenizer: Any, row: Row, limit: int, written: bool = False) -> Row:
@@ -82,7 +143,7 @@ def encode_question(tokenizer: Any, question: Question, limit: int) -> list[Row]
 
 def encode_prompt(tokenizer: Any, prompt: str, limit: int) -> tuple[int, ...]:
     """Return the prompt's tokens alone, cut from the left to ``limit``."""
-    return shorten(tokenizer, tokenizer(prompt, verbose=False)["input_ids"], limit)
+    return shorten(tokenizer, (*opening(tokenizer), *plain(tokenizer, prompt)), limit)
 
 
 def shorten(tokenizer: Any, tokens: Sequence[int], limit: int) -> tuple[int, ...]:
@@ -91,8 +152,9 @@ def shorten(tokenizer: Any, tokens: Sequence[int], limit: int) -> tuple[int, ...
 
 
 def _cut(tokenizer: Any, row: Row, count: int) -> Row:
-    """Return ``row`` without ``count`` tokens of its prompt; a token that begins every text stays in front."""
-    first = int(count > 0 and row.prompt - count > 1 and row.tokens[0] == tokenizer.bos_token_id)
+    """Return ``row`` without ``count`` tokens of its prompt; what begins every text stays in front."""
+    front = opening(tokenizer)
+    first = len(front) if 0 < count < row.prompt - len(front) and row.tokens[: len(front)] == front else 0
     return Row(row.tokens[:first] + row.tokens[count + first :], row.prompt - count)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import meshtune
 from meshtune.adapter.sites import LayerSpec
 from meshtune.errors import UserError
+from meshtune.learning.architecture import UnreadError, outline, shape_of
 from meshtune.learning.config import TINY, ModelConfig
 
 SHIPPED = Path(meshtune.__file__).parent / "assets" / "models"
@@ -59,10 +60,11 @@ class Known:
 def skeleton(config: ModelConfig, per_layer: bool = False) -> Skeleton:
     """Return the shape of the model that ``config`` names; no weight is read, made or downloaded.
 
-    What :func:`meshtune.learning.base.load` takes is taken here, and besides a folder with nothing but a config.json,
-    such a file itself, and the short names of :func:`known`. A model of :func:`known`, by its short name or its hub id,
-    is taken from the package without asking the hub, so that a plan needs no network and is the same everywhere; a
-    folder of that name goes before it. Any other hub id is looked up on the hub, or in what was downloaded from it.
+    What :func:`meshtune.learning.loading.load` takes is taken here, and besides a folder with nothing but a
+    config.json, such a file itself, and the short names of :func:`known`. A model of :func:`known`, by its short name
+    or its hub id, is taken from the package without asking the hub, so that a plan needs no network and is the same
+    everywhere; a folder of that name goes before it. Any other hub id is looked up on the hub, or in what was
+    downloaded from it.
 
     Args:
         config: names the model; how its weights would be held does not matter.
@@ -72,21 +74,11 @@ def skeleton(config: ModelConfig, per_layer: bool = False) -> Skeleton:
         UserError: there is no such file, the configuration cannot be had, or it is not of a causal language model with
             linear layers.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-
     from meshtune.adapter.layer import Adapters, decoder_of
     from meshtune.learning.base import blocks_of
 
     shape = _shape(config)
-    try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(shape)
-    except Exception as error:  # whatever a configuration with impossible values leads transformers to
-        raise UserError(
-            f"model.name={config.name}: no causal language model can be built from its configuration "
-            f"({_first_line(error)}): check its config.json"
-        ) from error
+    model = outline(shape, config.name)
     parameters = sum(p.numel() for p in model.parameters())
     layers = tuple(Adapters(model, per_layer).layers)
     width = int(shape.get_text_config().hidden_size)
@@ -105,26 +97,22 @@ def known() -> dict[str, Known]:
 
 def _shape(config: ModelConfig) -> Any:
     """Return the configuration, a transformers one, of the model that ``config`` names."""
-    from transformers import AutoConfig
-
-    from meshtune.learning.base import byte_tokenizer, locate, tiny_shape
+    from meshtune.learning.loading import byte_tokenizer, locate, tiny_shape
 
     if config.name == TINY:
         return tiny_shape(len(byte_tokenizer()))
     name = locate(config, weights=False)
     facts = None if Path(name).exists() else _known_as(name)
     if facts is not None:
+        from transformers import AutoConfig
+
         return AutoConfig.for_model(**facts.config)
-    target, where = name, {}
-    if name.endswith(".gguf"):
-        target, where = str(Path(name).parent), {"gguf_file": Path(name).name}
     try:
-        return AutoConfig.from_pretrained(target, **where)
-    except Exception as error:  # transformers raises whatever a damaged file leads it to
-        raise UserError(
-            f"model.name={name}: its configuration cannot be read ({_first_line(error)}): check the name, the file or "
-            f"the network; without a network there are {', '.join(known())}"
-        ) from error
+        return shape_of(name, config.bits)
+    except UnreadError as error:
+        if Path(name).exists():
+            raise
+        raise UserError(f"{error}; without a network there are {', '.join(known())}") from error
 
 
 def _known_as(name: str) -> Known | None:
@@ -133,7 +121,3 @@ def _known_as(name: str) -> Known | None:
         if wanted == short or wanted in (id_.lower() for id_ in facts.hub):
             return facts
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
