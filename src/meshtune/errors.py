@@ -22,11 +22,16 @@ class DivergedError(UserError):
 
     Attributes:
         what: what is no longer finite, as the middle of a sentence: ``the loss is nan at step 3``.
-        number: which of the jobs of a training pass, or which device of an exchange.
+        number: which of the jobs of a training pass, or which device.
+
+    Args:
+        what, number: as above.
+        sentence: what the user is told, where more is known than these.
     """
 
-    def __init__(self, what: str, number: int = 0) -> None:
-        super().__init__(f"training diverged, {what}: start again in another folder with a lower learning rate")
+    def __init__(self, what: str, number: int = 0, sentence: str | None = None) -> None:
+        usual = f"training diverged, {what}: start again in another folder with a lower learning rate"
+        super().__init__(sentence or usual)
         self.what, self.number = what, number
 
 

@@ -16,7 +16,8 @@ def explained(config: RunConfig, method: Method, round_: int) -> Iterator[None]:
     """Turn what can go wrong in the exchange of a round into a sentence that a user can act on.
 
     Raises:
-        UserError: instead of a DivergedError or a PayloadError.
+        DivergedError: naming method, device, round and a remedy.
+        UserError: instead of a PayloadError.
     """
     try:
         yield
@@ -26,10 +27,10 @@ def explained(config: RunConfig, method: Method, round_: int) -> Iterator[None]:
         raise refused(f"{method.name} stopped in round {round_}", error) from error
 
 
-def diverged(config: RunConfig, method: Method, device: int, round_: int, what: str) -> UserError:
+def diverged(config: RunConfig, method: Method, device: int, round_: int, what: str) -> DivergedError:
     """Return the error of a device whose training diverged."""
     where = f"{method.name} diverged on device {device} in round {round_}, {what}"
-    return UserError(f"{where}: {remedy(config, method)}")
+    return DivergedError(what, device, f"{where}: {remedy(config, method)}")
 
 
 def remedy(config: RunConfig, method: Method | None) -> str:

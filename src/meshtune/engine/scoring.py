@@ -19,7 +19,7 @@ from meshtune.engine.memory import peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.rounds import State
 from meshtune.engine.store import RunStore
-from meshtune.errors import UserError
+from meshtune.errors import DivergedError
 from meshtune.learning.base import Base
 from meshtune.learning.evaluate import measure, measure_written
 from meshtune.learning.prepare import prompt_features
@@ -153,7 +153,7 @@ def _sit_one(
         if not all(math.isfinite(row["nll"]) for row in rows):
             method = todo[candidate_index(todo, label)].method
             where = f"{label} on device {who[0]} gives answers of {paper.name} no finite probability"
-            raise UserError(f"{where}: {remedy(config, method)}")
+            raise DivergedError("no finite probability", who[0], f"{where}: {remedy(config, method)}")
         records.append(
             {
                 "method": label,
