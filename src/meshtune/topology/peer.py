@@ -10,6 +10,7 @@ what is left over from an earlier formation, before devices moved or joined, is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -115,7 +116,8 @@ class Peer:
         said = self._step()
         early, self._early = self._early, []
         for message in early:
-            said += self.receive(message)
+            with contextlib.suppress(PayloadError):  # whoever sent that is not whom this message is from
+                said += self.receive(message)
         return said
 
     def _heed(self, sender: int, body: Announced) -> list[Message]:
