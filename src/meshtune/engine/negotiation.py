@@ -20,6 +20,7 @@ import torch
 from meshtune.adapter.claims import Mask, Turn, negotiate
 from meshtune.adapter.mask import collision_rate, join
 from meshtune.engine.config import RunConfig
+from meshtune.engine.divergence import greeted
 from meshtune.engine.receiving import mask_of
 from meshtune.exchange.ledger import Ledger
 from meshtune.exchange.payload import Message, byte_split, decode, encode
@@ -101,6 +102,7 @@ def negotiates(config: RunConfig, methods: Sequence[Method]) -> bool:
     return config.clusters.masks == "negotiated" and any(method.negotiates for method in methods)
 
 
+@greeted()
 def agree(own: Sequence[Announcement], inner: Mapping[int, Sequence[int]], sizes: Sequence[int]) -> Agreement:
     """Let the groups of every cluster claim their positions.
 
