@@ -17,9 +17,9 @@ from meshtune.engine.config import ExchangeConfig
 from meshtune.engine.exchange import Carried, Post, exchange
 from meshtune.engine.receiving import receive, version_of
 from meshtune.engine.rounds import State, pack_state, unpack_state
-from meshtune.errors import DivergedError, PayloadError
+from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.exchange.ledger import Ledger
-from meshtune.exchange.payload import Message, decode, encode
+from meshtune.exchange.payload import Limits, Message, decode, encode
 from meshtune.methods.base import Announcement, Member, Method, Workshop
 from meshtune.methods.registry import get_method
 
@@ -281,3 +281,10 @@ def test_values_beyond_bfloat16_are_published_where_the_form_holds_them(form: st
         return
     play(method, state, workshop, FULL, form, train=False)
     assert torch.isfinite(state.members["proposed"][0].held[3].values).all()
+
+
+def test_more_values_than_a_message_holds_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, state, workshop = start("proposed")
+    monkeypatch.setattr("meshtune.engine.exchange.encode", lambda message: encode(message, Limits(elements=100)))
+    with pytest.raises(UserError, match=r"proposed sends 120 values at once, more .* over 100 elements is over the l"):
+        play(method, state, workshop, FULL, "bfloat16")

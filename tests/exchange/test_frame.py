@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import xxhash
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtune.errors import PayloadError
@@ -17,6 +17,7 @@ def test_the_digest_is_the_published_xxh3() -> None:
     assert seal(b"block")[5:13] == xxhash.xxh3_64(b"MTUN\x03block").digest()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_what_is_sealed_is_opened(block: bytes) -> None:
     data = seal(block)
@@ -24,6 +25,7 @@ def test_what_is_sealed_is_opened(block: bytes) -> None:
     assert unseal(data) == block
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.data())
 def test_no_other_bytes_open(block: bytes, data: st.DataObject) -> None:
     sent = seal(block)

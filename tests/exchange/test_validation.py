@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtune.errors import PayloadError
@@ -30,12 +30,14 @@ def accepted(check: Callable[[], Any]) -> bool:
     return not said
 
 
+@settings(deadline=None)
 @given(ANY, st.integers(-3, 3), st.none() | st.integers(-3, 9))
 def test_whole_numbers(value: Any, low: int, high: int | None) -> None:
     is_one = type(value) is int and value >= low and (high is None or value <= high)
     assert accepted(lambda: whole(value, "a thing", low, high)) == is_one
 
 
+@settings(deadline=None)
 @given(ANY)
 def test_numbers_and_text(value: Any) -> None:
     number = type(value) in (int, float) and abs(value) < 1 << 1023 and math.isfinite(value)

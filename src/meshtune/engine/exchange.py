@@ -15,7 +15,7 @@ from torch import Tensor
 
 from meshtune.engine.config import ExchangeConfig
 from meshtune.engine.receiving import checked_version, receive
-from meshtune.errors import DivergedError, PayloadError
+from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.exchange.codec import apply_difference, encode_difference, encode_keyframe
 from meshtune.exchange.ledger import Ledger
 from meshtune.exchange.payload import Message, byte_split, decode, encode
@@ -114,6 +114,9 @@ class Post:
         """Return ``update`` as ``sender``'s message arrives, and its bytes by use.
 
         ``known`` is the version of it that the receiver surely holds, 0 for none: that the source started from.
+
+        Raises:
+            UserError: it has more values than one message may hold.
         """
         difference = update.coded is not None and known == update.version - 1
         key = (sender, update.source, update.version, difference)
@@ -126,7 +129,13 @@ class Post:
             elif self.settings.differences:
                 values = _bytes(encode_keyframe(values), values)
             message = Message("update", sender, round_, update.source, meta, {"values": values})
-            data = encode(message)
+            try:
+                data = encode(message)
+            except PayloadError as error:
+                raise UserError(
+                    f"{self._method.name} sends {update.values.numel()} values at once, more than a message may hold "
+                    f"({error}): leave it out of methods, or take a smaller model"
+                ) from error
             self._parcels[key] = decode(data), byte_split(message, data)
             self._values[update.source, update.version] = update.values
         return self._parcels[key]
