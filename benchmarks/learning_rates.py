@@ -21,8 +21,7 @@ import numpy as np
 from meshtune.engine.config import load_config
 from meshtune.engine.observer import Silent
 from meshtune.engine.run import run
-from meshtune.errors import UserError
-from meshtune.learning.trainer import DIVERGED
+from meshtune.errors import DivergedError
 
 GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 METHODS = (
@@ -35,9 +34,7 @@ def averages(folder: Path, config: Path, settings: list[str], methods: list[str]
     if not (folder / "results.json").is_file():
         try:
             run(load_config(config, [f"methods=[{','.join(methods)}]", *settings]), folder, Silent())
-        except UserError as problem:
-            if DIVERGED not in str(problem):
-                raise
+        except DivergedError:
             if len(methods) == 1:
                 return {methods[0]: math.inf}
             alone = [averages(folder / method, config, settings, [method]) for method in methods]

@@ -13,6 +13,28 @@ class UserError(MeshtuneError):
     """Something the user can mend: a key, a value, a file. The command line prints it and exits with code 2."""
 
 
+class PayloadError(MeshtuneError):
+    """A message that is damaged, is none of the format, or says what the receiver knows cannot be."""
+
+
+class DivergedError(UserError):
+    """Training or encoding left the numbers that a float can hold.
+
+    Attributes:
+        what: what is no longer finite, as the middle of a sentence: ``the loss is nan at step 3``.
+        number: which of the jobs of a training pass, or which device.
+
+    Args:
+        what, number: as above.
+        sentence: what the user is told, where more is known than these.
+    """
+
+    def __init__(self, what: str, number: int = 0, sentence: str | None = None) -> None:
+        usual = f"training diverged, {what}: start again in another folder with a lower learning rate"
+        super().__init__(sentence or usual)
+        self.what, self.number = what, number
+
+
 def check_name(kind: str, name: str, known: Collection[str]) -> str:
     """Return ``name``, if it is one of the ``known`` names of a ``kind`` (``method``).
 

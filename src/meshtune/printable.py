@@ -21,5 +21,13 @@ def printable(text: str, limit: int | None = None) -> str:
     return shown if limit is None or len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def quoted(value: object, limit: int = 100) -> str:
+    """Return how Python writes ``value``, on one line of at most ``limit`` characters, to be quoted in an error."""
+    try:
+        return printable(repr(value), limit)
+    except (RecursionError, ValueError):  # nested too deeply, or a number of too many digits
+        return f"a {type(value).__name__}"
+
+
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -82,7 +82,7 @@ def test_everything_in_the_recipe_counts(change: dict[str, object]) -> None:
 
 def test_a_fingerprint_survives_the_air_and_last_bits() -> None:
     mark = fingerprint(orthogonal(0), {"attn_in": 576, "mlp_out": 1536})
-    again = Fingerprint.from_json(mark.to_json())
+    again = Fingerprint.from_json(mark.to_json(), orthogonal(0).rank)
     assert mark.matches(again)
     assert again.matches(Fingerprint(mark.integers, tuple(p * (1 + 1e-6) for p in mark.probes)))
     assert not mark.matches(Fingerprint(mark.integers, (mark.probes[0] + 0.01, *mark.probes[1:])))

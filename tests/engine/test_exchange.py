@@ -13,12 +13,13 @@ import torch
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, sizes
-from meshtune.engine import exchange as engine
 from meshtune.engine.config import ExchangeConfig
-from meshtune.engine.exchange import Carried, Post, exchange, receive
+from meshtune.engine.exchange import Carried, Post, exchange
+from meshtune.engine.receiving import receive, version_of
 from meshtune.engine.rounds import State, pack_state, unpack_state
+from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.exchange.ledger import Ledger
-from meshtune.exchange.payload import Message, PayloadError, decode, encode
+from meshtune.exchange.payload import Limits, Message, decode, encode
 from meshtune.methods.base import Announcement, Member, Method, Workshop
 from meshtune.methods.registry import get_method
 
@@ -95,7 +96,7 @@ class Air:
     def open(self, members: Sequence[Member], post: Post) -> None:
         for receiver, message in self.sent:
             held = members[receiver].held.get(message.source)
-            if held is None or held.version < engine.version_of(message):
+            if held is None or held.version < version_of(message):
                 members[receiver].held[message.source] = receive(members[receiver], message, post)
         self.sent.clear()
 
@@ -120,7 +121,7 @@ def test_all_who_hold_a_version_hold_the_same_bits(
     for _ in range(6):
         play(method, state, workshop, graph, form)
         ways |= {("since" in m.meta, m.sender == m.source) for _, m in air.sent}
-        air.open(lonely.members[name], Post(method, workshop, ExchangeConfig(values=form)))
+        air.open(lonely.members[name], Post(method, workshop, ExchangeConfig(values=form), state.round))
         for member in state.members[name]:
             published[member.device, state.round] = member.held[member.device].values
         for member, other in zip(state.members[name], lonely.members[name], strict=True):
@@ -235,29 +236,55 @@ def update(meta: dict[str, Any], values: torch.Tensor, number: int = 3) -> Messa
 @pytest.mark.parametrize(
     "message, part",
     [
-        (Message("update", 1, 3, 1, {}, {}), "without a vector"),
-        (update({}, torch.zeros(2, 2)), "without a vector"),
+        (Message("update", 1, 3, 1, {}, {}), "without values"),
+        (update({}, torch.zeros(2, 2)), "shape"),
         (
             update({"since": 2}, torch.zeros(20, dtype=torch.uint8)),
             "as the difference to version 2, device 0 holds version 0",
         ),
         (update({"since": 0}, torch.zeros(20, dtype=torch.uint8)), "version 3 of device 1 came as the difference"),
         (update({"since": 0, "version": 1}, torch.zeros(20, dtype=torch.uint8)), "form 0"),
-        (update({"version": "x"}, torch.zeros(2)), "claims version 'x'"),
-        (update({"version": -1}, torch.zeros(2)), "claims version -1"),
-        (update({"version": True}, torch.zeros(2)), "claims version True"),
+        (update({"version": "x"}, torch.zeros(2)), "is 'x'"),
+        (update({"version": -1}, torch.zeros(2)), "is -1"),
+        (update({"version": True}, torch.zeros(2)), "is True"),
         (update({}, torch.zeros(20, dtype=torch.uint8)), "form 0"),
     ],
 )
 def test_updates_that_cannot_be_read_are_refused(message: Message, part: str) -> None:
     method, state, workshop = start("proposed")
     with pytest.raises(PayloadError, match=part):
-        receive(state.members["proposed"][0], message, Post(method, workshop, ExchangeConfig(values="int4")))
+        receive(state.members["proposed"][0], message, Post(method, workshop, ExchangeConfig(values="int4"), 3))
 
 
-def test_values_that_are_not_finite_are_not_published() -> None:
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_values_that_are_not_finite_are_not_published(form: str, value: float) -> None:
     method, state, workshop = start("proposed")
     member = state.members["proposed"][2]
-    member.expert = member.expert.with_values(torch.full((member.expert.count,), float("nan")))
-    with pytest.raises(PayloadError, match="training diverged"):
-        play(method, state, workshop, FULL, "int4", train=False)
+    values = torch.zeros(member.expert.count)
+    values[5] = value
+    member.expert = member.expert.with_values(values)
+    with pytest.raises(DivergedError) as caught:
+        play(method, state, workshop, FULL, form, train=False)
+    assert caught.value.number == 2
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_values_beyond_bfloat16_are_published_where_the_form_holds_them(form: str) -> None:
+    """3.4e38 rounds to infinity in bfloat16; a difference sends as much as it can, and the rest with the next."""
+    method, state, workshop = start("proposed")
+    member = state.members["proposed"][3]
+    member.expert = member.expert.with_values(torch.full((member.expert.count,), 3.4e38))
+    if form == "bfloat16":
+        with pytest.raises(DivergedError, match="beyond what bfloat16 holds"):
+            play(method, state, workshop, FULL, form, train=False)
+        return
+    play(method, state, workshop, FULL, form, train=False)
+    assert torch.isfinite(state.members["proposed"][0].held[3].values).all()
+
+
+def test_more_values_than_a_message_holds_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, state, workshop = start("proposed")
+    monkeypatch.setattr("meshtune.engine.exchange.encode", lambda message: encode(message, Limits(elements=100)))
+    with pytest.raises(UserError, match=r"proposed sends 120 values at once, more than a message may hold \("):
+        play(method, state, workshop, FULL, "bfloat16")

@@ -16,11 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshtune.errors import UserError
+from meshtune.errors import PayloadError, UserError
+from meshtune.exchange.validation import fact, floats, text, whole
+from meshtune.printable import quoted
 from meshtune.seeds import key
 
 KINDS = ("orthogonal", "gaussian")
 PROBES = 8
+_HASH = 16  # hexadecimal digits of a fingerprint's hash
+_MOST = (1 << 31) - 1  # of a recipe's whole numbers but the seed
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,28 @@ class Recipe:
     block: int
     rank: int
     generator: int = 1
+
+    def to_json(self) -> list[Any]:
+        """Return plain values for a message."""
+        return [self.seed, self.kind, self.block, self.rank, self.generator]
+
+    @staticmethod
+    def from_json(data: Any) -> Recipe:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            PayloadError: these are no five values of these types, or one is beyond all bounds.
+        """
+        if not isinstance(data, list | tuple) or len(data) != 5:
+            raise PayloadError(f"a recipe is {quoted(data)}: seed, kind, block, rank and generator are due")
+        seed, kind, block, rank, generator = data
+        return Recipe(
+            whole(seed, "a recipe's seed", 0, None),
+            text(kind, "a recipe's kind"),
+            whole(block, "a recipe's block", 0, _MOST),
+            whole(rank, "a recipe's rank", 1, _MOST),
+            whole(generator, "a recipe's generator", 1, _MOST),
+        )
 
 
 @dataclass(frozen=True)
@@ -64,9 +90,16 @@ class Fingerprint:
         return {"integers": self.integers, "probes": [float(f"{p:.6g}") for p in self.probes]}
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Fingerprint:
-        """The inverse of :meth:`to_json`."""
-        return Fingerprint(str(data["integers"]), tuple(float(p) for p in data["probes"]))
+    def from_json(data: Any, rank: int) -> Fingerprint:
+        """The inverse of :meth:`to_json`, for projections of ``rank`` rows.
+
+        Raises:
+            PayloadError: a part is missing, is of another type or length, or is not finite.
+        """
+        if not isinstance(data, Mapping):
+            raise PayloadError(f"a fingerprint is {quoted(data)}: integers and probes are due")
+        integers = text(fact(data, "integers"), "a fingerprint's integers", _HASH)
+        return Fingerprint(integers, floats(fact(data, "probes"), "a fingerprint's probes", min(PROBES, rank)))
 
 
 def projection(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
@@ -93,7 +126,9 @@ def fingerprint(recipe: Recipe, widths: Mapping[str, int]) -> Fingerprint:
     site = min(widths, key=lambda name: (widths[name], name))
     k = widths[site]
     probes = projection(recipe, site, k).astype(np.float64) @ (np.arange(k) / k)
-    return Fingerprint(hashlib.blake2b(text.encode(), digest_size=8).hexdigest(), tuple(probes[:PROBES].tolist()))
+    return Fingerprint(
+        hashlib.blake2b(text.encode(), digest_size=_HASH // 2).hexdigest(), tuple(probes[:PROBES].tolist())
+    )
 
 
 def coherence(a: NDArray[np.float32], other: NDArray[np.float32]) -> float:

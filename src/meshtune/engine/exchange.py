@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from meshtune.engine.config import ExchangeConfig
-from meshtune.exchange.codec import apply_difference, decode_keyframe, encode_difference, encode_keyframe
+from meshtune.engine.receiving import checked_version, receive
+from meshtune.errors import DivergedError, PayloadError, UserError
+from meshtune.exchange.codec import apply_difference, encode_difference, encode_keyframe
 from meshtune.exchange.ledger import Ledger
-from meshtune.exchange.payload import Message, PayloadError, byte_split, decode, encode
+from meshtune.exchange.payload import Message, byte_split, decode, encode
 from meshtune.methods.base import Member, Method, Update, Workshop
 
 Carried = dict[tuple[int, int], dict[int, int]]
@@ -47,7 +49,7 @@ def exchange(
         ledger: counts what leaves a device.
         workshop: builds the experts that devices start from.
     """
-    post = Post(method, workshop, settings)
+    post = Post(method, workshop, settings, version, relay)
     published = {member.device: publish(member, version, post) for member in members}
     arriving: list[tuple[int, Message]] = []
     before = {link: dict(crossed) for link, crossed in carried.items()}
@@ -77,12 +79,18 @@ class Post:
         method: whose experts are sent.
         workshop: builds the experts that devices start from.
         settings: how values cross the air.
+        round: the round that is exchanged; nobody has anything newer.
+        relay: whether devices pass on others' updates, where the method lets them.
     """
 
-    def __init__(self, method: Method, workshop: Workshop, settings: ExchangeConfig) -> None:
-        self.settings = settings
+    def __init__(
+        self, method: Method, workshop: Workshop, settings: ExchangeConfig, round: int, relay: bool = True
+    ) -> None:
+        self.settings, self.round = settings, round
+        self.relays = relay and method.relays
         self._method, self._workshop = method, workshop
         self._origins: dict[int, Tensor] = {}
+        self._counts: dict[int, int] = {}
         self._parcels: dict[tuple[int, int, int, bool], tuple[Message, dict[str, int]]] = {}
         self._values: dict[tuple[int, int], Tensor] = {}
         self._opened: dict[tuple[int, int, bool, int], tuple[Update | None, Update]] = {}
@@ -94,10 +102,21 @@ class Post:
             self._origins[source] = start.values.detach().cpu().bfloat16()
         return self._origins[source]
 
+    def count(self, member: Member, source: int) -> int:
+        """Return how many values ``source`` trains, and so sends."""
+        if self._method.kind != "sparse":  # all have one shape
+            return member.expert.count
+        if source not in self._counts:
+            self._counts[source] = self._method.begin(member.known[source], member.known, self._workshop).count
+        return self._counts[source]
+
     def parcel(self, update: Update, sender: int, round_: int, known: int) -> tuple[Message, dict[str, int]]:
         """Return ``update`` as ``sender``'s message arrives, and its bytes by use.
 
         ``known`` is the version of it that the receiver surely holds, 0 for none: that the source started from.
+
+        Raises:
+            UserError: it has more values than one message may hold.
         """
         difference = update.coded is not None and known == update.version - 1
         key = (sender, update.source, update.version, difference)
@@ -110,15 +129,25 @@ class Post:
             elif self.settings.differences:
                 values = _bytes(encode_keyframe(values), values)
             message = Message("update", sender, round_, update.source, meta, {"values": values})
-            data = encode(message)
+            try:
+                data = encode(message)
+            except PayloadError as error:
+                raise UserError(
+                    f"{self._method.name} sends {update.values.numel()} values at once, more than a message may hold "
+                    f"({error}): leave it out of methods, or take a smaller model"
+                ) from error
             self._parcels[key] = decode(data), byte_split(message, data)
             self._values[update.source, update.version] = update.values
         return self._parcels[key]
 
     def deliver(self, member: Member, message: Message) -> None:
-        """Let ``member`` hold the update in ``message`` where that is newer than what it holds."""
+        """Let ``member`` hold the update in ``message`` where that is newer than what it holds.
+
+        Raises:
+            PayloadError: as :func:`receive`.
+        """
+        version = checked_version(member, message, self)
         held = member.held.get(message.source)
-        version = version_of(message)
         if held is not None and held.version >= version:
             return
         key = (message.source, version, "since" in message.meta, 0 if held is None else id(held.values))
@@ -136,58 +165,26 @@ def publish(member: Member, version: int, post: Post) -> Update:
     """Return the member's values as everybody will hold them; what those leave out becomes its ``residual``.
 
     Raises:
-        PayloadError: a value is NaN or infinite, and the form knows no such thing.
+        DivergedError: a value is NaN or infinite, or beyond what the form holds.
     """
     values = member.expert.values.detach().to("cpu")
     settings = post.settings
     if not settings.differences:
-        return Update(member.device, version, values.clone().to(getattr(torch, settings.values)))
+        sent = values.clone().to(getattr(torch, settings.values))
+        if not torch.isfinite(sent).all():
+            raise DivergedError(f"its values are beyond what {settings.values} holds", member.device)
+        return Update(member.device, version, sent)
     if member.residual is not None:
         values = values + member.residual
     own = member.held.get(member.device)
     base = post.origin(member, member.device) if own is None else own.values
-    coded = encode_difference(values, base, settings.values, settings.block)
+    try:
+        coded = encode_difference(values, base, settings.values, settings.block)
+    except PayloadError as error:
+        raise DivergedError("its values are not finite", member.device) from error
     held = apply_difference(coded, base)
     member.residual = values - held
     return Update(member.device, version, held, _bytes(coded, held))
-
-
-def receive(member: Member, message: Message, post: Post) -> Update:
-    """Return the update in ``message``, whichever way it is coded.
-
-    Raises:
-        PayloadError: it is damaged, or a difference to a version that the member does not hold.
-    """
-    held = member.held.get(message.source)
-    version, values = version_of(message), message.tensors.get("values")
-    if values is None or values.dim() != 1:
-        raise PayloadError(f"an update of device {message.source} came without a vector of values")
-    if values.dtype != torch.uint8:
-        return Update(message.source, version, values)
-    data = values.numpy().tobytes()
-    base = post.origin(member, message.source) if held is None else held.values
-    since = message.meta.get("since")
-    if since is None:
-        return Update(message.source, version, decode_keyframe(data, base.numel()))
-    has = 0 if held is None else held.version
-    if since != has or version != has + 1:
-        raise PayloadError(
-            f"version {version} of device {message.source} came as the difference to version {since}, "
-            f"device {member.device} holds version {has}"
-        )
-    return Update(message.source, version, apply_difference(data, base), values)
-
-
-def version_of(message: Message) -> int:
-    """Return which version of its source's values an update holds: the round it was published in.
-
-    Raises:
-        PayloadError: what is said about it is no number.
-    """
-    version = message.meta.get("version", message.round)
-    if not isinstance(version, int) or isinstance(version, bool) or version < 0:
-        raise PayloadError(f"an update of device {message.source} claims version {version!r}")
-    return version
 
 
 def _bytes(data: bytes | None, otherwise: Tensor) -> Tensor:

@@ -17,24 +17,25 @@ from torch import Tensor
 from meshtune.adapter.blocks import assign_blocks, capacity
 from meshtune.adapter.budget import layer_counts
 from meshtune.adapter.expert import Projections
-from meshtune.adapter.mask import join, part, top_positions
-from meshtune.adapter.projection import Fingerprint, Recipe, fingerprint
-from meshtune.adapter.sites import LayerSpec, narrowest, places, sizes
+from meshtune.adapter.mask import join, top_positions
+from meshtune.adapter.projection import Recipe, fingerprint
+from meshtune.adapter.sites import LayerSpec, narrowest, sizes
 from meshtune.engine.announcing import Parcel, tell
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
 from meshtune.engine.magnitude import magnitude_masks
 from meshtune.engine.negotiation import negotiates
 from meshtune.engine.observer import Observer
-from meshtune.errors import MeshtuneError, UserError
+from meshtune.engine.receiving import from_messages
+from meshtune.errors import UserError
 from meshtune.exchange.ledger import Ledger
 from meshtune.exchange.payload import Message, byte_split, decode, encode
-from meshtune.exchange.positions import decode_positions, encode_positions
+from meshtune.exchange.positions import encode_positions
 from meshtune.learning.base import Base
 from meshtune.learning.prepare import calibration_scores, entropies, layer_inputs, prompt_features
 from meshtune.methods.base import Announcement, Masks, Method
 from meshtune.methods.registry import get_method
-from meshtune.routing.statistics import Statistics, summarise
+from meshtune.routing.statistics import summarise
 
 
 def trains_sparse(config: RunConfig) -> bool:
@@ -163,50 +164,20 @@ def facts(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> dic
         meta["voted"] = True
     if method.kind == "sparse":
         r = own.recipe
-        meta["recipe"] = [r.seed, r.kind, r.block, r.rank, r.generator]
+        meta["recipe"] = r.to_json()
         meta["fingerprint"] = fingerprint(r, {layer.site: layer.inputs for layer in layers}).to_json()
     return meta
 
 
-def from_messages(
-    messages: Sequence[Message], layers: Sequence[LayerSpec], recipe: Recipe, masks: Masks = ()
-) -> Announcement:
-    """Return the announcement that arrived in ``messages``; ``recipe`` stands in where the method sends none.
-
-    ``masks`` are the sender's, where the receiver was told them before.
+def carried(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> Parcel:
+    """Return a device's announcement as it arrives, and the bytes by use of each of its messages.
 
     Raises:
-        MeshtuneError: the sender's projection does not match what this device generates from its recipe.
+        PayloadError: it is not what devices may announce.
     """
-    first = messages[0]
-    if "recipe" in first.meta:
-        seed, kind, block, rank, generator = first.meta["recipe"]
-        recipe = Recipe(seed=seed, kind=kind, block=block, rank=rank, generator=generator)
-        mine = fingerprint(recipe, {layer.site: layer.inputs for layer in layers})
-        if not mine.matches(Fingerprint.from_json(first.meta["fingerprint"])):
-            raise MeshtuneError(f"device {first.source} generates another projection from {recipe}: versions differ")
-    if "mask" in first.tensors:
-        counts = sizes(layers, recipe.rank)
-        masks = tuple(part(decode_positions(first.tensors["mask"].numpy().tobytes(), sum(counts)), counts))
-    statistics, codes = None, None
-    for message in messages[1:]:
-        arrays = {name: tensor.float().numpy() for name, tensor in message.tensors.items()}
-        if "codes" in arrays:
-            codes = arrays["codes"]
-            if codes.size != sum(places(layers).values()):
-                raise MeshtuneError(f"the task codes of device {first.source} do not fit the layers: another model?")
-        else:
-            statistics = Statistics.from_tensors(arrays, int(message.meta["count"]))
-    voted = bool(first.meta.get("voted", False))
-    return Announcement(
-        first.source, first.meta["group"], first.meta["samples"], recipe, masks, statistics, codes, voted=voted
-    )
-
-
-def carried(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> Parcel:
-    """Return a device's announcement as it arrives, and the bytes by use of each of its messages."""
     wire = [(message, encode(message)) for message in to_messages(own, method, layers)]
-    arrived = from_messages([decode(data) for _, data in wire], layers, own.recipe)
+    width = None if own.statistics is None else own.statistics.mean.size
+    arrived = from_messages([decode(data) for _, data in wire], layers, own.recipe, method=method, width=width)
     return arrived, [byte_split(message, data) for message, data in wire]
 
 

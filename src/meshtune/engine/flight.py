@@ -64,7 +64,7 @@ class Flight:
         """
         config, site, n = self._config, self.network.site, len(members)
         again = reform(self.network, method, members, version, ledger, clock, workshop)
-        post = Post(method, workshop, config.exchange)
+        post = Post(method, workshop, config.exchange, version, config.graph.relay)
         published = {member.device: publish(member, version, post) for member in members}
         for member in members:
             member.held[member.device] = published[member.device]

@@ -18,10 +18,13 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
+from meshtune.engine.divergence import diverged
 from meshtune.engine.observer import Observer
+from meshtune.errors import DivergedError
 from meshtune.learning.base import Base
 from meshtune.learning.trainer import Job, train
 from meshtune.methods.base import Masks
+from meshtune.methods.registry import get_method
 
 
 def magnitude_masks(
@@ -55,7 +58,10 @@ def magnitude_masks(
             tokens_per_second=tokens / (time.perf_counter() - started),
         )  # fmt: skip
 
-    train(base, jobs, settings, on_step)
+    try:
+        train(base, jobs, settings, on_step)
+    except DivergedError as error:
+        raise diverged(config, get_method("lori"), devices[error.number].device, 0, error.what) from error
     found = [job.expert.values.detach().cpu().numpy() for job in jobs]
     return [kept(values, counts, density) for values, density in zip(found, densities, strict=True)]
 

@@ -18,11 +18,14 @@ import numpy as np
 import torch
 
 from meshtune.adapter.claims import Mask, Turn, negotiate
-from meshtune.adapter.mask import collision_rate, join, part
+from meshtune.adapter.mask import collision_rate, join
 from meshtune.engine.config import RunConfig
+from meshtune.engine.divergence import greeted
+from meshtune.engine.receiving import mask_of
 from meshtune.exchange.ledger import Ledger
 from meshtune.exchange.payload import Message, byte_split, decode, encode
-from meshtune.exchange.positions import decode_positions, encode_positions
+from meshtune.exchange.positions import encode_positions
+from meshtune.exchange.validation import Receiver, check_envelope, fact, text
 from meshtune.methods.base import NEGOTIATED, Announcement, Masks, Method
 from meshtune.topology.graphs import components
 
@@ -99,6 +102,7 @@ def negotiates(config: RunConfig, methods: Sequence[Method]) -> bool:
     return config.clusters.masks == "negotiated" and any(method.negotiates for method in methods)
 
 
+@greeted()
 def agree(own: Sequence[Announcement], inner: Mapping[int, Sequence[int]], sizes: Sequence[int]) -> Agreement:
     """Let the groups of every cluster claim their positions.
 
@@ -154,8 +158,19 @@ def _told(
         hops += [list(itertools.chain.from_iterable(hop)) for hop in itertools.zip_longest(*said, fillvalue=())]
     message = _message("claim", mates[0], turn.claim, sizes, {"group": turn.group})
     hops += _spread(message, [device for device in members if device not in mates], graph)
-    arrived = decode(encode(message)).tensors["mask"].numpy().tobytes()
-    return hops, part(decode_positions(arrived, sum(sizes)), sizes)
+    return hops, claimed(decode(encode(message)), "claim", sizes)
+
+
+def claimed(message: Message, kind: str, sizes: Sequence[int], receiver: Receiver | None = None) -> Mask:
+    """Return the positions in a message of ``kind`` proposal or claim, ``sizes`` being d r of every layer.
+
+    Raises:
+        PayloadError: it is of another kind or round, names no group, or its mask does not fit the layers.
+    """
+    check_envelope(message, kind, receiver or Receiver())
+    if kind == "claim":
+        text(fact(message.meta, "group"), f"the group of device {message.source}")
+    return mask_of(message, sizes)
 
 
 def _message(

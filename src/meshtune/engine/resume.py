@@ -16,6 +16,7 @@ from meshtune.adapter.mask import pack, unpack
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.engine.air import Network
 from meshtune.engine.config import RunConfig
+from meshtune.engine.divergence import greeted
 from meshtune.engine.federation import handshake, recipes
 from meshtune.engine.hello import greeting
 from meshtune.engine.reform import Formed, replay
@@ -86,6 +87,7 @@ def load_announcements(
     return result, facts
 
 
+@greeted()
 def begin(
     methods: Sequence[Method],
     graph: Mapping[int, Sequence[int]],
@@ -121,6 +123,7 @@ def begin(
     return state
 
 
+@greeted()
 def restore(
     fresh: State, store: RunStore, methods: Sequence[Method], workshop: Workshop, network: Network | None = None
 ) -> tuple[State, list[Formed]]:

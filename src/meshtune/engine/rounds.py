@@ -16,9 +16,11 @@ from torch import Tensor
 from meshtune.engine.clock import Clock, pack, unpack
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
+from meshtune.engine.divergence import diverged, explained
 from meshtune.engine.exchange import Carried, exchange
 from meshtune.engine.flight import Flight
 from meshtune.engine.observer import Observer
+from meshtune.errors import DivergedError
 from meshtune.exchange.ledger import Ledger
 from meshtune.learning.base import Base
 from meshtune.learning.full import train_full
@@ -64,6 +66,9 @@ def play_round(
     """Play one round for all methods; return the mean loss of every ``method/device``.
 
     The exchange goes over the air with ``flight``, else for free over ``graph``.
+
+    Raises:
+        UserError: a device's training diverged, or a device refused a message.
     """
     losses = _train(base, config, methods, devices, state, observer)
     started = time.perf_counter()
@@ -71,20 +76,21 @@ def play_round(
     workshop.forget()
     for method in methods:
         members = state.members[method.name]
-        if flight is None:
-            exchange(
-                method,
-                members,
-                graph,
-                state.round,
-                config.exchange,
-                config.graph.relay,
-                state.carried[method.name],
-                state.ledger,
-                workshop,
-            )
-        else:
-            flight.exchange(method, members, state.round, state.ledger, state.clocks[method.name], workshop)
+        with explained(config, method, state.round):
+            if flight is None:
+                exchange(
+                    method,
+                    members,
+                    graph,
+                    state.round,
+                    config.exchange,
+                    config.graph.relay,
+                    state.carried[method.name],
+                    state.ledger,
+                    workshop,
+                )
+            else:
+                flight.exchange(method, members, state.round, state.ledger, state.clocks[method.name], workshop)
         for member in members:
             trained = member.expert
             method.mix(member, workshop)
@@ -158,10 +164,12 @@ def _train(
                 tokens_per_second=tokens / (time.perf_counter() - started),
             )
 
-        if kind == "full":
-            train_full(base, list(pile.values()), config.train, on_step)
-        else:
-            train(base, list(pile.values()), config.train, on_step)
+        try:
+            (train_full if kind == "full" else train)(base, list(pile.values()), config.train, on_step)
+        except DivergedError as error:
+            name, member = names[error.number][0]
+            method = next(method for method in methods if method.name == name)
+            raise diverged(config, method, member.device, state.round + 1, error.what) from error
         _add(state.seconds, f"train {kind}", time.perf_counter() - started)
         done += config.train.steps
         for key, job in pile.items():

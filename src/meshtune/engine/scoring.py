@@ -14,16 +14,16 @@ from typing import Any, get_args
 from meshtune.engine.asking import Key, Pile
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import Exam
+from meshtune.engine.divergence import remedy
 from meshtune.engine.memory import peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.rounds import State
 from meshtune.engine.store import RunStore
 from meshtune.engine.written import write_answers
-from meshtune.errors import UserError
+from meshtune.errors import DivergedError
 from meshtune.learning.base import Base
 from meshtune.learning.evaluate import measure, measure_written
 from meshtune.learning.prepare import prompt_features
-from meshtune.learning.trainer import DIVERGED
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
 from meshtune.methods.config import Reading
 from meshtune.routing.features import Features
@@ -154,7 +154,9 @@ def _sit_one(
     for (_, keys), (label, who) in users.items():
         rows = [found[key] for key in keys]
         if not all(math.isfinite(row["nll"]) for row in rows):
-            raise UserError(f"{label} gives answers of {paper.name} no finite probability: {DIVERGED}")
+            method = todo[candidate_index(todo, label)].method
+            where = f"{label} on device {who[0]} gives answers of {paper.name} no finite probability"
+            raise DivergedError("no finite probability", who[0], f"{where}: {remedy(config, method)}")
         records.append(
             {
                 "method": label,

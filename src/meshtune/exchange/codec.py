@@ -21,8 +21,9 @@ import zstandard
 from numpy.typing import NDArray
 from torch import Tensor
 
+from meshtune.errors import PayloadError
 from meshtune.exchange.forms import BITS, BLOCKS
-from meshtune.exchange.payload import PayloadError
+from meshtune.printable import printable
 
 _FORMS = {1: "int4", 2: "int8", 3: "bfloat16"}
 _NUMBERS = {name: number for number, name in _FORMS.items()}
@@ -88,15 +89,22 @@ def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> by
     return _HEAD.pack(_NUMBERS[form], flags, block, count, largest, len(scales)) + scales + body
 
 
-def apply_difference(data: bytes, base: Tensor) -> Tensor:
+def apply_difference(data: bytes, base: Tensor, due: str | None = None) -> Tensor:
     """Return bf16(base + Q), bf16 (n,), of the bytes of :func:`encode_difference`.
 
+    Args:
+        data: the bytes.
+        base: what the difference is taken to, bf16 (n,).
+        due: the form that it has to have; None for any.
+
     Raises:
-        PayloadError: the bytes are damaged, or are not of as many values as ``base`` has.
+        PayloadError: the bytes are damaged, of another form, or are not of as many values as ``base`` has.
     """
     form, flags, block, largest, scales, body = _open(data, base.numel())
     if form not in BITS:
         raise PayloadError("coded values are no difference")
+    if due not in (None, form):
+        raise PayloadError(f"a difference came in {form}, {due} is due")
     count, top = base.numel(), (1 << (BITS[form] - 1)) - 1
     if not BLOCKS[0] <= block <= BLOCKS[1]:
         raise PayloadError(f"coded values have blocks of {block}: {BLOCKS[0]} to {BLOCKS[1]} are allowed")
@@ -161,7 +169,7 @@ def decode_keyframe(data: bytes, count: int) -> Tensor:
 def check_finite(values: Tensor) -> None:
     """Raise PayloadError where a value is NaN or infinite."""
     if not torch.isfinite(values).all():
-        raise PayloadError("values to exchange are not finite: training diverged, lower train.lr")
+        raise PayloadError("values to exchange are not finite")
 
 
 def shrink(data: NDArray[np.uint8]) -> bytes:
@@ -181,7 +189,7 @@ def expand(data: bytes, size: int) -> bytes:
             raise PayloadError(f"compressed bytes claim to be {claimed}, {size} are due")
         found = _zstd.decompressor.decompress(data, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise PayloadError(f"compressed bytes are damaged: {error}") from error
+        raise PayloadError(f"compressed bytes are damaged: {printable(str(error), 100)}") from error
     if len(found) != size:
         raise PayloadError(f"compressed bytes are {len(found)}, {size} are due")
     return found

@@ -1,8 +1,8 @@
 """What crosses the air: one documented, versioned frame around a safetensors block; never pickle.
 
-Frame: 4 bytes magic ``MTUN``, 1 byte version, then a safetensors block whose ``__metadata__`` carries kind,
-sender, round, source and a small JSON object; docs/payload.md shows it byte by byte. Every size is checked
-against limits before a tensor is made, and whatever :func:`decode` accepts, :func:`encode` can pass on.
+The frame (:mod:`meshtune.exchange.frame`) holds a digest; the ``__metadata__`` of the block carries kind, sender,
+round, source and a small JSON object; docs/payload.md shows it byte by byte. The digest is checked first, then every
+size against limits, before a tensor is made. Whatever :func:`decode` accepts, :func:`encode` can pass on.
 """
 
 from __future__ import annotations
@@ -19,21 +19,16 @@ from safetensors.torch import load as load_block
 from safetensors.torch import save as save_block
 from torch import Tensor
 
-from meshtune.errors import MeshtuneError
+from meshtune.errors import PayloadError
+from meshtune.exchange.frame import PREFIX, seal, unseal
+from meshtune.printable import printable, quoted
 
-MAGIC = b"MTUN"
-VERSION = 2
 KINDS = ("announce", "router", "update", "proposal", "claim")
 DTYPES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I8": 1, "I32": 4, "I64": 8}
 """Element types of the format, in safetensors' names, with their bytes per element."""
 
-_PREFIX = len(MAGIC) + 1
 _LENGTH = struct.Struct("<Q")
 _METADATA = "__metadata__"
-
-
-class PayloadError(MeshtuneError):
-    """Bytes that are no message of this format, or a message beyond the limits."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class Limits:
     """
 
     total: int = 1 << 30
-    header: int = 1 << 20
+    header: int = 1 << 16
     tensors: int = 64
     elements: int = 1 << 29
     dimensions: int = 8
@@ -95,10 +90,10 @@ def encode(message: Message, limits: Limits | None = None) -> bytes:
         }
         block = bytes(save_block(own, {"m": head}))
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise PayloadError(f"a message's tensors cannot be written: {error}") from error
-    _check_total(_PREFIX + len(block), bounds)
+        raise PayloadError(f"a message's tensors cannot be written: {printable(str(error), 100)}") from error
+    _check_total(PREFIX + len(block), bounds)
     _entries(_header(block, bounds), len(block), bounds)
-    return MAGIC + bytes([VERSION]) + block
+    return seal(block)
 
 
 def decode(data: bytes, limits: Limits | None = None) -> Message:
@@ -109,12 +104,7 @@ def decode(data: bytes, limits: Limits | None = None) -> Message:
     """
     bounds = limits or Limits()
     _check_total(len(data), bounds)
-    if data[: len(MAGIC)] != MAGIC or len(data) < _PREFIX:
-        raise PayloadError("these bytes are no meshtune message")
-    version = data[len(MAGIC)]
-    if version != VERSION:
-        raise PayloadError(f"a message of format version {version} cannot be read: this version reads {VERSION}")
-    block = data[_PREFIX:]
+    block = unseal(data)
     header = _header(block, bounds)
     metadata = header.pop(_METADATA, None)
     _entries(header, len(block), bounds)
@@ -128,7 +118,7 @@ def decode(data: bytes, limits: Limits | None = None) -> Message:
     try:
         tensors = load_block(block)
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError, OverflowError) as error:
-        raise PayloadError(f"a message's tensors are damaged: {error}") from error
+        raise PayloadError(f"a message's tensors are damaged: {printable(str(error), 100)}") from error
     return Message(kind, sender, number, source, meta, {name: tensors[name] for name in header})
 
 
@@ -148,10 +138,10 @@ def byte_split(message: Message, data: bytes) -> dict[str, int]:
 def _head(kind: Any, sender: Any, number: Any, source: Any, meta: Any) -> str:
     """Return the part of the header that is ours, as JSON; refuse what the format does not know."""
     if kind not in KINDS:
-        raise PayloadError(f"a message of kind {kind!r} is not part of the format: {', '.join(KINDS)}")
+        raise PayloadError(f"a message of kind {quoted(kind)} is not part of the format: {', '.join(KINDS)}")
     for name, value in (("sender", sender), ("round", number), ("source", source)):
         if not _whole(value):
-            raise PayloadError(f"a message's {name} is {value!r}: it must be a whole number from 0 to 2^63 - 1")
+            raise PayloadError(f"a message's {name} is {quoted(value)}: it must be a whole number from 0 to 2^63 - 1")
     if not isinstance(meta, Mapping):
         raise PayloadError("a message's meta must be a mapping")
     try:
@@ -159,7 +149,7 @@ def _head(kind: Any, sender: Any, number: Any, source: Any, meta: Any) -> str:
         text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadError(f"a message's meta is no plain JSON: {error}") from error
+        raise PayloadError(f"a message's meta is no plain JSON: {printable(str(error), 100)}") from error
     return text
 
 
@@ -195,14 +185,14 @@ def _entries(header: Mapping[str, Any], length: int, bounds: Limits) -> None:
             dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
             size = DTYPES.get(dtype)
         except (KeyError, TypeError, ValueError) as error:
-            raise PayloadError(f"tensor {name!r} of a message is described wrongly") from error
+            raise PayloadError(f"tensor {quoted(name)} of a message is described wrongly") from error
         if size is None:
-            raise PayloadError(f"tensor {name!r} has type {dtype!r}, which is not part of the format")
+            raise PayloadError(f"tensor {quoted(name)} has type {quoted(dtype)}, which is not part of the format")
         # Each dimension is bounded too: an empty tensor may otherwise claim any size beside its zero.
         if not isinstance(shape, list) or len(shape) > bounds.dimensions:
-            raise PayloadError(f"tensor {name!r} has more dimensions than the limit of {bounds.dimensions}")
+            raise PayloadError(f"tensor {quoted(name)} has more dimensions than the limit of {bounds.dimensions}")
         if not all(_whole(n) and n <= bounds.elements for n in shape):
-            raise PayloadError(f"tensor {name!r} has a dimension outside 0 to {bounds.elements}")
+            raise PayloadError(f"tensor {quoted(name)} has a dimension outside 0 to {bounds.elements}")
         count = 1
         for n in shape:
             count *= n
@@ -211,7 +201,7 @@ def _entries(header: Mapping[str, Any], length: int, bounds: Limits) -> None:
             raise PayloadError(f"a message of over {bounds.elements} elements is over the limit")
         inside = _whole(start) and _whole(stop) and start <= stop <= length
         if not inside or count * size != stop - start:
-            raise PayloadError(f"tensor {name!r} claims bytes that are not there")
+            raise PayloadError(f"tensor {quoted(name)} claims bytes that are not there")
 
 
 def _whole(value: Any) -> bool:

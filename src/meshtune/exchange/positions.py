@@ -12,8 +12,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from meshtune.errors import PayloadError
 from meshtune.exchange.codec import expand, shrink
-from meshtune.exchange.payload import PayloadError
 
 _HEAD = struct.Struct("<BIII")  # form, positions there are, positions in use, bytes before compression
 _BITMAP, _GAPS, _SMALL = 0, 2, 1  # form: one of the first two, plus the third where it is compressed

@@ -1,8 +1,8 @@
 """How many bytes a message will have, before there is anything to put into it: what a plan reckons with.
 
-Frame, header and plain tensors are counted exactly, by the rules of the format. What is entropy-coded hangs on what the
-values will be: those are taken for normal ones and masks for random ones, a sample is really coded, and what the sample
-takes is scaled up to the size at hand.
+Frame, header and plain tensors are counted exactly, by the rules of the format. What is entropy-coded depends on what
+the values will be: those are taken for normal ones and masks for random ones, a sample is really coded, and what the
+sample takes is scaled up to the size at hand.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from meshtune.errors import UserError
 from meshtune.exchange.codec import encode_difference
 from meshtune.exchange.forms import BITS
+from meshtune.exchange.frame import PREFIX
 from meshtune.exchange.payload import DTYPES, Message, encode
 from meshtune.exchange.positions import encode_positions
 from meshtune.seeds import stream
@@ -31,6 +32,7 @@ SAMPLE = 1 << 18
 _ORDER = ("I64", "F32", "I32", "BF16", "F16", "I8", "U8")
 """How safetensors lays tensors out, then by name: the order decides how many digits an offset has."""
 
+_LENGTH = 8  # bytes that say how long the header is
 _HEAD = 14  # bytes in front of coded values, and 13 of a mask: these do not grow
 _MASK_HEAD = 13
 
@@ -45,7 +47,7 @@ def message_bytes(message: Message, tensors: Mapping[str, tuple[str, tuple[int, 
         tensors: element type, as in :data:`meshtune.exchange.payload.DTYPES`, and shape by name.
     """
     bare = encode(Message(message.kind, message.sender, message.round, message.source, message.meta))
-    frame = bare.index(b"{")
+    frame = PREFIX + _LENGTH
     header = json.loads(bare[frame:])
     at = 0
     for name in sorted(tensors, key=lambda name: (_ORDER.index(tensors[name][0]), name)):

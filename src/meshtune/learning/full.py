@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from meshtune.adapter.full import FullExpert
-from meshtune.errors import UserError
+from meshtune.errors import DivergedError, UserError
 from meshtune.learning.base import Base
 from meshtune.learning.config import TrainConfig
 from meshtune.learning.encode import Row
 from meshtune.learning.packing import Packed
-from meshtune.learning.trainer import DIVERGED, Job, micro_batches
+from meshtune.learning.trainer import Job, micro_batches, rate_at
 
 
 def weights_of(base: Base) -> Tensor:
@@ -78,7 +78,7 @@ def train_full(
         on_step: called with (step, latest loss of every job, real tokens so far) behind every step of the last job.
 
     Raises:
-        UserError: a loss is not finite.
+        DivergedError: a loss or a weight is not finite; its number is the job's.
     """
     tokens = 0
     latest = [math.nan] * len(jobs)
@@ -91,8 +91,8 @@ def train_full(
                 for step, rows in enumerate(job.batches):
                     loss = _accumulate(base, rows, config)
                     if not math.isfinite(loss):
-                        raise UserError(f"the loss of a fully trained model is {loss} at step {step + 1}: {DIVERGED}")
-                    optimiser.param_groups[0]["lr"] = config.rate(job.lr, job.first_step + step)
+                        raise DivergedError(f"its loss is {loss} at step {step + 1}", number)
+                    optimiser.param_groups[0]["lr"] = rate_at(job, config, step, number)
                     optimiser.step()
                     optimiser.zero_grad(set_to_none=True)
                     job.losses.append(loss)
@@ -102,6 +102,8 @@ def train_full(
                         on_step((number * len(job.batches) + step) // len(jobs), list(latest), tokens)
             finally:
                 base.model.requires_grad_(False)
+            if not all(torch.isfinite(parameter).all() for parameter in base.model.parameters()):
+                raise DivergedError("its weights are not finite after the last step", number)
             job.expert = job.expert.with_values(on_disk(list(base.model.parameters())))
 
 

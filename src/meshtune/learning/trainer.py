@@ -18,14 +18,14 @@ from torch import Tensor
 
 from meshtune.adapter.expert import Expert
 from meshtune.adapter.route import Segments
-from meshtune.errors import UserError
+from meshtune.errors import DivergedError
 from meshtune.learning.base import Base
 from meshtune.learning.config import TrainConfig
 from meshtune.learning.cores import side_by_side
 from meshtune.learning.encode import Row, portions
 from meshtune.learning.packing import Packed
 
-DIVERGED = "lower train.lr, or hold the model in float32 or bfloat16"
+_LARGEST = torch.finfo(torch.float32).max
 LANES = (4, 2, 1)
 """A step's micro-batches are a multiple of the first of these that leaves each of them :data:`LEAST` tokens."""
 LEAST = 64
@@ -61,7 +61,7 @@ def train(
     """Train every job's expert on its batches, all jobs at once.
 
     Raises:
-        UserError: a loss is not finite.
+        DivergedError: a loss, a value or a moment of the optimiser is not finite; its number is the job's.
 
     Args:
         base: the frozen model.
@@ -75,21 +75,33 @@ def train(
     for step in range(len(jobs[0].batches)):
         batches = [(job.expert, job.batches[step]) for job in jobs]
         losses = accumulate(base, batches, config.micro_tokens, config.checkpoint)
-        for job, optimiser, loss in zip(jobs, optimisers, losses, strict=True):
+        for number, (job, optimiser, loss) in enumerate(zip(jobs, optimisers, losses, strict=True)):
             if not math.isfinite(loss):
-                raise UserError(
-                    f"the loss of an expert of kind {job.expert.kind} is {loss} at step {step + 1}: {DIVERGED}"
-                )
-            optimiser.param_groups[0]["lr"] = config.rate(job.lr, job.first_step + step)
+                raise DivergedError(f"its loss is {loss} at step {step + 1}", number)
+            optimiser.param_groups[0]["lr"] = rate_at(job, config, step, number)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             job.losses.append(loss)
         tokens += sum(len(row.tokens) for job in jobs for row in job.batches[step])
         if on_step is not None:
             on_step(step, losses, tokens)
-    for leaf, job, optimiser in zip(leaves, jobs, optimisers, strict=True):
+    for number, (leaf, job, optimiser) in enumerate(zip(leaves, jobs, optimisers, strict=True)):
         leaf.requires_grad_(False)
         job.moments = {k: v for k, v in optimiser.state[leaf].items() if isinstance(v, Tensor)}
+        if not all(torch.isfinite(tensor).all() for tensor in (leaf, *job.moments.values())):
+            raise DivergedError("its values are not finite after the last step", number)
+
+
+def rate_at(job: Job, config: TrainConfig, step: int, number: int) -> float:
+    """Return the learning rate of ``job`` at a step of this pass.
+
+    Raises:
+        DivergedError: no float32 holds it; its number is ``number``.
+    """
+    rate = config.rate(job.lr, job.first_step + step)
+    if rate > _LARGEST:
+        raise DivergedError(f"its learning rate at step {step + 1} is {rate:g}, more than a float32 holds", number)
+    return rate
 
 
 def micro_batches(base: Base, lengths: Sequence[int], micro_tokens: int) -> list[range]:

@@ -55,17 +55,26 @@ class Statistics:
         """The inverse of :meth:`to_tensors`.
 
         Raises:
-            UserError: shapes do not fit one another or the count is not positive.
+            UserError: an array is missing or not finite, shapes do not fit one another, a variance is negative, or the
+                count is not positive.
         """
+        missing = [name for name in ("mean", "eigenvalues", "eigenvectors", "diagonal") if name not in tensors]
+        if missing:
+            raise UserError(f"task statistics without {' and '.join(missing)}: another version?")
         read = {
             name: np.asarray(tensors[name], dtype=np.float64)
             for name in ("mean", "eigenvalues", "eigenvectors", "diagonal", "embedding")
             if name != "embedding" or name in tensors
         }
         k, q = read["mean"].size, read["eigenvalues"].size
-        vectors = {read["diagonal"].shape, read.get("embedding", read["mean"]).shape}
-        if count < 1 or read["eigenvectors"].shape != (k, q) or vectors != {(k,)}:
+        vectors = {read[name].shape for name in read if name not in ("eigenvalues", "eigenvectors")}
+        shapes = (read["eigenvalues"].shape, read["eigenvectors"].shape)
+        if count < 1 or shapes != ((q,), (k, q)) or vectors != {(k,)}:
             raise UserError(f"task statistics of {count} prompts with shapes that do not fit width {k}: another model?")
+        if not all(np.isfinite(array).all() for array in read.values()):
+            raise UserError("task statistics are not finite: another model, or damaged?")
+        if (read["eigenvalues"] < 0).any() or (read["diagonal"] < 0).any():
+            raise UserError("task statistics with a variance below 0: another model, or damaged?")
         return Statistics(count=count, **read)
 
 

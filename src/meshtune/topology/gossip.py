@@ -12,8 +12,9 @@ from meshtune.seeds import stream
 from meshtune.topology.bounds import Air
 from meshtune.topology.clusters import Clusters, assemble, check
 from meshtune.topology.collision import Use
+from meshtune.topology.hearing import Terms
 from meshtune.topology.messages import Hello, Message
-from meshtune.topology.peer import Peer, Terms
+from meshtune.topology.peer import Peer
 
 
 @dataclass

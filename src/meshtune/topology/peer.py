@@ -10,36 +10,17 @@ what is left over from an earlier formation, before devices moved or joined, is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from meshtune.errors import PayloadError
 from meshtune.topology.bounds import crossing, distance
 from meshtune.topology.collision import State, alone, level, merged, rate, replay
+from meshtune.topology.hearing import Terms, check_claim, check_hello, check_message, check_reports
 from meshtune.topology.messages import Announced, Formed, Hello, Message, Proposal, Reports
-from meshtune.topology.power import Scale
-
-
-@dataclass(frozen=True, eq=False)
-class Terms:
-    """What all devices have from the same configuration.
-
-    Attributes:
-        epoch: number of this formation.
-        s_max: highest collision rate; reach: range in metres; most: devices of a cluster, None for no bound.
-        scale: power in ticks.
-        whole: announced number that stands for a whole cell; weights: (cells,) positions of each cell.
-    """
-
-    epoch: int
-    s_max: float
-    reach: float
-    most: int | None
-    scale: Scale
-    whole: int
-    weights: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,16 +74,24 @@ class Peer:
         return [*self._say(self.hellos[self.device], Reports(dict(self.losses[self.device]))), *self._open()]
 
     def receive(self, message: Message) -> list[Message]:
-        """Return what it says next, having heard ``message``."""
+        """Return what it says next, having heard ``message``.
+
+        Raises:
+            PayloadError: the message says what this device knows cannot be; it is as if it had not arrived.
+        """
+        check_message(message, self.device, self.losses[self.device])
         body = message.body
         if message.epoch != self.terms.epoch:
             return []
         if isinstance(body, Hello | Reports):
             if isinstance(body, Hello):
+                check_hello(message.sender, body, self.hellos.get(message.sender), self.terms)
                 self.hellos[message.sender] = body
             else:
+                check_reports(message.sender, body, self.losses.get(message.sender))
                 self.losses[message.sender] = body.ticks
             return self._open()
+        check_claim(message.sender, body, self.terms)
         if not self.sets:  # others may have heard from all their neighbours before this one has
             self._early.append(message)
             return []
@@ -127,7 +116,8 @@ class Peer:
         said = self._step()
         early, self._early = self._early, []
         for message in early:
-            said += self.receive(message)
+            with contextlib.suppress(PayloadError):  # whoever sent that is not whom this message is from
+                said += self.receive(message)
         return said
 
     def _heed(self, sender: int, body: Announced) -> list[Message]:
@@ -137,12 +127,26 @@ class Peer:
         if not isinstance(body, Formed):
             return []
         members = body.members
+        self._check_links(sender, members)
         if all(self._size.get(device, 0) >= len(members) for device in members):
             return []  # an older state than what was heard already
         if self.device in members:
             return self._join(body.merges) if self.leads else self._follow(body.merges)
         self._learn(body.merges)
         return self._step()
+
+    def _check_links(self, sender: int, members: tuple[int, ...]) -> None:
+        """Refuse a cluster of devices in range that do not hear each other, or one that cuts this device's apart."""
+        near = [device for device in members if device in self._links]
+        for device in near:
+            deaf = [other for other in near if other != device and other not in self._links[device]]
+            if deaf:
+                raise PayloadError(
+                    f"device {sender} tells of a cluster of {device} and {deaf[0]}, which do not hear each other"
+                )
+        shared = len(set(members) & set(self.members))
+        if shared not in (0, len(self.members), len(members)):
+            raise PayloadError(f"device {sender} tells of a cluster that cuts that of device {self.device} apart")
 
     def _learn(self, merges: tuple[tuple[int, int], ...]) -> None:
         members = Formed(merges).members

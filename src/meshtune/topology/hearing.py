@@ -1,0 +1,130 @@
+"""What a device checks of what others say when clusters form, before it believes it.
+
+It knows whom it hears, what all have from one configuration, and that everything but proposals and clusters is said
+once. A message that does not fit is a PayloadError; nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshtune.errors import PayloadError
+from meshtune.exchange.validation import floats, real, whole
+from meshtune.printable import quoted
+from meshtune.topology.messages import Announced, Formed, Hello, Message, Proposal, Reports
+from meshtune.topology.power import NEVER, Scale
+
+MOST_DEVICES = (1 << 16) - 1
+"""Devices that a message can number: two bytes."""
+
+HIGHEST_ID = (1 << 63) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What all devices have from the same configuration.
+
+    Attributes:
+        epoch: number of this formation.
+        s_max: highest collision rate; reach: range in metres; most: devices of a cluster, None for no bound.
+        scale: power in ticks.
+        whole: announced number that stands for a whole cell; weights: (cells,) positions of each cell.
+    """
+
+    epoch: int
+    s_max: float
+    reach: float
+    most: int | None
+    scale: Scale
+    whole: int
+    weights: NDArray[np.int64]
+
+
+def check_message(message: Message, device: int, heard: Collection[int]) -> None:
+    """Check that ``message`` is of another device that ``device`` hears, ``heard`` being those, and of a known kind.
+
+    Raises:
+        PayloadError: it is not.
+    """
+    sender = message.sender
+    if type(sender) is not int or sender == device or sender not in heard:
+        raise PayloadError(f"device {device} was sent a message of device {quoted(sender)}, which it does not hear")
+    whole(message.epoch, f"the epoch of a message of device {sender}", 0, (1 << 32) - 1)
+    if not isinstance(message.body, Hello | Reports | Formed | Proposal):
+        raise PayloadError(f"device {sender} sent {quoted(message.body)}, which is no message of forming clusters")
+
+
+def check_hello(sender: int, body: Hello, before: Hello | None, terms: Terms) -> None:
+    """Check who ``sender`` says it is; ``before`` is what it said earlier.
+
+    Raises:
+        PayloadError: its place or power is not finite, its power beyond the strongest device's, or what it announces
+            of its mask does not fit the model; or it said something else before.
+    """
+    floats(body.position, f"the position of device {sender}", 2)
+    power = real(body.power, f"the power limit of device {sender}")
+    if not 0 < power <= terms.scale.strongest:
+        raise PayloadError(f"device {sender} says its power limit is {power:g} W, the strongest has the most")
+    announced = body.announced
+    if not isinstance(announced, np.ndarray) or announced.dtype.kind != "u" or announced.shape != terms.weights.shape:
+        raise PayloadError(f"device {sender} announces its mask otherwise than in {terms.weights.size} whole numbers")
+    if announced.max(initial=0) > terms.whole:
+        raise PayloadError(f"device {sender} announces more than a whole layer or row")
+    if before is not None:
+        same = (before.position, before.power) == (body.position, body.power)
+        if not (same and np.array_equal(before.announced, announced)):
+            raise PayloadError(f"device {sender} says of itself what it did not say before")
+
+
+def check_reports(sender: int, body: Reports, before: Mapping[int, int] | None) -> None:
+    """Check what ``sender`` says it measured; ``before`` is what it said earlier.
+
+    Raises:
+        PayloadError: a device or a cost cannot be; or it said something else before.
+    """
+    ticks = body.ticks
+    if not isinstance(ticks, Mapping) or len(ticks) > MOST_DEVICES:
+        raise PayloadError(f"device {sender} reports {quoted(type(ticks).__name__)} of links: at most {MOST_DEVICES}")
+    for other, cost in ticks.items():
+        whole(other, f"a device that device {sender} hears", 0, HIGHEST_ID)
+        whole(cost, f"the cost of a link of device {sender}", 1, NEVER)
+    if sender in ticks:
+        raise PayloadError(f"device {sender} reports a link to itself")
+    if before is not None and before != ticks:
+        raise PayloadError(f"device {sender} reports what it did not report before")
+
+
+def check_claim(sender: int, body: Announced, terms: Terms) -> None:
+    """Check the sizes in a proposal, or that the merges in what was formed make one cluster with ``sender`` in it.
+
+    Raises:
+        PayloadError: they do not.
+    """
+    most = MOST_DEVICES if terms.most is None else terms.most
+    if isinstance(body, Proposal):
+        whole(body.ours, f"the size of the cluster of device {sender}", 1, most)
+        whole(body.theirs, f"the size of the cluster that device {sender} proposes to", 1, most)
+    if isinstance(body, Formed):
+        _check_merges(sender, body, most)
+
+
+def _check_merges(sender: int, body: Formed, most: int) -> None:
+    merges = body.merges
+    if not isinstance(merges, tuple) or not 0 < len(merges) < most:
+        raise PayloadError(f"device {sender} tells of a cluster that is none, or of more than {most} devices")
+    for pair in merges:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise PayloadError(f"device {sender} tells of a merger of {quoted(pair)}: two devices are due")
+        for device in pair:
+            whole(device, f"a device in a cluster of device {sender}", 0, HIGHEST_ID)
+    heads = set(body.members)  # of one device each at first
+    for low, high in merges:
+        if not low < high or low not in heads or high not in heads:
+            raise PayloadError(f"device {sender} tells of a merger of {low} and {high} that cannot have been")
+        heads.discard(high)
+    if len(heads) != 1 or sender not in body.members:
+        raise PayloadError(f"device {sender} tells of a cluster that is not connected, or is not its own")
