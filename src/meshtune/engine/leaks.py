@@ -49,7 +49,7 @@ def without_leaks(
     """Return the rows that may be trained on, and what is to be said of the others.
 
     Args:
-        train: training rows by task key.
+        train: training rows by task key, without those set aside.
         exams: rows that may be asked, by exam.
         aside: rows set aside, by task key; what repeats them is left out too.
         policy: ``leave_out`` of training what is asked, ``keep`` it, or ``refuse``: leave it out, but raise where more
@@ -60,10 +60,10 @@ def without_leaks(
     Raises:
         UserError: there are too many, by the policy.
     """
-    leaks = _find(train, exams, marks)
+    leaks = _find({key: [*aside[key], *rows] for key, rows in train.items()}, exams, marks)
     if policy == "refuse":
         _refuse(leaks, {name: len(rows) for name, rows in exams.items()})
-    verb = "kept" if policy == "keep" else "left out of training"
+    verb = "kept" if policy == "keep" else "not trained on"
     notes = []
     for leak in leaks:
         facts[leak.task].setdefault("leaked", {})[leak.exam] = len(leak.trained)
@@ -78,7 +78,7 @@ def without_leaks(
     for leak in repeats:
         facts[leak.task].setdefault("repeats_validation", {})[leak.exam] = len(leak.trained)
         notes.append(
-            f"task {leak.task}: {len(leak.trained)} training rows are left out of training: they repeat rows of "
+            f"task {leak.task}: {len(leak.trained)} training rows are not trained on: they repeat rows of "
             f"{leak.exam} that are set aside, for example {example(leak.pairs)}"
         )
     gone = {id(trained) for leak in (*leaks, *repeats) for trained in leak.trained}

@@ -86,6 +86,7 @@ class Task(ABC):
         executes: whether grading runs what the model has written.
         ends: whether training puts an end behind a chosen answer too, so that it can also be written.
         example: a row, written for `meshtune tasks` and not taken from the data.
+        judged: in words, what a written answer is measured by.
         others: what rows are called that :meth:`keep` leaves out.
     """
 
@@ -102,6 +103,7 @@ class Task(ABC):
     executes: ClassVar[bool] = False
     ends: ClassVar[bool] = False
     example: ClassVar[Row] = MappingProxyType({})
+    judged: ClassVar[str] = "acc: written as the reference, letter by letter"
     others: ClassVar[str] = "of other tasks"
 
     @abstractmethod

@@ -27,6 +27,7 @@ class DollyOpenQA(Task):
         "category": CATEGORY,
     }
     written = True
+    judged = "rouge_l: F1 of the longest common subsequence of words with the response"
     longest_answer = 128
     stops = ("\nQuestion:", "\n### Instruction:")
 

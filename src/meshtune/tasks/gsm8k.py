@@ -27,6 +27,7 @@ class GSM8K(Task):
         "answer": "She has 3 * 6 = <<3*6=18>>18 apples.\n#### 18",
     }
     written = True
+    judged = "acc: its number behind ####, or else its last number, is the reference's"
     longest_answer = 256
     stops = ("\nQuestion:",)
 

@@ -21,7 +21,7 @@ from meshtune.printable import printable
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
 MOST_ROW = 16 * 2**20  # bytes of one row
 MOST_TEXT = 2**30  # bytes of one file, unpacked
-MOST_BLANK = 2**20  # bytes of white space between two rows
+MOST_BLANK = 2**16  # bytes of white space between two rows
 _CHUNK = 2**16
 _BLANK = " \t\r\n"
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
@@ -49,10 +49,10 @@ def file_rows(path: Path) -> Iterator[Numbered]:
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             head = stream.peek(64)[:64]
-            if head.startswith(_WIDE) or b"\0" in head[:4]:
-                raise UserError(f"{reader.name} is text in UTF-16 or UTF-32: save it as UTF-8")
             if head.startswith(b"\x1f\x8b"):
                 raise UserError(f"{reader.name} is gzipped, but not named so: rename it to {reader.name}.gz")
+            if head.startswith(_WIDE) or b"\0" in head[:4]:
+                raise UserError(f"{reader.name} is text in UTF-16 or UTF-32: save it as UTF-8")
             start = head.removeprefix(codecs.BOM_UTF8).lstrip()
             for where, row in (reader.array if start.startswith(b"[") else reader.lines)(cast(BinaryIO, stream)):
                 yield Numbered(number, where, row)
@@ -127,7 +127,7 @@ class _Reader:
                 f"{self.name} holds more than {MOST_TEXT // 2**20} MiB of text, at line {self.line}: give a smaller one"
             )
         if self._blank > MOST_BLANK:
-            raise UserError(f"{self.where}: more than {MOST_BLANK // 2**20} MiB of white space: remove it")
+            raise UserError(f"{self.where}: more than {MOST_BLANK // 2**10} KiB of white space: remove it")
 
     def _too_long(self) -> str:
         return f"{self.where}: the row is longer than {MOST_ROW // 2**20} MiB: cut or drop it"
