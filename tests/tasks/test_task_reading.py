@@ -164,7 +164,7 @@ def test_rows_without_an_id_have_their_numbers(tmp_path: Path, field: dict[str, 
     row = {"question": "Which?", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "A", **field}
     assert [q.id for q in load("arc_easy", "train", put(tmp_path, f"{json.dumps(row)}\n" * 3))] == ["0", "1", "2"]
     for wrong in ([], True, "", "x" * 201, 0.5):
-        with pytest.raises(UserError, match="line 1: field 'id' is .*, not an id"):
+        with pytest.raises(UserError, match=r"line 1: field 'id' is .*, not an id"):
             load("arc_easy", "train", put(tmp_path, json.dumps({**row, "id": wrong})))
 
 
