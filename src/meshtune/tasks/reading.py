@@ -230,7 +230,11 @@ def _unreadable(where: str, error: Exception) -> str:
     """Say why text is not taken: not UTF-8, a number of thousands of digits, nesting without end, a key twice."""
     if isinstance(error, _TwiceError):
         return f"{where}: {error}: keep one of them"
-    return f"{where}: cannot be read as JSON in UTF-8: {error}"
+    if isinstance(error, RecursionError):
+        return f"{where}: cannot be read as JSON: it is nested too deeply"
+    if isinstance(error, UnicodeError):
+        return f"{where}: cannot be read as JSON in UTF-8: {error}"
+    return f"{where}: cannot be read as JSON: a number in it has thousands of digits"
 
 
 def _check_whole(row: dict[str, Any], where: str, doubtful: bool) -> None:
