@@ -61,6 +61,8 @@ def test_listings_hold_what_is_registered(monkeypatch: pytest.MonkeyPatch, tmp_p
         ["sequel", "test", "3", "0.33"],
         *([name, "test", "written", f"{TASKS[name].chance:.2f}"] for name in ("sums", "animals", "machines", "crowds")),
     ]
+    assert call("tasks", "boolqq")[0] == 2
+    assert "did you mean 'boolq'" in call("tasks", "boolqq")[2]
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "config.json").write_text('{"model_type": "llama"}')
     (tmp_path / "two.gguf").write_bytes(b"x" * 1500)

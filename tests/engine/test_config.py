@@ -113,6 +113,14 @@ def test_answers_may_be_drawn(file: Path) -> None:
 # What is refused
 
 
+@pytest.mark.parametrize("key", ["a\nb", "a\x1b[31mb", "\u202eab", " ab", "ab ", " ", "x" * 101, "\ud83d"])
+def test_a_key_that_would_break_tables_is_refused(key: str) -> None:
+    with pytest.raises(UserError, match="a key is shown in tables: give up to 100 characters on one line") as caught:
+        validate({"tasks": [{"task": "piqa", "key": key}]}, "FILE")
+    assert str(caught.value).isprintable()
+    assert validate({"tasks": [{"task": "piqa", "key": "north 2 (\u00e9)"}]}, "FILE").tasks[0].key == "north 2 (\u00e9)"
+
+
 @pytest.mark.parametrize(
     "text, sentence",
     [

@@ -282,6 +282,22 @@ def test_measures_by_hand() -> None:
     assert found["acc_norm"] == 1.0  # -4/2 against -5/8
 
 
+@pytest.mark.parametrize("noise", [(0.0, 0.0), (1e-9, 0.0), (0.0, 1e-9)])
+@pytest.mark.parametrize("right", [0, 1])
+def test_choosing_one_of_two_equal_options_is_half_right_whatever_the_rounding(
+    noise: tuple[float, float], right: int
+) -> None:
+    twins = Question("0", "t", "p", ("ab", "ab", "cd"), right)
+    found = measure(twins, Score((-4.0 + noise[0], -4.0 + noise[1], -5.0), (2, 2, 2)))
+    assert (found["acc"], found["acc_norm"]) == (0.5, 0.5)
+    assert found["option_nll"] == pytest.approx(np.log(2 + np.exp(-1)))
+    lost = measure(twins, Score((-4.0 + noise[0], -4.0 + noise[1], -3.0), (2, 2, 2)))
+    assert (lost["acc"], lost["acc_norm"]) == (0.0, 0.0)
+    beside = Question("0", "t", "p", ("ab", "ab", "cd"), 2)
+    assert measure(beside, Score((-4.0 + noise[0], -4.0 + noise[1], -3.0), (2, 2, 2)))["acc"] == 1.0
+    assert measure(beside, Score((-4.0 + noise[0], -4.0 + noise[1], -5.0), (2, 2, 2)))["acc"] == 0.0
+
+
 def test_measures_of_a_written_answer_by_hand() -> None:
     score = Score((-3.0,), (4,))
     assert measure_written(score) == {"nll": 0.75}  # nothing was written

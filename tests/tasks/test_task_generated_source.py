@@ -89,10 +89,10 @@ def test_a_file_of_the_same_fields_serves_as_well(tmp_path: Path) -> None:
             "field 'asked' is missing: a row of claims needs asked, options, answer",
         ),
         ({**MINE[0], "asked": 3}, "field 'asked' is 3, not text"),
-        ({**MINE[0], "options": "yes"}, "field 'options' is 'yes', not a list of texts"),
+        ({**MINE[0], "options": "yes"}, "field 'options' is \"yes\", not a list of texts"),
         ({**MINE[0], "options": ["yes"]}, "a question needs at least two options, this row has 1"),
         ({**MINE[0], "answer": 2}, "the answer is option 3, but the row has 2 options"),
-        ({**MINE[0], "answer": None}, "field 'answer' is None"),
+        ({**MINE[0], "answer": None}, "field 'answer' is null"),
     ],
 )
 def test_a_bad_line_of_such_a_file_is_placed(tmp_path: Path, row: dict[str, Any], message: str) -> None:

@@ -141,10 +141,10 @@ def test_an_id_may_not_occur_twice(tmp_path: Path) -> None:
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere does not exist: give a folder"):
         load("piqa", "train", tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"holds none of piqa/train\.jsonl, piqa/train\.jsonl\.gz, train\.jsonl, "):
+    with pytest.raises(UserError, match=r"holds none of piqa/train\.jsonl, piqa/train\.jsonl\.gz, piqa/train\.json, "):
         load("piqa", "train", tmp_path)
     (tmp_path / "train.csv").write_text("goal\n")
-    with pytest.raises(UserError, match=r"train\.csv is not a \.jsonl or \.jsonl\.gz file"):
+    with pytest.raises(UserError, match=r"train\.csv is not a \.jsonl, \.jsonl\.gz, \.json or \.json\.gz file"):
         load("piqa", "train", tmp_path / "train.csv")
 
 

@@ -21,6 +21,7 @@ from meshtune.exchange.forms import BITS, BLOCKS
 from meshtune.learning.config import EvalConfig, ModelConfig, TrainConfig
 from meshtune.methods.config import PaperConfig
 from meshtune.methods.registry import check_method
+from meshtune.printable import printable
 from meshtune.routing.config import RouterConfig
 from meshtune.topology.config import ClusterConfig, GraphConfig
 from meshtune.wireless.config import ComputeConfig, PlaceConfig, RadioConfig
@@ -53,6 +54,13 @@ class TaskConfig(BaseModel):
             value = {"task": value}
         if isinstance(value, Mapping) and not value.get("key") and isinstance(value.get("task"), str):
             value = {**value, "key": value["task"]}
+        return value
+
+    @field_validator("key")
+    @classmethod
+    def _shows(cls, value: str) -> str:
+        if printable(value, 100) != value or value != value.strip():
+            raise ValueError("a key is shown in tables: give up to 100 characters on one line, no spaces around them")
         return value
 
     @field_validator("task")
@@ -123,7 +131,9 @@ class RunConfig(BaseModel):
         federation_seed: of the shared projections A; part of what devices announce.
         data: folder with a sub-folder a task, ``hub``, or None for $MESHTUNE_DATA, then the hub.
         template: ``shared`` (one for all tasks) or ``own`` (each task's customary one).
-        validation: rows cut from every training split and never trained on.
+        validation: rows cut from every training split and never trained on; None for a tenth of it, 100 at most.
+        leaked_rows: what is done with training rows that an exam asks too: ``refuse`` (a few are left out of training),
+            ``leave_out`` however many, or ``keep``.
         methods: what is run side by side.
         graph: who hears whom where links are free, and with a radio in a single cluster.
         radio: what carries the exchange; None for links that are free and always there, over ``graph``.
@@ -141,7 +151,8 @@ class RunConfig(BaseModel):
     data: str | None = None
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
     template: Literal["shared", "own"] = "shared"
-    validation: int = Field(100, ge=0)
+    validation: int | None = Field(None, ge=0)
+    leaked_rows: Literal["refuse", "leave_out", "keep"] = "refuse"
     devices: DevicesConfig = DevicesConfig()
     adapter: AdapterConfig = AdapterConfig()
     router: RouterConfig = RouterConfig()
@@ -376,7 +387,7 @@ def _sentence(error: ValidationError, where: str) -> str:
     cause = first.get("ctx", {}).get("error")
     message = str(cause) if cause is not None else first["msg"]
     given = first.get("input")
-    shown = f"={given}" if isinstance(given, str | int | float | bool) else ""
+    shown = f"={printable(str(given), 100)}" if isinstance(given, str | int | float | bool) else ""
     named = [where, f"{key}{shown}"] if parts else [where]  # keys that do not go together: the message names them
     return ": ".join([*named, message[0].lower() + message[1:]])
 

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshtune.engine.config import RunConfig, TaskConfig, expand
+from meshtune.engine.config import RunConfig
+from meshtune.engine.pools import Pools, exam_rows, gather
 from meshtune.errors import UserError
 from meshtune.learning.encode import Row, encode_prompt, encode_question, encode_training
 from meshtune.seeds import stream
 from meshtune.tasks.base import Question, Task
-from meshtune.tasks.generated import GeneratedTask
-from meshtune.tasks.loader import load
 from meshtune.tasks.registry import get_task
 
 
@@ -60,6 +59,13 @@ class DeviceData:
             order = stream(self.seed, "device", self.device, "epoch", epoch).permutation(self.samples)
             rows.append(self.row(int(order[at])))
         return rows
+
+    def used(self, steps: int, size: int) -> list[int]:
+        """Return the numbers of the questions in the first ``steps`` optimiser steps."""
+        if steps * size >= self.samples:
+            return list(range(self.samples))
+        order = stream(self.seed, "device", self.device, "epoch", 0).permutation(self.samples)
+        return [int(at) for at in order[: steps * size]]
 
     def calibration(self, batches: int, size: int) -> list[list[Row]]:
         """Return the mini-batches behind the mask, from a stream of their own."""
@@ -109,19 +115,26 @@ class Exam:
         return self.questions[0].written
 
 
-def deal(config: RunConfig, tokenizer: Any = None) -> list[DeviceData]:
+def deal(config: RunConfig, tokenizer: Any = None, pools: Pools | None = None) -> list[DeviceData]:
     """Return every device's training data; the tokenizer may be set later, before the first row is asked for.
+
+    Args:
+        config: the run's settings.
+        tokenizer: of the base model.
+        pools: what :func:`meshtune.engine.pools.gather` returned, where it was called before.
 
     Raises:
         UserError: a split is missing, broken or too small for its devices.
     """
+    pools = gather(config) if pools is None else pools
     shares: dict[str, list[Sequence[Question]]] = {}
     for task in config.tasks:
         holders = sum(t.key == task.key for t in config.device_tasks)
-        rows = _shuffled(config, task, "train")[config.validation :]
+        rows = pools.train[task.key]
         if len(rows) < max(1, holders):
+            aside = pools.facts[task.key]["validation"]
             raise UserError(
-                f"task {task.key}: {len(rows)} training rows are left for {holders} devices after {config.validation} "
+                f"task {task.key}: {len(rows)} training rows are left for {holders} devices after {aside} "
                 "were set aside: lower validation or give it more rows"
             )
         shares[task.key] = [rows[i::holders][: config.train.rows] for i in range(holders)]
@@ -131,24 +144,14 @@ def deal(config: RunConfig, tokenizer: Any = None) -> list[DeviceData]:
     ]
 
 
-def exam_questions(config: RunConfig) -> dict[str, list[Question]]:
+def exam_questions(config: RunConfig, pools: Pools | None = None) -> dict[str, list[Question]]:
     """Return by exam what is asked: ``eval.questions`` questions of ``eval.split``, in a fixed random order.
 
     Raises:
         UserError: a split is missing or broken.
     """
-    result = {}
-    for task in config.tasks:
-        if config.eval.split == "validation":
-            pool = _shuffled(config, task, "train")[: config.validation]
-        else:
-            pool = _shuffled(config, task, "test")
-        if not pool:
-            raise UserError(f"task {task.key}: no {config.eval.split} questions: set validation above 0")
-        result[task.key] = pool[: config.eval.questions]
-        for name in (name for name in task.also if name in config.exams):
-            result[name] = _shuffled(config, TaskConfig(task=name), "test")[: config.eval.questions]
-    return result
+    rows = exam_rows(config) if pools is None else pools.exams
+    return {name: list(found[: config.eval.questions]) for name, found in rows.items()}
 
 
 def exams(config: RunConfig, tokenizer: Any, asked: Mapping[str, Sequence[Question]] | None = None) -> list[Exam]:
@@ -170,12 +173,3 @@ def exams(config: RunConfig, tokenizer: Any, asked: Mapping[str, Sequence[Questi
         )
         for name, questions in (exam_questions(config) if asked is None else asked).items()
     ]
-
-
-def _shuffled(config: RunConfig, task: TaskConfig, split: str) -> list[Question]:
-    file = task.train if split == "train" else task.test
-    shared = None if isinstance(get_task(task.task), GeneratedTask) else config.data
-    source = file or task.source or shared
-    questions = load(task.task, split, expand(source) if source else None, config.template)
-    order = stream(config.seed, "data", task.task, split).permutation(len(questions))
-    return [questions[int(i)] for i in order]

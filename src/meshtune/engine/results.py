@@ -74,6 +74,7 @@ def results(
         },
         "groups": groups,
         "exams": config.exams,
+        "data": next((e["tasks"] for e in events if e.get("event") == "data"), {}),
         "coherence": _coherence(config, base),
         **({} if planned is None else {"budgets": {group: budget.facts() for group, budget in planned.items()}}),
         **({} if network is None else {"network": network.facts(), "curves": _curves(scores, mark, state)}),

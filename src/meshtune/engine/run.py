@@ -16,12 +16,14 @@ from meshtune.engine.air import Network, connect
 from meshtune.engine.budget import Budget, budget_note, budgets, densities_of
 from meshtune.engine.clock import Pace, elapsed, joules
 from meshtune.engine.config import RunConfig, validate
-from meshtune.engine.data import DeviceData, deal, digest, exam_questions, exams
+from meshtune.engine.counts import counts_note, cut_rows
+from meshtune.engine.data import DeviceData, Exam, deal, digest, exam_questions, exams
 from meshtune.engine.duration import Duration, Forecast, foretell, measure_speed
 from meshtune.engine.federation import announce, recipes
 from meshtune.engine.flight import Flight
 from meshtune.engine.memory import foresee, peak_memory
 from meshtune.engine.observer import Observer
+from meshtune.engine.pools import gather
 from meshtune.engine.reform import Formed, told
 from meshtune.engine.results import results
 from meshtune.engine.resume import PREPARED, begin, load_announcements, restore, save_announcements
@@ -36,7 +38,6 @@ from meshtune.learning.loading import load, locate
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.routing.features import Features
-from meshtune.tasks.base import Question
 from meshtune.tasks.registry import get_task
 from meshtune.topology.graphs import neighbours
 from meshtune.topology.linked import Graph
@@ -50,7 +51,8 @@ class _Scene:
     base: Base
     methods: list[Method]
     devices: list[DeviceData]
-    asked: Mapping[str, Sequence[Question]]
+    papers: Sequence[Exam]
+    counts: Mapping[str, Any]
     workshop: Workshop
     site: Site | None
     pace: Pace | None
@@ -83,6 +85,8 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
     loaded = time.perf_counter() - started
     scene, plan = _planned(scene, store, observer)
     store.append({"event": "start", "round": store.latest_round() or 0, "load_seconds": loaded, **plan})
+    if not any(event["event"] == "data" for event in store.events()):
+        store.append({"event": "data", "tasks": scene.counts})
     state, graph, network = _begin(scene, store, observer)
     flight = None if network is None or scene.pace is None else Flight(network, scene.pace)
     forecast = _foretold(scene, state, store, observer)
@@ -150,8 +154,11 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
         neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
     site = open_site(config)  # what can be wrong with a graph or with places and gains is told first too
     locate(config.model)
-    devices = deal(config)  # what can be wrong in the data is told before a large model is loaded
-    asked = exam_questions(config)
+    pools = gather(config)  # what can be wrong in the data is told before a large model is loaded
+    devices = deal(config, pools=pools)
+    asked = exam_questions(config, pools)
+    for note in (*pools.notes, counts_note(devices, pools.exams, asked)):
+        observer.event("note", text=note)
     _check_judges(config)
     base = load(config.model, config.adapter.per_layer)
     if config.train.max_tokens > base.longest:
@@ -163,12 +170,17 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     planned = budgets(config, site, layers) if site is not None and config.adapter.density == "planned" else None
     for device in devices:
         device.tokenizer = base.tokenizer
+    papers = exams(config, base.tokenizer, asked)
+    long, cuts = cut_rows(config, devices, papers)
+    for note in long:
+        observer.event("note", text=note)
+    counts = {name: {**found, **cuts.get(name, {})} for name, found in pools.facts.items()}
     workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
     pace = None if config.radio is None else Pace(config, base.parameters, devices)
     observer.event("advance", name="load", done=1)
     if planned is not None:
         observer.event("note", text=budget_note(planned))
-    return _Scene(config, base, methods, devices, asked, workshop, site, pace, planned)
+    return _Scene(config, base, methods, devices, papers, counts, workshop, site, pace, planned)
 
 
 def _check_judges(config: RunConfig) -> None:
@@ -223,9 +235,8 @@ def _foretold(scene: _Scene, state: State, store: RunStore, observer: Observer) 
     if not left:
         return Forecast(Duration(0.0, 0.0, False), 0)
     speed = measure_speed(scene.base, scene.config, scene.devices, scene.workshop)
-    papers = exams(scene.config, scene.base.tokenizer, scene.asked)
     labels = {c.label: c.method for c in candidates(scene.config, scene.methods, state)}
-    found = foretell(speed, scene.config, scene.methods, scene.devices, state, papers, labels)
+    found = foretell(speed, scene.config, scene.methods, scene.devices, state, scene.papers, labels)
     observer.event("note", text=found.text())
     store.append({"event": "forecast", "round": state.round, "training": found.training, "scoring": found.scoring})
     return Forecast(found, left)
@@ -258,8 +269,7 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[
 
 
 def _sit(scene: _Scene, state: State, store: RunStore, observer: Observer) -> dict[str, Features]:
-    papers = exams(scene.config, scene.base.tokenizer, scene.asked)
-    return sit(scene.base, scene.config, scene.methods, papers, state, scene.workshop, store, observer)
+    return sit(scene.base, scene.config, scene.methods, scene.papers, state, scene.workshop, store, observer)
 
 
 def _finish(scene: _Scene, state: State, network: Network | None, store: RunStore, observer: Observer) -> Path:

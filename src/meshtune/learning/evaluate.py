@@ -195,15 +195,17 @@ def measure(question: Question, score: Score) -> dict[str, float]:
 
     ``nll``: mean over the right option's tokens; ``option_nll``: -log softmax over the options' summed
     log-probabilities at the right one; ``acc``: argmax of the sums; ``acc_norm``: argmax of the sums divided by the
-    option's characters.
+    option's characters. Options of equal text share one score, and who chooses among n of them is right in 1 / n.
     """
-    sums = np.asarray(score.logprobs)
+    first = {option: number for number, option in reversed(list(enumerate(question.options)))}
+    sums = np.asarray([score.logprobs[first[option]] for option in question.options])
     right = question.answer
+    chance = 1 / question.options.count(question.options[right])
     per_character = sums / np.asarray([max(1, len(option)) for option in question.options])
     top = sums.max()
     return {
         "nll": float(-sums[right] / score.tokens[right]),
         "option_nll": float(np.log(np.exp(sums - top).sum()) + top - sums[right]),
-        "acc": float(int(np.argmax(sums)) == right),
-        "acc_norm": float(int(np.argmax(per_character)) == right),
+        "acc": chance * (int(np.argmax(sums)) == first[question.options[right]]),
+        "acc_norm": chance * (int(np.argmax(per_character)) == first[question.options[right]]),
     }

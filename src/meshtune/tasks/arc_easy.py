@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from meshtune.errors import UserError
-from meshtune.tasks.base import PUBLIC_TEST, Row, Task, text, texts
+from meshtune.printable import printable
+from meshtune.tasks.base import PUBLIC_TEST, Row, Task, own_id, shown, text, texts
 
 
 class ArcEasy(Task):
@@ -15,6 +18,12 @@ class ArcEasy(Task):
     splits = PUBLIC_TEST
     fields = ("question", "choices", "answerKey")
     licence = "CC BY-SA 4.0"
+    example: ClassVar = {
+        "id": "mine-1",
+        "question": "Which of these gives off its own light?",
+        "choices": {"text": ["the Sun", "the Moon", "a mirror"], "label": ["A", "B", "C"]},
+        "answerKey": "A",
+    }
 
     def body(self, row: Row) -> str:
         """The question."""
@@ -35,12 +44,18 @@ class ArcEasy(Task):
         if len(labels) != len(self.options(row)):
             raise UserError(f"field 'choices' has {len(self.options(row))} texts but {len(labels)} labels")
         if key not in labels:
-            raise UserError(f"field 'answerKey' is {key!r}, which is none of the labels {', '.join(labels)}")
+            raise UserError(
+                f"field 'answerKey' is {shown(key)}, which is none of the labels {printable(', '.join(labels), 40)}"
+            )
+        if labels.count(key) > 1:
+            raise UserError(
+                f"field 'answerKey' is {shown(key)}, and several options are labelled so: give each its own"
+            )
         return labels.index(key)
 
     def row_id(self, row: Row, number: int) -> str:
         """The question's id in ARC."""
-        return str(row.get("id", number))
+        return own_id(row, "id", number)
 
 
 def _choices(row: Row) -> Row:

@@ -11,20 +11,25 @@ model writes and the task grades. It says where such a text stops: by default wi
 
 from __future__ import annotations
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from meshtune.errors import UserError
+from meshtune.printable import printable
 
 TEMPLATES = ("shared", "own")
 
 PUBLIC_TEST: Mapping[str, str] = MappingProxyType({"train": "train", "test": "test"})
 # Where the answers of the test split are hidden, the public validation split stands in for it.
 VALIDATION_AS_TEST: Mapping[str, str] = MappingProxyType({"train": "train", "test": "validation"})
+
+LONGEST = 1_000_000  # characters of a prompt or an option: far beyond any row, and tokenised within seconds
 
 Row = Mapping[str, Any]
 
@@ -48,6 +53,8 @@ class Question:
         stop: what stands behind it where a tokenizer has no end of its own.
         check: of code, the program that fails behind a wrong answer.
         given: of code, the program whose end is asked for.
+        asked: what is asked, without a template.
+        where: the place of its row, to be named in an error.
     """
 
     id: str
@@ -60,6 +67,8 @@ class Question:
     stop: str = "\n"
     check: str = ""
     given: str = ""
+    asked: str = attribute(default="", compare=False, repr=False)
+    where: str = attribute(default="", compare=False, repr=False)
 
 
 class Task(ABC):
@@ -76,6 +85,9 @@ class Task(ABC):
         stops: a written answer goes no further than any of these strings.
         executes: whether grading runs what the model has written.
         ends: whether training puts an end behind a chosen answer too, so that it can also be written.
+        example: a row, written for `meshtune tasks` and not taken from the data.
+        judged: in words, what a written answer is measured by.
+        others: what rows are called that :meth:`keep` leaves out.
     """
 
     name: ClassVar[str]
@@ -90,6 +102,9 @@ class Task(ABC):
     stops: ClassVar[tuple[str, ...]] = ("\n",)
     executes: ClassVar[bool] = False
     ends: ClassVar[bool] = False
+    example: ClassVar[Row] = MappingProxyType({})
+    judged: ClassVar[str] = "acc: written as the reference, letter by letter"
+    others: ClassVar[str] = "of other tasks"
 
     @abstractmethod
     def body(self, row: Row) -> str:
@@ -145,20 +160,20 @@ class Task(ABC):
         """Tell whether the row belongs to the task at all."""
         return True
 
-    def question(self, row: Row, template: str = "shared", number: int = 0) -> Question:
-        """Turn row ``number`` (counted from 0) into a question.
+    def question(self, row: Row, template: str = "shared", number: int = 0, where: str = "") -> Question:
+        """Turn row ``number`` (counted from 0), which stands at ``where``, into a question.
 
         Raises:
             UserError: unknown template; a field is missing, empty or of the wrong type; an option is empty
-                (:class:`EmptyOptionError`); the answer is out of range; a written task gives several options,
-                or a reference of several lines where its answers end with their line.
+                (:class:`EmptyOptionError`); a text is beyond :data:`LONGEST`; the answer is out of range; a written
+                task gives several options, or a reference of several lines where its answers end with their line.
         """
         check_template(template)
         for field in self.fields:
             if field not in row:
                 needed = ", ".join(self.fields)
                 raise UserError(f"field {field!r} is missing: a row of {self.name} needs {needed}")
-        asked = self.body(row) if template == "shared" else self.own_prompt(row)
+        body = self.body(row)
         options = tuple(option.strip() for option in self.options(row))
         one_line = "\n" in self.stops
         if self.written and (len(options) != 1 or (one_line and "\n" in options[0])):
@@ -170,13 +185,17 @@ class Task(ABC):
         if "" in options:
             place = options.index("") + 1
             raise EmptyOptionError(f"option {place} of {len(options)} is empty: fill it in or drop the row")
+        for what, long in [("the prompt", body), *((f"option {n + 1}", option) for n, option in enumerate(options))]:
+            if len(long) > LONGEST:
+                raise UserError(f"{what} has {len(long)} characters, more than {LONGEST}: cut it or drop the row")
         answer = self.answer(row)
         if not 0 <= answer < len(options):
             raise UserError(f"the answer is option {answer + 1}, but the row has {len(options)} options")
-        prompt = shared_prompt(asked) if template == "shared" else asked.strip()
+        prompt = shared_prompt(body) if template == "shared" else self.own_prompt(row).strip()
         ends = self.written or self.ends
         behind = (self.stops[0], self.check(row), self.given(row))
-        return Question(self.row_id(row, number), self.name, prompt, options, answer, self.written, ends, *behind)
+        name = self.row_id(row, number)
+        return Question(name, self.name, prompt, options, answer, self.written, ends, *behind, body.strip(), where)
 
 
 def shared_prompt(asked: str) -> str:
@@ -194,7 +213,7 @@ def text(row: Row, field: str, may_be_empty: bool = False) -> str:
     """Return a text field, stripped; anything but text, and by default no text, is a UserError."""
     value = row[field]
     if not isinstance(value, str):
-        raise UserError(f"field {field!r} is {_shown(value)}, not text")
+        raise UserError(f"field {field!r} is {shown(value)}, not text")
     if not may_be_empty and not value.strip():
         raise UserError(f"field {field!r} is empty: fill it in or drop the row")
     return value.strip()
@@ -204,7 +223,7 @@ def texts(row: Row, field: str) -> list[str]:
     """Return a field that is a list of texts; anything else is a UserError."""
     value = row[field]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise UserError(f"field {field!r} is {_shown(value)}, not a list of texts")
+        raise UserError(f"field {field!r} is {shown(value)}, not a list of texts")
     return list(value)
 
 
@@ -215,11 +234,26 @@ def index(row: Row, field: str, first: int = 0) -> int:
         digits = value.strip()
         value = int(digits) if re.fullmatch(r"-?[0-9]{1,9}", digits) else value
     if isinstance(value, bool) or not isinstance(value, int):
-        raise UserError(f"field {field!r} is {_shown(value)}, not the number of an option counted from {first}")
+        raise UserError(f"field {field!r} is {shown(value)}, not the number of an option counted from {first}")
+    if value < first:
+        hidden = "answers are hidden in this split, take one that has them" if value == -1 else "correct it"
+        raise UserError(f"field {field!r} is {value}, but options are counted from {first}: {hidden} or drop the row")
     return value - first
 
 
-def _shown(value: object) -> str:
-    """Show a value in an error without flooding the terminal."""
-    shown = repr(value)
-    return shown if len(shown) <= 40 else shown[:37] + "..."
+def own_id(row: Row, field: str, number: int) -> str:
+    """Return the id that a row has in ``field``, or its ``number`` where that is missing or null."""
+    value = row.get(field)
+    if value is None:
+        return str(number)
+    if isinstance(value, bool) or not isinstance(value, str | int) or not 0 < len(str(value)) <= 200:
+        raise UserError(f"field {field!r} is {shown(value)}, not an id: give a text or a whole number, or leave it out")
+    return str(value)
+
+
+def shown(value: object) -> str:
+    """Show a value in an error as JSON has it, without flooding the terminal."""
+    try:
+        return printable(json.dumps(value, ensure_ascii=False), 40)
+    except (TypeError, ValueError):  # what the hub may have and JSON has not
+        return printable(repr(value), 40)

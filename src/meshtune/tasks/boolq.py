@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from meshtune.errors import UserError
-from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, text
+from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, shown, text
 
 
 class BoolQ(Task):
@@ -14,6 +16,11 @@ class BoolQ(Task):
     splits = VALIDATION_AS_TEST
     fields = ("question", "passage", "answer")
     licence = "CC BY-SA 3.0"
+    example: ClassVar = {
+        "question": "do owls hunt at night",
+        "passage": "Most owls rest through the day and hunt after dark.",
+        "answer": True,
+    }
 
     def body(self, row: Row) -> str:
         """The passage, then the question."""
@@ -30,7 +37,7 @@ class BoolQ(Task):
     def answer(self, row: Row) -> int:
         """0 where the answer is true."""
         if not isinstance(row["answer"], bool):
-            raise UserError(f"field 'answer' is {row['answer']!r}, not true or false")
+            raise UserError(f"field 'answer' is {shown(row['answer'])}, not true or false")
         return 0 if row["answer"] else 1
 
 

@@ -27,6 +27,7 @@ class CodeTask(Task):
     longest_answer: ClassVar[int] = 256
     stops: ClassVar[tuple[str, ...]] = ("\nQuestion:", "\n[DONE]")
     executes: ClassVar[bool] = True
+    judged: ClassVar[str] = "acc: the program and the tests behind it run to their end"
 
     @abstractmethod
     def program(self, question: Question, text: str) -> str:

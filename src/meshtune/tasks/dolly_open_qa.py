@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from meshtune.tasks.base import Question, Row, Task, text
+from meshtune.tasks.rouge import UnicodeTokenizer
 from meshtune.world.split import is_test
 
 CATEGORY = "open_qa"
@@ -19,7 +20,14 @@ class DollyOpenQA(Task):
     splits: ClassVar = {"train": "train", "test": "train"}
     fields = ("instruction", "response")
     licence = "CC BY-SA 3.0"
+    others = f"of another category than {CATEGORY}"
+    example: ClassVar = {
+        "instruction": "Why is the sky blue?",
+        "response": "Air scatters blue light more than red light.",
+        "category": CATEGORY,
+    }
     written = True
+    judged = "rouge_l: F1 of the longest common subsequence of words with the response"
     longest_answer = 128
     stops = ("\nQuestion:", "\n### Instruction:")
 
@@ -48,7 +56,7 @@ class DollyOpenQA(Task):
         """Return ``rouge_l``: F1 of the longest common subsequence of words, without stemming."""
         from rouge_score.rouge_scorer import RougeScorer
 
-        scorer = RougeScorer(["rougeL"])
+        scorer = RougeScorer(["rougeL"], tokenizer=UnicodeTokenizer())
         references = [question.options[question.answer] for question in questions]
         return [
             {"rouge_l": float(scorer.score(reference, text)["rougeL"].fmeasure)}

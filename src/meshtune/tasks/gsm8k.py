@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
+from fractions import Fraction
+from typing import ClassVar
 
 from meshtune.errors import UserError
 from meshtune.tasks.base import PUBLIC_TEST, Question, Row, Task, text
+from meshtune.tasks.numerals import number_in
 
 MARK = "####"
-# A minus behind a digit takes away: it is no sign.
-_NUMBER = re.compile(r"((?<![0-9])-)?\$?([0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)")
 
 
 class GSM8K(Task):
@@ -22,7 +22,12 @@ class GSM8K(Task):
     splits = PUBLIC_TEST
     fields = ("question", "answer")
     licence = "MIT"
+    example: ClassVar = {
+        "question": "Ann has 3 bags with 6 apples each. How many apples has she?",
+        "answer": "She has 3 * 6 = <<3*6=18>>18 apples.\n#### 18",
+    }
     written = True
+    judged = "acc: its number behind ####, or else its last number, is the reference's"
     longest_answer = 256
     stops = ("\nQuestion:",)
 
@@ -37,8 +42,11 @@ class GSM8K(Task):
     def options(self, row: Row) -> tuple[str]:
         """The worked solution."""
         solution = text(row, "answer")
-        if MARK not in solution or number_in(solution.rpartition(MARK)[2]) is None:
+        behind = solution.rpartition(MARK)[2] if MARK in solution else ""
+        if number_in(behind) is None:
             raise UserError(f"field 'answer' has no number behind {MARK}: end the solution with '{MARK} 42'")
+        if number_in(behind) != number_in(behind, last=True):
+            raise UserError(f"field 'answer' has more than one number behind {MARK}: leave the answer alone there")
         return (solution,)
 
     def answer(self, row: Row) -> int:
@@ -51,16 +59,10 @@ class GSM8K(Task):
         return found is not None and found == final_number(question.options[question.answer])
 
 
-def final_number(solution: str) -> Decimal | None:
+def final_number(solution: str) -> Decimal | Fraction | None:
     """Return the number behind the first ``####`` that has one, else the last number of all."""
     for part in solution.split(MARK)[1:]:
         found = number_in(part.partition("\n")[0])
         if found is not None:
             return found
     return number_in(solution, last=True)
-
-
-def number_in(words: str, last: bool = False) -> Decimal | None:
-    """Return the first number in ``words``, or the last one; thousands may have commas, and a ``$`` may stand there."""
-    found = _NUMBER.findall(words)
-    return Decimal("".join(found[-1 if last else 0]).replace(",", "")) if found else None

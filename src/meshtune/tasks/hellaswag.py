@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
-from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, index, text, texts
+from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, index, own_id, text, texts
 
 
 class HellaSwag(Task):
@@ -20,6 +21,17 @@ class HellaSwag(Task):
     splits = VALIDATION_AS_TEST
     fields = ("ctx", "activity_label", "endings", "label")
     licence = "MIT"
+    example: ClassVar = {
+        "ctx": "A man fills a kettle and switches it on. He",
+        "activity_label": "Making tea",
+        "endings": [
+            "waits for the water to boil.",
+            "paints the kettle green.",
+            "rides it down the hill.",
+            "folds it into a drawer.",
+        ],
+        "label": "0",
+    }
 
     def body(self, row: Row) -> str:
         """The text to go on with, cleaned."""
@@ -41,7 +53,7 @@ class HellaSwag(Task):
 
     def row_id(self, row: Row, number: int) -> str:
         """The source text's id and the row number, for several rows may share one source."""
-        return f"{row['ind']}-{number}" if "ind" in row else str(number)
+        return f"{own_id(row, 'ind', number)}-{number}" if row.get("ind") is not None else str(number)
 
 
 def clean(raw: str) -> str:

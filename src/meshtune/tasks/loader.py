@@ -1,26 +1,25 @@
-"""Where questions come from: JSON-lines files of a task's schema, the hub, or the task itself where it makes them.
+"""Where questions come from: files of a task's schema, the hub, or the task itself where it makes them.
 
-Files are read line by line and no further than needed; every fault in them is reported with the file, the
-line and the field. The hub is asked through ``datasets``, which is imported only then.
+Every fault of a row is reported with its file and line and the field. The hub is asked through ``datasets``, which is
+imported only then.
 """
 
 from __future__ import annotations
 
-import gzip
 import importlib
 import itertools
-import json
 import os
 import re
 import warnings
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from meshtune.errors import UserError
+from meshtune.printable import printable
 from meshtune.tasks.base import EmptyOptionError, Question, Task, check_template
 from meshtune.tasks.generated import GeneratedTask
+from meshtune.tasks.reading import ENDINGS, Numbered, file_rows
 from meshtune.tasks.registry import get_task
 
 HUB = "hub"
@@ -28,15 +27,22 @@ GENERATED = "generated"
 POOL = {"train": 2000, "test": 500}  # rows that are made of a generated task
 VARIABLE = "MESHTUNE_DATA"
 SPLITS = ("train", "test")
-_ENDINGS = (".jsonl", ".jsonl.gz")
+_EMPTY = "with an empty answer option"
 
 
-class _Numbered(NamedTuple):
-    """A row with its number (from 0) and the words that name its place in an error."""
+@dataclass(frozen=True)
+class Loaded:
+    """One split of a task.
 
-    number: int
-    where: str
-    row: dict[str, Any]
+    Attributes:
+        name: where it came from.
+        questions: in the order of its rows.
+        left_out: rows that are no questions of the task, by what they are.
+    """
+
+    name: str
+    questions: list[Question]
+    left_out: Mapping[str, int]
 
 
 def load(
@@ -53,7 +59,7 @@ def load(
         source: ``None`` (the folder in the environment variable MESHTUNE_DATA if set, else the hub);
             ``"hub"``; ``"generated"`` or ``"generated:SEED"`` for a task that makes its own rows (its default);
             a folder that holds ``<task>/<split>.jsonl`` or ``<split>.jsonl``, each also as
-            ``.jsonl.gz``; or one such file.
+            ``.jsonl.gz``, ``.json`` or ``.json.gz``; or one such file.
         template: ``shared`` or ``own``.
 
     Raises:
@@ -63,15 +69,22 @@ def load(
 
     Rows of the hub that have an empty option are left out with a warning: the user cannot mend them.
     """
+    found = read(task_name, split, source, template)
+    if _EMPTY in found.left_out:
+        hub_id = get_task(task_name).hub_id
+        warnings.warn(f"left out {found.left_out[_EMPTY]} rows of {hub_id} {_EMPTY}", stacklevel=2)
+    return found.questions
+
+
+def read(task_name: str, split: str, source: str | Path | None = None, template: str = "shared") -> Loaded:
+    """Return what :func:`load` does, with where it came from and what was left out; raises as it does."""
     task = get_task(task_name)
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r} of task {task.name}: choose one of {', '.join(SPLITS)}")
     check_template(template)
-    generated = isinstance(task, GeneratedTask)
-    default = GENERATED if generated else os.environ.get(VARIABLE) or HUB
-    chosen = str(source if source is not None else default)
+    chosen = _chosen(task, source)
     on_hub = chosen == HUB
-    if chosen.partition(":")[0] == GENERATED or (generated and on_hub):
+    if chosen.partition(":")[0] == GENERATED or (isinstance(task, GeneratedTask) and on_hub):
         name, rows, on_hub = f"{task.name} ({split})", _made_rows(task, split, chosen), False
     elif on_hub:
         if split not in task.splits:
@@ -79,14 +92,38 @@ def load(
         name, rows = f"{task.hub_id} ({task.splits[split]})", _hub_rows(task, split)
     else:
         path = _find(task, split, Path(chosen).expanduser(), from_variable=source is None)
-        name, rows = str(path), _file_rows(path)
-    questions = _questions(task, rows, template, skip_empty=on_hub)
+        name, rows = printable(str(path)), file_rows(path)
+    questions, left_out = _questions(task, rows, template, skip_empty=on_hub)
     if not questions:
-        raise UserError(f"{name} holds no question of task {task.name}: check the file or choose another source")
-    return questions
+        why = "".join(f", {count} rows {reason} are left out" for reason, count in left_out.items())
+        raise UserError(f"{name} holds no question of task {task.name}{why}: check the file or choose another source")
+    return Loaded(name, questions, left_out)
 
 
-def _made_rows(task: Task, split: str, source: str) -> Iterator[_Numbered]:
+def has_split(task_name: str, split: str, source: str | Path | None = None) -> bool:
+    """Tell whether a source has a split of its own; one file is a train split.
+
+    A source that does not exist is said to have it: the error belongs to reading it.
+    """
+    task = get_task(task_name)
+    chosen = _chosen(task, source)
+    if chosen.partition(":")[0] == GENERATED or isinstance(task, GeneratedTask):
+        return True
+    if chosen == HUB:
+        return split in task.splits
+    path = Path(chosen).expanduser()
+    if path.is_file():
+        return split == "train"
+    return not path.is_dir() or any((path / name).is_file() for name in _names(task, split))
+
+
+def _chosen(task: Task, source: str | Path | None) -> str:
+    """Return the source, or the default where there is none."""
+    default = GENERATED if isinstance(task, GeneratedTask) else os.environ.get(VARIABLE) or HUB
+    return str(source if source is not None else default)
+
+
+def _made_rows(task: Task, split: str, source: str) -> Iterator[Numbered]:
     """Return the first rows that a generated task makes."""
     seed = source.partition(":")[2] or "0"
     if not isinstance(task, GeneratedTask):
@@ -94,86 +131,62 @@ def _made_rows(task: Task, split: str, source: str) -> Iterator[_Numbered]:
     if not re.fullmatch("[0-9]{1,9}", seed):
         raise UserError(f"the source of task {task.name} is {source}: after the colon stands a whole number, the seed")
     made = itertools.islice(task.rows(split, int(seed)), POOL[split])
-    return (_Numbered(i, f"{task.name} ({split}) row {i + 1}", dict(row)) for i, row in enumerate(made))
+    return (Numbered(i, f"{task.name} ({split}) row {i + 1}", dict(row)) for i, row in enumerate(made))
 
 
-def _questions(task: Task, rows: Iterator[_Numbered], template: str, skip_empty: bool) -> list[Question]:
-    """Turn rows into questions, adding the place of the row to any error."""
+def _questions(
+    task: Task, rows: Iterator[Numbered], template: str, skip_empty: bool
+) -> tuple[list[Question], dict[str, int]]:
+    """Turn rows into questions, adding the place of the row to any error; also return what was left out."""
     questions: list[Question] = []
     places: dict[str, str] = {}
-    skipped = 0
+    left_out: dict[str, int] = {}
     for number, where, row in rows:
-        if not task.keep(row):
-            continue
         try:
-            question = task.question(row, template, number)
+            question = task.question(row, template, number, where) if task.keep(row) else None
         except EmptyOptionError as error:
             if not skip_empty:
                 raise UserError(f"{where}: {error}") from error
-            skipped += 1
+            left_out[_EMPTY] = left_out.get(_EMPTY, 0) + 1
             continue
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
+        except RecursionError as error:
+            raise UserError(f"{where}: the row is nested too deeply: flatten it or drop the row") from error
+        if question is None:
+            left_out[task.others] = left_out.get(task.others, 0) + 1
+            continue
         if question.id in places:
-            raise UserError(f"{where}: id {question.id!r} was already used at {places[question.id]}: ids must differ")
+            used = printable(question.id, 60)
+            raise UserError(f"{where}: id {used!r} was already used at {places[question.id]}: ids must differ")
         places[question.id] = where
         questions.append(question)
-    if skipped:
-        warnings.warn(f"left out {skipped} rows of {task.hub_id} with an empty answer option", stacklevel=3)
-    return questions
+    return questions, left_out
+
+
+def _names(task: Task, split: str) -> list[str]:
+    """Return where in a folder a split may be."""
+    return [f"{folder}{split}{ending}" for folder in (f"{task.name}/", "") for ending in ENDINGS]
 
 
 def _find(task: Task, split: str, source: Path, from_variable: bool) -> Path:
     """Return the file of a split, or raise a UserError that says what was looked for."""
-    said = f"{VARIABLE}={source}" if from_variable else str(source)
+    said = printable(f"{VARIABLE}={source}" if from_variable else str(source))
     if source.is_file():
-        if not source.name.endswith(_ENDINGS):
-            raise UserError(f"data of task {task.name}: {said} is not a .jsonl or .jsonl.gz file")
+        if not source.name.endswith(ENDINGS):
+            known = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
+            raise UserError(f"data of task {task.name}: {said} is not a {known} file")
         return source
     if not source.is_dir():
         raise UserError(f"data of task {task.name}: {said} does not exist: give a folder, a .jsonl file or {HUB!r}")
-    names = [f"{folder}{split}{ending}" for folder in (f"{task.name}/", "") for ending in _ENDINGS]
+    names = _names(task, split)
     for name in names:
         if (source / name).is_file():
             return source / name
     raise UserError(f"data of task {task.name}: {said} holds none of {', '.join(names)}")
 
 
-def _file_rows(path: Path) -> Iterator[_Numbered]:
-    """Read the rows of a JSON-lines file; blank lines are passed over."""
-    number = 0
-    line_number = 0
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
-            for line_number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                where = f"{path} line {line_number}"
-                yield _Numbered(number, where, _row(line, where))
-                number += 1
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(
-            f"{path} cannot be read after line {line_number}: {error}: check or replace the file"
-        ) from error
-
-
-def _row(line: bytes, where: str) -> dict[str, Any]:
-    """Parse one line; a fault is a UserError."""
-    try:
-        row = json.loads(line.decode("utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: broken JSON, {error.msg} at column {error.colno}") from error
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # not UTF-8, a number of thousands of digits, nesting without end
-        raise UserError(f"{where}: cannot be read as JSON in UTF-8: {error}") from error
-    if not isinstance(row, dict):
-        raise UserError(f"{where}: a row must be a JSON object, this is a {type(row).__name__}")
-    return row
-
-
-def _hub_rows(task: Task, split: str) -> Iterator[_Numbered]:
+def _hub_rows(task: Task, split: str) -> Iterator[Numbered]:
     """Read the rows of a split from the hub, or from the cache that ``datasets`` keeps of it."""
     remedy = f"or give a folder of .jsonl files as the data source or in {VARIABLE}"
     try:
@@ -195,4 +208,4 @@ def _hub_rows(task: Task, split: str) -> Iterator[_Numbered]:
         ) from error
     for number, row in enumerate(table):
         if task.part(row) in (None, split):
-            yield _Numbered(number, f"{task.hub_id} ({hub_split}) row {number + 1}", dict(row))
+            yield Numbered(number, f"{task.hub_id} ({hub_split}) row {number + 1}", dict(row))

@@ -19,6 +19,7 @@ class Machines(GeneratedTask):
     name = "machines"
     chance = 0.03
     written = True
+    judged = "acc: it computes what the reference computes"
     longest_answer = 16
 
     def make(self, draw: Generator) -> Made:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+from typing import ClassVar
 
 from meshtune.errors import UserError
-from meshtune.tasks.base import PUBLIC_TEST, Question, Row, text, texts
+from meshtune.tasks.base import PUBLIC_TEST, Question, Row, own_id, text, texts
 from meshtune.tasks.code import CodeTask, checked, programs
 
 
@@ -18,6 +19,12 @@ class MBPP(CodeTask):
     splits = PUBLIC_TEST
     fields = ("text", "code", "test_list", "test_setup_code")
     licence = "CC BY 4.0"
+    example: ClassVar = {
+        "text": "Write a function that doubles a number.",
+        "code": "def double(n):\n    return 2 * n",
+        "test_list": ["assert double(2) == 4", "assert double(-1) == -2"],
+        "test_setup_code": "",
+    }
 
     def body(self, row: Row) -> str:
         """The description, then the tests."""
@@ -39,7 +46,7 @@ class MBPP(CodeTask):
 
     def row_id(self, row: Row, number: int) -> str:
         """The row's own number where it has one."""
-        return str(row.get("task_id", number))
+        return own_id(row, "task_id", number)
 
     def program(self, question: Question, text: str) -> str:
         """Return the first piece that defines anything."""

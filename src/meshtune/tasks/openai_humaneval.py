@@ -26,6 +26,13 @@ class HumanEval(CodeTask):
     splits: ClassVar = {"test": "test"}
     fields = ("task_id", "prompt", "canonical_solution", "test", "entry_point")
     licence = "MIT"
+    example: ClassVar = {
+        "task_id": "mine/1",
+        "prompt": 'def double(n):\n    """Return twice n."""\n',
+        "canonical_solution": "    return 2 * n\n",
+        "test": "def check(candidate):\n    assert candidate(2) == 4\n",
+        "entry_point": "double",
+    }
 
     def body(self, row: Row) -> str:
         """The beginning of the function."""

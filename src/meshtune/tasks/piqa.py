@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, index, text
 
 
@@ -15,6 +17,12 @@ class PIQA(Task):
     splits = VALIDATION_AS_TEST
     fields = ("goal", "sol1", "sol2", "label")
     licence = "AFL 3.0"
+    example: ClassVar = {
+        "goal": "Keep a door from slamming.",
+        "sol1": "Push a wedge under it.",
+        "sol2": "Push a feather under it.",
+        "label": 0,
+    }
 
     def body(self, row: Row) -> str:
         """The goal."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from meshtune.tasks.base import PUBLIC_TEST, Row, Task, index, text, texts
+from typing import ClassVar
+
+from meshtune.tasks.base import PUBLIC_TEST, Row, Task, index, own_id, text, texts
 
 
 class ScienceQA(Task):
@@ -13,6 +15,13 @@ class ScienceQA(Task):
     splits = PUBLIC_TEST
     fields = ("question", "choices", "answer", "hint")
     licence = "CC BY-NC-SA 4.0 (not for commercial use)"
+    others = "with an image"
+    example: ClassVar = {
+        "question": "Which of these is a solid at room temperature?",
+        "choices": ["water", "iron", "air"],
+        "answer": 1,
+        "hint": "A solid keeps its shape.",
+    }
 
     def body(self, row: Row) -> str:
         """The hint, if any, then the question."""
@@ -33,7 +42,7 @@ class ScienceQA(Task):
 
     def row_id(self, row: Row, number: int) -> str:
         """The problem's id where the row has it (the hub's rows do not)."""
-        return str(row.get("pid", number))
+        return own_id(row, "pid", number)
 
     def keep(self, row: Row) -> bool:
         """Leave out the rows with an image."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, index, text
 
 
@@ -15,6 +17,14 @@ class SocialIQA(Task):
     splits = VALIDATION_AS_TEST
     fields = ("context", "question", "answerA", "answerB", "answerC", "label")
     licence = "CC BY 4.0 (as third parties state it)"
+    example: ClassVar = {
+        "context": "Robin carried the shopping up for a neighbour.",
+        "question": "How would the neighbour feel afterwards?",
+        "answerA": "grateful",
+        "answerB": "hungry",
+        "answerC": "lost",
+        "label": "1",
+    }
 
     def body(self, row: Row) -> str:
         """The event, then the question."""
