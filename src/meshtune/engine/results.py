@@ -21,7 +21,7 @@ from meshtune.engine.air import Network
 from meshtune.engine.budget import Budget
 from meshtune.engine.clock import summary
 from meshtune.engine.config import RunConfig
-from meshtune.engine.curves import curves
+from meshtune.engine.curves import curves, whole
 from meshtune.engine.federation import recipes, trains_sparse
 from meshtune.engine.rounds import State
 from meshtune.engine.scoring import router_of, signature
@@ -51,7 +51,7 @@ def results(
     """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
     mark = signature(config)
     scoring = sum(e["seconds"] for e in events if e.get("event") == "scored" and e["signature"] == mark)
-    mine = [s for s in scores if s["signature"] == mark and s["round"] == state.round]
+    mine = [s for s in scores if s.get("signature") == mark and s["round"] == state.round]
     groups: dict[str, list[int]] = {}
     for device, task in enumerate(config.device_tasks):
         groups.setdefault(task.key, []).append(device)
@@ -96,7 +96,14 @@ def _coherence(config: RunConfig, base: Base) -> float | None:
 
 
 def _curves(scores: Sequence[Mapping[str, Any]], mark: str, state: State) -> dict[str, list[dict[str, float]]]:
-    return curves([s for s in scores if s["signature"] == mark and s["round"] <= state.round], state.clocks)
+    return curves(whole_exam(scores, mark, state)[0], state.clocks)
+
+
+def whole_exam(
+    scores: Sequence[Mapping[str, Any]], mark: str, state: State
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Return the scorings of the exam ``mark`` until now without rounds that are not whole, and a note on each."""
+    return whole([s for s in scores if s.get("signature") == mark and s["round"] <= state.round], state.round)
 
 
 def _method(method: Method, state: State) -> dict[str, Any]:

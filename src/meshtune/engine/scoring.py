@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from meshtune.engine.asking import Key, Pile
 from meshtune.engine.config import RunConfig
-from meshtune.engine.data import Exam
+from meshtune.engine.data import Exam, exam_digest
 from meshtune.engine.memory import peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.rounds import State
@@ -26,6 +26,7 @@ from meshtune.learning.sampling import Writing
 from meshtune.learning.trainer import DIVERGED
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
 from meshtune.methods.config import Reading
+from meshtune.printable import printable
 from meshtune.routing.features import Features
 from meshtune.routing.registry import DEFAULTS, make_router
 from meshtune.routing.routers import Reader, Router
@@ -99,14 +100,23 @@ def sit(
     """Score every candidate on every exam; append to the store's scores and return each exam's router features.
 
     What the store already holds under the same signature and round is not scored again.
+
+    Raises:
+        UserError: what it holds of this exam are the scores of other questions.
     """
     mark = signature(config)
-    have = {
-        (record["method"], device, record["task"])
-        for record in store.read_scores()
-        if record["signature"] == mark and record["round"] == state.round
-        for device in record["devices"]
-    }
+    asked = {paper.name: exam_digest({paper.name: paper.questions}) for paper in papers}
+    have = set()
+    for record in store.read_scores():
+        if record.get("signature") != mark or record["task"] not in asked:
+            continue
+        if record.get("asked") != asked[record["task"]]:
+            raise UserError(
+                f"the questions of {printable(record['task'], 60)} are not those that {store.path} was scored on: set "
+                "data, or MESHTUNE_DATA, as it was"
+            )
+        if record["round"] == state.round:
+            have |= {(record["method"], device, record["task"]) for device in record["devices"]}
     features: dict[str, Features] = {}
     observer.event("phase", name="score", total=len(papers))
     for number, paper in enumerate(papers):
@@ -114,7 +124,7 @@ def sit(
         features[paper.name] = prompt_features(base, paper.prompts, config.router, config.eval.micro_tokens)
         todo = [c for c in candidates(config, methods, state) if (c.label, c.member.device, paper.name) not in have]
         found = _sit_one(base, config, paper, todo, features[paper.name], workshop, observer)
-        facts = {"round": state.round, "template": config.template, "signature": mark}
+        facts = {"round": state.round, "template": config.template, "signature": mark, "asked": asked[paper.name]}
         store.append_scores(*({**record, **facts} for record in found))
         if found:
             cost = {"seconds": time.perf_counter() - started, "peak_memory_bytes": peak_memory()}
@@ -150,7 +160,7 @@ def _sit_one(
     records = []
     for (_, keys), (label, who) in users.items():
         rows = [found[key] for key in keys]
-        if not all(math.isfinite(row["nll"]) for row in rows):
+        if not all(math.isfinite(value) for row in rows for value in row.values()):
             raise UserError(f"{label} gives answers of {paper.name} no finite probability: {DIVERGED}")
         records.append(
             {
