@@ -14,9 +14,10 @@ from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, sizes
 from meshtune.engine import exchange as engine
+from meshtune.engine.checkpoint import pack_state, unpack_state
 from meshtune.engine.config import ExchangeConfig
 from meshtune.engine.exchange import Carried, Post, exchange, receive
-from meshtune.engine.rounds import State, pack_state, unpack_state
+from meshtune.engine.rounds import State
 from meshtune.exchange.ledger import Ledger
 from meshtune.exchange.payload import Message, PayloadError, decode, encode
 from meshtune.methods.base import Announcement, Member, Method, Workshop
