@@ -25,7 +25,6 @@ def defaults() -> object:
 def test_a_signal_stops_as_ctrl_c_does_with_a_code_of_its_own(number: int, code: int) -> None:
     with pytest.raises(KeyboardInterrupt) as caught, stoppable():
         os.kill(os.getpid(), number)
-        signal.pause()
     assert isinstance(caught.value, Stopped)
     assert caught.value.code == code
     assert signal.getsignal(number) is signal.SIG_DFL

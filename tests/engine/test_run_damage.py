@@ -15,7 +15,6 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from meshtune.cli.advice import try_next
 from meshtune.engine import checked
 from meshtune.engine.ask import open_speaker
 from meshtune.engine.config import validate
@@ -47,7 +46,7 @@ def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, whole_settings: dict[str, Any]) -> Path:
     config = validate({**whole_settings, **SMALL}, "test")
-    return run(config, tmp_path_factory.mktemp("runs") / "whole", Silent())
+    return run(config, tmp_path_factory.mktemp("runs") / "original", Silent())
 
 
 @pytest.fixture
@@ -176,7 +175,7 @@ def test_doubled_rows_change_nothing(finished: Path, folder: Path) -> None:
         file = folder / name
         lines = file.read_bytes().splitlines(keepends=True)
         file.write_bytes(b"".join(line for line in lines for _ in range(2)))
-    assert compare([folder], "markdown") == compare([finished], "markdown").replace("whole", "copy")
+    assert compare([folder], "markdown") == compare([finished], "markdown").replace("original", "copy")
     assert again(folder).texts == again(folder).texts
     assert (
         json.loads((folder / "results.json").read_text())["header"]["seconds"]
@@ -246,7 +245,7 @@ def test_a_checkpoint_of_another_run_is_refused(folder: Path, tmp_path: Path, wh
 
 def test_a_folder_of_an_earlier_version_is_only_compared(finished: Path, folder: Path) -> None:
     (folder / "manifest.json").unlink()
-    with pytest.raises(UserError, match=r"is missing|without it"):
+    with pytest.raises(UserError, match=r"has lost its manifest\.json"):
         compare([folder], "markdown")
     for name in LOGS:  # as lines were
         lines = (folder / name).read_bytes().splitlines()
@@ -254,7 +253,7 @@ def test_a_folder_of_an_earlier_version_is_only_compared(finished: Path, folder:
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in plain))
     raw = json.loads((folder / "results.json").read_text())
     (folder / "results.json").write_text(json.dumps({k: v for k, v in raw.items() if k != "checksum"}))
-    assert compare([folder], "markdown") == compare([finished], "markdown").replace("whole", "copy")
+    assert compare([folder], "markdown") == compare([finished], "markdown").replace("original", "copy")
     for act in (lambda: again(folder), lambda: evaluate(folder, Silent()), lambda: open_speaker(folder, Silent())):
         with pytest.raises(UserError, match="was made by an earlier meshtune"):
             act()
@@ -319,7 +318,6 @@ def read_results(folder: Path) -> None:
     for form in ("markdown", "json", "csv"):
         compare([folder], form)
     told(folder)
-    try_next(folder, load_results(folder).header.config)
 
 
 def mutate_results(folder: Path, draw: Any) -> None:
@@ -338,7 +336,7 @@ def mutate_log(folder: Path, name: str, draw: Any) -> None:
 
 
 @given(data=st.data())
-@fuzz(60)
+@fuzz(30)
 def test_results_of_any_types_are_read_or_refused(finished: Path, data: st.DataObject, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "copy", ignore_errors=True)
     folder = shutil.copytree(finished, tmp_path / "copy")
@@ -347,7 +345,7 @@ def test_results_of_any_types_are_read_or_refused(finished: Path, data: st.DataO
 
 
 @given(data=st.data())
-@fuzz(60)
+@fuzz(30)
 def test_log_lines_of_any_types_are_read_or_refused(finished: Path, data: st.DataObject, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "copy", ignore_errors=True)
     folder = shutil.copytree(finished, tmp_path / "copy")
@@ -366,7 +364,7 @@ def facts_of(finished: Path, name: str) -> Any:
 
 
 @given(data=st.data())
-@fuzz(60)
+@fuzz(15)
 def test_facts_of_any_types_are_used_or_refused(finished: Path, data: st.DataObject, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "copy", ignore_errors=True)
     folder = shutil.copytree(finished, tmp_path / "copy")
@@ -376,7 +374,7 @@ def test_facts_of_any_types_are_used_or_refused(finished: Path, data: st.DataObj
 
 
 @given(data=st.data())
-@fuzz(40)
+@fuzz(20)
 def test_a_configuration_or_manifest_of_any_types_is_used_or_refused(
     finished: Path, data: st.DataObject, tmp_path: Path
 ) -> None:
@@ -502,8 +500,8 @@ def test_every_flipped_bit_in_a_checkpoint_is_found(finished: Path) -> None:
 
 
 def test_flipped_bits_in_text_are_refused_noted_or_change_nothing(finished: Path, folder: Path) -> None:
-    counts = text_flips(finished, folder, 100)
-    assert counts["refused"] + counts["noted"] > 60
+    counts = text_flips(finished, folder, 60)
+    assert counts["refused"] + counts["noted"] > 40
 
 
 def test_cut_files_are_refused_noted_or_change_nothing(folder: Path) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import xxhash
 
 CHECKSUM = "checksum"
+LONGEST = 100
+"""Digits of an integer: of more, some arithmetic would fail."""
 _LINE = re.compile(rb'(\{.*), "check": "([0-9a-f]{16})"\}', re.DOTALL)
 _UNCHECKED = b"0" * 32
 _IN_HEADER = re.compile(rb'"checksum":"([0-9a-f]{32})"')
@@ -24,10 +26,10 @@ def parse(text: str | bytes) -> Any:
     """Return the JSON value in ``text``.
 
     Raises:
-        ValueError: it is not JSON or not UTF-8, is nested too deeply, or has a number that is not finite.
+        ValueError: it is not JSON or not UTF-8, is nested too deeply, or has a number that is infinite or far too long.
     """
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -151,6 +153,12 @@ def _place(whole: memoryview) -> int | None:
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is no number")
+
+
+def _whole(text: str) -> int:
+    if len(text) > LONGEST:
+        raise ValueError(f"{text[:20]} and {len(text) - 20} more digits are no number of a run")
+    return int(text)
 
 
 def _finite(text: str) -> float:

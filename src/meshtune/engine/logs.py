@@ -61,6 +61,11 @@ class Log:
         self.file, self._check = file, check
         self._last: int | None = None
 
+    @property
+    def numbered(self) -> bool:
+        """Whether there are lines with numbers and checks: an earlier version wrote none."""
+        return self.file.is_file() and any(has_check(line) for line in read_bytes(self.file).split(b"\n"))
+
     def read(self, finished: int | None, remedy: str) -> list[Record]:
         """Return the records.
 

@@ -19,7 +19,7 @@ class Scoring(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
     method: str
-    devices: list[int]
+    devices: list[int] = Field(min_length=1)
     task: str
     round: int = Field(ge=0, le=LONGEST)
     signature: str | None = None

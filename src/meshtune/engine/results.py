@@ -24,7 +24,7 @@ from meshtune.engine.config import RunConfig
 from meshtune.engine.curves import curves, whole
 from meshtune.engine.federation import recipes, trains_sparse
 from meshtune.engine.rounds import State
-from meshtune.engine.scoring import router_of, signature
+from meshtune.engine.scoring import candidates, router_of, signature
 from meshtune.learning.base import Base
 from meshtune.learning.measures import metrics_in
 from meshtune.methods.base import Method, Workshop
@@ -51,7 +51,9 @@ def results(
     """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
     mark = signature(config)
     scoring = sum(e["seconds"] for e in events if e.get("event") == "scored" and e["signature"] == mark)
-    mine = [s for s in scores if s.get("signature") == mark and s["round"] == state.round]
+    labels = [candidate.label for candidate in candidates(config, methods, state)]
+    now = [s for s in scores if s.get("signature") == mark and s["round"] == state.round]
+    mine = _in_order([*config.exams], labels, now)
     groups: dict[str, list[int]] = {}
     for device, task in enumerate(config.device_tasks):
         groups.setdefault(task.key, []).append(device)
@@ -84,6 +86,19 @@ def results(
     }
     rows = [row for record in mine for row in _rows(record, config.seed)]
     return {"format": FORMAT, "version": VERSION, "header": header, "rows": rows}
+
+
+def _in_order(
+    exams: Sequence[str], labels: Sequence[str], scores: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Return scorings in the order in which a run makes them, also where some were lost and made again."""
+    exam_at, label_at = ({name: n for n, name in enumerate(dict.fromkeys(names))} for names in (exams, labels))
+
+    def place(record: Mapping[str, Any]) -> tuple[int, int, int]:
+        exam, label = exam_at.get(record["task"], len(exam_at)), label_at.get(record["method"], len(label_at))
+        return exam, label, record["devices"][0]
+
+    return sorted(scores, key=place)
 
 
 def _coherence(config: RunConfig, base: Base) -> float | None:

@@ -39,6 +39,8 @@ class Stamp:
         known: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
         path = store.path
         for key, value in self.facts().items():
+            if key == "asked" and key not in known:
+                continue  # what an exam of another kind had to work out again
             if known.get(key) != value:
                 raise UserError(
                     {

@@ -160,13 +160,18 @@ class RunStore:
         """Make sure that what is in the folder can be checked.
 
         Raises:
-            UserError: the folder was made by an earlier meshtune.
+            UserError: the folder was made by an earlier meshtune, or its manifest is gone.
         """
         others = (name for name in (file.name for file in self._files()) if name not in (CONFIG, *_OWN))
         if self._manifest.missing and any(not is_part(name) for name in others):
+            if any(log.numbered for log in self._logs.values()):
+                raise UserError(
+                    f"{self.path} has lost its {MANIFEST}, without which damage would go unnoticed: copy it back, or "
+                    "start the run again in another folder"
+                )
             raise UserError(
-                f"{self.path} was made by an earlier meshtune, or has lost its {MANIFEST}: without it damage would go "
-                "unnoticed, so start the run again in another folder (meshtune compare still reads its results)"
+                f"{self.path} was made by an earlier meshtune, whose files have no checksums: start the run again in "
+                "another folder (meshtune compare still reads its results)"
             )
 
     def append(self, event: Mapping[str, Any]) -> None:
@@ -273,6 +278,8 @@ class RunStore:
         self._logs[name].append(records, self._manifest.finished(name), partial(self._manifest.count, name))
 
     def _read(self, name: str) -> list[dict[str, Any]]:
+        if self._manifest.missing and self._logs[name].numbered:
+            self.check_version()
         return self._logs[name].read(self._manifest.finished(name), f"meshtune run --out {self.path} mends what can be")
 
 

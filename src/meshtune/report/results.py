@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from meshtune.engine import checked
 from meshtune.engine.disk import read_bytes
@@ -135,6 +135,13 @@ class Header(BaseModel):
     router: dict[str, RouterScore] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
     peak_memory_bytes: int | None = None
+
+    @field_validator("model")
+    @classmethod
+    def _of_a_size(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value.get("parameters") is not None and type(value["parameters"]) is not int:
+            raise ValueError("parameters is no number")
+        return value
 
 
 class Results(BaseModel):
