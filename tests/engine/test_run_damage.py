@@ -259,8 +259,11 @@ def test_a_folder_of_an_earlier_version_is_only_compared(finished: Path, folder:
             act()
 
 
-def test_a_moved_folder_goes_on(finished: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_moved_folder_goes_on_with_moved_data(finished: Path, folder: Path, tmp_path: Path) -> None:
     folder.rename(tmp_path / "moved")
+    tree = json.loads((tmp_path / "moved" / "config.json").read_text())
+    shutil.copytree(tree["data"], tmp_path / "data")
+    (tmp_path / "moved" / "config.json").write_text(json.dumps({**tree, "data": str(tmp_path / "data")}))
     again(tmp_path / "moved")
     evaluate(tmp_path / "moved", Silent(), {"eval": {"questions": 1}, "router": {"also": ["top1"]}})
     again(tmp_path / "moved")

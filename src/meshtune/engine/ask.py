@@ -10,6 +10,7 @@ from pathlib import Path
 from meshtune.engine.air import connect
 from meshtune.engine.checked import checksum
 from meshtune.engine.config import RunConfig, validate
+from meshtune.engine.manifest import bound
 from meshtune.engine.observer import Observer
 from meshtune.engine.resume import PREPARED, begin, load_announcements, newest, restore
 from meshtune.engine.scoring import FROZEN
@@ -51,7 +52,7 @@ def open_speaker(
     count = len(config.device_tasks)
     if not 0 <= device < count:
         raise UserError(f"there is no device {device}: the run {path} has devices 0 to {count - 1}")
-    chosen = _method(config, method)
+    chosen = method_of(config, method)
     routes = chosen.routes and method != FROZEN
     if router is not None and not routes:
         raise UserError(f"--router {router}: {method or chosen.name} has no router, leave the option out")
@@ -59,7 +60,7 @@ def open_speaker(
     base = load(config.model, config.adapter.per_layer)
     layers = base.adapters.layers
     workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
-    stamp = Stamp(checksum(store.config()), base.digest)
+    stamp = Stamp(checksum(bound(store.config())), base.digest)
     own, facts = load_announcements(store, config, layers)
     stamp.check(facts.get("made"), store, PREPARED)
     loaded = newest(store, config.train.rounds)
@@ -75,8 +76,12 @@ def open_speaker(
     return Speaker(base, config, speaks, member, asked, workshop, state.round)
 
 
-def _method(config: RunConfig, name: str | None) -> Method:
-    """Return the method that answers; any that the run has for the frozen model."""
+def method_of(config: RunConfig, name: str | None) -> Method:
+    """Return the method that answers; any that the run has for the frozen model.
+
+    Raises:
+        UserError: the run has none such, or it must be told the task of a prompt.
+    """
     has = [get_method(known) for known in config.methods]
     free = [method for method in has if method.routes or not isinstance(method, BankMethod)]
     if name == FROZEN:

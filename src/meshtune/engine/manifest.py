@@ -19,6 +19,7 @@ from meshtune.printable import printable
 CONFIG = "config.json"
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "meshtune-run", 1
+_SOURCES = ("source", "train", "test")
 
 
 class DamagedError(UserError):
@@ -37,10 +38,10 @@ class Manifest:
         return not (self.path / MANIFEST).exists()
 
     def config(self) -> dict[str, Any]:
-        """Return the configuration the run was made with.
+        """Return the configuration the run was made with; where its data and model are may have been edited since.
 
         Raises:
-            UserError: the file was edited since, or is damaged beyond repair.
+            UserError: something else in it was, or is damaged beyond repair.
         """
         try:
             manifest = self.read()
@@ -54,7 +55,7 @@ class Manifest:
             return dict(manifest["config"])
         if manifest is not None:
             try:
-                changed = differences(manifest["config"], content)
+                changed = differences(bound(manifest["config"]), bound(content))
             except RecursionError:
                 changed = "it is nested too deeply"
             if changed:
@@ -139,6 +140,21 @@ class Manifest:
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file for people and programs to read, all or nothing."""
     replace_file(file, [checked.dumped(content, indent=1)])
+
+
+def bound(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without where things are: what data and model hold is known by their digests, and folders
+    may move.
+    """
+    found = {key: value for key, value in config.items() if key != "data"}
+    if isinstance(found.get("model"), dict):
+        found["model"] = {key: value for key, value in found["model"].items() if key not in ("name", "device")}
+    if isinstance(found.get("tasks"), list):
+        found["tasks"] = [
+            {key: value for key, value in task.items() if key not in _SOURCES} if isinstance(task, dict) else task
+            for task in found["tasks"]
+        ]
+    return found
 
 
 def differences(old: Any, new: Any) -> str:

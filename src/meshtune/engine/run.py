@@ -23,6 +23,7 @@ from meshtune.engine.data import DeviceData, deal, digest, exam_digest, exam_que
 from meshtune.engine.federation import announce, recipes
 from meshtune.engine.flight import Flight
 from meshtune.engine.lock import held
+from meshtune.engine.manifest import bound
 from meshtune.engine.memory import foresee, peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.reform import Formed, told
@@ -161,7 +162,7 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
 def _stamp(scene: _Scene, store: RunStore, exam: bool = False) -> Stamp:
     """Return what the run is made with, and with ``exam`` what it asks: another exam asks something else."""
     asked = exam_digest(scene.asked) if exam else None
-    return Stamp(checksum(store.config()), scene.base.digest, digest(scene.devices), asked)
+    return Stamp(checksum(bound(store.config())), scene.base.digest, digest(scene.devices), asked)
 
 
 def _scene(config: RunConfig, observer: Observer) -> _Scene:
