@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -149,10 +152,78 @@ def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_numbers(tmp_path: Path, fi
     assert f"go on with: meshtune run --out {tmp_path / 'cut'}" in rest
     done = meshtune("run", "--out", tmp_path / "cut")
     assert done.returncode == 0, done.stderr
-    assert "going on behind round" in done.stderr
+    assert "going on after round" in done.stderr
     assert called("run", file, *long, "--out", tmp_path / "whole")[0] == 0
     cut, whole = (json.loads((tmp_path / name / "results.json").read_text())["rows"] for name in ("cut", "whole"))
     assert cut == whole
+
+
+def begun(file: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    """Start a run as a process of its own, in which no signal is ignored."""
+    command = [sys.executable, "-m", "meshtune.cli.main", "run", str(file), *more, "--out", str(out)]
+    pipes: Any = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, preexec_fn=_hears_all, **pipes)
+
+
+def _hears_all() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_other_signals_end_a_run_as_ctrl_c_does(tmp_path: Path, file: Path, number: int, code: int) -> None:
+    out = tmp_path / "cut"
+    with begun(file, out, "--set", "train.rounds=200") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "round 1" in line:
+                break
+        if number == signal.SIGTERM:  # and while it runs, the folder is its own
+            before = {path.name: path.read_bytes() for path in out.iterdir() if "safetensors" not in path.name}
+            second, said = called("run", file, "--set", "train.rounds=200", "--out", out)
+            assert (second, said.count("error: ")) == (2, 1), said
+            assert f"{out} is in use by process {process.pid} on " in said
+            assert {"config.json", ".lock", "manifest.json"} <= set(before)
+            assert (out / ".lock").read_bytes() == before[".lock"]
+        process.send_signal(number)
+        rest = process.communicate(timeout=60)[1]
+    assert process.returncode == code, rest
+    assert rest.endswith(f"go on with: meshtune run --out {out}\n")
+    assert "Traceback" not in rest
+    assert not [path.name for path in out.iterdir() if path.name.endswith(".part")]
+
+
+@pytest.mark.slow
+def test_whatever_kills_a_run_at_any_moment_it_ends_in_the_same_numbers(tmp_path: Path, file: Path) -> None:
+    draw, cut = random.Random(3), tmp_path / "cut"
+    kills = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+    for number in range(12):
+        with begun(file, cut) as process:
+            time.sleep(draw.uniform(1, 8))
+            process.send_signal(kills[number % len(kills)])
+            said = process.communicate(timeout=120)[1]
+        assert "Traceback" not in said
+        if (cut / "results.json").exists():
+            shutil.rmtree(cut)
+    assert meshtune("run", file, "--out", cut).returncode == 0
+    assert called("run", file, "--out", tmp_path / "whole")[0] == 0
+    cut_rows, rows = (json.loads((tmp_path / n / "results.json").read_text())["rows"] for n in ("cut", "whole"))
+    assert cut_rows == rows
+    assert not [path.name for path in cut.iterdir() if path.name.endswith(".part")]
+
+
+@pytest.mark.slow
+def test_of_two_that_make_the_same_folder_at_once_one_wins(tmp_path: Path, file: Path) -> None:
+    out = tmp_path / "out"
+    pair = [begun(file, out, "--set", "train.rounds=20") for _ in range(2)]
+    said = [process.communicate(timeout=300)[1] for process in pair]
+    assert sorted(process.returncode for process in pair) == [0, 2]
+    assert sum("is in use by process" in text for text in said) == 1
+    assert called("run", file, "--set", "train.rounds=20", "--out", tmp_path / "whole")[0] == 0
+    both, rows = (json.loads((tmp_path / n / "results.json").read_text())["rows"] for n in ("out", "whole"))
+    assert both == rows
+    scores = (out / "scores.jsonl").read_text().splitlines()
+    assert len(scores) == len((tmp_path / "whole" / "scores.jsonl").read_text().splitlines())
 
 
 def test_a_full_disk_ends_in_one_sentence_and_the_run_goes_on_when_there_is_room(small_disk: Path, file: Path) -> None:

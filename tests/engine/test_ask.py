@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from meshtune.engine.ask import open_speaker
-from meshtune.engine.config import validate
+from meshtune.engine.ask import method_of, open_speaker
+from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.data import exam_questions
 from meshtune.engine.observer import Silent
 from meshtune.engine.run import run
@@ -125,15 +125,10 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(finished: Path, speaker: Spe
             speaker.choose("Is 4 even?", options)
 
 
-def test_without_proposed_the_first_that_can_be_asked_answers(
-    finished: Path, tmp_path: Path, settings: dict[str, Any]
-) -> None:
-    def with_methods(*methods: str) -> Path:
-        shutil.copytree(finished, tmp_path / methods[-1])
-        config = RunStore.open(finished).config() | {"methods": list(methods)}
-        (tmp_path / methods[-1] / "config.json").write_text(json.dumps(config))
-        return tmp_path / methods[-1]
+def test_without_proposed_the_first_that_can_be_asked_answers(settings: dict[str, Any]) -> None:
+    def with_methods(*methods: str) -> RunConfig:
+        return validate({**settings, "methods": list(methods)}, "here")
 
-    assert open_speaker(with_methods("hard_moe", "local"), Silent()).method == "local"
+    assert method_of(with_methods("hard_moe", "local"), None).name == "local"
     with pytest.raises(UserError, match="hard_moe must be told the task of a prompt: ask --method frozen, or a run"):
-        open_speaker(with_methods("hard_moe"), Silent())
+        method_of(with_methods("hard_moe"), None)

@@ -173,7 +173,7 @@ def test_samples_are_drawn_and_several_may_be_handed_in(finished: Path) -> None:
     assert any(len(set(texts)) == 3 for texts in drawn)
     assert all("pass@1" not in record for record in records(finished, "dolly_open_qa", mark))
     again = {(r["method"], *r["devices"]): r["answers"] for r in records(finished, "code", mark)}
-    scores = finished / "scores.jsonl"
+    scores = finished / "scores.jsonl"  # lines that are gone are scored again
     kept = scores.read_text().splitlines(keepends=True)
     scores.write_text("".join(line for line in kept if not json.loads(line)["signature"].endswith(mark)))
     evaluate(finished, Silent(), changes)

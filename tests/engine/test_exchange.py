@@ -13,10 +13,11 @@ import torch
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, sizes
+from meshtune.engine.checkpoint import pack_state, unpack_state
 from meshtune.engine.config import ExchangeConfig
 from meshtune.engine.exchange import Carried, Post, exchange
 from meshtune.engine.receiving import receive, version_of
-from meshtune.engine.rounds import State, pack_state, unpack_state
+from meshtune.engine.rounds import State
 from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.exchange.ledger import Ledger
 from meshtune.exchange.payload import Limits, Message, decode, encode

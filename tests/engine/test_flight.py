@@ -16,11 +16,11 @@ from flying import LAYERS, RANK, world
 from meshtune.adapter.shared import aggregate
 from meshtune.adapter.sites import sizes
 from meshtune.engine import window
+from meshtune.engine.checkpoint import pack_state, unpack_state
 from meshtune.engine.clock import elapsed, joules, summary
 from meshtune.engine.config import FaultsConfig
 from meshtune.engine.faults import away, slowness
 from meshtune.engine.reform import replay
-from meshtune.engine.rounds import pack_state, unpack_state
 from meshtune.exchange.payload import Message, encode
 from meshtune.methods.aggregating import AggregatingMethod
 from meshtune.routing.features import Features

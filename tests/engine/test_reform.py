@@ -13,10 +13,10 @@ import torch
 from flying import LAYERS, RANK, World, world
 from meshtune.adapter.expert import SparseExpert
 from meshtune.adapter.sites import sizes
+from meshtune.engine.checkpoint import pack_state
 from meshtune.engine.clock import elapsed
 from meshtune.engine.federation import to_messages
 from meshtune.engine.reform import behind, every, moved, network_of, told
-from meshtune.engine.rounds import pack_state
 from meshtune.exchange.payload import encode
 from meshtune.methods.aggregating import AggregatingMethod
 from meshtune.methods.base import BankMethod

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import io
 import json
 import os
 import subprocess
@@ -17,6 +17,8 @@ import pytest
 import torch
 
 from meshtune.engine import store as module
+from meshtune.engine.checked import line_of, sealed
+from meshtune.engine.disk import sweep
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 
@@ -28,8 +30,26 @@ def store(tmp_path: Path) -> RunStore:
     return RunStore.create(tmp_path / "run", CONFIG)
 
 
+@pytest.fixture
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for the disk thousands of times takes minutes, and shows nothing where no power is cut."""
+    monkeypatch.setattr(os, "fsync", lambda number: None)
+
+
 def names(store: RunStore) -> set[str]:
     return {file.name for file in store.path.iterdir()}
+
+
+def event(number: int, **more: Any) -> dict[str, Any]:
+    return {"event": "note", "n": number, **more}
+
+
+def scoring(number: int, **more: Any) -> dict[str, Any]:
+    fixed = {"method": "lora", "devices": [0], "task": f"t{number}", "round": 1, "signature": "s"}
+    return {**fixed, "questions": ["q"], "nll": [0.5], **more}
+
+
+FIRST = {"config.json", "manifest.json"}
 
 
 def one_sentence(error: pytest.ExceptionInfo[UserError]) -> str:
@@ -43,7 +63,7 @@ def one_sentence(error: pytest.ExceptionInfo[UserError]) -> str:
 
 def test_a_new_run_is_made_with_its_parents_and_opened_again(tmp_path: Path) -> None:
     made = RunStore.create(tmp_path / "a" / "b", CONFIG)
-    assert names(made) == {"config.json"}
+    assert names(made) == FIRST
     assert RunStore.exists(made.path)
     assert RunStore.open(made.path).config() == CONFIG
     assert RunStore.open(made.path).events() == []
@@ -87,11 +107,21 @@ def test_only_a_run_can_be_opened(tmp_path: Path) -> None:
         RunStore.open(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe"])
-def test_a_damaged_configuration_is_named(store: RunStore, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b"", b"[" * 100_000, b'{"seed": NaN}'])
+def test_a_configuration_that_cannot_be_read_is_taken_from_the_manifest(store: RunStore, content: bytes) -> None:
+    whole = (store.path / "config.json").read_bytes()
     (store.path / "config.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"config\.json is damaged"):
-        store.config()
+    assert store.config() == CONFIG
+    notes = store.repair()
+    assert len(notes) == 1
+    assert "config.json is damaged" in notes[0]
+    assert (store.path / "config.json").read_bytes() == whole
+    assert store.repair() == []
+    (store.path / "config.json").write_bytes(content)
+    (store.path / "manifest.json").write_bytes(content)
+    for act in (store.config, store.repair):
+        with pytest.raises(UserError, match=r"(config|manifest)\.json is damaged"):
+            act()
 
 
 # The configuration
@@ -117,46 +147,142 @@ def test_a_configuration_of_something_else_is_no_run(tmp_path: Path) -> None:
         RunStore.open(tmp_path).check_config(CONFIG)
 
 
+def test_an_edited_configuration_is_refused_with_the_key_until_it_is_put_back(store: RunStore) -> None:
+    whole = (store.path / "config.json").read_text()
+    (store.path / "config.json").write_text(whole.replace('"rank": 4', '"rank": 5'))
+    for act in (store.config, lambda: store.check_config(CONFIG)):
+        with pytest.raises(
+            UserError, match=r"config\.json was edited .*\(adapter\.rank: 4 -> 5\): undo that"
+        ) as caught:
+            act()
+        one_sentence(caught)
+    (store.path / "config.json").write_text(json.dumps(json.loads(whole)))  # layout does not matter
+    assert store.config() == CONFIG
+
+
 # The logs
 
 
 @pytest.mark.parametrize(
-    "append, read, name",
+    "append, read, make, name",
     [
-        (RunStore.append, RunStore.events, "events.jsonl"),
-        (RunStore.append_scores, RunStore.read_scores, "scores.jsonl"),
+        (RunStore.append, RunStore.events, event, "events.jsonl"),
+        (RunStore.append_scores, RunStore.read_scores, scoring, "scores.jsonl"),
     ],
 )
+@pytest.mark.usefixtures("unsynced")
 def test_a_log_cut_at_any_byte_loses_only_the_last_record(
     store: RunStore,
     append: Callable[[RunStore, dict[str, Any]], None],
     read: Callable[[RunStore], list[dict[str, Any]]],
+    make: Callable[..., dict[str, Any]],
     name: str,
 ) -> None:
-    first, last, after = (
-        {"n": 1, "text": "é\n\u2028\r"},
-        {"n": 2, "text": "日本", "deep": {"a": [1]}},
-        {"n": 3},
-    )
+    """A crash while a line is written: the manifest does not count it yet."""
+    first, last, after = make(1, text="é\n\u2028\r"), make(2, text="日本", deep={"a": [1]}), make(3)
     append(store, first)
     start = (store.path / name).stat().st_size
+    counted = (store.path / "manifest.json").read_bytes()
     append(store, last)
     assert read(store) == [first, last]
     whole = (store.path / name).read_bytes()
     for length in range(start, len(whole)):
         (store.path / name).write_bytes(whole[:length])
+        (store.path / "manifest.json").write_bytes(counted)
         kept = [first, last] if length == len(whole) - 1 else [first]  # only the newline is missing
-        assert read(store) == kept
-        append(store, after)
-        assert read(store) == [*kept, after]
+        again = RunStore.open(store.path)
+        assert read(again) == kept
+        assert again.repair() == []
+        append(again, after)
+        assert read(again) == [*kept, after]
+
+
+@pytest.mark.parametrize(
+    "append, read, make, name",
+    [
+        (RunStore.append, RunStore.events, event, "events.jsonl"),
+        (RunStore.append_scores, RunStore.read_scores, scoring, "scores.jsonl"),
+    ],
+)
+@pytest.mark.usefixtures("unsynced")
+def test_a_log_that_lost_what_was_counted_says_so_and_keeps_the_rest(
+    store: RunStore,
+    append: Callable[[RunStore, dict[str, Any]], None],
+    read: Callable[[RunStore], list[dict[str, Any]]],
+    make: Callable[..., dict[str, Any]],
+    name: str,
+) -> None:
+    """Cut at every third byte, every line taken out, a bit flipped in every byte of one line."""
+    records = [make(n) for n in range(4)]
+    for record in records:
+        append(store, record)
+    file, counted = store.path / name, (store.path / "manifest.json").read_bytes()
+    whole = file.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    spoilt = [whole[:length] for length in range(0, len(whole) - 1, 3)]
+    spoilt += [b"".join(lines[:n] + lines[n + 1 :]) for n in range(4)]
+    at = len(lines[0])
+    spoilt += [
+        whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+        for place in range(at, at + len(lines[1]) - 1)
+    ]
+    for content in spoilt:
+        file.write_bytes(content)
+        (store.path / "manifest.json").write_bytes(counted)
+        again = RunStore.open(store.path)
+        with pytest.raises(UserError, match=r"is damaged: .*cannot be read or is gone") as caught:
+            read(again)
+        one_sentence(caught)
+        (note,) = again.repair()
+        assert name in note
+        kept = read(again)
+        assert [record for record in records if record in kept] == kept != records
+        append(again, make(9))
+        assert read(RunStore.open(store.path)) == [*kept, make(9)]
+
+
+def test_lines_that_stand_there_again_change_nothing(store: RunStore) -> None:
+    for number in range(3):
+        store.append_scores(scoring(number))
+    file = store.path / "scores.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines, *lines[::-1], lines[1]]))
+    assert store.read_scores() == [scoring(number) for number in range(3)]
+    store.append_scores(scoring(0, devices=[0, 1]), scoring(2, nll=[0.25]))  # under numbers of their own
+    assert store.read_scores() == [scoring(1), scoring(0, devices=[0, 1]), scoring(2, nll=[0.25])]
+
+
+def test_a_scoring_of_other_devices_loses_only_those_that_come_again(store: RunStore) -> None:
+    store.append_scores(scoring(0, devices=[0, 1, 2]), scoring(0, devices=[1]), scoring(0, devices=[1], round=2))
+    assert [(r["devices"], r["round"]) for r in store.read_scores()] == [([0, 2], 1), ([1], 1), ([1], 2)]
 
 
 def test_zeros_of_a_power_cut_are_dropped(store: RunStore) -> None:
-    store.append({"n": 1})
+    store.append(event(1))
     with (store.path / "events.jsonl").open("ab") as log:
         log.write(bytes(20) + b"\n17\n")
-    store.append({"n": 2})
-    assert store.events() == [{"n": 1}, {"n": 2}]
+    assert RunStore.open(store.path).repair() == []
+    RunStore.open(store.path).append(event(2))
+    assert store.events() == [event(1), event(2)]
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"event": 3}, {"event": "scored"}, {"event": "scored", "seconds": "1", "signature": "s"}]
+)
+def test_what_is_no_event_is_damage(store: RunStore, record: dict[str, Any]) -> None:
+    store.append(event(1))
+    store.append(record)
+    with pytest.raises(UserError, match=r"events\.jsonl is damaged: line 2"):
+        store.events()
+    assert len(store.repair()) == 1
+    assert store.events() == [event(1)]
+
+
+def test_numbers_that_are_not_finite_become_null(store: RunStore) -> None:
+    store.append(event(1, losses={"a": float("nan"), "b": [float("inf"), 1.5]}))
+    assert store.events() == [event(1, losses={"a": None, "b": [None, 1.5]})]
+    store.write_json("results.json", {"a": float("-inf")})
+    assert json.loads((store.path / "results.json").read_text())["a"] is None
 
 
 def test_each_line_is_synced_before_the_next_step(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,8 +294,8 @@ def test_each_line_is_synced_before_the_next_step(store: RunStore, monkeypatch: 
         real(number)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    store.append({"n": 1})
-    assert seen[0] == b'{"n": 1}\n'
+    store.append(event(1))
+    assert seen[0] == line_of(event(1), 1)
 
 
 # Checkpoints
@@ -194,7 +320,7 @@ def test_tensors_and_facts_come_back_bit_for_bit(store: RunStore) -> None:
         assert found[name].shape == tensor.shape
         torch.testing.assert_close(found[name], tensor, rtol=0, atol=0, equal_nan=True)
     assert torch.signbit(found["flat"][2])
-    assert names(store) == {"config.json", "prepare.safetensors"}
+    assert names(store) == FIRST | {"prepare.safetensors"}
 
 
 def test_a_loaded_checkpoint_outlives_its_file(store: RunStore) -> None:
@@ -211,8 +337,7 @@ def test_the_newest_two_rounds_are_kept(store: RunStore) -> None:
     for number in (1, 2, 9, 10, 10_000):
         store.save_round(number, {"a": torch.tensor(number)}, {"round": number})
         assert store.latest_round() == number
-    assert names(store) == {
-        "config.json",
+    assert names(store) == FIRST | {
         "round-0010.safetensors",
         "round-10000.safetensors",
         "round-notes.safetensors",
@@ -221,12 +346,19 @@ def test_the_newest_two_rounds_are_kept(store: RunStore) -> None:
     assert (tensors["a"].item(), facts) == (10, {"round": 10})
 
 
+def test_a_checkpoint_of_an_older_round_that_is_played_again_is_no_reason_to_drop_it(store: RunStore) -> None:
+    """Going on from round 1 where the file of round 9 is damaged: what was just written stays."""
+    for number in (1, 9, 2):
+        store.save_round(number, {"a": torch.tensor(number)}, {"round": number})
+    assert store.rounds() == [1, 2, 9]
+
+
 def test_a_damaged_checkpoint_can_be_deleted_to_go_back(store: RunStore) -> None:
     store.save_round(1, {"a": torch.tensor(1)}, {})
     store.save_round(2, {"a": torch.tensor(2)}, {})
     file = store.path / "round-0002.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"round-0002\.safetensors is damaged .* delete it"):
+    with pytest.raises(UserError, match=r"round-0002\.safetensors is damaged .* works it out again"):
         store.load_round(2)
     file.unlink()
     assert store.latest_round() == 1
@@ -242,11 +374,12 @@ def test_a_checkpoint_cut_or_changed_in_its_header_raises_nothing_else(store: Ru
         file.write_bytes(whole[:length])
         with pytest.raises(UserError, match=r"prepare\.safetensors is damaged"):
             store.load("prepare")
-    for place in range(header):
-        for value in (0, 0x22, 0x5B, 0xFF, whole[place] ^ 1):
+    for place in range(len(whole)):
+        for value in {0, 0x22, 0x5B, 0xFF, whole[place] ^ 1} - {whole[place]}:
             file.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
-            with contextlib.suppress(UserError):
+            with pytest.raises(UserError, match=r"prepare\.safetensors is damaged"):
                 store.load("prepare")
+    assert header < len(whole)
 
 
 def test_a_missing_checkpoint_is_called_missing(store: RunStore) -> None:
@@ -291,17 +424,16 @@ def test_a_crash_before_the_rename_leaves_the_old_file(store: RunStore) -> None:
     for what in ("json", "round"):
         assert child(CRASH, str(store.path), what).returncode == 9
     again = RunStore.open(store.path)
-    assert json.loads((store.path / "results.json").read_text()) == {"old": 1}
+    assert json.loads((store.path / "results.json").read_text()) == sealed({"old": 1})
     assert again.latest_round() == 1
     assert again.load_round(1)[0]["a"].item() == 1
     again.write_json("results.json", {"new": 1})
     again.save_round(2, {"a": torch.tensor(2)}, {})
-    assert names(again) == {
-        "config.json",
-        "results.json",
-        "round-0001.safetensors",
-        "round-0002.safetensors",
-    }
+    kept = FIRST | {"results.json", "round-0001.safetensors", "round-0002.safetensors"}
+    assert {name for name in names(again) if not name.endswith(".part")} == kept
+    assert names(again) != kept
+    sweep(again.path)
+    assert names(again) == kept
 
 
 def test_a_crash_while_the_run_was_made_does_not_bar_the_same_command(tmp_path: Path) -> None:
@@ -310,7 +442,9 @@ def test_a_crash_while_the_run_was_made_does_not_bar_the_same_command(tmp_path: 
     assert not RunStore.exists(path)
     assert any(path.iterdir())
     RunStore.check_free(path)
-    assert names(RunStore.create(path, CONFIG)) == {"config.json"}
+    RunStore.create(path, CONFIG)
+    sweep(path)
+    assert names(RunStore.open(path)) == FIRST
 
 
 def test_an_error_while_writing_leaves_no_unfinished_copy(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,14 +454,14 @@ def test_an_error_while_writing_leaves_no_unfinished_copy(store: RunStore, monke
     monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.write_json("results.json", {})
-    assert names(store) == {"config.json"}
+    assert names(store) == FIRST
 
 
 # Full disks
 
 ACTS: dict[str, Callable[[RunStore], None]] = {
-    "append": lambda store: store.append({"text": "x" * 3000}),
-    "append_scores": lambda store: store.append_scores({"text": "x" * 3000}),
+    "append": lambda store: store.append(event(9, text="x" * 3000)),
+    "append_scores": lambda store: store.append_scores(scoring(9, text="x" * 3000)),
     "write_json": lambda store: store.write_json("results.json", {"text": "x" * 3000}),
     "save": lambda store: store.save("prepare", {"a": torch.zeros(3000)}, {}),
     "save_round": lambda store: store.save_round(3, {"a": torch.zeros(3000)}, {}),
@@ -345,8 +479,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_everything_as_it_was(
     store: RunStore, monkeypatch: pytest.MonkeyPatch, act: str, number: int, used: bool
 ) -> None:
     if used:
-        store.append({"n": 1})
-        store.append_scores({"n": 1})
+        store.append(event(1))
+        store.append_scores(scoring(1))
         store.write_json("results.json", {"old": 1})
         store.save("prepare", {"a": torch.ones(2)}, {})
         store.save_round(1, {"a": torch.ones(2)}, {})
@@ -375,7 +509,7 @@ from meshtune.errors import UserError
 store = RunStore.open(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 for act in (
-    lambda: store.append({"text": "x" * 3000}),
+    lambda: store.append({"event": "note", "text": "x" * 3000}),
     lambda: store.write_json("results.json", {"text": "x" * 3000}),
     lambda: store.save_round(2, {"a": torch.zeros(3000)}, {}),
 ):
@@ -388,7 +522,7 @@ for act in (
 
 def test_a_real_limit_of_the_system_is_a_full_disk_too(store: RunStore) -> None:
     pytest.importorskip("resource", reason="this system has no limits on file sizes")
-    store.append({"n": 1})
+    store.append(event(1))
     store.save_round(1, {"a": torch.ones(2)}, {})
     before = contents(store)
     done = child(LIMITED, str(store.path))
@@ -397,24 +531,52 @@ def test_a_real_limit_of_the_system_is_a_full_disk_too(store: RunStore) -> None:
     assert len(lines) == 3
     assert all("no space left" in line and "resumable" in line for line in lines)
     assert contents(store) == before
-    assert store.events() == [{"n": 1}]
+    assert store.events() == [event(1)]
 
 
 def test_a_real_full_disk(small_disk: Path) -> None:
     store = RunStore.create(small_disk / "run", CONFIG)
-    store.append({"n": 1})
+    store.append(event(1))
     store.save_round(1, {"a": torch.arange(10)}, {})
     before = contents(store)
     for act in (
-        lambda: store.append({"text": "x" * 1_000_000}),
+        lambda: store.append(event(9, text="x" * 1_000_000)),
         lambda: store.save_round(2, {"a": torch.zeros(1_000_000)}, {}),
         lambda: store.write_json("results.json", {"text": "x" * 1_000_000}),
     ):
         with pytest.raises(UserError, match="no space left"):
             act()
         assert contents(store) == before
-    store.append({"n": 2})
-    assert store.events() == [{"n": 1}, {"n": 2}]
+    store.append(event(2))
+    assert store.events() == [event(1), event(2)]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("act", ACTS)
+def test_a_folder_that_becomes_read_only_is_one_sentence_and_the_run_goes_on_later(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch, act: str, number: int
+) -> None:
+    """Root may write what chmod forbids, so the system's answers are made up: to opening, cutting and deleting."""
+    store.append(event(1))
+    store.append_scores(scoring(1))
+    before = contents(store)
+    real = open
+
+    def barred(*args: Any, **_: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    def opened(file: Any, mode: str = "r", *args: Any, **more: Any) -> Any:
+        return barred() if set(mode) & set("wax+") else real(file, mode, *args, **more)
+
+    with monkeypatch.context() as patch:
+        for name in ("replace", "truncate", "unlink"):
+            patch.setattr(os, name, barred)
+        patch.setattr(io, "open", opened)
+        with pytest.raises(UserError, match=r"cannot be written .*resumable, make it writable again .* same command"):
+            ACTS[act](store)
+    assert contents(store) == before
+    ACTS[act](store)
+    assert contents(store) != before
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])

@@ -79,7 +79,7 @@ def test_reading_drops_a_cut_line_wherever_it_is_and_names_a_broken_one(make_run
     file.write_text('{"method"\n' + whole)  # a resumed run goes on behind the line that a crash had cut
     assert [r["task"] for r in read_scores(run)] == ["boolq", "piqa"]
     file.write_text(whole.replace('"task"', '"tusk"', 1))
-    with pytest.raises(UserError, match="a line lacks task"):
+    with pytest.raises(UserError, match=r"line 1 cannot be read or is gone \(it lacks task\)"):
         read_scores(run)
     file.write_text(whole.replace('"q0"', '"q0", "q1"', 1))
     with pytest.raises(UserError, match="lists differ in length"):

@@ -39,6 +39,7 @@ def evaluate(
     """
     from meshtune.cli.progress import watch
     from meshtune.cli.show import show_run
+    from meshtune.cli.signals import Stopped, stoppable
     from meshtune.engine.store import RunStore
 
     if not run.is_dir():
@@ -52,12 +53,15 @@ def evaluate(
         changes["eval"] = {**changes.get("eval", {}), "unsafe_code": True}
     if routers:
         changes["router"] = {"also": list(dict.fromkeys([*RunStore.open(run).config()["router"]["also"], *routers]))}
-    from meshtune.engine import run as engine
-
     try:
-        with watch() as observer:
-            done = engine.evaluate(run, observer, changes)
-    except KeyboardInterrupt:
+        with stoppable():
+            from meshtune.engine import run as engine
+
+            with watch() as observer:
+                done = engine.evaluate(run, observer, changes)
+            show_run(done)
+    except KeyboardInterrupt as stop:
         typer.echo("stopped: the scores so far are kept, repeat the same command to go on", err=True)
+        if isinstance(stop, Stopped):
+            raise typer.Exit(stop.code) from stop
         raise
-    show_run(done)

@@ -38,17 +38,21 @@ def run(
     """
     from meshtune.cli.progress import watch
     from meshtune.cli.show import show_run
+    from meshtune.cli.signals import Stopped, stoppable
 
     config, folder = _chosen(file, [*(settings or []), *(["eval.unsafe_code=true"] if unsafe_code else [])], out)
-    from meshtune.engine import run as engine  # torch: only once the configuration is known to be good
-
     try:
-        with watch() as observer:
-            done = engine.run(config, folder, observer)
-    except KeyboardInterrupt:
+        with stoppable():
+            from meshtune.engine import run as engine  # torch: only once the configuration is known to be good
+
+            with watch() as observer:
+                done = engine.run(config, folder, observer)
+            show_run(done)
+    except KeyboardInterrupt as stop:
         typer.echo(f"stopped: {_resume(folder)}", err=True)
+        if isinstance(stop, Stopped):
+            raise typer.Exit(stop.code) from stop
         raise
-    show_run(done)
 
 
 def _chosen(file: Path | None, settings: list[str], out: Path | None) -> tuple[RunConfig, Path]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from meshtune.engine.air import connect
+from meshtune.engine.checked import checksum
 from meshtune.engine.config import RunConfig, validate
+from meshtune.engine.manifest import bound
 from meshtune.engine.observer import Observer
-from meshtune.engine.resume import begin, load_announcements, restore
+from meshtune.engine.resume import PREPARED, begin, load_announcements, newest, restore
 from meshtune.engine.scoring import FROZEN
 from meshtune.engine.site import open_site
 from meshtune.engine.speaker import Speaker
-from meshtune.engine.store import RunStore
+from meshtune.engine.stamp import Stamp
+from meshtune.engine.store import RunStore, round_name
 from meshtune.errors import UserError
 from meshtune.learning.full import weights_of
 from meshtune.learning.loading import load
@@ -39,6 +42,7 @@ def open_speaker(
             the task of a prompt.
     """
     store = RunStore.open(path)
+    store.check_version()
     if store.latest_round() is None:
         raise UserError(f"{path} has no finished round to ask: go on with meshtune run --out {path}")
     tree = store.config()
@@ -48,7 +52,7 @@ def open_speaker(
     count = len(config.device_tasks)
     if not 0 <= device < count:
         raise UserError(f"there is no device {device}: the run {path} has devices 0 to {count - 1}")
-    chosen = _method(config, method)
+    chosen = method_of(config, method)
     routes = chosen.routes and method != FROZEN
     if router is not None and not routes:
         raise UserError(f"--router {router}: {method or chosen.name} has no router, leave the option out")
@@ -56,10 +60,15 @@ def open_speaker(
     base = load(config.model, config.adapter.per_layer)
     layers = base.adapters.layers
     workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
-    own, _ = load_announcements(store, config, layers)
+    stamp = Stamp(checksum(bound(store.config())), base.digest)
+    own, facts = load_announcements(store, config, layers)
+    stamp.check(facts.get("made"), store, PREPARED)
+    loaded = newest(store, config.train.rounds)
+    assert loaded is not None
+    stamp.check(loaded.facts.get("made"), store, round_name(loaded.number))
     graph, network = connect(config, open_site(config), own, layers, workshop)
     fresh = begin([chosen], graph, own, layers, workshop, network)
-    state, _ = restore(fresh, store, [chosen], workshop, network)
+    state, _ = restore(fresh, loaded, store, [chosen], workshop, network)
     member = state.members[chosen.name][device]
     observer.event("advance", name="load", done=1)
     speaks = None if method == FROZEN else chosen
@@ -67,8 +76,12 @@ def open_speaker(
     return Speaker(base, config, speaks, member, asked, workshop, state.round)
 
 
-def _method(config: RunConfig, name: str | None) -> Method:
-    """Return the method that answers; any that the run has for the frozen model."""
+def method_of(config: RunConfig, name: str | None) -> Method:
+    """Return the method that answers; any that the run has for the frozen model.
+
+    Raises:
+        UserError: the run has none such, or it must be told the task of a prompt.
+    """
     has = [get_method(known) for known in config.methods]
     free = [method for method in has if method.routes or not isinstance(method, BankMethod)]
     if name == FROZEN:

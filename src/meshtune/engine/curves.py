@@ -10,6 +10,29 @@ from meshtune.engine.clock import Clock, elapsed, joules
 from meshtune.learning.measures import metrics_in
 
 
+def whole(scores: Sequence[Mapping[str, Any]], last: int) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Return the scorings of one exam without those of earlier rounds of which some are gone, and a note on each.
+
+    Args:
+        scores: the scorings, each once.
+        last: the round after which all are there: what each method answered then, it answered before too.
+    """
+    answered: dict[tuple[str, int], set[tuple[int, str]]] = {}
+    for record in scores:
+        pairs = {(device, record["task"]) for device in record["devices"]}
+        answered.setdefault((record["method"], record["round"]), set()).update(pairs)
+    short: dict[int, list[str]] = {}
+    for (label, round_), pairs in answered.items():
+        if round_ < last and answered.get((label, last), pairs) != pairs:
+            short.setdefault(round_, []).append(label)
+    notes = [
+        f"some scores after round {round_} are gone ({', '.join(labels)}), as are that round's experts: the curves "
+        "leave it out"
+        for round_, labels in sorted(short.items())
+    ]
+    return [record for record in scores if record["method"] not in short.get(record["round"], ())], notes
+
+
 def curves(scores: Sequence[Mapping[str, Any]], clocks: Mapping[str, Clock]) -> dict[str, list[dict[str, float]]]:
     """Return, for every method that a clock ran for and each of its further routers, one point a scored round.
 

@@ -7,7 +7,7 @@ out so that devices of one task hold disjoint rows. Rows are tokenised when firs
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,10 +79,18 @@ class DeviceData:
 
 def digest(devices: Sequence[DeviceData]) -> str:
     """Return a hash of all training questions, device by device: equal where the data are."""
+    return _hash((data.device, q) for data in devices for q in data.questions)
+
+
+def exam_digest(asked: Mapping[str, Sequence[Question]]) -> str:
+    """Return a hash of the questions of all exams, in order: equal where they are."""
+    return _hash((name, q) for name, questions in asked.items() for q in questions)
+
+
+def _hash(placed: Iterable[tuple[int | str, Question]]) -> str:
     state = hashlib.blake2b(digest_size=16)
-    for data in devices:
-        for q in data.questions:
-            state.update(repr((data.device, q.id, q.prompt, q.options, q.answer)).encode())
+    for place, q in placed:
+        state.update(repr((place, q.id, q.prompt, q.options, q.answer)).encode(errors="surrogatepass"))
     return state.hexdigest()
 
 

@@ -21,10 +21,10 @@ from meshtune.engine.air import Network
 from meshtune.engine.budget import Budget
 from meshtune.engine.clock import summary
 from meshtune.engine.config import RunConfig
-from meshtune.engine.curves import curves
+from meshtune.engine.curves import curves, whole
 from meshtune.engine.federation import recipes, trains_sparse
 from meshtune.engine.rounds import State
-from meshtune.engine.scoring import router_of, signature
+from meshtune.engine.scoring import candidates, router_of, signature
 from meshtune.learning.base import Base
 from meshtune.learning.measures import metrics_in
 from meshtune.methods.base import Method, Workshop
@@ -51,7 +51,9 @@ def results(
     """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
     mark = signature(config)
     scoring = sum(e["seconds"] for e in events if e.get("event") == "scored" and e["signature"] == mark)
-    mine = [s for s in scores if s["signature"] == mark and s["round"] == state.round]
+    labels = [candidate.label for candidate in candidates(config, methods, state)]
+    now = [s for s in scores if s.get("signature") == mark and s["round"] == state.round]
+    mine = _in_order([*config.exams], labels, now)
     groups: dict[str, list[int]] = {}
     for device, task in enumerate(config.device_tasks):
         groups.setdefault(task.key, []).append(device)
@@ -87,6 +89,19 @@ def results(
     return {"format": FORMAT, "version": VERSION, "header": header, "rows": rows}
 
 
+def _in_order(
+    exams: Sequence[str], labels: Sequence[str], scores: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Return scorings in the order in which a run makes them, also where some were lost and made again."""
+    exam_at, label_at = ({name: n for n, name in enumerate(dict.fromkeys(names))} for names in (exams, labels))
+
+    def place(record: Mapping[str, Any]) -> tuple[int, int, int]:
+        exam, label = exam_at.get(record["task"], len(exam_at)), label_at.get(record["method"], len(label_at))
+        return exam, label, record["devices"][0]
+
+    return sorted(scores, key=place)
+
+
 def _coherence(config: RunConfig, base: Base) -> float | None:
     """Return the largest |A_i A_j^T|_F / |A_i A_i^T|_F over pairs of groups, at the narrowest layer."""
     if not trains_sparse(config):
@@ -97,7 +112,14 @@ def _coherence(config: RunConfig, base: Base) -> float | None:
 
 
 def _curves(scores: Sequence[Mapping[str, Any]], mark: str, state: State) -> dict[str, list[dict[str, float]]]:
-    return curves([s for s in scores if s["signature"] == mark and s["round"] <= state.round], state.clocks)
+    return curves(whole_exam(scores, mark, state)[0], state.clocks)
+
+
+def whole_exam(
+    scores: Sequence[Mapping[str, Any]], mark: str, state: State
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Return the scorings of the exam ``mark`` until now without rounds that are not whole, and a note on each."""
+    return whole([s for s in scores if s.get("signature") == mark and s["round"] <= state.round], state.round)
 
 
 def _method(method: Method, state: State) -> dict[str, Any]:

@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
-from meshtune.engine.clock import Clock, pack, unpack
+from meshtune.engine.clock import Clock
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
 from meshtune.engine.divergence import diverged, explained
@@ -25,7 +23,7 @@ from meshtune.exchange.ledger import Ledger
 from meshtune.learning.base import Base
 from meshtune.learning.full import train_full
 from meshtune.learning.trainer import Job, train
-from meshtune.methods.base import Member, Method, Update, Workshop
+from meshtune.methods.base import Member, Method, Workshop
 
 JobKey = tuple[tuple[int, ...], str, tuple[str, ...], float]
 """What makes two members' training the same: whose rows, the expert's digest, the optimiser's past, the rate."""
@@ -182,71 +180,3 @@ def _train(
 
 def _add(seconds: dict[str, float], key: str, value: float) -> None:
     seconds[key] = seconds.get(key, 0.0) + value
-
-
-def pack_state(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the state as tensors (each distinct one once) and JSON-able facts."""
-    tensors: dict[str, Tensor] = {}
-    names: dict[int, str] = {}
-
-    def put(tensor: Tensor) -> str:
-        if id(tensor) not in names:
-            names[id(tensor)] = f"t{len(names)}"
-            tensors[names[id(tensor)]] = tensor.detach().cpu().contiguous()
-        return names[id(tensor)]
-
-    members = {
-        method: [
-            {
-                "values": put(m.expert.values),
-                "moments": {name: put(tensor) for name, tensor in m.moments.items()},
-                "held": [
-                    [u.source, u.version, put(u.values), *([] if u.coded is None else [put(u.coded)])]
-                    for u in m.held.values()
-                ],
-                **({} if m.residual is None else {"residual": put(m.residual)}),
-                "history": list(m.history),
-            }
-            for m in pile
-        ]
-        for method, pile in state.members.items()
-    }
-    carried = {
-        method: [[s, r, source, v] for (s, r), crossed in links.items() for source, v in crossed.items()]
-        for method, links in state.carried.items()
-    }
-    facts = {
-        "round": state.round,
-        "members": members,
-        "carried": carried,
-        "ledger": state.ledger.to_json(),
-        "seconds": state.seconds,
-        "clocks": pack(state.clocks),
-    }
-    return tensors, facts
-
-
-def unpack_state(fresh: State, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> State:
-    """Fill a state that has just begun with what :func:`pack_state` wrote; the inverse of it, bit for bit.
-
-    Methods that the fresh state has not are left out.
-    """
-    updates: dict[tuple[Any, ...], Update] = {}
-    for method, pile in fresh.members.items():
-        for member, saved in zip(pile, facts["members"][method], strict=True):
-            member.expert = member.expert.with_values(tensors[saved["values"]])
-            member.moments = {name: tensors[key] for name, key in saved["moments"].items()}
-            member.history = tuple(saved["history"])
-            member.residual = tensors[saved["residual"]] if "residual" in saved else None
-            for source, version, *keys in saved["held"]:
-                parts = [tensors[key] for key in keys]
-                update = updates.setdefault((source, version, *keys), Update(source, version, *parts))
-                member.held[source] = update
-    for method, links in fresh.carried.items():
-        for sender, receiver, source, version in facts["carried"][method]:
-            links.setdefault((sender, receiver), {})[source] = version
-    fresh.ledger = Ledger.from_json(facts["ledger"])
-    fresh.round = facts["round"]
-    fresh.seconds = dict(facts["seconds"])
-    fresh.clocks.update({m: c for m, c in unpack(facts.get("clocks", {})).items() if m in fresh.members})
-    return fresh

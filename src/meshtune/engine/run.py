@@ -1,6 +1,6 @@
 """A whole run on one machine, from configuration to results: the ``local`` engine.
 
-Prepare, shake hands, play rounds, sit the exam. The store holds everything behind each of these steps, so a run that
+Prepare, shake hands, play rounds, sit the exam. The store holds everything after each of these steps, so a run that
 was stopped goes on where it was, and ends with the same numbers as one that was not.
 """
 
@@ -8,34 +8,41 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from meshtune.engine.air import Network, connect
 from meshtune.engine.budget import Budget, budget_note, budgets, densities_of
+from meshtune.engine.checked import checksum
+from meshtune.engine.checkpoint import pack_state
 from meshtune.engine.clock import Pace, elapsed, joules
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.counts import counts_note, cut_rows
-from meshtune.engine.data import DeviceData, Exam, deal, digest, exam_questions, exams
+from meshtune.engine.data import DeviceData, Exam, deal, digest, exam_digest, exam_questions, exams
 from meshtune.engine.duration import Duration, Forecast, foretell, measure_speed
 from meshtune.engine.federation import announce, recipes
 from meshtune.engine.flight import Flight
+from meshtune.engine.lock import held
+from meshtune.engine.manifest import bound
 from meshtune.engine.memory import foresee, peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.pools import gather
 from meshtune.engine.reform import Formed, told
-from meshtune.engine.results import results
-from meshtune.engine.resume import PREPARED, begin, load_announcements, restore, save_announcements
-from meshtune.engine.rounds import State, pack_state, play_round
-from meshtune.engine.scoring import candidates, sit
+from meshtune.engine.results import results, whole_exam
+from meshtune.engine.resume import Loaded, begin, newest, restore
+from meshtune.engine.rounds import State, play_round
+from meshtune.engine.scoring import candidates, signature, sit
+from meshtune.engine.session import begun_with, prepared, reopened
 from meshtune.engine.site import Site, open_site
+from meshtune.engine.stamp import Stamp
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.full import weights_of
 from meshtune.learning.loading import load, locate
-from meshtune.methods.base import Announcement, Method, Workshop
+from meshtune.methods.base import Method, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.routing.features import Features
 from meshtune.tasks.registry import get_task
@@ -74,20 +81,33 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
     """
     started = time.perf_counter()
     facts = config.model_dump(mode="json")
-    if RunStore.exists(out):
-        store = RunStore.open(out)
-        store.check_config(facts)
-        scene = _scene(config, observer)
-    else:
-        RunStore.check_free(out)
-        scene = _scene(config, observer)  # before the folder is made: bad input leaves nothing behind
-        store = RunStore.create(out, facts)
-    loaded = time.perf_counter() - started
-    scene, plan = _planned(scene, store, observer)
-    store.append({"event": "start", "round": store.latest_round() or 0, "load_seconds": loaded, **plan})
+    with ExitStack() as stack:
+        store = None
+        if RunStore.exists(out):
+            RunStore.open(out).check_config(facts)  # before the lock: another run's folder is not touched
+            stack.enter_context(held(out, observer))
+            store = reopened(out, observer, facts)
+        else:
+            RunStore.check_free(out)
+        scene = _scene(config, observer)  # before a folder is made: bad input leaves nothing behind
+        if store is None:
+            RunStore.make_folder(out)
+            stack.enter_context(held(out, observer))
+            # Another process may have made the same run while this one loaded.
+            store = reopened(out, observer, facts) if RunStore.exists(out) else RunStore.create(out, facts)
+        return _played(scene, store, observer, time.perf_counter() - started)
+
+
+def _played(scene: _Scene, store: RunStore, observer: Observer, loaded: float) -> Path:
+    config = scene.config
+    stamp = _stamp(scene, store, exam=True)
+    last = newest(store, config.train.rounds, observer)
+    scene, plan = _planned(scene, store, last, observer)
+    config = scene.config
+    store.append({"event": "start", "round": last.number if last else 0, "load_seconds": loaded, **plan})
     if not any(event["event"] == "data" for event in store.events()):
         store.append({"event": "data", "tasks": scene.counts})
-    state, graph, network = _begin(scene, store, observer)
+    state, graph, network, made = _begin(scene, store, stamp, last, observer)
     flight = None if network is None or scene.pace is None else Flight(network, scene.pace)
     forecast = _foretold(scene, state, store, observer)
     for number in range(state.round, config.train.rounds):
@@ -98,7 +118,7 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
             scene.base, config, scene.methods, scene.devices, graph, scene.workshop, state, observer, flight
         )
         tensors, packed = pack_state(state)
-        store.save_round(number + 1, tensors, packed)
+        store.save_round(number + 1, tensors, {**packed, "made": made})
         took = time.perf_counter() - began
         line = forecast.correct(took)
         if line is not None:
@@ -136,15 +156,24 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
     Raises:
         UserError: the folder holds no run, or no round of it is finished.
     """
-    store = RunStore.open(path)
-    if store.latest_round() is None:
-        raise UserError(f"{path} has no finished round to evaluate: resume it with meshtune run --out {path}")
-    tree = store.config()
-    for key, value in (changes or {}).items():
-        tree[key] = {**tree[key], **value} if isinstance(value, Mapping) else value
-    scene = _scene(validate(tree, str(path)), observer)
-    state, _, network = _begin(scene, store, observer)
-    return _finish(scene, state, network, store, observer)
+    RunStore.open(path)
+    with held(path, observer):
+        store = reopened(path, observer)
+        tree = store.config()
+        last = newest(store, validate(tree, str(path)).train.rounds)
+        if last is None:
+            raise UserError(f"{path} has no finished round to evaluate: resume it with meshtune run --out {path}")
+        for key, value in (changes or {}).items():
+            tree[key] = {**tree[key], **value} if isinstance(value, Mapping) else value
+        scene = _scene(validate(tree, str(path)), observer)
+        state, _, network, _ = _begin(scene, store, _stamp(scene, store), last, observer)
+        return _finish(scene, state, network, store, observer)
+
+
+def _stamp(scene: _Scene, store: RunStore, exam: bool = False) -> Stamp:
+    """Return what the run is made with, and with ``exam`` what it asks: another exam asks something else."""
+    asked = exam_digest({paper.name: paper.questions for paper in scene.papers}) if exam else None
+    return Stamp(checksum(bound(store.config())), scene.base.digest, digest(scene.devices), asked)
 
 
 def _scene(config: RunConfig, observer: Observer) -> _Scene:
@@ -196,22 +225,31 @@ def _check_judges(config: RunConfig) -> None:
         check_sandbox()
 
 
-def _planned(scene: _Scene, store: RunStore, observer: Observer) -> tuple[_Scene, dict[str, Any]]:
+def _planned(scene: _Scene, store: RunStore, last: Loaded | None, observer: Observer) -> tuple[_Scene, dict[str, Any]]:
     """Tell how much memory the run will take; return it with the micro-batch that it was begun with, or begins with."""
-    first = next((event for event in store.events() if event["event"] == "start"), None)
     found = foresee(scene.base, scene.config, scene.methods, scene.devices, scene.densities)
     observer.event("note", text=found.text())
-    plan: dict[str, Any] = {"micro_tokens": found.micro_tokens, "checkpoint": found.checkpoint}
-    if first is not None:  # other micro-batches would round otherwise
-        plan = {key: first.get(key, value) for key, value in plan.items()}
+    # Other micro-batches than it was begun with would round otherwise.
+    plan = begun_with(store, last) or {"micro_tokens": found.micro_tokens, "checkpoint": found.checkpoint}
     train = scene.config.train.model_copy(update=plan)
     config = scene.config.model_copy(update={"train": train})
     return replace(scene, config=config), {**plan, "forecast_bytes": found.total}
 
 
-def _begin(scene: _Scene, store: RunStore, observer: Observer) -> tuple[State, Graph, Network | None]:
-    own, facts = _prepared(scene, store, observer)
+def _begin(
+    scene: _Scene, store: RunStore, stamp: Stamp, last: Loaded | None, observer: Observer
+) -> tuple[State, Graph, Network | None, dict[str, Any]]:
+    """Return where the run stands, who hears whom, and what a checkpoint says that it was made with."""
     layers = scene.base.adapters.layers
+    own, facts = prepared(
+        store,
+        scene.config,
+        layers,
+        stamp,
+        lambda: announce(scene.base, scene.config, scene.devices, scene.methods, observer, scene.densities),
+        last,
+        observer,
+    )
     graph, network = connect(scene.config, scene.site, own, layers, scene.workshop)
     if network is not None:
         for note in network.notes():
@@ -219,14 +257,14 @@ def _begin(scene: _Scene, store: RunStore, observer: Observer) -> tuple[State, G
         if not any(event["event"] == "network" for event in store.events()):
             store.append({"event": "network", **network.facts()})
     state = begin(scene.methods, graph, own, layers, scene.workshop, network)
-    newest = store.latest_round()
-    if newest is None:
+    made = {**stamp.facts(), "prepared": facts["digest"], "plan": facts["made"]["plan"]}
+    if last is None:
         state.seconds.update(facts["seconds"])
-        return state, graph, network
-    state, formed = restore(state, store, scene.methods, scene.workshop, network)
+        return state, graph, network, made
+    state, formed = restore(state, last, store, scene.methods, scene.workshop, network)
     _log(formed, store)
-    observer.event("note", text=f"going on behind round {newest} of {scene.config.train.rounds}")
-    return state, graph, network
+    observer.event("note", text=f"going on after round {last.number} of {scene.config.train.rounds}")
+    return state, graph, network, made
 
 
 def _foretold(scene: _Scene, state: State, store: RunStore, observer: Observer) -> Forecast:
@@ -251,23 +289,6 @@ def _log(formed: Sequence[Formed], store: RunStore) -> None:
                 store.append({"event": "network", **one.facts()})
 
 
-def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[Announcement], dict[str, Any]]:
-    """Return every device's announcement, from the store where it was worked out before."""
-    layers = scene.base.adapters.layers
-    mark = digest(scene.devices)
-    if not store.has(PREPARED):
-        started = time.perf_counter()
-        made = announce(scene.base, scene.config, scene.devices, scene.methods, observer, scene.densities)
-        facts: dict[str, Any] = {"data": mark, "seconds": {"prepare": time.perf_counter() - started}}
-        save_announcements(store, scene.config, layers, made, facts)
-    own, facts = load_announcements(store, scene.config, layers)
-    if facts["data"] != mark:
-        raise UserError(
-            f"the training data are not those that {store.path} was begun with: set data, or MESHTUNE_DATA, as it was"
-        )
-    return own, facts
-
-
 def _sit(scene: _Scene, state: State, store: RunStore, observer: Observer) -> dict[str, Features]:
     return sit(scene.base, scene.config, scene.methods, scene.papers, state, scene.workshop, store, observer)
 
@@ -275,6 +296,8 @@ def _sit(scene: _Scene, state: State, store: RunStore, observer: Observer) -> di
 def _finish(scene: _Scene, state: State, network: Network | None, store: RunStore, observer: Observer) -> Path:
     features = _sit(scene, state, store, observer)
     scores, events = store.read_scores(), store.events()
+    for note in whole_exam(scores, signature(scene.config), state)[1]:
+        observer.event("note", text=note)
     found = results(
         scene.base, scene.config, scene.methods, state, scene.workshop, features, scores, events, network, scene.budgets
     )

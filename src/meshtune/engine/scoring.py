@@ -13,19 +13,20 @@ from typing import Any, get_args
 
 from meshtune.engine.asking import Key, Pile
 from meshtune.engine.config import RunConfig
-from meshtune.engine.data import Exam
+from meshtune.engine.data import Exam, exam_digest
 from meshtune.engine.divergence import remedy
 from meshtune.engine.memory import peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.rounds import State
 from meshtune.engine.store import RunStore
 from meshtune.engine.written import write_answers
-from meshtune.errors import DivergedError
+from meshtune.errors import DivergedError, UserError
 from meshtune.learning.base import Base
 from meshtune.learning.evaluate import measure, measure_written
 from meshtune.learning.prepare import prompt_features
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
 from meshtune.methods.config import Reading
+from meshtune.printable import printable
 from meshtune.routing.features import Features
 from meshtune.routing.registry import DEFAULTS, make_router
 from meshtune.routing.routers import Reader, Router
@@ -99,21 +100,30 @@ def sit(
     """Score every candidate on every exam; append to the store's scores and return each exam's router features.
 
     What the store already holds under the same signature and round is not scored again.
+
+    Raises:
+        UserError: what it holds of this exam are the scores of other questions.
     """
     mark = signature(config)
-    have = {
-        (record["method"], device, record["task"])
-        for record in store.read_scores()
-        if record["signature"] == mark and record["round"] == state.round
-        for device in record["devices"]
-    }
+    asked = {paper.name: exam_digest({paper.name: paper.questions}) for paper in papers}
+    have = set()
+    for record in store.read_scores():
+        if record.get("signature") != mark or record["task"] not in asked:
+            continue
+        if record.get("asked") != asked[record["task"]]:
+            raise UserError(
+                f"the questions of {printable(record['task'], 60)} are not those that {store.path} was scored on: set "
+                "data, or MESHTUNE_DATA, as it was"
+            )
+        if record["round"] == state.round:
+            have |= {(record["method"], device, record["task"]) for device in record["devices"]}
     features: dict[str, Features] = {}
     observer.event("phase", name="score", total=len(papers))
     for number, paper in enumerate(papers):
         started = time.perf_counter()
         features[paper.name] = prompt_features(base, paper.prompts, config.router, config.eval.micro_tokens)
         todo = [c for c in candidates(config, methods, state) if (c.label, c.member.device, paper.name) not in have]
-        facts = {"round": state.round, "template": config.template, "signature": mark}
+        facts = {"round": state.round, "template": config.template, "signature": mark, "asked": asked[paper.name]}
         found = _sit_one(base, config, paper, todo, features[paper.name], workshop, store, observer, facts)
         store.append_scores(*({**record, **facts} for record in found))
         if found:
@@ -153,7 +163,7 @@ def _sit_one(
     records = []
     for (_, keys), (label, who) in users.items():
         rows = [found[key] for key in keys]
-        if not all(math.isfinite(row["nll"]) for row in rows):
+        if not all(math.isfinite(value) for row in rows for value in row.values()):
             method = todo[candidate_index(todo, label)].method
             where = f"{label} on device {who[0]} gives answers of {paper.name} no finite probability"
             raise DivergedError("no finite probability", who[0], f"{where}: {remedy(config, method)}")

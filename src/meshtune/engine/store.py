@@ -1,33 +1,36 @@
-"""One run's folder: append-only events and scores, checkpoints behind every round, results at the end.
+"""One run's folder: configuration, append-only events and scores, checkpoints after every round, results at the end.
 
-Every file but the two logs is written to a temporary name, synced and renamed, so a crash, a full disk or
-Ctrl+C leaves either the old file or the new one. A half-written last line of a log is dropped
-when it is read.
+Every file but the two logs is replaced as a whole, and everything carries a checksum that is verified when it is read.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import os
+import mmap
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meshtune.engine import checked
+from meshtune.engine.disk import is_part, replace_file, told
+from meshtune.engine.logs import Log
+from meshtune.engine.manifest import CONFIG, MANIFEST, DamagedError, Manifest, differences, flat, reason, write_json
+from meshtune.engine.records import check_answers, check_event, check_scoring, distinct
 from meshtune.errors import UserError
+from meshtune.printable import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CONFIG = "config.json"
 EVENTS = "events.jsonl"
 SCORES = "scores.jsonl"
 ANSWERS = "answers.jsonl"
 KEEP = 2
-_ROUND = re.compile(r"round-(\d{4,})\.safetensors")
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ROUND = re.compile(r"round-(\d{4,})\.safetensors", re.ASCII)
+_OWN = (MANIFEST, ".lock")
+_NEW = "name another folder"
 
 
 class RunStore:
@@ -39,11 +42,15 @@ class RunStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._manifest = Manifest(path)
+        self._logs = {EVENTS: Log(path / EVENTS, check_event), SCORES: Log(path / SCORES, check_scoring)}
+        self._answers = Log(path / ANSWERS, check_answers)
 
     @staticmethod
     def exists(path: Path) -> bool:
         """Return whether ``path`` holds a run."""
-        return (path / CONFIG).is_file()
+        with told(path, _NEW):
+            return (path / CONFIG).is_file()
 
     @staticmethod
     def check_free(path: Path) -> None:
@@ -54,9 +61,21 @@ class RunStore:
         """
         if path.exists() and not path.is_dir():
             raise UserError(f"--out {path} is a file: name a folder")
-        # A crash while the very first file was written leaves only its unfinished copy.
-        if path.is_dir() and any(file.name != _part(CONFIG) for file in path.iterdir()):
+        # A crash while the very first files were written leaves only these.
+        if path.is_dir() and any(file.name not in _OWN and not is_part(file.name) for file in path.iterdir()):
             raise UserError(f"--out {path} holds files that are no run: name a new or empty folder")
+
+    @staticmethod
+    def make_folder(path: Path) -> None:
+        """Make the folder of a run that is about to be created.
+
+        Raises:
+            UserError: see :meth:`check_free`; or the folder cannot be made.
+        """
+        if not RunStore.exists(path):
+            RunStore.check_free(path)
+        with told(path, _NEW):
+            path.mkdir(parents=True, exist_ok=True)
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> RunStore:
@@ -67,11 +86,10 @@ class RunStore:
         """
         if cls.exists(path):
             raise UserError(f"--out {path} holds another run: name another folder, or resume it with its own settings")
-        cls.check_free(path)
-        with _space(path):
-            path.mkdir(parents=True, exist_ok=True)
+        cls.make_folder(path)
         store = cls(path)
-        store.write_json(CONFIG, config)
+        store._manifest.write_config(config)
+        store._manifest.write(json.loads(json.dumps(config)), {EVENTS: 0, SCORES: 0})
         return store
 
     @classmethod
@@ -86,8 +104,12 @@ class RunStore:
         return cls(path)
 
     def config(self) -> dict[str, Any]:
-        """Return the configuration the run was made with."""
-        return self._read_json(CONFIG)
+        """Return the configuration the run was made with.
+
+        Raises:
+            UserError: the file was edited since, or is damaged beyond repair.
+        """
+        return self._manifest.config()
 
     def check_config(self, config: Mapping[str, Any]) -> None:
         """Make sure the run was made with ``config``.
@@ -95,17 +117,63 @@ class RunStore:
         Raises:
             UserError: it was not; shows every key that differs, old and new.
         """
-        old, new = _flat(self.config()), _flat(json.loads(json.dumps(config)))
-        if not old.keys() & new.keys():
+        old, new = self.config(), json.loads(json.dumps(config))
+        if not flat(old).keys() & flat(new).keys():
             raise UserError(f"--out {self.path} holds files that are no run: name a new or empty folder")
-        changed = [
-            f"{key}: {json.dumps(old.get(key))} -> {json.dumps(new.get(key))}"
-            for key in sorted({*old, *new})
-            if old.get(key) != new.get(key)
-        ]
+        changed = differences(old, new)
         if changed:
             raise UserError(
-                f"--out {self.path} holds another run ({'; '.join(changed)}): name another folder, or use its settings"
+                f"--out {self.path} holds another run ({changed}): name another folder, or use its settings"
+            )
+
+    def repair(self) -> list[str]:
+        """Make the folder fit to be written to, and return what was wrong with it, a sentence each.
+
+        To be called by the one process that holds its lock, before it writes. A damaged ``config.json`` is written
+        anew, the good lines of a damaged log are kept, and the manifest is made again where it is damaged.
+
+        Raises:
+            UserError: the folder was made by an earlier meshtune, or cannot be repaired.
+        """
+        notes = []
+        manifest = self._manifest
+        self.check_version()
+        if manifest.missing:  # a crash came between the first two files
+            manifest.write(manifest.parsed_config(), {EVENTS: 0, SCORES: 0})
+        try:
+            manifest.read()
+        except DamagedError as error:
+            manifest.write(manifest.parsed_config(), {name: log.scan(None).last for name, log in self._logs.items()})
+            unknown = f"whether {EVENTS} and {SCORES} end too early is unknown"
+            notes.append(f"{reason(error)}: it is made again, but {unknown}")
+        try:
+            manifest.parsed_config()
+        except DamagedError as error:
+            manifest.write_config(manifest.config())
+            notes.append(f"{reason(error)}: it is written again from {MANIFEST}")
+        lost = {EVENTS: "what it said of time and memory is lost", SCORES: "what can be is scored again"}
+        for name, more in lost.items():
+            fault = self._logs[name].repair(manifest.finished(name), partial(manifest.count, name))
+            if fault is not None:
+                notes.append(f"{fault}: {more}")
+        return notes
+
+    def check_version(self) -> None:
+        """Make sure that what is in the folder can be checked.
+
+        Raises:
+            UserError: the folder was made by an earlier meshtune, or its manifest is gone.
+        """
+        others = (name for name in (file.name for file in self._files()) if name not in (CONFIG, *_OWN))
+        if self._manifest.missing and any(not is_part(name) for name in others):
+            if any(log.numbered for log in self._logs.values()):
+                raise UserError(
+                    f"{self.path} has lost its {MANIFEST}, without which damage would go unnoticed: copy it back, or "
+                    "start the run again in another folder"
+                )
+            raise UserError(
+                f"{self.path} was made by an earlier meshtune, whose files have no checksums: start the run again in "
+                "another folder (meshtune compare still reads its results)"
             )
 
     def append(self, event: Mapping[str, Any]) -> None:
@@ -113,47 +181,50 @@ class RunStore:
         self._append(EVENTS, event)
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the events so far."""
-        return self._read_lines(EVENTS)
+        """Return the events so far.
+
+        Raises:
+            UserError: lines are damaged or gone.
+        """
+        return self._read(EVENTS)
 
     def append_scores(self, *records: Mapping[str, Any]) -> None:
         """Add scorings to the scores, in one write: all of them are kept or none."""
         self._append(SCORES, *records)
 
     def read_scores(self) -> list[dict[str, Any]]:
-        """Return the scores so far."""
-        return self._read_lines(SCORES)
+        """Return the scores so far, each once.
+
+        Raises:
+            UserError: lines are damaged or gone.
+        """
+        return distinct(self._read(SCORES))
 
     def append_answers(self, record: Mapping[str, Any]) -> None:
         """Add written answers of an exam that is under way."""
-        self._append(ANSWERS, record)
+        self._answers.append([record], 0, lambda _: None)
 
     def read_answers(self) -> list[dict[str, Any]]:
-        """Return the written answers of the exam that is under way."""
-        return self._read_lines(ANSWERS)
+        """Return the written answers of the exam that is under way; what is damaged or gone is written again."""
+        return list(self._answers.scan(0).records.values())
 
     def drop_answers(self) -> None:
         """Forget the answers of an exam that is done."""
         (self.path / ANSWERS).unlink(missing_ok=True)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a JSON file, all or nothing."""
-        self.write_bytes(name, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode())
+        """Write a JSON file with its checksum, all or nothing; numbers that are not finite become null."""
+        write_json(self.path / name, checked.sealed(checked.plain(content)))
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file, all or nothing."""
-        with self._replacing(name) as part:
-            _write(part, data)
+        replace_file(self.path / name, [data])
 
     def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write tensors and JSON-able facts as ``name.safetensors``, all or nothing."""
-        from safetensors.torch import save
-
         # Views of one storage are fine in a checkpoint; safetensors wants each tensor to own its bytes.
         own = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
-        data = save(own, {"facts": json.dumps(facts)})
-        with self._replacing(f"{name}.safetensors") as part:
-            _write(part, data)
+        replace_file(self.path / f"{name}.safetensors", checked.file_of(own, facts))
 
     def has(self, name: str) -> bool:
         """Return whether :meth:`save` wrote ``name``."""
@@ -163,147 +234,69 @@ class RunStore:
         """Return what :meth:`save` wrote.
 
         Raises:
-            UserError: the file is damaged or missing.
+            UserError: the file is missing.
+            DamagedError: it is damaged.
         """
         from safetensors import SafetensorError, safe_open
 
         file = self.path / f"{name}.safetensors"
         if not self.has(name):
             raise UserError(f"{file} is missing: repeat the command that made the run")
+        self.check_version()
         try:
+            with (
+                file.open("rb") as raw,
+                mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+                memoryview(mapped) as whole,
+            ):
+                fault = checked.fault_of(whole)
+            if fault is not None:
+                raise ValueError(fault)
             with safe_open(file, framework="pt") as block:
-                facts = json.loads((block.metadata() or {})["facts"])
-                return {key: block.get_tensor(key) for key in block.keys()}, facts  # noqa: SIM118
+                facts = checked.parse((block.metadata() or {})["facts"])
+                return {key: block.get_tensor(key) for key in block.keys()}, dict(facts)  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise UserError(f"{file} is damaged ({error}): delete it to fall back to what came before") from error
+            raise self.damaged(name, error) from error
+
+    def damaged(self, name: str, why: object) -> DamagedError:
+        """Return the error that says why what :meth:`save` wrote as ``name`` cannot be used."""
+        file = self.path / f"{name}.safetensors"
+        text = printable(str(why), 120)
+        return DamagedError(f"{file} is damaged ({text}): meshtune run --out {self.path} works it out again")
 
     def save_round(self, number: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Write the checkpoint behind round ``number`` and drop all but the newest two."""
-        self.save(_round(number), tensors, facts)
-        for old in self._rounds()[:-KEEP]:
-            (self.path / f"{_round(old)}.safetensors").unlink(missing_ok=True)
+        """Write the checkpoint after round ``number`` and drop all but the newest two."""
+        self.save(round_name(number), tensors, facts)
+        with told(self.path):
+            for old in [n for n in self.rounds() if n <= number][:-KEEP]:
+                (self.path / f"{round_name(old)}.safetensors").unlink(missing_ok=True)
+
+    def rounds(self) -> list[int]:
+        """Return the rounds with a checkpoint, ascending."""
+        found = (_ROUND.fullmatch(file.name) for file in self._files() if file.is_file())
+        return sorted(int(match[1]) for match in found if match and len(match[1]) < 16)
 
     def latest_round(self) -> int | None:
         """Return the newest round with a checkpoint."""
-        rounds = self._rounds()
-        return rounds[-1] if rounds else None
+        return max(self.rounds(), default=None)
 
     def load_round(self, number: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the checkpoint behind round ``number``."""
-        return self.load(_round(number))
+        """Return the checkpoint after round ``number``."""
+        return self.load(round_name(number))
 
-    def _rounds(self) -> list[int]:
-        found = (_ROUND.fullmatch(file.name) for file in self.path.iterdir())
-        return sorted(int(match[1]) for match in found if match)
-
-    @contextmanager
-    def _replacing(self, name: str) -> Iterator[Path]:
-        part = self.path / _part(name)
-        try:
-            with _space(self.path):
-                yield part
-                os.replace(part, self.path / name)
-                _sync_folder(self.path)
-        finally:
-            part.unlink(missing_ok=True)
+    def _files(self) -> list[Path]:
+        with told(self.path):
+            return list(self.path.iterdir())
 
     def _append(self, name: str, *records: Mapping[str, Any]) -> None:
-        if not records:
-            return
-        file = self.path / name
-        before = file.stat().st_size if file.exists() else 0
-        line = b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
-        if before and not self._ends_in_newline(file):
-            line = b"\n" + line  # the half-written line stays alone and is dropped when read
-        try:
-            with _space(self.path), file.open("ab") as log:
-                log.write(line)
-                log.flush()
-                os.fsync(log.fileno())
-            if not before:
-                _sync_folder(self.path)
-        except UserError:
-            if before:
-                os.truncate(file, before)
-            else:
-                file.unlink(missing_ok=True)
-            raise
+        self._logs[name].append(records, self._manifest.finished(name), partial(self._manifest.count, name))
 
-    @staticmethod
-    def _ends_in_newline(file: Path) -> bool:
-        with file.open("rb") as log:
-            log.seek(-1, os.SEEK_END)
-            return log.read(1) == b"\n"
-
-    def _read_lines(self, name: str) -> list[dict[str, Any]]:
-        file = self.path / name
-        if not file.is_file():
-            return []
-        records = []
-        for line in file.read_bytes().splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue  # cut off by a crash; what it said is done again
-            if isinstance(record, dict):
-                records.append(record)
-        return records
-
-    def _read_json(self, name: str) -> dict[str, Any]:
-        file = self.path / name
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{file} is damaged ({error})") from error
-        if not isinstance(content, dict):
-            raise UserError(f"{file} is damaged: it holds no mapping")
-        return content
+    def _read(self, name: str) -> list[dict[str, Any]]:
+        if self._manifest.missing and self._logs[name].numbered:
+            self.check_version()
+        return self._logs[name].read(self._manifest.finished(name), f"meshtune run --out {self.path} mends what can be")
 
 
-def _write(part: Path, data: bytes) -> None:
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    """Make a new name in a folder outlast a power cut."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _part(name: str) -> str:
-    return f".{name}.part"
-
-
-@contextmanager
-def _space(path: Path) -> Iterator[None]:
-    """Turn a full disk, and a folder that may not be written, into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise UserError(
-                f"no space left for {path}: the run is resumable, free some space and repeat the same command"
-            ) from error
-        barred = isinstance(error, PermissionError | FileExistsError | NotADirectoryError)
-        if barred or error.errno == errno.EROFS:
-            raise UserError(f"{path} cannot be written ({error.strerror}): name another folder") from error
-        raise
-
-
-def _round(number: int) -> str:
+def round_name(number: int) -> str:
+    """Return the name of the checkpoint after round ``number``."""
     return f"round-{number:04d}"
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(tree, dict) and tree:
-        flat: dict[str, Any] = {}
-        for key, value in tree.items():
-            flat.update(_flat(value, f"{prefix}.{key}" if prefix else key))
-        return flat
-    return {prefix: tree}

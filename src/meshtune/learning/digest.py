@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -16,11 +17,22 @@ def base_digest(model: nn.Module, tokenizer: Any) -> str:
     cryptographic.
     """
     state = xxhash.xxh3_128()
-    for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()], key=lambda pair: pair[0]):
-        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        state.update(_bytes(tensor))
+    _add(state, sorted([*model.named_parameters(), *model.named_buffers()], key=lambda pair: pair[0]))
     state.update(_tokenizer_text(tokenizer).encode())
     return state.hexdigest()
+
+
+def tensors_digest(named: Iterable[tuple[str, Tensor]]) -> str:
+    """Return 32 hexadecimal digits over names, shapes, element types and bytes of tensors, in any order."""
+    state = xxhash.xxh3_128()
+    _add(state, sorted(named, key=lambda pair: pair[0]))
+    return state.hexdigest()
+
+
+def _add(state: xxhash.xxh3_128, named: Iterable[tuple[str, Tensor]]) -> None:
+    for name, tensor in named:
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        state.update(_bytes(tensor))
 
 
 def _tokenizer_text(tokenizer: Any) -> str:

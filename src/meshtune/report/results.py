@@ -6,15 +6,17 @@ on :class:`Results`, never on raw JSON, so a damaged or foreign file ends in one
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from meshtune.engine import checked
+from meshtune.engine.disk import read_bytes
 from meshtune.errors import UserError
 from meshtune.learning.measures import metrics_in
+from meshtune.printable import printable
 
 FORMAT = "meshtune-results"
 VERSION = 1
@@ -134,6 +136,13 @@ class Header(BaseModel):
     seconds: dict[str, float] = Field(default_factory=dict)
     peak_memory_bytes: int | None = None
 
+    @field_validator("model")
+    @classmethod
+    def _of_a_size(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value.get("parameters") is not None and type(value["parameters"]) is not int:
+            raise ValueError("parameters is no number")
+        return value
+
 
 class Results(BaseModel):
     """The whole file."""
@@ -245,9 +254,10 @@ def load_results(path: Path) -> Results:
     if not file.is_file():
         raise UserError(f"{path} has no results.json: finish the run first, by repeating its command")
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not JSON ({error}): run meshtune eval to write it again") from error
+        raw = checked.parse(read_bytes(file))
+    except ValueError as error:
+        fault = printable(str(error), 100)
+        raise UserError(f"{file} is not JSON ({fault}): run meshtune eval to write it again") from error
     return parse_results(raw, str(file))
 
 
@@ -260,15 +270,18 @@ def parse_results(raw: Any, where: str) -> Results:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise UserError(f"{where} is not a {FORMAT} file: give the results.json of a run")
     if raw.get("version") != VERSION:
+        has = printable(str(raw.get("version")), 20)
         raise UserError(
-            f"{where} has version {raw.get('version')} of the format, this meshtune reads {VERSION}: "
-            "use the meshtune that wrote it"
+            f"{where} has version {has} of the format, this meshtune reads {VERSION}: use the meshtune that wrote it"
         )
     try:
-        return Results.model_validate(raw)
+        return Results.model_validate(checked.unsealed(raw) if checked.CHECKSUM in raw else raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = printable(".".join(str(part) for part in first["loc"]), 100)
+        fault = printable(first["msg"], 100)
         raise UserError(
-            f"{where} is damaged at {key} ({first['msg'].lower()}): run meshtune eval to write it again"
+            f"{where} is damaged at {key} ({fault[:1].lower()}{fault[1:]}): run meshtune eval to write it again"
         ) from error
+    except ValueError as error:
+        raise UserError(f"{where} is damaged ({error}): run meshtune eval to write it again") from error

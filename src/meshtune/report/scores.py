@@ -14,9 +14,7 @@ from pathlib import Path
 from statistics import NormalDist, fmean, stdev
 from typing import Any
 
-from meshtune.engine.store import SCORES, RunStore
-from meshtune.errors import UserError
-from meshtune.learning.measures import metrics_in
+from meshtune.engine.store import RunStore
 
 Z95 = NormalDist().inv_cdf(0.975)
 
@@ -52,19 +50,12 @@ class Difference:
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:
-    """Return the scorings in the run folder ``path``; none where there is no ``scores.jsonl``.
+    """Return the scorings in the run folder ``path``, each once; none where there is no ``scores.jsonl``.
 
     Raises:
-        UserError: a scoring lacks a field, or its lists differ in length.
+        UserError: lines are damaged or gone.
     """
-    records = RunStore(path).read_scores()
-    for record in records:
-        missing = [key for key in ("method", "task", "round", "devices", "questions") if key not in record]
-        sizes = {len(record[key]) for key in ("questions", *metrics_in(record), "answers") if key in record}
-        if missing or len(sizes) > 1:
-            fault = f"a line lacks {missing[0]}" if missing else "a line's lists differ in length"
-            raise UserError(f"{path / SCORES} is damaged ({fault}): delete it and run meshtune eval to write it again")
-    return records
+    return RunStore(path).read_scores()
 
 
 def of_exam(records: Sequence[Mapping[str, Any]], exam: str | None) -> list[Mapping[str, Any]]:
