@@ -121,7 +121,7 @@ def claims(folders: Sequence[Path], metric: str) -> list[str]:
 
     lines = [f"| {metric}, first - second | difference | |", "|---|---:|---|"]
     for first, second, words in CLAIMS:
-        gaps = [paired(scores(seed, first), scores(seed, second)) for seed in folders]
+        gaps = [paired(scores(seed, first), scores(seed, second), metric) for seed in folders]
         known = [gap for gap in gaps if gap is not None]
         if not known:
             continue

@@ -11,6 +11,7 @@ import pytest
 
 from meshtune.errors import UserError
 from meshtune.report.compare import compare, tables, write_report
+from meshtune.report.differences import difference_table, own_task_table
 from meshtune.report.figures import draw
 from meshtune.report.results import parse_results
 from meshtune.report.tables import (
@@ -18,8 +19,6 @@ from meshtune.report.tables import (
     Table,
     bytes_text,
     cost_table,
-    difference_table,
-    own_task_table,
     quality_table,
     router_table,
     seconds_text,
@@ -56,7 +55,7 @@ def test_cost_table(raw: dict[str, Any]) -> None:
 
 def test_router_table(raw: dict[str, Any]) -> None:
     rows = router_table(parse_results(raw, "here")).rows
-    assert rows == [["whitened", "shared", "0.875", "1.000", "0.50 ± 0.10", "0.250"]]
+    assert rows == [["whitened", "shared", "0.875 [0.529, 0.978]", "1.000 [0.676, 1.000]", "0.50 ± 0.10", "0.250"]]
 
 
 def test_own_task_table_counts_owners_only(raw: dict[str, Any]) -> None:
@@ -85,8 +84,8 @@ def test_a_task_without_a_metric_is_left_out_and_named(raw: dict[str, Any]) -> N
     ]
     results = parse_results(raw, "here")
     assert (results.tasks_with("option_nll"), results.tasks_with("acc_norm")) == (["boolq"], [])
-    assert results.average("lora", "option_nll") == pytest.approx((4.0, 0.3))
-    assert results.average("lora", "nll") == pytest.approx((4.0, 0.25))
+    averages = [results.average("lora", metric) for metric in ("option_nll", "nll")]
+    assert [(a.value, a.stderr) for a in averages if a] == [pytest.approx((4.0, 0.3)), pytest.approx((4.0, 0.25))]
     table = quality_table({"run": results}, "option_nll")
     assert table.rows[2] == ["lora", "4.00 ± 0.30", "-", "4.00 ± 0.30"]
     said = "Not measured, as answers are written: piqa."

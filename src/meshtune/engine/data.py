@@ -118,8 +118,10 @@ def deal(config: RunConfig, tokenizer: Any = None) -> list[DeviceData]:
     shares: dict[str, list[Sequence[Question]]] = {}
     for task in config.tasks:
         holders = sum(t.key == task.key for t in config.device_tasks)
+        if not holders:
+            continue
         rows = _shuffled(config, task, "train")[config.validation :]
-        if len(rows) < max(1, holders):
+        if len(rows) < holders:
             raise UserError(
                 f"task {task.key}: {len(rows)} training rows are left for {holders} devices after {config.validation} "
                 "were set aside: lower validation or give it more rows"
