@@ -72,7 +72,7 @@ def measures(results: Results, method: str) -> dict[str, float]:
     for metric in ("nll", "acc", "acc_norm", "option_nll", "rouge_l"):
         average = results.average(method, metric)
         if average is not None:
-            found[metric] = average[0]
+            found[metric] = average.value
     gain = results.share_of_gain(method)
     if gain is not None:
         found["gain"] = gain

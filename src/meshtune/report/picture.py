@@ -22,7 +22,7 @@ def blank(height: float) -> Any:
     return figure
 
 
-def plain(text: str, limit: int = 30) -> str:
+def plain(text: str, limit: int = 20) -> str:
     """Return somebody's name for a picture: on one line, at most ``limit`` letters, no formulas between dollars."""
     return printable(text, limit).replace("$", r"\$")
 
