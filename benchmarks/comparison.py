@@ -127,7 +127,9 @@ def claims(folders: Sequence[Path], metric: str) -> list[str]:
             continue
         middle = [gap.mean for gap in known]
         spread = f"± {np.std(middle):.3f}" if len(known) > 1 else f"[{known[0].low:+.3f}, {known[0].high:+.3f}]"
-        lines.append(f"| {first} - {second} | {np.mean(middle):+.3f} {spread} | {words} |")
+        equal = all(gap.equal and gap.mean == 0 for gap in known)
+        shown = "equal in every seed" if equal else f"{np.mean(middle):+.3f} {spread}"
+        lines.append(f"| {first} - {second} | {shown} | {words} |")
     return lines
 
 

@@ -109,6 +109,14 @@ def test_sharing_a_task_counts_only_the_devices_that_share_it() -> None:
     assert "share a task" not in told(run(), owners=alone)
 
 
+def test_who_is_worse_off_at_its_own_task_is_told() -> None:
+    assert "cost an owner" not in told(run())
+    text = told(run(proposed=everyone(0.75, 0.75)))  # alone device 1 had 80% of sums and device 2 as much of maps
+    assert "cost an owner something: 2 of 3 devices, device 1 (sums, 80% to 75%) most, do worse on its own task" in text
+    one = told(run(proposed=everyone(0.75, 0.9)))
+    assert "something: 1 of 3 devices, device 1 (sums, 80% to 75%), does worse on its own task than alone." in one
+
+
 def test_the_other_direction_is_told_as_plainly() -> None:
     text = told(run(proposed=everyone(0.6, 0.5), lora=everyone(0.9, 0.8)))
     assert "LoRA averaged every round gets 85%; proposed is clearly worse than that (-30.0 points" in text

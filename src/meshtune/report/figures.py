@@ -171,12 +171,11 @@ def _averages(axis: Any, results: Results, metric: str, methods: Sequence[str]) 
                 axis.errorbar(value, y, xerr=ends, color=INK, capsize=2, linewidth=1)
             _beside(axis, high, y, value_text(value, metric))
     frozen = results.average("frozen", metric)
+    tasks = "learnt tasks" if results.unlearnt else "tasks"
     if frozen is not None:
         axis.axvline(frozen.value, color=RED, linestyle=(0, (3, 2)), linewidth=1.2, zorder=3)
-        text = (
-            f"red line: the frozen model, {value_text(frozen.value, metric)}\nbars: mean of tasks; black: 95% interval"
-        )
-        axis.set_xlabel(text, fontsize=8, loc="left")
+        line = f"red line: the frozen model, {value_text(frozen.value, metric)}"
+        axis.set_xlabel(f"{line}\nbars: mean of {tasks}; black: 95% interval", fontsize=8, loc="left")
     _tidy(axis, methods)
     if metric == "acc":
         axis.set_xlim(0, 1.12)
