@@ -51,7 +51,7 @@ def compose(results: Results) -> Any:
     metric = headline(results)
     methods = [name for name in results.methods if name != "frozen"] or results.methods
     panels = [metric] if metric == "acc" or not results.tasks_with("acc") else [metric, "acc"]
-    above = min(TALLEST, 1.2 + 0.3 * len(results.devices))
+    above = min(TALLEST, (1.6 if results.unlearnt else 1.2) + 0.3 * len(results.devices))
     below = 1.0 + 0.27 * len(methods)
     figure = blank(above + below)
     top, bottom = figure.subfigures(2, 1, height_ratios=[above, below])
