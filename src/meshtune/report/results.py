@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from meshtune.errors import UserError
 from meshtune.learning.intervals import Estimate, Sample, mean_over, same_questions
@@ -29,14 +29,13 @@ class Results(BaseModel):
     header: Header
     rows: list[Row]
 
-    _index: Index | None = PrivateAttr(None)
-
     @property
     def index(self) -> Index:
         """The rows, looked up by what they are of."""
-        if self._index is None or self._index.rows is not self.rows:  # a copy may have other rows
-            self._index = Index(self.rows)
-        return self._index
+        found: Index | None = self.__dict__.get("index_of_rows")  # kept as a cached property is, but
+        if found is None or found.rows is not self.rows:  # a copy may have other rows
+            found = self.__dict__["index_of_rows"] = Index(self.rows)
+        return found
 
     @property
     def methods(self) -> list[str]:
