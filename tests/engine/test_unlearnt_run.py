@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from meshtune.cli.advice import a_question
 from meshtune.engine.config import validate
 from meshtune.engine.plan import plan
 from meshtune.engine.run import evaluate, run
@@ -91,6 +92,15 @@ def test_the_story_blames_nobody(lacking: tuple[Path, list[str]]) -> None:
     assert "1 device learnt 1 task" in text
     assert "No device learnt arc_easy, arc_challenge and piqa" in text
     assert "weakest" not in text
+
+
+def test_the_question_to_try_next_is_of_a_task_that_was_learnt(whole_settings: dict[str, Any]) -> None:
+    """The last task comes first, if a device has it."""
+    for count, words in ((1, "Cut board"), (2, "What follows")):
+        settings = {**whole_settings, "tasks": ["piqa", "arc_easy"], "devices": {"count": count}}
+        found = a_question(validate(settings, "test").model_dump(mode="json"))
+        assert found is not None
+        assert found[0].startswith(words)
 
 
 def test_a_validation_asks_them_too(lacking: tuple[Path, list[str]]) -> None:

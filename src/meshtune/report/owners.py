@@ -70,12 +70,16 @@ def together(results: Results, records: Records, metric: str, subject: str) -> s
 
 
 def losers(results: Results, metric: str, subject: str) -> str:
-    """Return how many devices score lower on their own task than alone, and which of them most."""
+    """Return how many devices score lower on their own task than alone, in the digits that are told, and which most."""
     alone, after = ({(r.device, r.task): r.value for r in results.final(m, metric)} for m in ("local", subject))
     sign = -1 if lower_is_better(metric) else 1
     own = [(d, task) for task, devices in owners_of(results, metric).items() for d in devices]
     gains = {key: sign * (after[key] - alone[key]) for key in own if key in alone and key in after}
-    worse = [key for key, gain in gains.items() if gain < 0]
+    worse = [
+        key
+        for key, gain in gains.items()
+        if gain < 0 and value_text(alone[key], metric) != value_text(after[key], metric)
+    ]
     if not worse:
         return ""
     worst = min(worse, key=lambda key: gains[key])
