@@ -38,10 +38,10 @@ def quality(folders: Mapping[str, Path], methods: Sequence[str]) -> list[str]:
                 continue
             acc, nll = (found.average(method, metric) for metric in ("acc", "nll"))
             gain = found.share_of_gain(method, results[FREE])
-            gap = paired(*(question_scores(records[which], method, "nll") for which in (name, FREE)))
+            gap = paired(*(question_scores(records[which], method, "nll") for which in (name, FREE)), "nll")
             cells = [
-                "-" if acc is None else f"{acc[0]:.3f} ± {acc[1]:.3f}",
-                "-" if nll is None else f"{nll[0]:.3f}",
+                "-" if acc is None else f"{acc.value:.3f} [{acc.low:.3f}, {acc.high:.3f}]",
+                "-" if nll is None else f"{nll.value:.3f}",
                 "-" if gap is None or name == FREE else f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]",
                 "-" if gain is None else f"{gain:.1%}",
             ]

@@ -72,7 +72,7 @@ def measures(results: Results, method: str) -> dict[str, float]:
     for metric in ("nll", "acc", "acc_norm", "option_nll", "rouge_l"):
         average = results.average(method, metric)
         if average is not None:
-            found[metric] = average[0]
+            found[metric] = average.value
     gain = results.share_of_gain(method)
     if gain is not None:
         found["gain"] = gain
@@ -121,13 +121,15 @@ def claims(folders: Sequence[Path], metric: str) -> list[str]:
 
     lines = [f"| {metric}, first - second | difference | |", "|---|---:|---|"]
     for first, second, words in CLAIMS:
-        gaps = [paired(scores(seed, first), scores(seed, second)) for seed in folders]
+        gaps = [paired(scores(seed, first), scores(seed, second), metric) for seed in folders]
         known = [gap for gap in gaps if gap is not None]
         if not known:
             continue
         middle = [gap.mean for gap in known]
         spread = f"± {np.std(middle):.3f}" if len(known) > 1 else f"[{known[0].low:+.3f}, {known[0].high:+.3f}]"
-        lines.append(f"| {first} - {second} | {np.mean(middle):+.3f} {spread} | {words} |")
+        equal = all(gap.equal and gap.mean == 0 for gap in known)
+        shown = "equal in every seed" if equal else f"{np.mean(middle):+.3f} {spread}"
+        lines.append(f"| {first} - {second} | {shown} | {words} |")
     return lines
 
 

@@ -130,3 +130,20 @@ def test_ten_devices_and_five_methods_fit_80_columns(monkeypatch: pytest.MonkeyP
     live.event("step", round=1, rounds=4, step=6, steps=40, losses={"proposed/10": 1.0})
     console.print(live.view())
     assert "first 10 of 11 devices" in console.export_text()
+
+
+def test_names_and_notes_are_shown_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task called ``[/]`` closes a style that nobody opened, to whom reads markup; an escape clears the screen."""
+    monkeypatch.setenv("COLUMNS", "120")
+    stream = io.StringIO()
+    for observer in (Live(stream), Lines(stream, clock=lambda: 0.0)):
+        observer.event("phase", name="score", total=2)
+        observer.event("scored", task="[/]\x1b[2J", done=1, total=2)
+        observer.event("note", text="read \x1b]0;owned\x07 :fire:")
+        if isinstance(observer, Live):
+            console = Console(record=True, width=120, file=io.StringIO())
+            console.print(observer.view())
+            assert "[/]\\x1b[2J" in console.export_text()
+    assert stream.getvalue().count("read \\x1b]0;owned\\x07 :fire:") == 2
+    assert "\x1b]" not in stream.getvalue()
+    assert "\x1b[2J" not in stream.getvalue()

@@ -39,11 +39,11 @@ def test_three_devices_learn_from_each_other(
         before, after = found.cell("frozen", task, "nll"), found.cell("proposed", task, "nll")
         assert before is not None
         assert after is not None
-        assert after[0] < before[0], task
+        assert after.value < before.value, task
     first, last = found.average("frozen", "nll"), found.average("proposed", "nll")
     assert first is not None
     assert last is not None
-    assert last[0] < first[0] - 0.5
+    assert last.value < first.value - 0.5
     assert found.header.router["whitened"].accuracy > 0.8
     methods = json.loads((folder / "results.json").read_text())["header"]["methods"]
     for key in ("parameters_updated", "payload_bytes"):

@@ -8,13 +8,19 @@ from typing import Any
 import pytest
 
 from meshtune.errors import UserError
+from meshtune.learning.intervals import Estimate
 from meshtune.report.results import load_results, parse_results
+
+
+def numbers(found: Estimate | None) -> tuple[float, float]:
+    assert found is not None
+    return found.value, found.stderr
 
 
 def test_averages_and_shares_are_the_hand_computed_ones(raw: dict[str, Any]) -> None:
     results = parse_results(raw, "here")
-    assert results.cell("lora", "boolq", "nll") == pytest.approx((4.0, 0.3))
-    assert results.average("frozen", "nll") == pytest.approx((5.0, math.sqrt(0.09 + 0.16) / 2))
+    assert numbers(results.cell("lora", "boolq", "nll")) == pytest.approx((4.0, 0.3))
+    assert numbers(results.average("frozen", "nll")) == pytest.approx((5.0, math.sqrt(0.09 + 0.16) / 2))
     assert results.best == "hard_moe"
     assert results.share_of_gain("proposed") == pytest.approx(5 / 6)
     assert results.share_of_gain("lora") == pytest.approx(1 / 3)
@@ -37,7 +43,7 @@ def test_no_share_where_the_best_method_gained_nothing(raw: dict[str, Any]) -> N
 
 def test_only_the_last_round_counts(raw: dict[str, Any]) -> None:
     raw["rows"] += [r | {"round": 1, "value": 99.0} for r in raw["rows"] if r["method"] == "proposed"]
-    assert parse_results(raw, "here").cell("proposed", "piqa", "nll") == pytest.approx((3.0, 0.4))
+    assert numbers(parse_results(raw, "here").cell("proposed", "piqa", "nll")) == pytest.approx((3.0, 0.4))
 
 
 def test_a_method_that_misses_a_task_has_no_average(raw: dict[str, Any]) -> None:

@@ -27,27 +27,39 @@ def test_paired_difference_by_hand() -> None:
     # boolq: gaps -1, -3: mean -2, sd sqrt 2, stderr 1. piqa: gaps 0, 3, 3: mean 2, sd sqrt 3, stderr 1.
     first = {"boolq": {"a": 1.0, "b": 1.0}, "piqa": {"a": 4.0, "b": 5.0, "c": 6.0, "extra": 99.0}}
     second = {"boolq": {"a": 2.0, "b": 4.0}, "piqa": {"a": 4.0, "b": 2.0, "c": 3.0}, "arc": {"a": 1.0}}
-    gap = paired(first, second)
+    gap = paired(first, second, "nll")
     assert gap is not None
     assert (gap.mean, gap.questions, gap.tasks) == (0.0, 5, 2)
-    assert gap.stderr == pytest.approx(2**0.5 / 2)
     assert gap.high == pytest.approx(1.959964 * 2**0.5 / 2, rel=1e-5)
     assert gap.low == -gap.high
 
 
 def test_one_task_agrees_with_scipy() -> None:
     a, b = [1.0, 2.5, 3.0, 2.0], [0.5, 2.0, 3.5, 1.0]
-    gap = paired({"t": dict(enumerate(map(float, a)))}, {"t": dict(enumerate(map(float, b)))})  # type: ignore[dict-item]
+    first, second = ({"t": {str(i): value for i, value in enumerate(values)}} for values in (a, b))
+    gap = paired(first, second, "nll")
     assert gap is not None
-    assert gap.mean / gap.stderr == pytest.approx(stats.ttest_rel(a, b).statistic)
+    error = (gap.high - gap.mean) / stats.norm.ppf(0.975)
+    assert gap.mean / error == pytest.approx(stats.ttest_rel(a, b).statistic)
 
 
 def test_no_common_question_no_difference_and_one_pair_no_error() -> None:
-    assert paired({"t": {"a": 1.0}}, {"t": {"b": 1.0}}) is None
-    single = paired({"t": {"a": 1.0}}, {"t": {"a": 3.0}})
+    assert paired({"t": {"a": 1.0}}, {"t": {"b": 1.0}}, "nll") is None
+    single = paired({"t": {"a": 1.0}}, {"t": {"a": 3.0}}, "nll")
     assert single is not None
     assert single.mean == -2
-    assert single.stderr != single.stderr
+    assert not single.known
+
+
+def test_answers_that_are_equal_everywhere_leave_room_for_a_difference() -> None:
+    """Bonett and Price of 50 equal pairs: 1.96 sqrt(2) / 52."""
+    scores = {"t": {str(i): float(i % 2) for i in range(50)}}
+    gap = paired(scores, scores, "acc")
+    assert gap is not None
+    assert (gap.mean, gap.high, gap.equal) == (0, pytest.approx(1.959964 * 2**0.5 / 52, rel=1e-5), True)
+    loss = paired(scores, scores, "nll")
+    assert loss is not None
+    assert (loss.known, loss.equal) == (False, True)
 
 
 def test_devices_weigh_and_only_questions_of_all_scorings_count() -> None:

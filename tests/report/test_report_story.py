@@ -66,9 +66,9 @@ def run(**changes: Any) -> Scores:
 
 
 def test_every_figure_is_the_one_worked_out_by_hand() -> None:
-    # proposed - lora: in each task 12 of 40 questions gain 1: mean 0.3, variance 0.3 * 0.7 * 40 / 39.
-    error = math.sqrt(2 * 0.3 * 0.7 / 39) / 2
-    low, high = (100 * (0.3 + sign * 1.959964 * error) for sign in (-1, 1))
+    # proposed - lora: in each task 12 of 40 questions gain 1, and half an imagined one each way: of 41, 12 more won.
+    error = math.sqrt(2 * (13 / 41 - (12 / 41) ** 2) / 41) / 2
+    low, high = (100 * (12 / 41 + sign * 1.959964 * error) for sign in (-1, 1))
     text = told(run())
     for part in (
         "3 devices learnt 2 tasks, 1 to 2 on each, in 4 rounds;",
@@ -78,7 +78,8 @@ def test_every_figure_is_the_one_worked_out_by_hand() -> None:
         ", and 85% on its own.",
         "LoRA averaged every round gets 55%; proposed is clearly better than that "
         f"(+30.0 points, 95% interval {low:+.1f} to {high:+.1f}).",
-        "The same experts with a perfect router (hard_moe) get 85%; proposed is exactly as good as that.",
+        "The same experts with a perfect router (hard_moe) get 85%; proposed is exactly as good as that "
+        "(the same on all 80 questions).",
         "All devices together sent 2.00 MB, 20 times less than LoRA (40.0 MB).",
         "Every device is clearly better than the frozen model at every task; "
         "the weakest answers are those on maps, 80%.",
@@ -89,15 +90,15 @@ def test_every_figure_is_the_one_worked_out_by_hand() -> None:
 
 def test_sharing_a_task_counts_only_the_devices_that_share_it() -> None:
     # Of sums' owners, one alone has 28, the other 32 of 40 right, the mean gap is 0.15: 4 questions gain 1, 4 a half.
-    gaps = [1.0] * 4 + [0.5] * 4 + [0.0] * 32
-    spread = sum((gap - 0.15) ** 2 for gap in gaps) / 39
-    half = 1.959964 * math.sqrt(spread / 40)
+    gaps = [1.0] * 4 + [0.5] * 4 + [0.0] * 32 + [1.0, -1.0]  # and one imagined question each way
+    middle = sum(gaps) / 42
+    half = 1.959964 * math.sqrt(sum((gap - middle) ** 2 for gap in gaps) / 42 / 42)
     better = told(run())
     assert "Devices that share a task reach 90% on it after the exchange and 75% alone: sharing is clearly better" in (
         better
     )
     assert (
-        f"than training alone (+15.0 points, 95% interval {100 * (0.15 - half):+.1f} to {100 * (0.15 + half):+.1f})"
+        f"than training alone (+15.0 points, 95% interval {100 * (middle - half):+.1f} to {100 * (middle + half):+.1f})"
         in (better)
     )
     worse = told(run(proposed=everyone(0.4, 0.8)))
@@ -106,6 +107,14 @@ def test_sharing_a_task_counts_only_the_devices_that_share_it() -> None:
     )
     alone = {"sums": [0], "maps": [2]}
     assert "share a task" not in told(run(), owners=alone)
+
+
+def test_who_is_worse_off_at_its_own_task_is_told() -> None:
+    assert "cost an owner" not in told(run())
+    text = told(run(proposed=everyone(0.75, 0.75)))  # alone device 1 had 80% of sums and device 2 as much of maps
+    assert "cost an owner something: 2 of 3 devices, device 1 (sums, 80% to 75%) most, do worse on its own task" in text
+    one = told(run(proposed=everyone(0.75, 0.9)))
+    assert "something: 1 of 3 devices, device 1 (sums, 80% to 75%), does worse on its own task than alone." in one
 
 
 def test_the_other_direction_is_told_as_plainly() -> None:
@@ -117,7 +126,7 @@ def test_the_other_direction_is_told_as_plainly() -> None:
 
 
 def test_what_is_not_clear_is_not_claimed() -> None:
-    # One question of 80 differs: mean 1 / 80, interval half 1.96 / 80.
+    # One question of 80 differs.
     text = told(run(lora=everyone(0.875, 0.8)))
     assert "LoRA averaged every round gets 84%; proposed is not clearly different from that (+1.2 points" in text
     few = {name: {t: {d: v[::8] for d, v in a.items()} for t, a in tasks.items()} for name, tasks in run().items()}
@@ -227,12 +236,18 @@ def test_own_average_is_the_mean_over_tasks_of_owners() -> None:
 
 
 def test_verdicts() -> None:
-    clear = Difference(0.1, 0.01, 40, 2)
+    clear = Difference(0.1, 0.08, 0.12, 40, 2)
     assert (verdict(clear, "acc"), verdict(clear, "nll")) == ("clearly better", "clearly worse")
-    less = Difference(-0.1, 0.01, 40, 2)
+    less = Difference(-0.1, -0.12, -0.08, 40, 2)
     assert (verdict(less, "acc"), verdict(less, "option_nll")) == ("clearly worse", "clearly better")
-    assert verdict(Difference(0.1, 0.06, 40, 2), "acc") == "not clearly different"
-    assert verdict(Difference(0.1, 0.0, 19, 2), "acc") == "not clearly different"
-    assert verdict(Difference(0.0, 0.0, 19, 2), "acc") == "exactly as good"
-    assert claim(Difference(0.1, math.nan, 1, 1), "nll") == "not clearly different (+0.100 NLL, from 1 question only)"
+    assert verdict(Difference(0.1, -0.02, 0.22, 40, 2), "acc") == "not clearly different"
+    assert verdict(Difference(0.1, 0.08, 0.12, 19, 2), "acc") == "not clearly different"
+    assert verdict(Difference(0.0, -0.1, 0.1, 19, 2, equal=True), "acc") == "exactly as good"
+    assert (
+        claim(Difference(0.0, -0.1, 0.1, 1, 1, equal=True), "acc") == "exactly as good (the same on the one question)"
+    )
+    one = Difference(0.1, math.nan, math.nan, 1, 1, equal=True)
+    assert claim(one, "nll") == "not clearly different (+0.100 NLL, from 1 question only)"
+    every = Difference(-0.5, math.nan, math.nan, 40, 1, equal=True)
+    assert claim(every, "nll") == "clearly better (-0.500 NLL on each of 40 questions)"
     assert (value_text(0.856, "acc"), value_text(0.856, "nll")) == ("86%", "0.86")

@@ -11,6 +11,7 @@ import pytest
 
 from meshtune.errors import UserError
 from meshtune.report.compare import compare, tables, write_report
+from meshtune.report.differences import difference_table, own_task_table
 from meshtune.report.figures import draw
 from meshtune.report.results import parse_results
 from meshtune.report.tables import (
@@ -18,8 +19,6 @@ from meshtune.report.tables import (
     Table,
     bytes_text,
     cost_table,
-    difference_table,
-    own_task_table,
     quality_table,
     router_table,
     seconds_text,
@@ -56,7 +55,32 @@ def test_cost_table(raw: dict[str, Any]) -> None:
 
 def test_router_table(raw: dict[str, Any]) -> None:
     rows = router_table(parse_results(raw, "here")).rows
-    assert rows == [["whitened", "shared", "0.875", "1.000", "0.50 ± 0.10", "0.250"]]
+    assert rows == [["whitened", "shared", "0.875 [0.529, 0.978]", "1.000 [0.676, 1.000]", "0.50 ± 0.10", "0.250"]]
+
+
+def test_mistakes_that_cost_nothing_are_not_plus_minus_nothing(raw: dict[str, Any]) -> None:
+    raw["header"]["router"]["whitened"] |= {"regret": 0.0, "regret_stderr": 0.0}
+    assert router_table(parse_results(raw, "here")).rows[0][4] == "0 on every question"
+    raw["header"]["router"]["whitened"] |= {"regret": 0.002, "regret_stderr": 0.0004}
+    assert router_table(parse_results(raw, "here")).rows[0][4] == "0.00 ± 0.0004"
+
+
+def test_five_wrong_of_five_have_wilsons_interval(raw: dict[str, Any]) -> None:
+    """z^2 / (5 + z^2) = 0.434; the average of two such tasks is that of ten: 0.278."""
+    for row in raw["rows"]:
+        row |= {"n": 5, **({"value": 0.0, "stderr": 0.0} if row["metric"] == "acc" else {})}
+    table = quality_table({"run": parse_results(raw, "here")}, "acc")
+    assert table.rows[0][1:] == ["0.000 [0.000, 0.434]", "0.000 [0.000, 0.434]", "0.000 [0.000, 0.278]"]
+    assert "In brackets: 95% interval." in table.note
+
+
+def test_equal_answers_have_a_difference_with_a_width() -> None:
+    """Two questions and two more, of which each method wins one: 1.96 sqrt(2 / 4 / 4)."""
+    lines = [scores(method, [2.0, 4.0]) | {"acc": [1, 0]} for method in ("lora", "proposed")]
+    assert difference_table(lines, ["proposed"], "lora", "acc").rows == [
+        ["proposed", "+0.000", "[-0.693, +0.693]", "2"]
+    ]
+    assert difference_table(lines, ["proposed"], "lora", "nll").rows == [["proposed", "+0.000", "all equal", "2"]]
 
 
 def test_own_task_table_counts_owners_only(raw: dict[str, Any]) -> None:
@@ -85,8 +109,8 @@ def test_a_task_without_a_metric_is_left_out_and_named(raw: dict[str, Any]) -> N
     ]
     results = parse_results(raw, "here")
     assert (results.tasks_with("option_nll"), results.tasks_with("acc_norm")) == (["boolq"], [])
-    assert results.average("lora", "option_nll") == pytest.approx((4.0, 0.3))
-    assert results.average("lora", "nll") == pytest.approx((4.0, 0.25))
+    averages = [results.average("lora", metric) for metric in ("option_nll", "nll")]
+    assert [(a.value, a.stderr) for a in averages if a] == [pytest.approx((4.0, 0.3)), pytest.approx((4.0, 0.25))]
     table = quality_table({"run": results}, "option_nll")
     assert table.rows[2] == ["lora", "4.00 ± 0.30", "-", "4.00 ± 0.30"]
     said = "Not measured, as answers are written: piqa."
@@ -154,7 +178,9 @@ def test_comparison_in_markdown_pairs_the_questions(make_run: Callable[..., Path
 def test_two_runs_are_merged_as_json_and_csv(make_run: Callable[..., Path], raw: dict[str, Any]) -> None:
     runs = [make_run("one"), make_run("two")]
     rows = json.loads(compare(runs, "json"))
+    ends = [(row.pop("low"), row.pop("high")) for row in rows]
     assert rows == [{"run": name, **row} for name in ("one", "two") for row in raw["rows"]]
+    assert ends[0] == pytest.approx((6 - 1.959964 * 0.3, 6 + 1.959964 * 0.3))
     read = list(csv.DictReader(io.StringIO(compare(runs, "csv"))))
     assert len(read) == len(rows)
     assert (read[0]["run"], read[0]["method"], float(read[0]["value"])) == ("one", "frozen", 6.0)

@@ -52,7 +52,8 @@ def a_question(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
         whole = validate(config, "the run")
         from meshtune.engine.data import exam_questions
 
-        tasks = list(reversed(whole.tasks))
+        unlearnt = whole.unlearnt
+        tasks = [task for task in reversed(whole.tasks) if task.key not in unlearnt]
         tasks.sort(key=lambda task: not get_task(task.task).written)
         for task in tasks:
             one = whole.model_copy(update={"tasks": (task,), "template": "shared"})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meshtune.errors import UserError
+from meshtune.printable import printable
 
 if TYPE_CHECKING:
     from meshtune.engine.speaker import Reply, Speaker
@@ -74,7 +75,7 @@ def ask(
         else:
             reply = speaker.write(prompt, tokens, raw, temperature, seed)
     if form == "json":
-        typer.echo(json.dumps({"run": str(run), **_facts(speaker, reply)}, indent=1, ensure_ascii=False))
+        typer.echo(json.dumps({"run": str(run), **_facts(speaker, reply)}, indent=1))
     else:
         _show(speaker, reply)
 
@@ -97,10 +98,7 @@ def _show(speaker: Speaker, reply: Reply) -> None:
     from meshtune.report.tables import Table
 
     # A model may write anything; what would move the cursor, but for a new line, must not reach the terminal.
-    shown = "".join(
-        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
-        for letter in reply.answer.expandtabs(4)
-    )
+    shown = "\n".join(printable(line) for line in reply.answer.expandtabs(4).split("\n"))
     typer.echo(shown or "(nothing: the model ended its answer at once)")
     typer.echo(f"\n{_who(speaker, reply)}\n")
     tables = []
@@ -114,20 +112,20 @@ def _show(speaker: Speaker, reply: Reply) -> None:
 
 
 def _who(speaker: Speaker, reply: Reply) -> str:
-    behind = f"{speaker.method}, behind round {speaker.round}"
+    when = f"{speaker.method}, after round {speaker.round}"
     if not reply.weights:
         return "The frozen base model answered, without any expert."
     first = reply.weights[0]
     if first.gate is None:
         count = len(reply.weights)
         experts = f"{count} expert{'s' if count > 1 else ''}, weighed token by token by its {speaker.router} router"
-        return f"Device {speaker.device} answered with {experts} ({behind})."
+        return f"Device {speaker.device} answered with {experts} ({when})."
     many = "devices" if len(first.devices) > 1 else "device"
-    expert = f"the expert of {first.task}, trained by {many} {_listed(first.devices)}"
+    expert = f"the expert of {printable(first.task)}, trained by {many} {_listed(first.devices)}"
     if speaker.router is None:
-        return f"Device {speaker.device} answered with {expert} ({behind})."
+        return f"Device {speaker.device} answered with {expert} ({when})."
     sure = f"its {speaker.router} router gave it {100 * first.gate:.0f}%"
-    return f"Device {speaker.device} answered with {expert}; {sure} ({behind})."
+    return f"Device {speaker.device} answered with {expert}; {sure} ({when})."
 
 
 def _listed(devices: Sequence[int]) -> str:

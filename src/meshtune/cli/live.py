@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from meshtune.cli.progress import PHASES, sent_by_method
+from meshtune.printable import printable
 
 DEVICE = 5  # columns that a device's loss takes with its gap
 REST = 29  # columns of everything else in its line
@@ -41,7 +42,7 @@ class Live:
         self._progress = Progress(
             TextColumn("{task.description:<27}"),
             BarColumn(bar_width=min(32, max(8, self.console.width - 66))),
-            TextColumn("{task.fields[state]:<25}"),
+            TextColumn("{task.fields[state]:<25}", markup=False),
             _Time(),
             console=self.console,
         )
@@ -70,13 +71,13 @@ class Live:
             self._done[name] = fields["done"]
             self._to(name, fields["done"], f"{fields['done']} of {self._totals.get(name, 0)}")
         elif kind == "scored":
-            self._scored(fields["done"], fields["total"], str(fields.get("task", "")))
+            self._scored(fields["done"], fields["total"], printable(str(fields.get("task", "")), 25))
         elif kind == "step":
             self._step(**fields)
         elif kind == "round":
             self._sent = sent_by_method(fields["bytes"])
         elif kind == "note":
-            self.console.print(fields["text"], highlight=False, markup=False)
+            self.console.print(printable(fields["text"]), highlight=False, markup=False, emoji=False)
 
     def view(self) -> RenderableType:
         """Return what is on the screen now."""

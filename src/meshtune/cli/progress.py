@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from meshtune.printable import printable
 from meshtune.report.tables import bytes_text
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Lines:
 
     def _say(self, text: str) -> None:
         self._last = self._clock()
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
 
 def loss_by_method(losses: Mapping[str, float]) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""Prints tables: fitted to a terminal without losing a digit, in full width where the output is a file or a pipe."""
+"""Prints tables: fitted to a terminal without losing a digit, in full width where the output is a file or a pipe.
+
+Names in them are other people's text: nothing that a terminal obeys reaches it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from meshtune.printable import printable
 from meshtune.report.tables import Table
 
 if TYPE_CHECKING:
@@ -20,7 +24,7 @@ TEXT_WIDTH = 100
 def show_tables(tables: Iterable[Table]) -> None:
     """Print ``tables`` to the standard output."""
     console = _console()
-    for table in tables:
+    for table in map(_safe, tables):
         console.print(table.title, style="bold", markup=False)
         for block in fitted(table, console.width):
             console.print(block)
@@ -29,16 +33,23 @@ def show_tables(tables: Iterable[Table]) -> None:
             console.print(table.note + "\n", markup=False)
 
 
+def _safe(table: Table) -> Table:
+    rows = [[printable(cell) for cell in row] for row in table.rows]
+    return Table(printable(table.title), list(map(printable, table.columns)), rows, table.labels, printable(table.note))
+
+
 def fitted(table: Table, width: int) -> list[RichTable]:
     """Return ``table`` in as few blocks of columns as fit ``width``, each with the labels.
 
     Heads may wrap; cells only where one alone is too wide. Of labels that fill more than half of the width, only the
     first is repeated.
     """
+    from rich.cells import cell_len
+
     narrow = []
     for i, head in enumerate(table.columns):
         texts = [row[i] for row in table.rows] + head.split()
-        narrow.append(max((len(text) for text in texts), default=0))
+        narrow.append(max(map(cell_len, texts), default=0))
     repeated = list(range(table.labels))
     if _across(narrow[i] for i in repeated) > width // 2:
         repeated = repeated[:1]
@@ -52,10 +63,11 @@ def fitted(table: Table, width: int) -> list[RichTable]:
 
 def _block(table: Table, columns: Sequence[int], narrow: Sequence[int], width: int) -> RichTable:
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    wide = {i: max(narrow[i], len(table.columns[i])) for i in columns}
+    wide = {i: max(narrow[i], cell_len(table.columns[i])) for i in columns}
     widths: dict[int, int | None] = {i: narrow[i] for i in columns}
     if _across(wide.values()) <= width:
         widths.update(wide)
@@ -64,7 +76,7 @@ def _block(table: Table, columns: Sequence[int], narrow: Sequence[int], width: i
     made = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     for i in columns:
         side: Literal["left", "right"] = "left" if i < table.labels else "right"
-        made.add_column(table.columns[i], justify=side, width=widths[i])
+        made.add_column(Text(table.columns[i]), justify=side, width=widths[i])
     for row in table.rows:
         made.add_row(*(Text(row[i]) for i in columns))
     return made
@@ -92,15 +104,16 @@ def show_run(path: Path) -> None:
     show_tables(tables([path], headline(results)))
     console = _console()
     console.print("What happened", style="bold")
-    console.print(told(path), markup=False, width=min(console.width, TEXT_WIDTH))
-    typer.echo(f"\nWritten: {path / 'results.json'}  {'  '.join(str(file) for file in written)}")
+    console.print(printable(told(path)), markup=False, width=min(console.width, TEXT_WIDTH))
+    files = (path / "results.json", *written)
+    typer.echo(f"\nWritten: {'  '.join(printable(str(file)) for file in files)}")
     typer.echo("\nTry next:")
     for command in try_next(path, results.header.config):
-        typer.echo(f"  {command}")
+        typer.echo(f"  {printable(command)}")
 
 
 def _console() -> Console:
     from rich.console import Console
 
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    console = Console(highlight=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, width=PIPE_WIDTH)

@@ -249,6 +249,12 @@ class RunConfig(BaseModel):
         return [self.tasks[i % len(self.tasks)] for i in range(count)]
 
     @property
+    def unlearnt(self) -> list[str]:
+        """The keys of tasks that no device has: they are asked, but nobody learns them."""
+        taken = {task.key for task in self.device_tasks}
+        return [task.key for task in self.tasks if task.key not in taken]
+
+    @property
     def exams(self) -> dict[str, str]:
         """The name of every exam and the key of the task that teaches it: a task's own, then those in its ``also``.
 

@@ -138,8 +138,10 @@ def deal(config: RunConfig, tokenizer: Any = None, pools: Pools | None = None) -
     shares: dict[str, list[Sequence[Question]]] = {}
     for task in config.tasks:
         holders = sum(t.key == task.key for t in config.device_tasks)
+        if not holders:
+            continue
         rows = pools.train[task.key]
-        if len(rows) < max(1, holders):
+        if len(rows) < holders:
             aside = pools.facts[task.key]["validation"]
             raise UserError(
                 f"task {task.key}: {len(rows)} training rows are left for {holders} devices after {aside} "

@@ -12,6 +12,7 @@ from meshtune.engine.ground import Ground
 from meshtune.engine.mesh import Mesh
 from meshtune.engine.negotiation import IDLE, negotiates
 from meshtune.engine.planned import Limit
+from meshtune.engine.unlearnt import unlearnt_note
 from meshtune.methods.registry import get_method
 from meshtune.topology.words import figure
 
@@ -41,6 +42,8 @@ def notes_of(
     radio, train = where.config, config.train
     notes = [] if config.radio is not None else ["the file has no radio: the defaults of radio.* are planned with"]
     notes += planned.notes
+    unlearnt = unlearnt_note(config)
+    notes += [] if unlearnt is None else [unlearnt]
     if config.clusters.masks == "negotiated":
         notes.append(_negotiated(config, net, planned))
     for limit in limits:

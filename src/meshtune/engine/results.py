@@ -1,12 +1,13 @@
 """results.json: what a run found, in the form people script against (docs/results-format.md).
 
-A header says what was run; rows hold {method, seed, round, device, task, metric, value, n, stderr}. Everything is drawn
-from the scores and the ledger, so the file can be written again at any time.
+A header says what was run; rows hold {method, seed, round, device, task, metric, value, n, stderr, low, high}.
+Everything is drawn from the scores and the ledger, so the file can be written again at any time.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -26,6 +27,7 @@ from meshtune.engine.federation import recipes, trains_sparse
 from meshtune.engine.rounds import State
 from meshtune.engine.scoring import candidates, router_of, signature
 from meshtune.learning.base import Base
+from meshtune.learning.intervals import Sample, mean_over
 from meshtune.learning.measures import metrics_in
 from meshtune.methods.base import Method, Workshop
 from meshtune.routing.features import Features
@@ -75,11 +77,11 @@ def results(
             "expansion_positions": sum(sizes(base.adapters.layers, config.adapter.rank)),
         },
         "groups": groups,
-        "exams": config.exams,
+        "exams": {name: key if key in groups else None for name, key in config.exams.items()},
         "data": next((e["tasks"] for e in events if e.get("event") == "data"), {}),
         "coherence": _coherence(config, base),
         **({} if planned is None else {"budgets": {group: budget.facts() for group, budget in planned.items()}}),
-        **({} if network is None else {"network": network.facts(), "curves": _curves(scores, mark, state)}),
+        **({} if network is None else {"network": network.facts(), "curves": _curves(config, scores, mark, state)}),
         "methods": {m.name: _method(m, state) for m in methods},
         "router": _routers(config, methods, state, workshop, features, mine),
         "seconds": {name: round(value, 3) for name, value in {**state.seconds, "score": scoring}.items()},
@@ -111,8 +113,13 @@ def _coherence(config: RunConfig, base: Base) -> float | None:
     return max((coherence(a, b) for a, b in itertools.combinations(made, 2)), default=None)
 
 
-def _curves(scores: Sequence[Mapping[str, Any]], mark: str, state: State) -> dict[str, list[dict[str, float]]]:
-    return curves(whole_exam(scores, mark, state)[0], state.clocks)
+def _curves(
+    config: RunConfig, scores: Sequence[Mapping[str, Any]], mark: str, state: State
+) -> dict[str, list[dict[str, float]]]:
+    unlearnt = config.unlearnt
+    learnt = {name for name, key in config.exams.items() if key not in unlearnt}
+    mine = [s for s in whole_exam(scores, mark, state)[0] if s["task"] in learnt]
+    return curves(mine, state.clocks)
 
 
 def whole_exam(
@@ -139,6 +146,8 @@ def _rows(record: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
         for metric in metrics_in(record):
             values = np.asarray(record[metric])
             spread = float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else None
+            found = mean_over([Sample.of(record[metric])], metric)
+            known = not math.isnan(found.low)
             rows.append(
                 {
                     "method": record["method"],
@@ -150,6 +159,8 @@ def _rows(record: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
                     "value": float(values.mean()),
                     "n": int(values.size),
                     "stderr": spread,
+                    "low": found.low if known else None,
+                    "high": found.high if known else None,
                 }
             )
     return rows

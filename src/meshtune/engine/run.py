@@ -38,6 +38,7 @@ from meshtune.engine.session import begun_with, prepared, reopened
 from meshtune.engine.site import Site, open_site
 from meshtune.engine.stamp import Stamp
 from meshtune.engine.store import RunStore
+from meshtune.engine.unlearnt import unlearnt_note
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.full import weights_of
@@ -207,6 +208,9 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
     pace = None if config.radio is None else Pace(config, base.parameters, devices)
     observer.event("advance", name="load", done=1)
+    unlearnt = unlearnt_note(config)
+    if unlearnt is not None:
+        observer.event("note", text=unlearnt)
     if planned is not None:
         observer.event("note", text=budget_note(planned))
     return _Scene(config, base, methods, devices, papers, counts, workshop, site, pace, planned)

@@ -11,8 +11,11 @@ from pathlib import Path
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
 from meshtune.learning.measures import METRICS
+from meshtune.printable import printable
 from meshtune.report.air import air_table
+from meshtune.report.differences import difference_table, own_task_table
 from meshtune.report.mapped import of_run
+from meshtune.report.markdown import escaped
 from meshtune.report.results import Results, load_results
 from meshtune.report.scores import of_exam, read_scores
 from meshtune.report.story import story
@@ -20,16 +23,16 @@ from meshtune.report.tables import (
     Table,
     confusion_table,
     cost_table,
-    difference_table,
     metric_name,
-    own_task_table,
     quality_table,
     router_table,
     time_table,
 )
 
 FORMATS = ("table", "markdown", "json", "csv")
-ROW_FIELDS = ("run", "method", "seed", "round", "device", "task", "metric", "value", "n", "stderr")
+ROW_FIELDS = ("run", "method", "seed", "round", "device", "task", "metric", "value", "n", "stderr", "low", "high")
+FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""What a cell begins with that a spreadsheet takes for a formula; the last four are full-width forms."""
 
 
 def load_runs(paths: Sequence[Path]) -> dict[str, Results]:
@@ -49,8 +52,8 @@ def load_runs(paths: Sequence[Path]) -> dict[str, Results]:
 
 
 def merged_rows(runs: Mapping[str, Results]) -> list[dict[str, object]]:
-    """Return the rows of all runs, each with the name of its run."""
-    return [{"run": name, **row.model_dump()} for name, results in runs.items() for row in results.rows]
+    """Return the rows of all runs, each with the name of its run and the 95% interval of its value."""
+    return [{"run": name, **row.model_dump(), **row.interval} for name, results in runs.items() for row in results.rows]
 
 
 def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = None) -> list[Table]:
@@ -79,7 +82,7 @@ def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = Non
         extra += [time_table(results)] if results.header.seconds else []
         if base is not None and base in results.methods:
             folder = path if path.is_dir() else path.parent
-            scores = of_exam(read_scores(folder), results.header.exam)
+            scores = results.learnt(of_exam(read_scores(folder), results.header.exam))
             extra.insert(0, difference_table(scores, results.methods, base, metric))
             if "local" in results.methods and results.header.groups:
                 extra.insert(1, own_task_table(results, scores, metric))
@@ -105,9 +108,16 @@ def compare(paths: Sequence[Path], form: str = "table", metric: str = "nll", aga
         out = io.StringIO()
         writer = csv.DictWriter(out, ROW_FIELDS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
         return out.getvalue()
     return "\n".join(table.markdown() for table in tables(paths, metric, against))
+
+
+def cell(value: object) -> object:
+    """Return a value for CSV: text without control characters, and never a formula to whoever opens it."""
+    if not isinstance(value, str):
+        return value
+    return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)
 
 
 def told(path: Path) -> str:
@@ -145,7 +155,7 @@ def write_report(path: Path) -> list[Path]:
     }
     drawn = {name: (title, png) for name, (title, png) in pictures.items() if png is not None}
     shown = [f"![{title}]({name})\n" for name, (title, _) in drawn.items()]
-    parts = [f"**What happened**\n\n{told(path)}\n", *shown, *(table.markdown() for table in made)]
+    parts = [f"**What happened**\n\n{escaped(told(path))}\n", *shown, *(table.markdown() for table in made)]
     store = RunStore(path)
     store.write_bytes("table.md", "\n".join(parts).encode())
     for name, (_, png) in drawn.items():

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshtune.report.measure import headline, lower_is_better, value_text
-from meshtune.report.picture import blank, png
+from meshtune.report.picture import blank, plain, png
 from meshtune.report.results import Results
-from meshtune.report.scores import Z95
 from meshtune.report.story import protagonist
 from meshtune.report.tables import bytes_text
 
@@ -52,7 +51,7 @@ def compose(results: Results) -> Any:
     metric = headline(results)
     methods = [name for name in results.methods if name != "frozen"] or results.methods
     panels = [metric] if metric == "acc" or not results.tasks_with("acc") else [metric, "acc"]
-    above = min(TALLEST, 1.2 + 0.3 * len(results.devices))
+    above = min(TALLEST, (1.6 if results.unlearnt else 1.2) + 0.3 * len(results.devices))
     below = 1.0 + 0.27 * len(methods)
     figure = blank(above + below)
     top, bottom = figure.subfigures(2, 1, height_ratios=[above, below])
@@ -66,7 +65,7 @@ def compose(results: Results) -> Any:
 
 def _matrices(figure: Any, results: Results, metric: str) -> None:
     shown = _before_and_after(results)
-    tasks = results.tasks_with(metric)
+    tasks, unlearnt = results.tasks_with(metric), set(results.unlearnt)
     grids = [_grid(results, method, metric) for method in shown]
     known = [value for grid in grids for row in grid for value in row if not math.isnan(value)]
     low, high = (0.0, 1.0) if metric == "acc" else (min(known, default=0.0), max(known, default=1.0))
@@ -79,8 +78,8 @@ def _matrices(figure: Any, results: Results, metric: str) -> None:
         axis.set_title(title, fontsize=10.5, loc="left", color=INK, fontweight="bold")
         _cells(axis, results, method, metric, grid, (low, high))
         _own_tasks(axis, results, metric)
-        names = [_task(task) for task in tasks]
-        tight = max(len(name) for name in names) * len(names) * len(shown) > 100
+        names = [_task(task) + ("\n(unlearnt)" if task in unlearnt else "") for task in tasks]
+        tight = max(len(line) for name in names for line in name.split("\n")) * len(names) * len(shown) > 100
         turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if tight else {}
         axis.set_xticks(range(len(names)), names, fontsize=8.5, **turned)
         axis.tick_params(length=0)
@@ -113,13 +112,14 @@ def _before_and_after(results: Results) -> Mapping[str, str]:
         shown[before] = "Before: each device alone" if before == "local" else "Before: the frozen model"
     after = protagonist(results)
     if after is not None:
-        shown[after] = f"After the exchange ({after})"
-    return shown or {results.methods[0]: results.methods[0]}
+        shown[after] = f"After the exchange ({plain(after)})"
+    return shown or {results.methods[0]: plain(results.methods[0])}
 
 
 def _grid(results: Results, method: str, metric: str) -> list[list[float]]:
     values = {(row.device, row.task): row.value for row in results.final(method, metric)}
-    return [[values.get((device, task), math.nan) for task in results.tasks_with(metric)] for device in results.devices]
+    tasks = results.tasks_with(metric)
+    return [[values.get((device, task), math.nan) for task in tasks] for device in results.devices]
 
 
 def _cells(
@@ -163,15 +163,19 @@ def _averages(axis: Any, results: Results, metric: str, methods: Sequence[str]) 
     for y, method in enumerate(methods):
         average = results.average(method, metric)
         if average is not None:
-            value, error = average[0], 0.0 if math.isnan(average[1]) else Z95 * average[1]
+            value, high = average.value, average.value
             axis.barh(y, value, color=_colour(method), height=0.66)
-            axis.errorbar(value, y, xerr=error, color=INK, capsize=2, linewidth=1)
-            _beside(axis, value + error, y, value_text(value, metric))
+            if not math.isnan(average.low):
+                high = average.high
+                ends = [[value - average.low], [high - value]]
+                axis.errorbar(value, y, xerr=ends, color=INK, capsize=2, linewidth=1)
+            _beside(axis, high, y, value_text(value, metric))
     frozen = results.average("frozen", metric)
+    tasks = "learnt tasks" if results.unlearnt else "tasks"
     if frozen is not None:
-        axis.axvline(frozen[0], color=RED, linestyle=(0, (3, 2)), linewidth=1.2, zorder=3)
-        text = f"red line: the frozen model, {value_text(frozen[0], metric)}\nbars: mean of tasks; black: 95% interval"
-        axis.set_xlabel(text, fontsize=8, loc="left")
+        axis.axvline(frozen.value, color=RED, linestyle=(0, (3, 2)), linewidth=1.2, zorder=3)
+        line = f"red line: the frozen model, {value_text(frozen.value, metric)}"
+        axis.set_xlabel(f"{line}\nbars: mean of {tasks}; black: 95% interval", fontsize=8, loc="left")
     _tidy(axis, methods)
     if metric == "acc":
         axis.set_xlim(0, 1.12)
@@ -201,7 +205,7 @@ def _beside(axis: Any, x: float, y: float, text: str) -> None:
 
 
 def _tidy(axis: Any, methods: Sequence[str]) -> None:
-    axis.set_yticks(range(len(methods)), [NAMES.get(name, name) for name in methods], fontsize=8.5)
+    axis.set_yticks(range(len(methods)), [NAMES.get(name) or plain(name) for name in methods], fontsize=8.5)
     axis.set_ylim(len(methods) - 0.4, -0.6)
     axis.margins(x=0.2)
     axis.spines[["top", "right", "left"]].set_visible(False)
@@ -214,4 +218,4 @@ def _colour(method: str) -> str:
 
 
 def _task(name: str) -> str:
-    return TASK_NAMES.get(name, name.replace("_", " "))
+    return TASK_NAMES.get(name) or plain(name.replace("_", " "))

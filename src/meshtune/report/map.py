@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from meshtune.report.picture import blank, png
+from meshtune.report.picture import blank, plain, png
 
 COLOURS = (
     "#1f6f8b", "#d1495b", "#e6a532", "#5b8c5a", "#7a5195", "#c8683c", "#3f88c5", "#a44a8c", "#8a9a2b", "#5d5d9e",
@@ -112,8 +112,8 @@ def _devices(axis: Any, shown: Map, where: Any) -> None:
         paper = {"facecolor": LIGHT, "edgecolor": "none", "pad": 0.6, "alpha": 0.75}
         for task, place in zip(shown.tasks, where.tolist(), strict=bool(shown.tasks)):
             axis.annotate(
-                task, place, (0, -11), textcoords="offset points", ha="center", va="top", fontsize=8.5, color=INK,
-                bbox=paper, zorder=4,
+                plain(task), place, (0, -11), textcoords="offset points", ha="center", va="top", fontsize=8.5,
+                color=INK, bbox=paper, zorder=4,
             )  # fmt: skip
     together = [number for number, members in enumerate(shown.clusters) if len(members) > 1][: len(COLOURS)]
     for number in together if named else ():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from meshtune.engine.planned import LinkPlan, Plan
 from meshtune.report.map import Map, many
+from meshtune.report.picture import plain
 from meshtune.report.results import Results
 from meshtune.report.tables import bytes_text
 
@@ -17,7 +18,7 @@ def of_plan(plan: Plan) -> Map:
             pairs[ends] = link
     largest = max(cluster.rate for cluster in plan.clusters)
     return Map(
-        title=f"{plan.model}, rank {plan.rank}: {_grouped(len(plan.devices), len(plan.clusters))}"
+        title=f"{plain(plan.model, 60)}, rank {plan.rank}: {_grouped(len(plan.devices), len(plan.clusters))}"
         f"\nan update of {bytes_text(plan.payload)} within {plan.gamma:g} s; collision rates up to {largest:.3g}",
         positions=[(device.x, device.y) for device in plan.devices],
         tasks=(),

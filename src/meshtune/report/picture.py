@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
+
+from meshtune.printable import printable
 
 WIDTH = 9.0
 """Inches: pictures are read at 900 pixels."""
@@ -19,8 +22,15 @@ def blank(height: float) -> Any:
     return figure
 
 
+def plain(text: str, limit: int = 20) -> str:
+    """Return somebody's name for a picture: on one line, at most ``limit`` letters, no formulas between dollars."""
+    return printable(text, limit).replace("$", r"\$")
+
+
 def png(figure: Any, dpi: int) -> bytes:
-    """Return a matplotlib figure as PNG."""
+    """Return a matplotlib figure as PNG; letters that its font lacks are drawn as boxes."""
     picture = io.BytesIO()
-    figure.savefig(picture, dpi=dpi, facecolor="white", format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
+        figure.savefig(picture, dpi=dpi, facecolor="white", format="png")
     return picture.getvalue()

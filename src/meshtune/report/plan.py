@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshtune.engine.planned import DevicePlan, Limit, Plan
-from meshtune.report.results import BYTE_KINDS
+from meshtune.report.format import BYTE_KINDS
 from meshtune.report.tables import Table, bytes_text, joules_text, seconds_text
 from meshtune.topology.words import figure, listed, watts
 

@@ -7,141 +7,19 @@ on :class:`Results`, never on raw JSON, so a damaged or foreign file ends in one
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from meshtune.engine import checked
 from meshtune.engine.disk import read_bytes
 from meshtune.errors import UserError
-from meshtune.learning.measures import metrics_in
+from meshtune.learning.intervals import Estimate, Sample, mean_over, same_questions
 from meshtune.printable import printable
-
-FORMAT = "meshtune-results"
-VERSION = 1
-BYTE_KINDS = ("values", "masks", "router", "control", "relayed")
-REPEATED = "repeated"  # a further kind, of runs whose air lost packets
-
-
-class Row(BaseModel):
-    """One device's mean score on one task under one method.
-
-    Attributes:
-        value: mean over ``n`` questions; stderr: its standard error, None where ``n`` is too small for one.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    method: str
-    seed: int
-    round: int
-    device: int
-    task: str
-    metric: str
-    value: float
-    n: int = Field(ge=1)
-    stderr: float | None = None
-
-
-class ClockTotals(BaseModel):
-    """What a method's virtual clock came to, where a run has a radio; joules and airtime over all devices."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    seconds: float
-    joules: float
-    airtime: float
-    outages: int
-    per_round: dict[str, list[float]] = Field(default_factory=dict)
-
-
-class NetworkFacts(BaseModel):
-    """Who exchanged with whom over the air in the first round, and where devices stood at the start.
-
-    Attributes:
-        clusters: the devices of every cluster; ``collision_measured``: how often their masks collide.
-        payload_bytes: the update that clusters were formed for.
-        links: pairs of devices between clusters.
-        within: pairs within clusters, and the bit/s that each could carry.
-        refused: pairs of neighbours in different clusters, and the bound that keeps them apart.
-        positions: x and y of every device, m.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    clusters: list[list[int]]
-    collision_measured: list[float]
-    payload_bytes: int
-    links: list[tuple[int, int]]
-    within: list[tuple[int, int, float]] = Field(default_factory=list)
-    refused: list[tuple[int, int, str]] = Field(default_factory=list)
-    positions: list[tuple[float, float]]
-
-
-class MethodCost(BaseModel):
-    """What a method trained and sent.
-
-    Attributes:
-        parameters_updated: trained scalars of one device.
-        bytes: what left all devices in the whole run, by kind.
-        payload_bytes: one steady-state update of one device.
-        clock: time and energy over the air; None where links were free.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    parameters_updated: int = 0
-    bytes: dict[str, int] = Field(default_factory=dict)
-    payload_bytes: int = 0
-    clock: ClockTotals | None = None
-
-
-class RouterScore(BaseModel):
-    """How well a router recognises the task of a prompt; ``confusion`` has the truth in its rows.
-
-    There is neither confusion nor accuracy of a router that decides token by token.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    template: str = "shared"
-    groups: list[str]
-    confusion: list[list[float]] | None = None
-    accuracy: float | None = None
-    accuracy_merged: float | None = None
-    regret: float | None = None
-    regret_stderr: float | None = None
-    log_loss: float | None = None
-    temperature: float | None = None
-
-
-class Header(BaseModel):
-    """What the run was: configuration, versions, model, groups, and what each method cost.
-
-    Attributes:
-        exams: the name of every exam and the group that learnt for it; empty where each task is its own.
-        exam: the signature that the scores behind the rows carry in ``scores.jsonl``.
-        network: who exchanged with whom over the air; None where links were free.
-        curves: per method a point for every scored round: ``round``, ``seconds``, ``joules`` and metrics.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    config: dict[str, Any] = Field(default_factory=dict)
-    versions: dict[str, str] = Field(default_factory=dict)
-    model: dict[str, Any] = Field(default_factory=dict)
-    groups: dict[str, list[int]] = Field(default_factory=dict)
-    exams: dict[str, str] = Field(default_factory=dict)
-    seed: int = 0
-    exam: str | None = None
-    network: NetworkFacts | None = None
-    curves: dict[str, list[dict[str, float]]] = Field(default_factory=dict)
-    methods: dict[str, MethodCost] = Field(default_factory=dict)
-    router: dict[str, RouterScore] = Field(default_factory=dict)
-    seconds: dict[str, float] = Field(default_factory=dict)
-    peak_memory_bytes: int | None = None
-
-    @field_validator("model")
-    @classmethod
-    def _of_a_size(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if value.get("parameters") is not None and type(value["parameters"]) is not int:
-            raise ValueError("parameters is no number")
-        return value
+from meshtune.report.format import FORMAT, VERSION, Header, Row
+from meshtune.report.index import Index
 
 
 class Results(BaseModel):
@@ -154,74 +32,87 @@ class Results(BaseModel):
     rows: list[Row]
 
     @property
+    def index(self) -> Index:
+        """The rows, looked up by what they are of."""
+        found: Index | None = self.__dict__.get("index_of_rows")  # kept as a cached property is, but
+        if found is None or found.rows is not self.rows:  # a copy may have other rows
+            found = self.__dict__["index_of_rows"] = Index(self.rows)
+        return found
+
+    @property
     def methods(self) -> list[str]:
         """The methods with rows, in the order of the file."""
-        return list(dict.fromkeys(row.method for row in self.rows))
+        return self.index.methods
 
     @property
     def tasks(self) -> list[str]:
         """The tasks with rows, in the order of the file."""
-        return list(dict.fromkeys(row.task for row in self.rows))
+        return self.index.tasks
 
     @property
     def metrics(self) -> list[str]:
         """The measures with rows."""
-        return metrics_in(row.metric for row in self.rows)
+        return self.index.metrics
 
     @property
     def devices(self) -> list[int]:
         """The devices with rows, by id."""
-        return sorted({row.device for row in self.rows})
+        return self.index.devices
 
     def owners(self, task: str) -> list[int]:
         """Return the devices that learnt for the exam called ``task``."""
-        return self.header.groups.get(self.header.exams.get(task, task), [])
+        group = self.header.exams.get(task, task)
+        return [] if group is None else self.header.groups.get(group, [])
+
+    @property
+    def unlearnt(self) -> list[str]:
+        """The tasks that were asked though no device learnt for them; none where the groups are not known."""
+        return [task for task in self.tasks if not self.owners(task)] if self.header.groups else []
+
+    def learnt(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return those of ``records``, scorings of this run, that are of tasks which some device learnt."""
+        without = set(self.unlearnt)
+        return [record for record in records if record["task"] not in without]
 
     def final(self, method: str, metric: str) -> list[Row]:
         """Return the rows of ``method`` and ``metric`` after its last round."""
-        rows = [row for row in self.rows if row.method == method and row.metric == metric]
-        last = max((row.round for row in rows), default=0)
-        return [row for row in rows if row.round == last]
+        return self.index.final(method, metric)
 
-    def cell(self, method: str, task: str, metric: str) -> tuple[float, float] | None:
-        """Return (mean over devices, standard error) of one task, or None where there is no row.
-
-        Devices answer the same questions, so their errors do not average out: the standard error is the mean
-        of the devices' own, which is exact when all answer alike and an upper bound otherwise.
-        """
-        rows = [row for row in self.final(method, metric) if row.task == task]
-        if not rows:
-            return None
-        errors = [math.nan if row.stderr is None else row.stderr for row in rows]
-        return sum(row.value for row in rows) / len(rows), sum(errors) / len(rows)
+    def cell(self, method: str, task: str, metric: str) -> Estimate | None:
+        """Return the mean over devices of one task, or None where there is no row."""
+        found = self._sample(method, task, metric)
+        return None if found is None else mean_over([found], metric)
 
     def questions(self, task: str) -> int:
         """Return how many questions the task's exam has: the most that anyone answered."""
-        return max((row.n for row in self.rows if row.task == task), default=0)
+        return self.index.asked.get(task, 0)
 
     def short(self, method: str, task: str) -> bool:
         """Return whether some device answered only part of the task's questions under ``method``."""
-        asked = self.questions(task)
-        return any(row.n < asked for row in self.rows if row.method == method and row.task == task)
+        return self.index.fewest.get((method, task), math.inf) < self.questions(task)
 
-    def tasks_with(self, metric: str) -> list[str]:
-        """Return the tasks that are measured by ``metric``: not all have all measures."""
-        return [task for task in self.tasks if any(row.task == task and row.metric == metric for row in self.rows)]
+    def tasks_with(self, metric: str, learnt: bool = False) -> list[str]:
+        """Return the tasks that are measured by ``metric``: not all have all measures.
 
-    def average(self, method: str, metric: str) -> tuple[float, float] | None:
-        """Return (mean over the tasks with ``metric``, standard error), tasks weighing the same.
+        With ``learnt`` only those that some device learnt; else the others come last.
+        """
+        without = set(self.unlearnt)
+        known = [task for task in self.index.measured(metric) if task not in without]
+        return known if learnt else known + [task for task in self.index.measured(metric) if task in without]
+
+    def average(self, method: str, metric: str) -> Estimate | None:
+        """Return the mean over the learnt tasks with ``metric``, tasks weighing the same.
 
         None unless each of them has rows, and all of these answer all questions: others are not comparable.
         """
-        tasks = self.tasks_with(metric)
-        if any(self.short(method, task) for task in tasks):
-            return None
-        cells = [self.cell(method, task, metric) for task in tasks]
-        known = [cell for cell in cells if cell is not None]
-        if not known or len(known) < len(cells):
-            return None
-        error = math.sqrt(sum(cell[1] ** 2 for cell in known)) / len(known)
-        return sum(cell[0] for cell in known) / len(known), error
+        tasks = self.tasks_with(metric, learnt=True)
+        found = [self._sample(method, task, metric) for task in tasks if not self.short(method, task)]
+        known = [sample for sample in found if sample is not None]
+        return mean_over(known, metric) if tasks and len(known) == len(tasks) else None
+
+    def _sample(self, method: str, task: str, metric: str) -> Sample | None:
+        rows = self.index.cell(method, metric, task)
+        return same_questions([row.sample for row in rows]) if rows else None
 
     @property
     def best(self) -> str | None:
@@ -237,9 +128,9 @@ class Results(BaseModel):
         scale = scale or self
         frozen, own = scale.average("frozen", "nll"), self.average(method, "nll")
         best = scale.average(scale.best, "nll") if scale.best is not None else None
-        if frozen is None or own is None or best is None or not frozen[0] > best[0]:
+        if frozen is None or own is None or best is None or not frozen.value > best.value:
             return None
-        return (frozen[0] - own[0]) / (frozen[0] - best[0])
+        return (frozen.value - own.value) / (frozen.value - best.value)
 
 
 def load_results(path: Path) -> Results:

@@ -11,12 +11,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist, fmean, stdev
 from typing import Any
 
 from meshtune.engine.store import RunStore
-
-Z95 = NormalDist().inv_cdf(0.975)
+from meshtune.learning.intervals import all_equal, mean_difference
 
 TaskScores = Mapping[str, Mapping[str, float]]
 """Task to question id to score, the mean over devices."""
@@ -28,25 +26,23 @@ class Difference:
 
     Attributes:
         mean: first minus second, mean over tasks of means over questions.
-        stderr: its standard error.
+        low, high: ends of the interval; nan where it is not known.
         questions: pairs behind it.
         tasks: tasks behind it.
+        equal: whether it is the same on every question.
     """
 
     mean: float
-    stderr: float
+    low: float
+    high: float
     questions: int
     tasks: int
+    equal: bool = False
 
     @property
-    def low(self) -> float:
-        """Lower end of the 95% interval."""
-        return self.mean - Z95 * self.stderr
-
-    @property
-    def high(self) -> float:
-        """Upper end of the 95% interval."""
-        return self.mean + Z95 * self.stderr
+    def known(self) -> bool:
+        """Whether it has an interval."""
+        return not math.isnan(self.low)
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:
@@ -67,6 +63,13 @@ def of_exam(records: Sequence[Mapping[str, Any]], exam: str | None) -> list[Mapp
     return [record for record in records if record.get("signature") == mark]
 
 
+def latest(records: Iterable[Mapping[str, Any]], method: str, metric: str) -> list[Mapping[str, Any]]:
+    """Return the scorings of ``method`` after its last round, of tasks that have ``metric``."""
+    own = [record for record in records if record["method"] == method and metric in record]
+    last = max((record["round"] for record in own), default=0)
+    return [record for record in own if record["round"] == last]
+
+
 def question_scores(
     records: Iterable[Mapping[str, Any]],
     method: str,
@@ -84,12 +87,10 @@ def question_scores(
     Only questions that every scoring of a task answered are kept, so that no question stands for fewer
     devices than another.
     """
-    own = [r for r in records if r["method"] == method and metric in r]
-    last = max((r["round"] for r in own), default=0)
     parts: dict[str, list[tuple[int, dict[str, float]]]] = {}
-    for record in own:
+    for record in latest(records, method, metric):
         devices = [d for d in record["devices"] if owners is None or d in owners.get(record["task"], ())]
-        if record["round"] == last and devices:
+        if devices:
             scores = dict(zip(record["questions"], record[metric], strict=True))
             parts.setdefault(record["task"], []).append((len(devices), scores))
     result = {}
@@ -100,22 +101,17 @@ def question_scores(
     return result
 
 
-def paired(first: TaskScores, second: TaskScores) -> Difference | None:
-    """Return the paired difference first - second over the questions both answered; None where there are
-    none.
-
-    Per task: mean and standard error (sd / sqrt n) of the differences. Over T tasks: mean of the means, and
-    sqrt(sum of squared standard errors) / T. A task with a single pair has no standard error: nan.
+def paired(first: TaskScores, second: TaskScores, metric: str) -> Difference | None:
+    """Return the paired difference first - second over the questions both answered, as
+    :func:`~meshtune.learning.intervals.mean_difference` has it; None where there are none.
     """
-    means, variances, questions = [], [], 0
-    for task in first:
-        shared = [q for q in first[task] if q in second.get(task, {})]
-        if not shared:
-            continue
-        gaps = [first[task][q] - second[task][q] for q in shared]
-        means.append(fmean(gaps))
-        variances.append(stdev(gaps) ** 2 / len(gaps) if len(gaps) > 1 else math.nan)
-        questions += len(gaps)
-    if not means:
+    gaps = []
+    for task, scores in first.items():
+        others = second.get(task, {})
+        shared = [score - others[question] for question, score in scores.items() if question in others]
+        if shared:
+            gaps.append(shared)
+    if not gaps:
         return None
-    return Difference(fmean(means), math.sqrt(sum(variances)) / len(means), questions, len(means))
+    found = mean_difference(gaps, metric)
+    return Difference(found.value, found.low, found.high, sum(map(len, gaps)), len(gaps), all_equal(gaps))

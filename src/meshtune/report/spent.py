@@ -12,7 +12,7 @@ from typing import Any
 from meshtune.report.figures import DPI, INK, NAMES, OTHER, PROPOSED
 from meshtune.report.map import COLOURS
 from meshtune.report.measure import headline, lower_is_better, value_text
-from meshtune.report.picture import blank, png
+from meshtune.report.picture import blank, plain, png
 from meshtune.report.results import Results
 from meshtune.report.story import protagonist
 from meshtune.report.tables import joules_text, seconds_text
@@ -43,9 +43,9 @@ def compose(results: Results) -> Any:
     for axis, (spent, (label, text)) in zip(axes, AXES.items(), strict=True):
         drawn = {}
         for name in order:
-            start = [] if frozen is None else [(0.0, frozen[0]), (_handshake(results, name, spent), frozen[0])]
+            start = [] if frozen is None else [(0.0, frozen.value), (_handshake(results, name, spent), frozen.value)]
             way = [*start, *((point[spent], point[metric]) for point in lines[name])]
-            total = f"{NAMES.get(name, name)}: {value_text(way[-1][1], metric)}, {text(way[-1][0])}"
+            total = f"{NAMES.get(name) or plain(name)}: {value_text(way[-1][1], metric)}, {text(way[-1][0])}"
             (drawn[name],) = axis.plot(*zip(*way, strict=True), label=total, **_style(name, first, list(lines)))
         axis.set_xlabel(label, fontsize=8.5)
         axis.spines[["top", "right"]].set_visible(False)

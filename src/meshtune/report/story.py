@@ -6,17 +6,13 @@ says so. What a run did not measure is not mentioned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from statistics import fmean
-from typing import Any
+from collections.abc import Sequence
 
-from meshtune.report.measure import ENOUGH, MOVED, claim, headline, lower_is_better, value_text, verdict
+from meshtune.report.measure import MOVED, claim, headline, lower_is_better, than, value_text
+from meshtune.report.owners import Records, losers, own_average, owners_of, together, weakest
 from meshtune.report.results import Results
 from meshtune.report.scores import paired, question_scores
 from meshtune.report.tables import bytes_text, joules_text, seconds_text
-
-Records = Sequence[Mapping[str, Any]]
-Owners = Mapping[str, Sequence[int]]
 
 RIVALS = {
     "lora": "LoRA averaged every round",
@@ -31,14 +27,14 @@ def story(results: Results, records: Records) -> str:
         results: the run.
         records: the scorings of its exam.
     """
-    metric = headline(results)
-    told = [_who(results), *_before(results, metric)]
+    metric, records = headline(results), results.learnt(records)
+    told = [_who(results), _unlearnt(results), *_before(results, metric)]
     subject = protagonist(results)
     if subject is not None:
         told += _after(results, records, metric, subject)
         told += [_rival(results, records, metric, subject, rival) for rival in RIVALS if rival != subject]
-        told += [_sent(results, subject), _on_air(results, subject), _weakest(results, records, metric, subject)]
-        told += [_together(results, records, metric, subject)]
+        told += [_sent(results, subject), _on_air(results, subject), weakest(results, records, metric, subject)]
+        told += [together(results, records, metric, subject), losers(results, metric, subject)]
         if metric == "nll":
             told.append(_accuracy(results, records, subject))
     return " ".join(sentence for sentence in told if sentence)
@@ -48,13 +44,6 @@ def protagonist(results: Results) -> str | None:
     """Return the method a run is about: ``proposed`` where it ran, else the first that exchanges anything."""
     names = [name for name in results.methods if ":" not in name and name not in ("frozen", "local")]
     return "proposed" if "proposed" in names else next(iter(names), None)
-
-
-def own_average(results: Results, method: str, metric: str, owners: Owners) -> float | None:
-    """Return the mean over the tasks of ``owners`` of their devices' values; None unless every task has some."""
-    values = {(row.device, row.task): row.value for row in results.final(method, metric)}
-    means = [[values[d, task] for d in devices if (d, task) in values] for task, devices in owners.items()]
-    return fmean(fmean(mine) for mine in means) if means and all(means) else None
 
 
 def _who(results: Results) -> str:
@@ -68,34 +57,41 @@ def _who(results: Results) -> str:
     )
 
 
+def _unlearnt(results: Results) -> str:
+    """Return the sentence on tasks that were asked though no device learnt them."""
+    names = results.unlearnt
+    if not names:
+        return ""
+    they = "it is" if len(names) == 1 else "they are"
+    return f"No device learnt {_listed(names)}: {they} asked too, and left out of what follows."
+
+
 def _learnt(results: Results) -> list[str]:
     """Return the tasks that devices learnt; the others were only asked."""
     return list(results.header.groups) or results.tasks
 
 
-def _owners(results: Results, metric: str) -> Owners:
-    """Return the devices of every task that was learnt and is measured by ``metric``."""
-    measured = results.tasks_with(metric)
-    return {task: devices for task, devices in results.header.groups.items() if task in measured}
-
-
 def _before(results: Results, metric: str) -> list[str]:
     told = []
-    judged = results.tasks_with("acc")
+    judged, learnt = set(results.tasks_with("acc")), set(results.tasks) - set(results.unlearnt)
     if lower_is_better(metric):
         why = f"Accuracy moved by less than {100 * MOVED:.0f} points" if judged else "No answer is right or wrong"
         told.append(f"{why}, so this is told in NLL per answer token, of which less is better.")
-    elif len(judged) < len(results.tasks):
-        left = [task for task in results.tasks if task not in judged]
-        told.append(f"Answers to {' and '.join(left)} are neither right nor wrong and left out of what follows.")
+    elif learnt - judged:
+        left = [task for task in results.tasks if task in learnt - judged]
+        told.append(f"Answers to {_listed(left)} are neither right nor wrong and left out of what follows.")
     frozen = results.average("frozen", metric)
     if frozen is not None:
-        has = f"has {frozen[0]:.2f}" if lower_is_better(metric) else f"answers {value_text(frozen[0], metric)} right"
+        has = (
+            f"has {frozen.value:.2f}"
+            if lower_is_better(metric)
+            else f"answers {value_text(frozen.value, metric)} right"
+        )
         told.append(f"The frozen model {has}.")
-    own = own_average(results, "local", metric, _owners(results, metric))
+    own = own_average(results, "local", metric, owners_of(results, metric))
     everything = results.average("local", metric)
     if own is not None:
-        rest = f", and {value_text(everything[0], metric)} over all tasks" if everything is not None else ""
+        rest = f", and {value_text(everything.value, metric)} over all tasks" if everything is not None else ""
         told.append(f"A device that trains alone reaches {value_text(own, metric)} on its own task{rest}.")
     return told
 
@@ -107,22 +103,22 @@ def _after(results: Results, records: Records, metric: str, subject: str) -> lis
     who, base, name = "it", "local", "training alone"
     if base not in results.methods:
         who, base, name = "a device", "frozen", "the frozen model"
-    gap = paired(question_scores(records, subject, metric), question_scores(records, base, metric))
-    told = f"With the exchange ({subject}) {who} reaches {value_text(average[0], metric)} over all tasks"
-    told += f", {_than(claim(gap, metric), name)}" if gap is not None else ""
-    own = own_average(results, subject, metric, _owners(results, metric))
+    gap = paired(question_scores(records, subject, metric), question_scores(records, base, metric), metric)
+    told = f"With the exchange ({subject}) {who} reaches {value_text(average.value, metric)} over all tasks"
+    told += f", {than(claim(gap, metric), name)}" if gap is not None else ""
+    own = own_average(results, subject, metric, owners_of(results, metric))
     return [told + (f", and {value_text(own, metric)} on its own." if own is not None else ".")]
 
 
 def _rival(results: Results, records: Records, metric: str, subject: str, rival: str) -> str:
     average = results.average(rival, metric)
-    gap = paired(question_scores(records, subject, metric), question_scores(records, rival, metric))
+    gap = paired(question_scores(records, subject, metric), question_scores(records, rival, metric), metric)
     if average is None or gap is None:
         return ""
     name = RIVALS[rival]
     verb = "get" if rival == "hard_moe" else "gets"
-    text = f"{name[0].upper()}{name[1:]} {verb} {value_text(average[0], metric)}"
-    return f"{text}; {subject} is {_than(claim(gap, metric), 'that')}."
+    text = f"{name[0].upper()}{name[1:]} {verb} {value_text(average.value, metric)}"
+    return f"{text}; {subject} is {than(claim(gap, metric), 'that')}."
 
 
 def _sent(results: Results, subject: str) -> str:
@@ -163,59 +159,19 @@ def _times(count: int) -> str:
     return {0: "never", 1: "once"}.get(count, f"{count} times")
 
 
-def _weakest(results: Results, records: Records, metric: str, subject: str) -> str:
-    rows, tasks = results.final(subject, metric), results.tasks_with(metric)
-    if len(tasks) < 2 or not rows:
-        return ""
-    worst = (max if lower_is_better(metric) else min)(rows, key=lambda row: row.value)
-    alike = all(row.value == worst.value for row in rows if row.task == worst.task)
-    whose = "" if alike and len(results.devices) > 1 else f" of device {worst.device}"
-    weakest = f"the weakest answers are those{whose} on {worst.task}, {value_text(worst.value, metric)}"
-    frozen = question_scores(records, "frozen", metric)
-    gaps = []
-    for device in results.devices:
-        mine = question_scores(records, subject, metric, {task: [device] for task in tasks})
-        gaps += [paired({task: scores}, frozen) for task, scores in mine.items()]
-    known = [gap for gap in gaps if gap is not None and gap.questions >= ENOUGH]
-    if not known or len(known) < len(results.devices) * len(tasks):
-        return f"{weakest[0].upper()}{weakest[1:]}."
-    dull = sum(verdict(gap, metric) != "clearly better" for gap in known)
-    if not dull:
-        return f"Every device is clearly better than the frozen model at every task; {weakest}."
-    return f"In {dull} of {len(known)} pairs of device and task, the frozen model is not clearly beaten; {weakest}."
-
-
-def _together(results: Results, records: Records, metric: str, subject: str) -> str:
-    shared = {task: devices for task, devices in _owners(results, metric).items() if len(devices) > 1}
-    together, alone = (own_average(results, name, metric, shared) for name in (subject, "local"))
-    gap = paired(
-        question_scores([r for r in records if r["task"] in shared], subject, metric, shared),
-        question_scores([r for r in records if r["task"] in shared], "local", metric, shared),
-    )
-    if together is None or alone is None or gap is None:
-        return ""
-    return (
-        f"Devices that share a task reach {value_text(together, metric)} on it after the exchange and "
-        f"{value_text(alone, metric)} alone: sharing is {_than(claim(gap, metric), 'training alone')}."
-    )
-
-
 def _accuracy(results: Results, records: Records, subject: str) -> str:
     before, after = results.average("frozen", "acc"), results.average(subject, "acc")
-    gap = paired(question_scores(records, subject, "acc"), question_scores(records, "frozen", "acc"))
+    gap = paired(question_scores(records, subject, "acc"), question_scores(records, "frozen", "acc"), "acc")
     if before is None or after is None or gap is None:
         return ""
     return (
-        f"In accuracy, {subject} reaches {value_text(after[0], 'acc')} and the frozen model "
-        f"{value_text(before[0], 'acc')}: {_than(claim(gap, 'acc'), 'the frozen model')}."
+        f"In accuracy, {subject} reaches {value_text(after.value, 'acc')} and the frozen model "
+        f"{value_text(before.value, 'acc')}: {than(claim(gap, 'acc'), 'the frozen model')}."
     )
 
 
-def _than(said: str, other: str) -> str:
-    """Return a claim with what it is compared to behind its verdict: ``clearly better than alone (...)``."""
-    words, bracket, rest = said.partition(" (")
-    link = {"different": "from", "good": "as"}.get(words.rpartition(" ")[2], "than")
-    return f"{words} {link} {other}{bracket}{rest}"
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,6 +1,6 @@
-"""Tables of one run or several: methods against tasks, costs, paired differences, routers.
+"""Tables of one run or several: methods against tasks, costs, wall time, routers.
 
-A :class:`Table` holds text only; it knows how to write itself in Markdown.
+A :class:`Table` holds text only, names as they are; it knows how to write itself in Markdown.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
-from typing import Any
 
-from meshtune.report.results import BYTE_KINDS, REPEATED, Results
-from meshtune.report.scores import paired, question_scores
+from meshtune.learning.intervals import Estimate, Sample, bounded, mean_over
+from meshtune.report.format import BYTE_KINDS, REPEATED, RouterScore
+from meshtune.report.markdown import escaped
+from meshtune.report.results import Results
 
 METRIC_NAMES = {
     "nll": "NLL per answer token",
@@ -43,10 +43,10 @@ class Table:
     def markdown(self) -> str:
         """Return the table in Markdown, with title and note."""
         rule = ["---" if i < self.labels else "---:" for i in range(len(self.columns))]
-        lines = [f"**{self.title}**", ""]
+        lines = [f"**{escaped(self.title)}**", ""]
         for row in (self.columns, rule, *self.rows):
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
-        return "\n".join([*lines, *(["", self.note] if self.note else [])]) + "\n"
+            lines.append("| " + " | ".join(escaped(cell) for cell in row) + " |")
+        return "\n".join([*lines, *(["", escaped(self.note)] if self.note else [])]) + "\n"
 
 
 def metric_name(metric: str) -> str:
@@ -55,30 +55,48 @@ def metric_name(metric: str) -> str:
 
 
 def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
-    """Return methods (rows) against tasks with standard errors, the task average and, of NLL, the share of gain."""
-    tasks = list(dict.fromkeys(task for results in runs.values() for task in results.tasks))
+    """Return methods (rows) against tasks, the task average and, of NLL, the share of gain.
+
+    Tasks that no device of any run learnt stand last, behind the average, which leaves them out.
+    """
+    every = dict.fromkeys(task for results in runs.values() for task in results.tasks)
+    measured = {task for results in runs.values() for task in results.tasks_with(metric)}
+    learnt = {task for results in runs.values() for task in set(results.tasks) - set(results.unlearnt)}
+    tasks, nowhere = [t for t in every if t in learnt], [t for t in every if t not in learnt]
+    stray = {run: learnt & set(results.unlearnt) for run, results in runs.items()}
     many = len(runs) > 1
     gain = ["share of gain"] if metric == "nll" else []
-    best = " or ".join(dict.fromkeys(results.best or "no method" for results in runs.values()))
-    columns = [*(["run"] if many else []), "method", *tasks, "average", *gain]
+    heads = [*tasks, "average", *gain, *(f"{task} (unlearnt)" for task in nowhere)]
     table = Table(
-        f"{metric_name(metric)} by task ({'lower' if metric.endswith('nll') else 'higher'} is better)",
-        columns,
+        f"{metric_name(metric)} by task ({'higher' if bounded(metric) else 'lower'} is better)",
+        [*(["run"] if many else []), "method", *heads],
         labels=2 if many else 1,
-        note="± is one standard error. *: answered only part of the questions, not to be compared."
-        + (f" Share of gain: (frozen - method) / (frozen - best), best = {best}." if gain else "")
-        + _without([t for t in tasks if not any(t in r.tasks_with(metric) for r in runs.values())], metric),
     )
     for run, results in runs.items():
         for method in results.methods:
-            cells = [
-                _with_error(results.cell(method, task, metric), metric) + ("*" if results.short(method, task) else "")
-                for task in tasks
-            ]
-            average = _with_error(results.average(method, metric), metric)
+            cells = {
+                task: _with_error(results.cell(method, task, metric), metric)
+                + ("*" if results.short(method, task) else "")
+                + ("†" if task in stray[run] else "")
+                for task in every
+            }
             share = results.share_of_gain(method)
             shown = ["-" if share is None else f"{100 * share:.0f}%"] if gain else []
-            table.rows.append([*([run] if many else []), method, *cells, average, *shown])
+            average = _with_error(results.average(method, metric), metric)
+            row = [*(cells[task] for task in tasks), average, *shown, *(cells[task] for task in nowhere)]
+            table.rows.append([*([run] if many else []), method, *row])
+    best = " or ".join(dict.fromkeys(results.best or "no method" for results in runs.values()))
+    averaged = {frozenset(results.tasks_with(metric, learnt=True)) for results in runs.values()}
+    notes = [
+        "In brackets: 95% interval." if bounded(metric) else "± is one standard error.",
+        "*: answered only part of the questions, not to be compared.",
+        f"Share of gain: (frozen - method) / (frozen - best), best = {best}." if gain else "",
+        "Unlearnt: no device has the task; left out of the average." if nowhere else "",
+        "†: no device of that run has the task; left out of its average." if any(stray.values()) else "",
+        "Averages are over the tasks of each run, which differ: not to be compared." if len(averaged) > 1 else "",
+        not_measured([task for task in every if task not in measured], metric).strip(),
+    ]
+    table.note = " ".join(note for note in notes if note)
     return table
 
 
@@ -119,60 +137,6 @@ def cost_table(runs: Mapping[str, Results]) -> Table:
     return table
 
 
-def difference_table(records: Sequence[Mapping[str, Any]], methods: Sequence[str], against: str, metric: str) -> Table:
-    """Return the paired difference of every method to ``against`` with its 95% interval.
-
-    Args:
-        records: the lines of a run's ``scores.jsonl``.
-        methods: the methods to compare; ``against`` itself is left out.
-    """
-    table = Table(
-        f"{metric_name(metric)}: paired difference to {against}",
-        ["method", "difference", "95% interval", "questions"],
-        note="Paired over the same questions, tasks weighing the same."
-        + _without(list(dict.fromkeys(record["task"] for record in records if metric not in record)), metric),
-    )
-    base = question_scores(records, against, metric)
-    for method in methods:
-        gap = paired(question_scores(records, method, metric), base) if method != against else None
-        if gap is not None:
-            interval = "-" if math.isnan(gap.stderr) else f"[{gap.low:+.3f}, {gap.high:+.3f}]"
-            table.rows.append([method, f"{gap.mean:+.3f}", interval, str(gap.questions)])
-    return table
-
-
-def own_task_table(results: Results, records: Sequence[Mapping[str, Any]], metric: str = "nll") -> Table:
-    """Return how good the devices of each task are at it, and how much better than without any exchange.
-
-    Args:
-        results: the run, with ``local`` among its methods.
-        records: the scorings of its exam.
-        metric: what is compared.
-    """
-    without = {record["task"] for record in records if metric not in record}
-    owners = {task: devices for task, devices in results.header.groups.items() if task not in without}
-    table = Table(
-        f"{metric_name(metric)} of each task's own devices, and paired difference to local",
-        ["method", *owners, "average", "difference to local", "95% interval", "questions"],
-        note="Only devices that trained on a task count for it; local trained alone."
-        + _without([task for task in results.header.groups if task in without], metric),
-    )
-    alone = question_scores(records, "local", metric, owners)
-    for method in results.methods:
-        mine = question_scores(records, method, metric, owners)
-        means = [fmean(mine[task].values()) for task in owners if mine.get(task)]
-        if not means or len(means) < len(owners):
-            continue
-        cells = [f"{mean:.3f}" for mean in (*means, fmean(means))]
-        gap = paired(mine, alone) if method != "local" else None
-        shown = ["-"] * 3
-        if gap is not None:
-            interval = "-" if math.isnan(gap.stderr) else f"[{gap.low:+.3f}, {gap.high:+.3f}]"
-            shown = [f"{gap.mean:+.3f}", interval, str(gap.questions)]
-        table.rows.append([method, *cells, *shown])
-    return table
-
-
 def time_table(results: Results) -> Table:
     """Return the wall time of each phase and the largest resident size of the process."""
     seconds = results.header.seconds
@@ -196,18 +160,26 @@ def router_table(results: Results) -> Table:
         "Routers",
         ["router", "template", "right", "right, alike tasks merged", "regret NLL", "log-loss"],
         labels=2,
-        note="Regret is NLL(routed) - NLL(perfect router), paired; ± is one standard error.",
+        note="In brackets: 95% interval. Regret is NLL(routed) - NLL(perfect router), paired; ± is one standard error.",
     )
     for name, score in results.header.router.items():
-        right = "-" if score.accuracy is None else f"{score.accuracy:.3f}"
-        merged = "-" if score.accuracy_merged is None else f"{score.accuracy_merged:.3f}"
+        right, merged = (_right(score, share) for share in (score.accuracy, score.accuracy_merged))
         loss = "-" if score.log_loss is None else f"{score.log_loss:.3f}".replace("-0.000", "0.000")
         regret = "-"
         if score.regret is not None:
-            error = math.nan if score.regret_stderr is None else score.regret_stderr
-            regret = _with_error((score.regret, error), "nll")
+            known = score.regret_stderr is not None and (score.regret_stderr > 0 or score.regret != 0)
+            regret = f"{score.regret:.2f}" + (f" ± {_digits(score.regret_stderr or 0.0)}" if known else "")
+            if score.regret == 0 and score.regret_stderr == 0:
+                regret = "0 on every question"
         table.rows.append([name, score.template, right, merged, regret, loss])
     return table
+
+
+def _right(score: RouterScore, share: float | None) -> str:
+    if share is None or score.confusion is None:
+        return "-" if share is None else f"{share:.3f}"
+    count = round(sum(map(sum, score.confusion)))
+    return _with_error(mean_over([Sample(share, math.nan, count)], "acc") if count else None, "acc")
 
 
 def confusion_table(results: Results, router: str) -> Table:
@@ -247,14 +219,21 @@ def joules_text(joules: float) -> str:
     return f"{joules / 1e-9:.3g} nJ" if joules else "0 J"
 
 
-def _without(tasks: Sequence[str], metric: str) -> str:
+def not_measured(tasks: Sequence[str], metric: str) -> str:
+    """Return the sentence that names the tasks which ``metric`` does not measure; nothing of none."""
     why = ", as answers are written" if metric == "option_nll" else ""
     return f" Not measured{why}: {', '.join(tasks)}." if tasks else ""
 
 
-def _with_error(cell: tuple[float, float] | None, metric: str) -> str:
-    if cell is None:
+def _with_error(found: Estimate | None, metric: str) -> str:
+    """Return a value with its interval, or of an NLL with its standard error."""
+    if found is None:
         return "-"
-    digits = 2 if metric.endswith("nll") else 3
-    value, error = cell
-    return f"{value:.{digits}f}" if math.isnan(error) else f"{value:.{digits}f} ± {error:.{digits}f}"
+    if bounded(metric):
+        return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.value:.2f}" if math.isnan(found.low) else f"{found.value:.2f} ± {_digits(found.stderr)}"
+
+
+def _digits(error: float) -> str:
+    """Return an error in two decimals, or in as many more as its first digit needs: never as nothing."""
+    return f"{error:.{max(2, math.ceil(-math.log10(error)))}f}" if error > 0 else "0"

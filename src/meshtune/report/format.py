@@ -1,0 +1,147 @@
+"""The entries of ``results.json``, as ``docs/results-format.md`` promises them: rows, and the parts of the header."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from meshtune.learning.intervals import Sample, mean_over
+
+FORMAT = "meshtune-results"
+VERSION = 1
+BYTE_KINDS = ("values", "masks", "router", "control", "relayed")
+REPEATED = "repeated"  # a further kind, of runs whose air lost packets
+
+
+class Row(BaseModel):
+    """One device's mean score on one task under one method.
+
+    Attributes:
+        value: mean over ``n`` questions; stderr: its standard error, None where ``n`` is too small for one.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    method: str
+    seed: int
+    round: int
+    device: int
+    task: str
+    metric: str
+    value: float
+    n: int = Field(ge=1)
+    stderr: float | None = None
+
+    @property
+    def sample(self) -> Sample:
+        """What its interval is worked out from."""
+        return Sample.reported(self.value, self.stderr, self.n)
+
+    @property
+    def interval(self) -> dict[str, float | None]:
+        """The ends of its 95% interval, None where that is not known."""
+        found = mean_over([self.sample], self.metric)
+        return {"low": None, "high": None} if math.isnan(found.low) else {"low": found.low, "high": found.high}
+
+
+class ClockTotals(BaseModel):
+    """What a method's virtual clock came to, where a run has a radio; joules and airtime over all devices."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    seconds: float
+    joules: float
+    airtime: float
+    outages: int
+    per_round: dict[str, list[float]] = Field(default_factory=dict)
+
+
+class NetworkFacts(BaseModel):
+    """Who exchanged with whom over the air in the first round, and where devices stood at the start.
+
+    Attributes:
+        clusters: the devices of every cluster; ``collision_measured``: how often their masks collide.
+        payload_bytes: the update that clusters were formed for.
+        links: pairs of devices between clusters.
+        within: pairs within clusters, and the bit/s that each could carry.
+        refused: pairs of neighbours in different clusters, and the bound that keeps them apart.
+        positions: x and y of every device, m.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    clusters: list[list[int]]
+    collision_measured: list[float]
+    payload_bytes: int
+    links: list[tuple[int, int]]
+    within: list[tuple[int, int, float]] = Field(default_factory=list)
+    refused: list[tuple[int, int, str]] = Field(default_factory=list)
+    positions: list[tuple[float, float]]
+
+
+class MethodCost(BaseModel):
+    """What a method trained and sent.
+
+    Attributes:
+        parameters_updated: trained scalars of one device.
+        bytes: what left all devices in the whole run, by kind.
+        payload_bytes: one steady-state update of one device.
+        clock: time and energy over the air; None where links were free.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    parameters_updated: int = 0
+    bytes: dict[str, int] = Field(default_factory=dict)
+    payload_bytes: int = 0
+    clock: ClockTotals | None = None
+
+
+class RouterScore(BaseModel):
+    """How well a router recognises the task of a prompt; ``confusion`` has the truth in its rows.
+
+    There is neither confusion nor accuracy of a router that decides token by token.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    template: str = "shared"
+    groups: list[str]
+    confusion: list[list[float]] | None = None
+    accuracy: float | None = None
+    accuracy_merged: float | None = None
+    regret: float | None = None
+    regret_stderr: float | None = None
+    log_loss: float | None = None
+    temperature: float | None = None
+
+
+class Header(BaseModel):
+    """What the run was: configuration, versions, model, groups, and what each method cost.
+
+    Attributes:
+        exams: the name of every exam and the group that learnt for it, None where no device did; empty where each task
+            is its own.
+        exam: the signature that the scores behind the rows carry in ``scores.jsonl``.
+        network: who exchanged with whom over the air; None where links were free.
+        curves: per method a point for every scored round: ``round``, ``seconds``, ``joules`` and metrics.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    config: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    model: dict[str, Any] = Field(default_factory=dict)
+    groups: dict[str, list[int]] = Field(default_factory=dict)
+    exams: dict[str, str | None] = Field(default_factory=dict)
+    seed: int = 0
+    exam: str | None = None
+    network: NetworkFacts | None = None
+    curves: dict[str, list[dict[str, float]]] = Field(default_factory=dict)
+    methods: dict[str, MethodCost] = Field(default_factory=dict)
+    router: dict[str, RouterScore] = Field(default_factory=dict)
+    seconds: dict[str, float] = Field(default_factory=dict)
+    peak_memory_bytes: int | None = None
+
+    @field_validator("model")
+    @classmethod
+    def _of_a_size(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value.get("parameters") is not None and type(value["parameters"]) is not int:
+            raise ValueError("parameters is no number")
+        return value

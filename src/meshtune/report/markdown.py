@@ -1,0 +1,17 @@
+"""Names that somebody else chose, written into a Markdown page: they show as they are and do nothing."""
+
+from __future__ import annotations
+
+import re
+
+from meshtune.printable import printable
+
+# Brackets around numbers alone are our intervals; an underscore within a word emphasises nothing.
+_SPECIAL = re.compile(
+    r"(?P<interval>\[[-+\d., ]+\](?![(\[:]))|[\\`*\[\]<&|~]|(?<![^\W_])_|_(?![^\W_])|(?<=\w)[:@](?=\S)|(?<=\bwww)\."
+)
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` on one line so that GitHub's Markdown shows it as it is, within a paragraph or a table's cell."""
+    return _SPECIAL.sub(lambda found: found[0] if found["interval"] else f"\\{found[0]}", printable(text))
