@@ -40,10 +40,7 @@ class LogDistanceConfig(Settings):
     """
 
     reference_loss_db: Loss = 40.0
-    reference_distance: FARTHEST = 1e8
-"""Metres, of all that lies in a place."""
-
-Metres = 1.0
+    reference_distance: Metres = 1.0
     exponent: Annotated[float, Within(0.1, 10)] = 3.0
     shadowing_db: Shadowing = 6.0
 
@@ -165,10 +162,7 @@ class PlaceConfig(Settings):
         pause: seconds of rest at each point.
     """
 
-    radius: FARTHEST = 1e8
-"""Metres, of all that lies in a place."""
-
-Metres = 500.0
+    radius: Metres = 500.0
     positions: tuple[tuple[Coordinate, Coordinate], ...] | None = None
     file: str | None = None
     mobility: Literal["static", "waypoint"] = "static"

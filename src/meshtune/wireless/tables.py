@@ -56,9 +56,8 @@ def whole(text: str, column: str, line: int, path: Path) -> int:
         UserError: it is none.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < 2**31):
-        raise UserError(
-            f"line {line} of {path}: {column}={printable(text, CELL) or 'nothing'} is not a whole number from 0 to 2147483647"
-        )
+        shown = printable(text, CELL) or "nothing"
+        raise UserError(f"line {line} of {path}: {column}={shown} is not a whole number from 0 to 2147483647")
     return int(text)
 
 
