@@ -51,7 +51,7 @@ def test_the_answer_who_gave_it_and_how_sure_the_router_was(finished: Path) -> N
     assert lines[0].isprintable()
     words = " ".join(shown.stdout.split())
     assert f"Device 2 answered with the expert of {first['task']}, trained by device {first['devices'][0]};" in words
-    assert f"its whitened router gave it {100 * first['gate']:.0f}% (proposed, behind round 1)." in words
+    assert f"its whitened router gave it {100 * first['gate']:.0f}% (proposed, after round 1)." in words
     gates = [
         line.split()[-1] for line in lines if line.split()[:1] and line.split()[0] in ("boolq", "arc_easy", "piqa")
     ]
@@ -81,7 +81,7 @@ def test_given_options_are_chosen_from(finished: Path) -> None:
     for option in told["options"]:
         assert f"{option['text']} {option['probability']:.3f}" in " ".join(shown.split())
     assert "Gates" not in shown
-    assert "Device 0 answered with the expert of boolq, trained by device 0 (local, behind round 1)." in shown
+    assert "Device 0 answered with the expert of boolq, trained by device 0 (local, after round 1)." in shown
     raw = json.loads(call(*asked, "--raw", "--format", "json").stdout)
     assert raw["prompt"] == "is 4 even?"
     frozen = call(finished, "is 4 even?", "--options", "yes|no", "--method", "frozen").stdout
@@ -94,7 +94,7 @@ def test_a_router_that_weighs_token_by_token_shows_no_gates(finished: Path) -> N
     assert told["router"] == "arrow"
     assert [expert["gate"] for expert in told["experts"]] == [None] * 3
     words = " ".join(call(*asked).stdout.split())
-    assert "answered with 3 experts, weighed token by token by its arrow router (proposed, behind round 1)." in words
+    assert "answered with 3 experts, weighed token by token by its arrow router (proposed, after round 1)." in words
     assert words.count("by token") == 1 + 3
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from meshtune.errors import UserError
+from meshtune.cli.folders import check_run
 
 
 def evaluate(
@@ -37,12 +37,15 @@ def evaluate(
 
     Scores that are already there are not computed twice; meshtune run --out RUN goes back to the run's own exam.
     """
+    from meshtune.cli.limits import check_address_space
     from meshtune.cli.progress import watch
     from meshtune.cli.show import show_run
     from meshtune.engine.store import RunStore
+    from meshtune.routing.config import check_router
 
-    if not run.is_dir():
-        raise UserError(f"there is no run {run}: give the folder that meshtune run printed")
+    check_run(run)
+    for router in routers or ():
+        check_router(router)
     changes: dict[str, Any] = {}
     if questions is not None:
         changes["eval"] = {"questions": questions}
@@ -52,6 +55,7 @@ def evaluate(
         changes["eval"] = {**changes.get("eval", {}), "unsafe_code": True}
     if routers:
         changes["router"] = {"also": list(dict.fromkeys([*RunStore.open(run).config()["router"]["also"], *routers]))}
+    check_address_space()
     from meshtune.engine import run as engine
 
     try:

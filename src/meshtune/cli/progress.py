@@ -29,10 +29,39 @@ def watch(stream: TextIO | None = None) -> Iterator[Observer]:
     if target.isatty():
         from meshtune.cli.live import Live
 
-        with Live(target) as live:
-            yield live
+        with Live(target) as live, _noting(live) as noted:
+            yield noted
     else:
-        yield Lines(target)
+        with _noting(Lines(target)) as noted:
+            yield noted
+
+
+@contextmanager
+def _noting(observer: Observer) -> Iterator[Observer]:
+    """Yield an observer that passes everything on; an error on leaving gets a note of what was under way."""
+    noted = _Noting(observer)
+    try:
+        yield noted
+    except Exception as error:
+        if noted.doing:
+            error.add_note(noted.doing)
+        raise
+
+
+class _Noting:
+    """Passes events on, and remembers what is under way."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self.doing = ""
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Pass the event on."""
+        if kind == "phase":
+            self.doing = PHASES.get(fields["name"], str(fields["name"]))
+        elif kind == "step":
+            self.doing = "training"
+        self._observer.event(kind, **fields)
 
 
 class Lines:

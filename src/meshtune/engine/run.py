@@ -129,9 +129,13 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
     if store.latest_round() is None:
         raise UserError(f"{path} has no finished round to evaluate: resume it with meshtune run --out {path}")
     tree = store.config()
+    announced = validate(tree, str(path)).router
     for key, value in (changes or {}).items():
         tree[key] = {**tree[key], **value} if isinstance(value, Mapping) else value
-    scene = _scene(validate(tree, str(path)), observer)
+    config = validate(tree, str(path))
+    for name in config.router.names:
+        announced.check_announced(name)
+    scene = _scene(config, observer)
     state, _, network = _begin(scene, store, observer)
     return _finish(scene, state, network, store, observer)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from meshtune.settings import Count, Settings, Within
 
 EMBEDDED = "embedded"
 TINY = "tiny-random"
+
+COLDEST = 1e-3
+"""The lowest temperature above 0 that logits are divided by."""
 
 Rate = Annotated[float, Within(1e-12, 1e6)]
 Rounds = Annotated[int, Within(1, 1_000_000)]
@@ -115,6 +118,13 @@ class EvalConfig(Settings):
     pass_at: tuple[Annotated[int, Within(1, 10_000)], ...] = (1,)
     unsafe_code: bool = False
     one_group: tuple[str, ...] = ("arc_easy", "arc_challenge", "scienceqa")
+
+    @field_validator("temperature")
+    @classmethod
+    def _divides(cls, value: float) -> float:
+        if 0 < value < COLDEST:
+            raise ValueError(f"give 0, which takes the likeliest token, or {COLDEST:g} to 1000")
+        return value
 
     @model_validator(mode="after")
     def _samples_differ(self) -> EvalConfig:

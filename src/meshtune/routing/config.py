@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
+from meshtune.errors import UserError, check_name
 from meshtune.settings import Count, Settings, Temperature, Within
 
 Kind = Literal["whitened", "top1", "cosine", "arrow", "retrieval"]
+
+
+def check_router(name: str) -> str:
+    """Return ``name``, if a router is called so.
+
+    Raises:
+        UserError: none is; names the nearest, or all of them.
+    """
+    return check_name("router", name, get_args(Kind))
 
 
 class RouterConfig(Settings):
@@ -46,3 +56,15 @@ class RouterConfig(Settings):
     def embeds(self) -> bool:
         """Whether some router looks at the prompts' embeddings."""
         return "retrieval" in self.names
+
+    def check_announced(self, name: str) -> None:
+        """Make sure that devices which announced themselves under these settings can be routed to by router ``name``.
+
+        Raises:
+            UserError: it needs embeddings, and they announced none.
+        """
+        if name == "retrieval" and not self.embeds:
+            raise UserError(
+                "the router retrieval needs embeddings, and the devices of this run announced none: start a new run "
+                f"with router.also=[{','.join(self.also)}{',' if self.also else ''}retrieval]"
+            )

@@ -223,3 +223,15 @@ def _shown(value: object) -> str:
     """Show a value in an error without flooding the terminal."""
     shown = repr(value)
     return shown if len(shown) <= 40 else shown[:37] + "..."
+
+
+def checked_options(options: Sequence[str]) -> tuple[str, ...]:
+    """Return the answers that somebody gives to choose from, stripped.
+
+    Raises:
+        UserError: there are less than two, two are equal, or one is empty.
+    """
+    given = tuple(option.strip() for option in options)
+    if len(given) < 2 or "" in given or len(set(given)) < len(given):
+        raise UserError("--options needs two or more different answers, for example --options 'yes|no'")
+    return given
