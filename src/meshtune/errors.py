@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from meshtune.printable import printable
+
 
 class MeshtuneError(Exception):
     """Base of every error this package raises on purpose."""
@@ -25,4 +27,4 @@ def check_name(kind: str, name: str, known: Collection[str]) -> str:
 
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
-    raise UserError(f"there is no {kind} called {name}: {hint}")
+    raise UserError(f"there is no {kind} called {printable(name, 60)}: {hint}")

@@ -6,6 +6,7 @@ A value that is out of bounds ends in a sentence that says the bounds and their 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -14,12 +15,24 @@ from pydantic_core import CoreSchema, core_schema
 
 COUNT = 10**9
 """The highest count of anything that takes no memory by itself."""
+LONGEST = 1000
+"""Characters of a name or a path."""
 
 
 class Settings(BaseModel):
     """The base of every group of keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _text_is_text(cls, value: Any) -> Any:
+        for text in _texts(value):
+            if len(text) > LONGEST:
+                raise ValueError(f"it has {len(text):,} characters: give at most {LONGEST:,}")
+            if "\0" in text or (not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text)):
+                raise ValueError("it has a NUL or bytes that are not UTF-8: leave them out")
+        return value
 
     @field_validator("*", mode="before")
     @classmethod
@@ -60,6 +73,16 @@ Temperature = Annotated[float, Within(1e-6, 1e6)]
 
 def _written(number: float) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:g}"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield ``value``, or what is text in it: an item of its lists, a key or a value of its mappings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        yield from (part for part in value if isinstance(part, str))
+    elif isinstance(value, dict):
+        yield from (part for pair in value.items() for part in pair if isinstance(part, str))
 
 
 def _has_truth(value: Any) -> bool:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from meshtune.errors import UserError
@@ -85,10 +86,8 @@ def meaning(error: Exception, verb: str) -> tuple[str, int]:
 
 def shut_output() -> None:
     """Let nothing be written to the standard output any more: nobody reads it, and Python would complain at its end."""
-    try:
+    with suppress(OSError, ValueError, AttributeError):  # it is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError, AttributeError):  # it is no file
-        pass
 
 
 def printable_trace(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from meshtune.report.tables import bytes_text
 
 if TYPE_CHECKING:
+    from meshtune.cli.live import Live
     from meshtune.engine.observer import Observer
 
 PHASES = {"load": "loading model and data", "prepare": "masks and router statistics", "score": "scoring"}
@@ -29,39 +30,30 @@ def watch(stream: TextIO | None = None) -> Iterator[Observer]:
     if target.isatty():
         from meshtune.cli.live import Live
 
-        with Live(target) as live, _noting(live) as noted:
-            yield noted
+        with Live(target) as live, _noting(live):
+            yield live
     else:
-        with _noting(Lines(target)) as noted:
-            yield noted
+        lines = Lines(target)
+        with _noting(lines):
+            yield lines
 
 
 @contextmanager
-def _noting(observer: Observer) -> Iterator[Observer]:
-    """Yield an observer that passes everything on; an error on leaving gets a note of what was under way."""
-    noted = _Noting(observer)
+def _noting(observer: Lines | Live) -> Iterator[None]:
+    """Give an error that leaves a note of what was under way."""
     try:
-        yield noted
+        yield
     except Exception as error:
-        if noted.doing:
-            error.add_note(noted.doing)
+        if observer.doing:
+            error.add_note(observer.doing)
         raise
 
 
-class _Noting:
-    """Passes events on, and remembers what is under way."""
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-        self.doing = ""
-
-    def event(self, kind: str, **fields: Any) -> None:
-        """Pass the event on."""
-        if kind == "phase":
-            self.doing = PHASES.get(fields["name"], str(fields["name"]))
-        elif kind == "step":
-            self.doing = "training"
-        self._observer.event(kind, **fields)
+def doing(kind: str, fields: Mapping[str, Any]) -> str | None:
+    """Return what an event says is under way from now on; None where it says nothing of that."""
+    if kind == "phase":
+        return PHASES.get(fields["name"], str(fields["name"]))
+    return "training" if kind == "step" else None
 
 
 class Lines:
@@ -78,9 +70,11 @@ class Lines:
         self._last = -QUIET_SECONDS
         self._started: tuple[float, int] | None = None
         self._total = 0
+        self.doing = ""
 
     def event(self, kind: str, **fields: Any) -> None:
         """Print a line where the event is worth one."""
+        self.doing = doing(kind, fields) or self.doing
         if kind == "phase":
             self._total = fields.get("total", 0)
             self._say(PHASES.get(fields["name"], fields["name"]))

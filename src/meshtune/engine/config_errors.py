@@ -12,6 +12,8 @@ from meshtune.printable import printable
 
 VALUE = 60
 """Characters of a value, or of a key that nobody knows, that are shown."""
+MESSAGE = 600
+"""Characters of what is wrong with it that are shown."""
 
 
 def sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
@@ -42,7 +44,7 @@ def sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
     given = first.get("input")
     shown = f"={_shown(given)}" if isinstance(given, str | int | float | bool) else ""
     named = [where, f"{key}{shown}"] if parts else [where]  # keys that do not go together: the message names them
-    return ": ".join([*named, message[0].lower() + message[1:]])
+    return ": ".join([*named, printable(message[0].lower() + message[1:], MESSAGE)])
 
 
 def _shown(value: str | float) -> str:

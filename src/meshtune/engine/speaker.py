@@ -120,7 +120,7 @@ class Speaker:
         """Return the most probable of ``options``: the softmax of their summed log-probabilities.
 
         Raises:
-            UserError: there is no text, or the model has no room for it and an option.
+            UserError: there is no text, less than two different options, or no room for text and option.
         """
         base, given = self._base, tuple(options)
         prompt = self.prompt(text, raw)
@@ -156,11 +156,9 @@ class Speaker:
         """
         count, longest = len(self._base.tokenizer(text, verbose=False)["input_ids"]), self._base.longest
         if count + least > longest:
-            what = (
-                f"the question has {count:,} tokens, its answer {least}"
-                if least
-                else f"question and option have {count:,} tokens"
-            )
+            what = f"the question has {count:,} tokens, its answer {least}"
+            if not least:
+                what = f"question and option have {count:,} tokens"
             raise UserError(f"{what}, and the model has {longest:,} positions: shorten the question")
         return longest - count
 
