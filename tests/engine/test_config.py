@@ -151,7 +151,7 @@ def test_answers_may_be_drawn(file: Path) -> None:
         (f"{TASK}adapter: {{density: -0.1}}", "FILE: adapter.density=-0.1: input should be greater than or"),
         (f"{TASK}adapter: {{density: 1.01}}", "FILE: adapter.density=1.01: input should be less than or "),
         (f"{TASK}adapter: {{density: .nan}}", "FILE: adapter.density=nan: input should be "),
-        (f"{TASK}devices: {{count: 0}}", "FILE: devices.count=0: give 1 to 1,000,000"),
+        (f"{TASK}devices: {{count: 0}}", "FILE: devices.count=0: give 1 to 200,000"),
         (f"{TASK}devices: {{count: two}}", "FILE: devices.count=two: input should be a valid integer"),
         (f"{TASK}train: {{rounds: 2.5}}", "FILE: train.rounds=2.5: input should be a valid integer"),
         (f"{TASK}seed: -1", "FILE: seed=-1: give 0 to 9,223,372,036,854,775,807"),

@@ -7,13 +7,13 @@ from pathlib import Path
 from meshtune.errors import UserError
 
 
-def folder_named(text: str) -> Path:
+def folder_named(text: str | Path) -> Path:
     """Return the folder that ``--out`` names.
 
     Raises:
         UserError: it names none, as a variable of the shell does that is not set.
     """
-    if not text.strip():
+    if not str(text).strip():
         raise UserError("--out is empty: name a folder")
     return Path(text)
 

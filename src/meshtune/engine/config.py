@@ -29,8 +29,8 @@ from meshtune.settings import Seed, Settings, Within
 from meshtune.topology.config import ClusterConfig, GraphConfig
 from meshtune.wireless.config import ComputeConfig, PlaceConfig, RadioConfig
 
-MOST_DEVICES = 1_000_000
-"""Devices of a run or a plan; what a machine can hold of them is forecast later."""
+MOST_DEVICES = 200_000
+"""Devices of a plan or a run: twice as many as a plan was tried with (docs/scaling.md)."""
 SHOWN = 100
 """Characters of an override that are shown in an error."""
 

@@ -20,7 +20,7 @@ from meshtune.learning.sampling import Writing
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
-from meshtune.tasks.base import Question, Task, shared_prompt
+from meshtune.tasks.base import Question, Task, checked_options, shared_prompt
 from meshtune.tasks.registry import get_task
 
 TOKENS = 32
@@ -122,7 +122,7 @@ class Speaker:
         Raises:
             UserError: there is no text, less than two different options, or no room for text and option.
         """
-        base, given = self._base, tuple(options)
+        base, given = self._base, checked_options(options)
         prompt = self.prompt(text, raw)
         for option in given:
             self._room(f"{prompt} {option}", 0)
