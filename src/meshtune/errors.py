@@ -15,6 +15,11 @@ class UserError(MeshtuneError):
     """Something the user can mend: a key, a value, a file. The command line prints it and exits with code 2."""
 
 
+def enough(number: float) -> str:
+    """Return a positive number in a few digits, rounded up: a remedy that says "at least" must hold as it is said."""
+    return f"{number * 1.0006:.4g}"
+
+
 def check_name(kind: str, name: str, known: Collection[str]) -> str:
     """Return ``name``, if it is one of the ``known`` names of a ``kind`` (``method``).
 

@@ -87,7 +87,9 @@ def meaning(error: Exception, verb: str) -> tuple[str, int]:
 def shut_output() -> None:
     """Let nothing be written to the standard output any more: nobody reads it, and Python would complain at its end."""
     with suppress(OSError, ValueError, AttributeError):  # it is no file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output = sys.stdout.fileno()
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), output)
 
 
 def printable_trace(error: BaseException) -> str:

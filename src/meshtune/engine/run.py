@@ -153,7 +153,8 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     base = load(config.model, config.adapter.per_layer)
     if config.train.max_tokens > base.longest:
         raise UserError(
-            f"train.max_tokens={config.train.max_tokens} is beyond the {base.longest} positions that {base.name} has"
+            f"train.max_tokens={config.train.max_tokens} is beyond the {base.longest} positions that {base.name} has: "
+            "lower it"
         )
     layers = base.adapters.layers
     recipes(config, layers)  # says so before anything is trained if blocks run out

@@ -64,7 +64,8 @@ def _one_line(error: Exception) -> str:
     text = str(error)
     if isinstance(error, yaml.MarkedYAMLError) and error.problem is not None:
         mark = error.problem_mark
-        text = error.problem + (f" (line {mark.line + 1}, column {mark.column + 1})" if mark else "")
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        text = ": ".join(filter(None, (error.context, error.problem))) + where
     return printable(" ".join(text.split()), REASON)
 
 

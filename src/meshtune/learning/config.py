@@ -131,5 +131,8 @@ class EvalConfig(Settings):
         if self.samples > 1 and self.temperature == 0:
             raise ValueError(f"{self.samples} samples at temperature 0 would all be the same: set eval.temperature=0.8")
         if self.samples < max(self.pass_at, default=1):
-            raise ValueError(f"pass@{max(self.pass_at)} needs as many samples: set eval.samples={max(self.pass_at)}")
+            warm = "" if self.temperature else " and eval.temperature=0.8"
+            raise ValueError(
+                f"pass@{max(self.pass_at)} needs as many samples: set eval.samples={max(self.pass_at)}{warm}"
+            )
         return self

@@ -25,7 +25,10 @@ from meshtune.learning.cores import side_by_side
 from meshtune.learning.encode import Row, portions
 from meshtune.learning.packing import Packed
 
-DIVERGED = "lower train.lr, or hold the model in float32 or bfloat16"
+DIVERGED = (
+    "lower its learning rate (train.lr; train.lora_lr for LoRA, train.full_lr for fpft), or hold the model in float32 "
+    "or bfloat16, in a new folder (--out)"
+)
 LANES = (4, 2, 1)
 """A step's micro-batches are a multiple of the first of these that leaves each of them :data:`LEAST` tokens."""
 LEAST = 64
