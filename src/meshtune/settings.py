@@ -13,6 +13,8 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo, field_validator
 from pydantic_core import CoreSchema, core_schema
 
+from meshtune.printable import printable
+
 COUNT = 10**9
 """The highest count of anything that takes no memory by itself."""
 LONGEST = 1000
@@ -38,7 +40,7 @@ class Settings(BaseModel):
     @classmethod
     def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         if _has_truth(value) and not _takes(cls.model_fields[str(info.field_name)].annotation, bool):
-            raise ValueError(f"{str(value).lower()} is not what this key takes: it is neither on nor off")
+            raise ValueError(f"{printable(str(value).lower(), 40)} is not what this key takes: give a number or a name")
         return value
 
 

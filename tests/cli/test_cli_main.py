@@ -39,6 +39,7 @@ def test_every_verb_explains_itself(verb: str) -> None:
     code, out, _ = call(verb, "--help")
     assert code == 0
     assert "Usage" in out
+    assert "meshtune " in out.partition("Options:")[0].partition("\n")[2], "an example"
 
 
 def test_version() -> None:

@@ -45,6 +45,7 @@ _NO_MEMORY = (
     "unable to mmap",
     "can't start new thread",
     "failed to map segment",
+    "returned null without setting",
 )
 
 
@@ -114,7 +115,7 @@ def _lacks_memory(error: BaseException) -> bool:
     if type(error).__name__ == "OutOfMemoryError":
         return True
     # torch and the loader of libraries say so in words only.
-    text = str(error)[:2000].lower() if isinstance(error, RuntimeError | ImportError) else ""
+    text = str(error)[:2000].lower() if isinstance(error, RuntimeError | ImportError | SystemError) else ""
     return any(word in text for word in _NO_MEMORY)
 
 

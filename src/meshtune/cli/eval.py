@@ -36,6 +36,8 @@ def evaluate(
     """Sit the exam again from the newest checkpoint, and write results.json and the report for this exam.
 
     Scores that are already there are not computed twice; meshtune run --out RUN goes back to the run's own exam.
+
+    For example: meshtune eval runs/demo --questions 30 --router cosine
     """
     from meshtune.cli.limits import check_address_space
     from meshtune.cli.progress import watch

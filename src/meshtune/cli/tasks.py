@@ -15,7 +15,10 @@ CHANCE = {
 
 
 def tasks() -> None:
-    """List the tasks that a configuration may name."""
+    """List the tasks that a configuration may name.
+
+    For example: meshtune tasks, then tasks: [boolq, piqa] in a configuration
+    """
     from meshtune.cli.show import show_tables
     from meshtune.report.tables import Table
     from meshtune.tasks.generated import GeneratedTask

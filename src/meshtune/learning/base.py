@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import meshtune
 from meshtune.adapter.layer import Adapters, decoder_of
 from meshtune.errors import UserError
+from meshtune.files import check_file
 from meshtune.learning.checkpointing import again_in_backward, make_checkpointed
 from meshtune.learning.compiling import compile_blocks
 from meshtune.learning.config import EMBEDDED, TINY, ModelConfig
@@ -28,6 +29,8 @@ from meshtune.learning.packing import Packed, hang_in, reading
 from meshtune.learning.products import multiply, quicken_products
 from meshtune.learning.quantised import check_bits, in_bits
 
+CONFIG_BYTES = 2**24
+"""Most bytes of a model's config.json."""
 LOGITS = 64 << 20
 """Bytes of logits that are held at a time, in float32."""
 
@@ -279,6 +282,7 @@ def locate(config: ModelConfig, weights: bool = True) -> str:
             raise UserError(
                 f"model.name={name}: the folder has no config.json, so it is not a Hugging Face model folder"
             )
+        check_file(path / "config.json", CONFIG_BYTES, "model configuration")
         held = any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin"))
         if weights and not held:
             raise UserError(f"model.name={name}: the folder holds no weights (model.safetensors): download them first")
