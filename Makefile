@@ -16,7 +16,7 @@ RUN ?= runs/demo
 .PHONY: demo test check bench clean
 
 demo: $(STAMP)
-	$(BIN)/meshtune run --out $(RUN)
+	$(BIN)/meshtune demo --out $(RUN)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -q

@@ -79,7 +79,7 @@ def execute(command: str, long: bool, made: set[str]) -> None:
     if command.startswith("make "):
         target = command.split()[1]
         recipe = subprocess.run(["make", "-n", "-C", str(ROOT), target], capture_output=True, text=True, check=True)
-        runs = [line for line in recipe.stdout.splitlines() if "/meshtune run" in line]
+        runs = [line for line in recipe.stdout.splitlines() if "/meshtune demo" in line]
         assert bool(runs) == (target == "demo")
         for line in runs:
             execute(line.partition("bin/")[2], long, made)
@@ -94,13 +94,13 @@ def execute(command: str, long: bool, made: set[str]) -> None:
             load_config(Path(file), [value for option, value in pairwise(args) if option == "--set"])
         return
     assert program == "meshtune", f"no test knows how to execute {command!r}"
-    given = args[1:] if args and args[0] == "run" else []
+    given = args[1:] if args and args[0] in ("demo", "run") else []
     files = [arg for arg in given if arg.endswith(".yaml")]
     if long:
         if files:
             load_config(Path(files[0]), [value for option, value in pairwise(given) if option == "--set"])
         call(args[0], "--help")
-    elif args[:1] == ["run"]:
+    elif args[:1] in (["demo"], ["run"]):
         name = Path(files[0]).stem if files else "demo"
         folder = given[given.index("--out") + 1] if "--out" in given else f"runs/{name}"
         if folder in made:
@@ -175,6 +175,14 @@ def test_every_key_is_described_with_its_default() -> None:
         elif name != "key":  # its default is computed
             default = list(field.default) if isinstance(field.default, tuple) else field.default
             assert yaml.safe_load(shown[name].strip("`")) == default, name
+
+
+def test_the_ten_keys_come_first_with_their_defaults() -> None:
+    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [^|`]+(?:`[^|]*)*\| `([a-z_.]+)` \| (.+?) \|$", page.partition("\n## ")[0], re.MULTILINE)
+    assert len(rows) == 10
+    shown = described()
+    assert {key: default.strip("`") for key, default in rows} == {key: shown[key].strip("`") for key, _ in rows}
 
 
 def test_the_results_page_shows_what_is_read() -> None:

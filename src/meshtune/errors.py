@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from meshtune.printable import printable
+
 
 class MeshtuneError(Exception):
     """Base of every error this package raises on purpose."""
@@ -35,6 +37,11 @@ class DivergedError(UserError):
         self.what, self.number = what, number
 
 
+def enough(number: float) -> str:
+    """Return a positive number in a few digits, rounded up: a remedy that says "at least" must hold as it is said."""
+    return f"{number * 1.0006:.4g}"
+
+
 def check_name(kind: str, name: str, known: Collection[str]) -> str:
     """Return ``name``, if it is one of the ``known`` names of a ``kind`` (``method``).
 
@@ -47,4 +54,4 @@ def check_name(kind: str, name: str, known: Collection[str]) -> str:
 
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
-    raise UserError(f"there is no {kind} called {name}: {hint}")
+    raise UserError(f"there is no {kind} called {printable(name, 60)}: {hint}")

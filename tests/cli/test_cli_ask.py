@@ -116,6 +116,60 @@ def test_mistakes_are_one_sentence_and_exit_code_2(finished: Path, tmp_path: Pat
         assert words in errors[0]
 
 
+@pytest.mark.parametrize("argument", ["-"])
+def test_the_question_may_come_on_the_standard_input(finished: Path, argument: str) -> None:
+    def asked(given: bytes) -> Any:
+        args = ["ask", str(finished), argument, "--options", "yes|no", "--format", "json"]
+        return CliRunner().invoke(app, args, input=given)
+
+    assert json.loads(asked("is 4 even? é\n".encode()).stdout)["prompt"] == "Question: is 4 even? é\nAnswer:"
+    for given, words in {
+        b"": "error: the prompt is empty",
+        b" \n": "error: the prompt is empty",
+        b"\xff\xfe\x00": "error: the question on stdin is not text in UTF-8",
+        b"a" * (2**20 + 1): "error: the question on stdin has more than 1,048,576 bytes: give a shorter one",
+    }.items():
+        result = asked(given)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert words in result.stderr
+
+
+def test_a_question_that_the_model_has_no_room_for_is_refused_instead_of_cut(finished: Path) -> None:
+    for more, words in {
+        (): "tokens, its answer 32, and the model has 256 positions: shorten the question",
+        ("--tokens", "200"): "tokens, its answer 200, and the model has 256 positions: shorten the question",
+        ("--options", "yes|no"): "question and option have",
+    }.items():
+        result = call(finished, "is it so? " * 60, *more)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert words in result.stderr
+
+
+def test_what_is_wrong_is_told_before_the_model_is_loaded(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*args: Any) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(importlib.import_module("meshtune.engine.ask"), "load", load)
+    monkeypatch.setattr(importlib.import_module("meshtune.engine.run"), "load", load)
+    for args, words in {
+        ("--options", "yes|yes"): "--options needs two or more different answers",
+        ("--method", "propsed"): "did you mean proposed?",
+        ("--device", "9"): "there is no device 9",
+        ("--router", "top2"): "there is no router called top2: did you mean top1?",
+        ("--router", "retrieval"): "announced none: start a new run with router.also=[top1,cosine,retrieval]",
+        ("--temperature", "nan"): "--temperature nan is no temperature: give 0, or 0.001 to 1000",
+        ("--temperature", "1e-300"): "--temperature 1e-300 is no temperature",
+        ("--method", "\x1b[2J"): "there is no method called \\x1b[2J",
+    }.items():
+        result = call(finished, "is 4 even?", *args)
+        assert (result.exit_code, result.stdout) == (2, ""), args
+        assert words in result.stderr
+    for router, words in {"top2": "there is no router called top2", "retrieval": "announced none"}.items():
+        result = CliRunner().invoke(app, ["eval", str(finished), "--router", router])
+        assert result.exit_code == 2
+        assert words in result.stderr
+
+
 def test_help_teaches_with_an_example_and_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom meshtune.cli.main import app\n"

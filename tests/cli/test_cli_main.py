@@ -15,7 +15,7 @@ from meshtune.methods.registry import METHODS
 from meshtune.tasks.registry import TASKS
 
 HEAVY = ("torch", "transformers", "datasets", "matplotlib", "scipy", "pydantic", "numpy")
-VERBS = ("run", "plan", "eval", "ask", "compare", "tasks", "methods", "models")
+VERBS = ("demo", "run", "plan", "eval", "ask", "compare", "tasks", "methods", "models")
 
 
 def call(*args: str) -> tuple[int, str, str]:
@@ -39,6 +39,7 @@ def test_every_verb_explains_itself(verb: str) -> None:
     code, out, _ = call(verb, "--help")
     assert code == 0
     assert "Usage" in out
+    assert "meshtune " in out.partition("Options:")[0].partition("\n")[2], "an example"
 
 
 def test_version() -> None:
@@ -98,8 +99,8 @@ def test_chance_is_listed_for_every_task_of_the_hub_with_options() -> None:
     "args, words",
     [
         (["run", "absent.yaml"], "there is no configuration file absent.yaml"),
-        (["run", "--set", "trian.rounds=2"], "the demo: there is no key trian: did you mean train"),
-        (["run", "--set", "tasks=[boolq]", "--set", "methods=[proposd]"], "did you mean proposed"),
+        (["demo", "--set", "trian.rounds=2"], "the demo: there is no key trian: did you mean train"),
+        (["demo", "--set", "tasks=[boolq]", "--set", "methods=[proposd]"], "did you mean proposed"),
         (["eval", "absent"], "there is no run absent"),
         (["ask", "absent", "Is 4 even?"], "there is no run absent"),
         (["compare", "absent"], "there is no run absent"),

@@ -89,17 +89,17 @@ def test_neither_data_nor_weights_are_needed(file: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["radio.bandwidth=0"], "radio.bandwidth=0: input should be greater than 0"),
-        (["radio.bandwidth=-1"], "radio.bandwidth=-1: input should be greater than 0"),
-        (["radio.gamma=-0.5"], "radio.gamma=-0.5: input should be greater than 0"),
-        (["radio.gamma=0"], "radio.gamma=0: input should be greater than 0"),
-        (["radio.range=0"], "radio.range=0: input should be greater than 0"),
+        (["radio.bandwidth=0"], "radio.bandwidth=0: give 1 to 1e+15 Hz"),
+        (["radio.bandwidth=-1"], "radio.bandwidth=-1: give 1 to 1e+15 Hz"),
+        (["radio.gamma=-0.5"], "radio.gamma=-0.5: give 1e-06 to 1e+09 s"),
+        (["radio.gamma=0"], "radio.gamma=0: give 1e-06 to 1e+09 s"),
+        (["radio.range=0"], "radio.range=0: give 0.001 to 1e+08 m"),
         (["radio.noise_dbm_hz=.nan"], "radio.noise_dbm_hz=nan: input should be a finite number"),
         (
             ["radio.noise_dbm_hz=-4000"],
-            "a noise density of 0 W/Hz lets nothing be sent or means nothing: set radio.noise",
+            "radio.noise_dbm_hz=-4000: give -300 to 50 dBm/Hz",
         ),
-        (["clusters.s_max=0"], "clusters.s_max=0: input should be greater than 0"),
+        (["clusters.s_max=0"], "clusters.s_max=0: input should be greater than or"),
         (["clusters.s_max=1.5"], "clusters.s_max=1.5: input should be less than or equal to 1"),
         (["clusters.smax=0.1"], "there is no key clusters.smax: did you mean clusters.s_max?"),
         (
@@ -115,7 +115,7 @@ def test_neither_data_nor_weights_are_needed(file: Path, monkeypatch: pytest.Mon
         (["methods=[local]"], "methods=[local] send nothing, so there is no exchange to plan: name one that does"),
         (["compute.epsilon=1", "compute.c_max=0.1"], "compute.c_max=0.1 cycles a round pay for no trained value"),
         (["model.name=nowhere/at-all.gguf"], "at-all.gguf"),
-        (["compute.frequency=0"], "compute.frequency=0: input should be greater than 0"),
+        (["compute.frequency=0"], "compute.frequency=0: give 1000 to 1e+13 Hz"),
     ],
 )
 def test_a_mistake_is_one_sentence(file: Path, tmp_path: Path, settings: list[str], words: str) -> None:

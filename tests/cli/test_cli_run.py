@@ -101,19 +101,37 @@ def test_the_folder_is_named_after_the_file(
     assert calls[0][1] == Path("runs/five")
 
 
-def test_without_a_file_the_demo_runs(
+def test_the_demo_is_a_verb_of_its_own(
     engine: Callable[..., list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     calls = engine(finish)
-    result = call("run", "--set", "train.rounds=1")
+    result = call("demo", "--set", "train.rounds=1")
     assert result.exit_code == 0, result.stderr
     assert calls[-1] == (demo_config(["train.rounds=1"]), Path("runs/demo"))
-    assert "no FILE.yaml: this is the demo, in runs/demo\n" in result.stderr
-    assert call("run", "--out", tmp_path / "other").exit_code == 0
+    assert call("demo", "--out", tmp_path / "other").exit_code == 0
     assert calls[-1] == (demo_config(), tmp_path / "other")
-    help_text = " ".join(call("run", "--help").stdout.split())
-    assert "runs the demo" in help_text
+
+
+def test_without_a_file_or_a_run_the_sentence_says_what_to_do(
+    engine: Callable[..., list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    calls = engine(finish)
+    whole = validate({"tasks": ["boolq"]}, "here").model_dump_json()
+    for args, words in {
+        (): "nothing is named to run: give a FILE.yaml, or --out with the folder of a run to go on with; meshtune demo",
+        ("--out", "runs/dmeo"): "--out runs/dmeo holds no run to go on with: did you mean runs/demo?",
+        ("--out", "elsewhere"): "--out elsewhere holds no run to go on with: name a FILE.yaml to begin one there, or",
+        ("--out", ""): "--out is empty: name a folder",
+    }.items():
+        (tmp_path / "runs" / "demo").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runs" / "demo" / "config.json").write_text(whole)
+        result = call("run", *args)
+        assert (result.exit_code, calls) == (2, [])
+        assert words in result.stderr
+    assert not (tmp_path / "elsewhere").exists()
+    assert call("run", "--out", "runs/demo").exit_code == 0  # as the remedy says
 
 
 def test_a_folder_with_a_run_goes_on_as_it_was_configured(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
@@ -196,7 +214,7 @@ def test_programs_run_without_walls_only_where_it_is_said(engine: Callable[..., 
     calls = engine(finish)
     (tmp_path / "c.yaml").write_text(CONFIG)
     for flags in ([], ["--unsafe-code"]):
-        assert call("run", tmp_path / "c.yaml", "--out", tmp_path / "out", *flags).exit_code == 0
+        assert call("run", tmp_path / "c.yaml", "--out", tmp_path / f"out{len(flags)}", *flags).exit_code == 0
         assert calls[-1][0].eval.unsafe_code is bool(flags)
 
 

@@ -150,16 +150,19 @@ def test_a_key_that_would_break_tables_is_refused(key: str) -> None:
         (f"{TASK}methods: [propsed]", "there is no method called propsed: did you mean proposed?"),
         (f"{TASK}methods: [zz]", "there is no method called zz: choose from proposed, lora, "),
         (f"{TASK}train: {{rates: {{propsed: 1}}}}", "there is no method called propsed: did you mean proposed?"),
-        (f"{TASK}train: {{rates: {{lora: 0}}}}", "FILE: train.rates.lora=0: input should be greater than 0"),
+        (f"{TASK}train: {{rates: {{lora: 0}}}}", "FILE: train.rates.lora=0: give 1e-12 to 1e+06"),
         (f"{TASK}methods: []", "FILE: methods: tuple should have at least 1 item"),
-        (f"{TASK}adapter: {{density: 0}}", "FILE: adapter.density=0: input should be greater than 0"),
-        (f"{TASK}adapter: {{density: -0.1}}", "FILE: adapter.density=-0.1: input should be greater than 0"),
+        (
+            f"{TASK}adapter: {{density: 0}}",
+            "FILE: adapter.density=0: input should be greater than or equal to 0.000000001",
+        ),
+        (f"{TASK}adapter: {{density: -0.1}}", "FILE: adapter.density=-0.1: input should be greater than or"),
         (f"{TASK}adapter: {{density: 1.01}}", "FILE: adapter.density=1.01: input should be less than or "),
         (f"{TASK}adapter: {{density: .nan}}", "FILE: adapter.density=nan: input should be "),
-        (f"{TASK}devices: {{count: 0}}", "FILE: devices.count=0: input should be greater than or equal to 1"),
+        (f"{TASK}devices: {{count: 0}}", "FILE: devices.count=0: give 1 to 200,000"),
         (f"{TASK}devices: {{count: two}}", "FILE: devices.count=two: input should be a valid integer"),
         (f"{TASK}train: {{rounds: 2.5}}", "FILE: train.rounds=2.5: input should be a valid integer"),
-        (f"{TASK}seed: -1", "FILE: seed=-1: input should be greater than or equal to 0"),
+        (f"{TASK}seed: -1", "FILE: seed=-1: give 0 to 9,223,372,036,854,775,807"),
         (
             f"{TASK}graph: {{kind: star}}",
             "FILE: graph.kind=star: input should be 'full', 'ring', 'random', 'exponential' or 'geometric'",
@@ -181,8 +184,8 @@ def test_a_key_that_would_break_tables_is_refused(key: str) -> None:
             f"{TASK}eval: {{samples: 5, temperature: 1, pass_at: [1, 10]}}",
             "FILE: eval: pass@10 needs as many samples: set eval.samples=10",
         ),
-        (f"{TASK}eval: {{pass_at: [0]}}", "FILE: eval.pass_at.0=0: input should be greater than or equal to 1"),
-        (f"{TASK}eval: {{top_p: 0}}", "FILE: eval.top_p=0: input should be greater than 0"),
+        (f"{TASK}eval: {{pass_at: [0]}}", "FILE: eval.pass_at.0=0: give 1 to 10,000"),
+        (f"{TASK}eval: {{top_p: 0}}", "FILE: eval.top_p=0: input should be greater than or equal to 0.000001"),
         (f"{TASK}1: 2", "FILE: 1=1: keys should be strings"),
         (f"{TASK}train: [", "FILE is not valid YAML: "),
         (f"{TASK}data: 2024-13-45", "FILE is not valid YAML: month must be in 1..12"),
@@ -237,10 +240,14 @@ def test_without_a_file_the_sentence_names_the_configuration() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.yaml", tmp_path):
-        with pytest.raises(UserError) as caught:
-            load_config(path)
-        assert str(caught.value) == f"there is no configuration file {path}"
+    with pytest.raises(UserError) as caught:
+        load_config(tmp_path / "none.yaml")
+    assert str(caught.value) == f"there is no configuration file {tmp_path / 'none.yaml'}: check the path"
+    (tmp_path / "config.yaml").write_text(TASK)
+    with pytest.raises(UserError) as caught:
+        load_config(tmp_path / "config.yml")
+    assert str(caught.value).endswith(f"config.yml: did you mean {tmp_path / 'config.yaml'}?")
+    assert load_config(tmp_path / "config.yaml").tasks[0].task == "boolq"  # as the remedy says
 
 
 def test_a_file_that_is_no_text_is_not_yaml(file: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_wrong_file_is_one_sentence(text: str, message: str, tmp_path: Path) -
 
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none.csv cannot be read \(No such file or directory\): check the path"):
+    with pytest.raises(UserError, match=r"there is no table \S+none.csv: check the path"):
         place(PlaceConfig(file=str(tmp_path / "none.csv")), 2, seed=0)
     (tmp_path / "b.csv").write_bytes(b"device,x,y\n\xff\xfe,1,2\n")
     with pytest.raises(UserError, match=r"b\.csv is not a CSV file in UTF-8"):

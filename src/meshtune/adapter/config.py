@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from meshtune.errors import UserError
+from meshtune.settings import Settings, Temperature, Within
+
+MOST_RANK = 65_535
+"""Rows of A: as many as the count of an output row is announced in."""
+LEAST_SHARE = 1e-9
+"""The lowest density: less than one position of any model."""
 
 
 class _Share:
     """How a density is validated: a number in (0, 1], or the word."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        number = core_schema.float_schema(gt=0, le=1)
+        number = core_schema.float_schema(ge=LEAST_SHARE, le=1)
         as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)
         return core_schema.no_info_wrap_validator_function(self._check, number, serialization=as_it_is)
 
@@ -34,7 +40,7 @@ Share = Annotated[float | Literal["planned"], _Share()]
 """A share of B's positions, or ``planned``."""
 
 
-class AdapterConfig(BaseModel):
+class AdapterConfig(Settings):
     """What a device may train.
 
     Attributes:
@@ -50,16 +56,15 @@ class AdapterConfig(BaseModel):
         calibration_batches: mini-batches behind the mask.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    rank: int = Field(16, ge=1)
-    alpha: float = Field(32.0, gt=0)
+    rank: Annotated[int, Within(1, MOST_RANK)] = 16
+    alpha: Annotated[float, Within(1e-6, 1e6)] = 32.0
     projection: Literal["orthogonal", "gaussian"] = "orthogonal"
     per_layer: bool = False
     density: Share = 0.1
     budget: Literal["entropy", "uniform", "size_weighted"] = "entropy"
-    temperature: float = Field(1.0, gt=0)
-    entropy_tokens: int = Field(256, ge=2)
-    calibration_batches: int = Field(4, ge=1)
+    temperature: Temperature = 1.0
+    entropy_tokens: Annotated[int, Within(2, 10**7)] = 256
+    calibration_batches: Annotated[int, Within(1, 10_000)] = 4
 
     @property
     def scale(self) -> float:

@@ -30,14 +30,14 @@ def try_next(run: Path, config: Mapping[str, Any]) -> list[str]:
     if new.exists():
         new = run.parent / f"{run.name}-{name}"
     other = shlex.quote(str(new))
-    file = "" if is_demo(config) else f"{shlex.quote(str(run / 'config.json'))} "
+    begin = "demo" if is_demo(config) else f"run {shlex.quote(str(run / 'config.json'))}"
     found = a_question(config)
     ask = []
     if found is not None:
         asked, options = found
         choice = f" --options {_quoted('|'.join(options))}" if options else ""
         ask = [f"meshtune ask {folder} {_quoted(asked)}{choice}"]
-    return [*ask, f"meshtune run {file}--out {other} --set {setting}", f"meshtune compare {folder} {other}"]
+    return [*ask, f"meshtune {begin} --out {other} --set {setting}", f"meshtune compare {folder} {other}"]
 
 
 def a_question(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meshtune.cli.folders import check_run
 from meshtune.errors import UserError
 from meshtune.printable import printable
 
@@ -16,11 +18,13 @@ if TYPE_CHECKING:
     from meshtune.engine.speaker import Reply, Speaker
 
 FORMATS = ("table", "json")
+LONGEST = 2**20
+"""Bytes of a question on stdin: more than any model reads."""
 
 
 def ask(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")],
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The question, in quotes.")],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The question, in quotes; - reads it from stdin.")],
     options: Annotated[
         str | None,
         typer.Option(metavar="'A|B|C'", help="Choose the most probable of these answers instead of writing one."),
@@ -58,26 +62,52 @@ def ask(
 
     For example: meshtune ask runs/demo "Is the sky blue?" --options "yes|no" --device 3
     """
+    from meshtune.cli.limits import check_address_space
     from meshtune.cli.progress import watch
+    from meshtune.learning.config import COLDEST
+    from meshtune.routing.config import check_router
+    from meshtune.tasks.base import checked_options
 
     if form not in FORMATS:
-        raise UserError(f"there is no format {form}: choose from {', '.join(FORMATS)}")
+        raise UserError(f"there is no format {printable(form, 40)}: choose from {', '.join(FORMATS)}")
+    check_run(run)
+    if router is not None:
+        check_router(router)
+    if temperature and not COLDEST <= temperature <= 1000:
+        raise UserError(f"--temperature {temperature:g} is no temperature: give 0, or {COLDEST:g} to 1000")
+    given = None if options is None else checked_options(options.split("|"))
+    if prompt == "-":
+        prompt = _read_prompt()
     if not prompt.strip():
         raise UserError("the prompt is empty: give a question, in quotes")
-    if not run.is_dir():
-        raise UserError(f"there is no run {run}: give the folder that meshtune run printed")
+    check_address_space()
     from meshtune.engine.ask import open_speaker
 
     with watch() as observer:
         speaker = open_speaker(run, observer, device, method, router)
-        if options is not None:
-            reply = speaker.choose(prompt, options.split("|"), raw)
+        if given is not None:
+            reply = speaker.choose(prompt, given, raw)
         else:
             reply = speaker.write(prompt, tokens, raw, temperature, seed)
     if form == "json":
         typer.echo(json.dumps({"run": str(run), **_facts(speaker, reply)}, indent=1))
     else:
         _show(speaker, reply)
+
+
+def _read_prompt() -> str:
+    """Return the question on the standard input.
+
+    Raises:
+        UserError: it is no text in UTF-8, or longer than any question.
+    """
+    held = sys.stdin.buffer.read(LONGEST + 1)
+    if len(held) > LONGEST:
+        raise UserError(f"the question on stdin has more than {LONGEST:,} bytes: give a shorter one")
+    try:
+        return held.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise UserError(f"the question on stdin is not text in UTF-8 ({error.reason}): give text") from error
 
 
 def _facts(speaker: Speaker, reply: Reply) -> dict[str, Any]:
@@ -112,20 +142,20 @@ def _show(speaker: Speaker, reply: Reply) -> None:
 
 
 def _who(speaker: Speaker, reply: Reply) -> str:
-    when = f"{speaker.method}, after round {speaker.round}"
+    after = f"{speaker.method}, after round {speaker.round}"
     if not reply.weights:
         return "The frozen base model answered, without any expert."
     first = reply.weights[0]
     if first.gate is None:
         count = len(reply.weights)
         experts = f"{count} expert{'s' if count > 1 else ''}, weighed token by token by its {speaker.router} router"
-        return f"Device {speaker.device} answered with {experts} ({when})."
+        return f"Device {speaker.device} answered with {experts} ({after})."
     many = "devices" if len(first.devices) > 1 else "device"
     expert = f"the expert of {printable(first.task)}, trained by {many} {_listed(first.devices)}"
     if speaker.router is None:
-        return f"Device {speaker.device} answered with {expert} ({when})."
+        return f"Device {speaker.device} answered with {expert} ({after})."
     sure = f"its {speaker.router} router gave it {100 * first.gate:.0f}%"
-    return f"Device {speaker.device} answered with {expert}; {sure} ({when})."
+    return f"Device {speaker.device} answered with {expert}; {sure} ({after})."
 
 
 def _listed(devices: Sequence[int]) -> str:

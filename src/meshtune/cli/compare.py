@@ -17,7 +17,10 @@ def compare(
         typer.Option(metavar="METHOD", help="Take paired differences to this method (default: lora, else frozen)."),
     ] = None,
 ) -> None:
-    """Show runs side by side; json and csv print the merged rows of all of them."""
+    """Show runs side by side; json and csv print the merged rows of all of them.
+
+    For example: meshtune compare runs/demo runs/lean --metric acc --against local
+    """
     from meshtune.report import compare as report
 
     if form == "table":

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from meshtune.errors import UserError
+from meshtune.cli.folders import check_run
 
 
 def evaluate(
@@ -36,14 +36,19 @@ def evaluate(
     """Sit the exam again from the newest checkpoint, and write results.json and the report for this exam.
 
     Scores that are already there are not computed twice; meshtune run --out RUN goes back to the run's own exam.
+
+    For example: meshtune eval runs/demo --questions 30 --router cosine
     """
+    from meshtune.cli.limits import check_address_space
     from meshtune.cli.progress import watch
     from meshtune.cli.show import show_run
     from meshtune.cli.signals import Stopped, stoppable
     from meshtune.engine.store import RunStore
+    from meshtune.routing.config import check_router
 
-    if not run.is_dir():
-        raise UserError(f"there is no run {run}: give the folder that meshtune run printed")
+    check_run(run)
+    for router in routers or ():
+        check_router(router)
     changes: dict[str, Any] = {}
     if questions is not None:
         changes["eval"] = {"questions": questions}
@@ -53,6 +58,7 @@ def evaluate(
         changes["eval"] = {**changes.get("eval", {}), "unsafe_code": True}
     if routers:
         changes["router"] = {"also": list(dict.fromkeys([*RunStore.open(run).config()["router"]["also"], *routers]))}
+    check_address_space()
     try:
         with stoppable():
             from meshtune.engine import run as engine

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Table
 from rich.text import Text
 
-from meshtune.cli.progress import PHASES, sent_by_method
+from meshtune.cli.progress import PHASES, doing, sent_by_method
 from meshtune.printable import printable
 
 DEVICE = 5  # columns that a device's loss takes with its gap
@@ -46,6 +46,7 @@ class Live:
             _Time(),
             console=self.console,
         )
+        self.doing = ""
         self._bars: dict[str, TaskID] = {}
         self._totals: dict[str, int] = {}
         self._done: dict[str, int] = {}
@@ -64,6 +65,7 @@ class Live:
 
     def event(self, kind: str, **fields: Any) -> None:
         """Take the event into the view."""
+        self.doing = doing(kind, fields) or self.doing
         if kind == "phase":
             self._bar(fields["name"], fields["total"])
         elif kind == "advance":

@@ -1,12 +1,17 @@
-"""The command ``meshtune``: joins the verbs, and turns what people can mend into one sentence and an exit
-code.
+"""The command ``meshtune``: joins the verbs, and ends all of them in a sentence and an exit code.
 
-Exit codes: 0 done, 2 something the user can mend (the sentence on stderr says what), 130 stopped with Ctrl+C.
-Verbs import what they need when they run, so that ``--help`` is quick.
+Exit codes: 0 done, 2 something the user can mend (the sentence on stderr says what), 70 a fault of this program (the
+sentence says where its trace is), 130 stopped with Ctrl+C, 141 nobody reads the output any more. Verbs import what they
+need when they run, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -15,38 +20,92 @@ from typer.core import TyperGroup
 from meshtune import __version__
 from meshtune.cli.ask import ask
 from meshtune.cli.compare import compare
+from meshtune.cli.demo import demo
+from meshtune.cli.endings import SHUT, STOPPED, end, shut_output
 from meshtune.cli.eval import evaluate
 from meshtune.cli.methods import methods
 from meshtune.cli.models import models
 from meshtune.cli.plan import plan
 from meshtune.cli.run import run
 from meshtune.cli.tasks import tasks
-from meshtune.errors import UserError
+from meshtune.errors import UserError, check_name
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # typer has no other name for it
 
 
 class _Group(TyperGroup):
-    """Ends user errors in one sentence and exit code 2, and Ctrl+C in 130."""
+    """Ends every verb in a sentence and an exit code; see :mod:`meshtune.cli.endings`."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        given = sys.argv[1:] if args is None else list(args)
+        verb = next((word for word in given if word in self.commands), "")
+        try:
+            code = super().main(given, prog_name, complete_var, False, windows_expand_args, **extra)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            shut_output()
+            code = SHUT
+        except _UsageError as error:
+            code = end(_mistyped(error, verb), verb, given)
+        except Exception as error:
+            code = end(error, verb, given)
+            if isinstance(error, OSError):
+                shut_output()
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def make_context(self, *args: Any, **more: Any) -> Any:  # which prints help
+        with _read_no_more():
+            return super().make_context(*args, **more)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _read_no_more():
             return super().invoke(ctx)
-        except UserError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2) from error
-        except KeyboardInterrupt as error:
-            raise typer.Exit(130) from error
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and not args[0].startswith("-"):
+            check_name("command", args[0], list(self.commands))
+        return super().resolve_command(ctx, args)
+
+
+@contextmanager
+def _read_no_more() -> Iterator[None]:
+    """End quietly, as other tools do, when nobody reads the output any more."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        shut_output()
+        raise typer.Exit(SHUT) from error
+
+
+def _mistyped(error: Any, verb: str) -> UserError:
+    """Return what is wrong with a command line, in one sentence."""
+    text = error.format_message().rstrip(".")
+    return UserError(f"{text[:1].lower()}{text[1:]}: see {' '.join(filter(None, ('meshtune', verb)))} --help")
 
 
 app = typer.Typer(
     name="meshtune",
     cls=_Group,
     help="Many devices, one frozen LLM, no server: sparse-and-orthogonal LoRA for serverless fine-tuning.",
+    epilog=(
+        "Exit codes: 0 done, 2 something you can mend (one sentence says what), 70 a fault in meshtune (one sentence "
+        "says what to report), 130 stopped with Ctrl+C. MESHTUNE_DEBUG=1 shows where an error came from."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # importing what draws boxes takes longer than everything else here
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo", short_help="Run the demo: no file, no download, a few minutes.")(demo)
 app.command("run", short_help="Run a configuration, or go on with a run.")(run)
 app.command("plan", short_help="Plan a run over the air, without training.")(plan)
 app.command("eval", short_help="Sit the exam of a run again.")(evaluate)
@@ -75,7 +134,16 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who called
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a letter that a terminal lacks is no reason to fail
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 def methods() -> None:
-    """List the methods that a configuration may name."""
+    """List the methods that a configuration may name.
+
+    For example: meshtune methods, then meshtune demo --set methods=[proposed,local] --out runs/two
+    """
     from meshtune.cli.show import show_tables
     from meshtune.methods.registry import METHODS
     from meshtune.report.tables import Table

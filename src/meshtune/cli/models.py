@@ -19,7 +19,10 @@ TESTED = {
 
 
 def models() -> None:
-    """List the tested architectures, and the models in $MESHTUNE_MODELS."""
+    """List the tested architectures, and the models in $MESHTUNE_MODELS.
+
+    For example: MESHTUNE_MODELS=my_models meshtune models
+    """
     from meshtune.cli.show import show_tables
     from meshtune.learning.config import TINY
     from meshtune.report.tables import Table

@@ -51,10 +51,12 @@ def plan(
         raise UserError(f"--format {form} is not known: choose table or json")
     if picture is not None and (picture.suffix.lower() != ".png" or not picture.parent.is_dir()):
         raise UserError(f"--map {picture} cannot be drawn: name a .png file in a folder that is there")
+    from meshtune.cli.limits import check_address_space
     from meshtune.cli.progress import watch
     from meshtune.engine.config import load_config
 
     config = load_config(file, settings or [])
+    check_address_space()
     from meshtune.engine.plan import plan as work_out  # torch: only once the configuration is known to be good
 
     with watch() as observer:

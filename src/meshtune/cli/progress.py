@@ -15,6 +15,7 @@ from meshtune.printable import printable
 from meshtune.report.tables import bytes_text
 
 if TYPE_CHECKING:
+    from meshtune.cli.live import Live
     from meshtune.engine.observer import Observer
 
 PHASES = {"load": "loading model and data", "prepare": "masks and router statistics", "score": "scoring"}
@@ -30,10 +31,30 @@ def watch(stream: TextIO | None = None) -> Iterator[Observer]:
     if target.isatty():
         from meshtune.cli.live import Live
 
-        with Live(target) as live:
+        with Live(target) as live, _noting(live):
             yield live
     else:
-        yield Lines(target)
+        lines = Lines(target)
+        with _noting(lines):
+            yield lines
+
+
+@contextmanager
+def _noting(observer: Lines | Live) -> Iterator[None]:
+    """Give an error that leaves a note of what was under way."""
+    try:
+        yield
+    except Exception as error:
+        if observer.doing:
+            error.add_note(observer.doing)
+        raise
+
+
+def doing(kind: str, fields: Mapping[str, Any]) -> str | None:
+    """Return what an event says is under way from now on; None where it says nothing of that."""
+    if kind == "phase":
+        return PHASES.get(fields["name"], str(fields["name"]))
+    return "training" if kind == "step" else None
 
 
 class Lines:
@@ -50,9 +71,11 @@ class Lines:
         self._last = -QUIET_SECONDS
         self._started: tuple[float, int] | None = None
         self._total = 0
+        self.doing = ""
 
     def event(self, kind: str, **fields: Any) -> None:
         """Print a line where the event is worth one."""
+        self.doing = doing(kind, fields) or self.doing
         if kind == "phase":
             self._total = fields.get("total", 0)
             self._say(PHASES.get(fields["name"], fields["name"]))

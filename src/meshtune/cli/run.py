@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meshtune.cli.folders import folder_named
+from meshtune.errors import UserError
+
 if TYPE_CHECKING:
     from meshtune.engine.config import RunConfig
 
@@ -16,7 +19,7 @@ def run(
         Path | None,
         typer.Argument(
             metavar="FILE.yaml",
-            help="The configuration. Without it: the run in --out goes on; where there is none, the demo runs.",
+            help="The configuration. Without it the run in --out goes on.",
         ),
     ] = None,
     settings: Annotated[
@@ -25,7 +28,9 @@ def run(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The run's folder; by default runs/ and the name of FILE.yaml, runs/demo for the demo."),
+        typer.Option(
+            parser=folder_named, metavar="FOLDER", help="The run's folder; by default runs/ and the name of FILE.yaml."
+        ),
     ] = None,
     unsafe_code: Annotated[
         bool,
@@ -34,13 +39,24 @@ def run(
 ) -> None:
     """Run a configuration to its end; a run that was stopped goes on where it was.
 
-    meshtune run alone runs the demo: it needs no file, no download and a few minutes.
+        meshtune run my-data.yaml --out runs/mine --set train.rounds=2
+
+        meshtune run --out runs/mine
+
+    meshtune demo runs without a file, a download, or more than a few minutes.
     """
+    config, folder = _chosen(file, [*(settings or []), *(["eval.unsafe_code=true"] if unsafe_code else [])], out)
+    carry_out(config, folder)
+
+
+def carry_out(config: RunConfig, folder: Path) -> None:
+    """Run ``config`` in ``folder`` to its end, and show what came of it."""
+    from meshtune.cli.limits import check_address_space
     from meshtune.cli.progress import watch
     from meshtune.cli.show import show_run
     from meshtune.cli.signals import Stopped, stoppable
 
-    config, folder = _chosen(file, [*(settings or []), *(["eval.unsafe_code=true"] if unsafe_code else [])], out)
+    check_address_space()
     try:
         with stoppable():
             from meshtune.engine import run as engine  # torch: only once the configuration is known to be good
@@ -56,18 +72,28 @@ def run(
 
 
 def _chosen(file: Path | None, settings: list[str], out: Path | None) -> tuple[RunConfig, Path]:
-    """Return what is to be run, and in which folder."""
+    """Return what is to be run, and in which folder.
+
+    Raises:
+        UserError: neither a file nor a folder with a run is named, or one of them cannot be used.
+    """
     from meshtune.engine.config import load_config, override
-    from meshtune.engine.demo import FOLDER, demo_config
+    from meshtune.engine.out import check_out, the_run
     from meshtune.engine.store import RunStore
 
+    if file is None and out is None:
+        raise UserError(
+            "nothing is named to run: give a FILE.yaml, or --out with the folder of a run to go on with; meshtune demo "
+            "runs without either"
+        )
     if file is not None:
-        return load_config(file, settings), out or Path("runs") / file.stem
-    if out is not None and RunStore.exists(out):
-        return override(RunStore.open(out).config(), settings, str(out)), out
-    config, folder = demo_config(settings), out or FOLDER
-    typer.echo(f"no FILE.yaml: this is the demo, in {folder}", err=True)
-    return config, folder
+        config, folder = load_config(file, settings), out or Path("runs") / file.stem
+        check_out(folder)
+        return config, folder
+    assert out is not None
+    the_run(out)
+    check_out(out)
+    return override(RunStore.open(out).config(), settings, str(out)), out
 
 
 def _resume(folder: Path) -> str:

@@ -115,5 +115,9 @@ def show_run(path: Path) -> None:
 def _console() -> Console:
     from rich.console import Console
 
-    console = Console(highlight=False, emoji=False)
-    return console if console.is_terminal else Console(highlight=False, emoji=False, width=PIPE_WIDTH)
+    class Honest(Console):
+        def on_broken_pipe(self) -> None:  # who calls knows how to end; rich would exit with 1
+            raise BrokenPipeError
+
+    console = Honest(highlight=False, emoji=False)
+    return console if console.is_terminal else Honest(highlight=False, emoji=False, width=PIPE_WIDTH)

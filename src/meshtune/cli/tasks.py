@@ -28,7 +28,10 @@ def tasks(
         typer.Argument(metavar="NAME", help="Show this task: its fields, an example row and how it is scored."),
     ] = None,
 ) -> None:
-    """List the tasks that a configuration may name, or show one in full."""
+    """List the tasks that a configuration may name, or show one in full.
+
+    For example: meshtune tasks piqa, then tasks: [boolq, piqa] in a configuration
+    """
     from meshtune.tasks.registry import TASKS, get_task
 
     if name is not None:

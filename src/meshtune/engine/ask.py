@@ -47,6 +47,7 @@ def open_speaker(
         raise UserError(f"{path} has no finished round to ask: go on with meshtune run --out {path}")
     tree = store.config()
     if router is not None:
+        validate(tree, str(path)).router.check_announced(router)
         tree["router"] = {**tree["router"], "kind": router}
     config = validate(tree, str(path))
     count = len(config.device_tasks)

@@ -16,7 +16,7 @@ import numpy as np
 
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
-from meshtune.errors import UserError
+from meshtune.errors import UserError, enough
 from meshtune.methods.base import Method
 from meshtune.wireless.arrays import Floats
 from meshtune.wireless.compute import compute_energy, compute_time, frequencies, round_cycles
@@ -113,7 +113,7 @@ class Pace:
                 raise UserError(
                     f"round_seconds={config.round_seconds:g} ends before the fastest device has computed "
                     f"({fastest:.3g} s) and sent ({self._gamma:.3g} s): raise it to at least "
-                    f"{fastest + self._gamma:.3g}, or leave it out"
+                    f"{enough(fastest + self._gamma)}, or leave it out"
                 )
 
     @cached_property

@@ -1,33 +1,41 @@
-"""The whole configuration of a run, validated once; YAML exists only at this edge.
+"""The whole configuration of a run, validated once.
 
-Each part's settings are typed next to the code that uses them; this module joins them, reads files and
-``key=value`` overrides, and turns every mistake into one sentence.
+Each part's settings are typed next to the code that uses them; this module joins them, reads files
+(:mod:`meshtune.engine.yaml_reader`) and ``key=value`` overrides, and turns every mistake into one sentence
+(:mod:`meshtune.engine.config_errors`).
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from meshtune.adapter.config import AdapterConfig
+from meshtune.engine.config_errors import sentence
+from meshtune.engine.yaml_reader import parse_yaml, read_yaml
 from meshtune.errors import UserError
 from meshtune.exchange.forms import BITS, BLOCKS
+from meshtune.files import shown_path
 from meshtune.learning.config import EvalConfig, ModelConfig, TrainConfig
 from meshtune.methods.config import PaperConfig
 from meshtune.methods.registry import check_method
 from meshtune.printable import printable
 from meshtune.routing.config import RouterConfig
+from meshtune.settings import Seed, Settings, Within
 from meshtune.topology.config import ClusterConfig, GraphConfig
 from meshtune.wireless.config import ComputeConfig, PlaceConfig, RadioConfig
 
+MOST_DEVICES = 200_000
+"""Devices of a plan or a run: twice as many as a plan was tried with (docs/scaling.md)."""
+SHOWN = 100
+"""Characters of an override that are shown in an error."""
 
-class TaskConfig(BaseModel):
+
+class TaskConfig(Settings):
     """One task that devices learn.
 
     Attributes:
@@ -39,7 +47,6 @@ class TaskConfig(BaseModel):
         also: further tasks that the group is tested on, from ``data`` of the whole run; nothing is learnt from them.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     task: str
     source: str | None = None
     train: str | None = None
@@ -76,7 +83,7 @@ class TaskConfig(BaseModel):
         return tuple(cls._known(name) for name in value)
 
 
-class DevicesConfig(BaseModel):
+class DevicesConfig(Settings):
     """How many devices there are. They take the tasks in turn; those of one task get disjoint training rows.
 
     Attributes:
@@ -84,12 +91,11 @@ class DevicesConfig(BaseModel):
         count: how many devices in all; None for ``per_task`` times the number of tasks.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    per_task: int = Field(1, ge=1)
-    count: int | None = Field(None, ge=1)
+    per_task: Annotated[int, Within(1, MOST_DEVICES)] = 1
+    count: Annotated[int, Within(1, MOST_DEVICES)] | None = None
 
 
-class ExchangeConfig(BaseModel):
+class ExchangeConfig(Settings):
     """How values cross the air.
 
     Attributes:
@@ -98,7 +104,6 @@ class ExchangeConfig(BaseModel):
         block: values that share a scale, in int8 and int4.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     values: Literal["float32", "bfloat16", "int8", "int4"] = "bfloat16"
     block: int = Field(128, ge=BLOCKS[0], le=BLOCKS[1])
 
@@ -108,7 +113,7 @@ class ExchangeConfig(BaseModel):
         return self.values in BITS
 
 
-class FaultsConfig(BaseModel):
+class FaultsConfig(Settings):
     """Faults, drawn from the run's seed for every device and round.
 
     Attributes:
@@ -117,13 +122,12 @@ class FaultsConfig(BaseModel):
         slowdown: how many times as long.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     dropout: float = Field(0.0, ge=0, lt=1)
     late: float = Field(0.0, ge=0, le=1)
-    slowdown: float = Field(4.0, ge=1)
+    slowdown: Annotated[float, Within(1, 1e6)] = 4.0
 
 
-class RunConfig(BaseModel):
+class RunConfig(Settings):
     """Everything a run is a function of, besides the code and the data.
 
     Attributes:
@@ -144,9 +148,8 @@ class RunConfig(BaseModel):
         faults: what goes wrong on purpose, with a radio.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    seed: int = Field(0, ge=0)
-    federation_seed: int = Field(0, ge=0)
+    seed: Seed = 0
+    federation_seed: Seed = 0
     model: ModelConfig = ModelConfig()
     data: str | None = None
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
@@ -164,10 +167,19 @@ class RunConfig(BaseModel):
     places: PlaceConfig = PlaceConfig()
     compute: ComputeConfig = ComputeConfig()
     clusters: ClusterConfig = ClusterConfig()
-    round_seconds: float | None = Field(None, gt=0)
+    round_seconds: Annotated[float, Within(1e-6, 1e9, "s")] | None = None
     faults: FaultsConfig = FaultsConfig()
     eval: EvalConfig = EvalConfig()
     methods: tuple[str, ...] = Field(("proposed", "lora", "hard_moe", "local"), min_length=1)
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> RunConfig:
+        if self.devices.count is None and self.devices.per_task * len(self.tasks) > MOST_DEVICES:
+            raise ValueError(
+                f"devices.per_task={self.devices.per_task} of {len(self.tasks)} tasks are more than {MOST_DEVICES:,} "
+                "devices: lower it, or set devices.count"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way_through_the_air(self) -> RunConfig:
@@ -278,15 +290,12 @@ def load_config(file: Path | None, overrides: Sequence[str] = (), where: str | N
     """
     tree: Any = {}
     if file is not None:
-        if not file.is_file():
-            raise UserError(f"there is no configuration file {file}")
-        try:
-            tree = _parse(file.read_text(encoding="utf-8")) or {}
-        except _UNREADABLE as error:
-            raise UserError(f"{file} is not valid YAML: {_one_line(error)}") from error
+        tree = read_yaml(file, "configuration file")
+        tree = {} if tree is None else tree
         if not isinstance(tree, dict):
-            raise UserError(f"{file} holds a {type(tree).__name__}: a configuration is a mapping of keys to values")
-    return override(tree, overrides, where or (str(file) if file is not None else "the configuration"))
+            kind = type(tree).__name__
+            raise UserError(f"{shown_path(file)} holds a {kind}: a configuration is a mapping of keys to values")
+    return override(tree, overrides, where or (shown_path(file) if file is not None else "the configuration"))
 
 
 def override(tree: dict[str, Any], overrides: Sequence[str], where: str) -> RunConfig:
@@ -309,7 +318,7 @@ def validate(tree: Mapping[str, Any], where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise UserError(_sentence(error, where)) from error
+        raise UserError(sentence(RunConfig, error, where)) from error
 
 
 def expand(path: str) -> str:
@@ -326,12 +335,13 @@ def expand(path: str) -> str:
 
 def _apply(tree: dict[str, Any], override: str) -> None:
     name, sign, text = override.partition("=")
+    shown = printable(override, SHOWN)
     if not sign or not name:
-        raise UserError(f"--set {override} is not key=value, for example --set train.rounds=2")
+        raise UserError(f"--set {shown} is not key=value, for example --set train.rounds=2")
     try:
-        value = _parse(text)
-    except _UNREADABLE as error:
-        raise UserError(f"--set {override}: the value is not valid YAML: {_one_line(error)}") from error
+        value = parse_yaml(text)
+    except ValueError as error:
+        raise UserError(f"--set {shown}: the value is not valid YAML: {error}") from error
     if isinstance(value, str):
         value = _number(value)
     *path, last = name.split(".")
@@ -339,32 +349,8 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     for part in path:
         node = node.setdefault(part, {})
         if not isinstance(node, dict):
-            raise UserError(f"--set {override}: {part} is not a group of keys")
+            raise UserError(f"--set {shown}: {printable(part, SHOWN)} is not a group of keys")
     node[last] = value
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice: one of the two values would be lost in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1 and key != "<<":
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-# PyYAML lets a ValueError through for what looks like a date or a number and is none (2024-13-45, 0x_).
-_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
-
-
-def _parse(text: str) -> Any:
-    """Read one YAML document; only plain values can come of it, as the loader is a safe one."""
-    loader = _Loader(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
 
 
 def _number(text: str) -> Any:
@@ -373,42 +359,3 @@ def _number(text: str) -> Any:
         return float(text)
     except ValueError:
         return text
-
-
-def _sentence(error: ValidationError, where: str) -> str:
-    # A mistyped key first: it explains why another is missing.
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    parts = [str(part) for part in first["loc"]]
-    key = ".".join(parts)
-    if first["type"] == "extra_forbidden":
-        known = _keys_at(parts[:-1])
-        near = difflib.get_close_matches(parts[-1], known, n=1)
-        if near:
-            hint = f"did you mean {'.'.join([*parts[:-1], near[0]])}?"
-        else:
-            hint = f"known keys: {', '.join(known)}"
-        return f"{where}: there is no key {key}: {hint}"
-    if first["type"] == "missing":
-        return f"{where}: the key {key} is missing"
-    cause = first.get("ctx", {}).get("error")
-    message = str(cause) if cause is not None else first["msg"]
-    given = first.get("input")
-    shown = f"={printable(str(given), 100)}" if isinstance(given, str | int | float | bool) else ""
-    named = [where, f"{key}{shown}"] if parts else [where]  # keys that do not go together: the message names them
-    return ": ".join([*named, message[0].lower() + message[1:]])
-
-
-def _keys_at(path: Sequence[str]) -> list[str]:
-    model: Any = RunConfig
-    for part in path:
-        if part.isdigit():
-            continue
-        annotation = model.model_fields[part].annotation
-        kinds = (annotation, *get_args(annotation))
-        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        model = inner[0]
-    return list(model.model_fields)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

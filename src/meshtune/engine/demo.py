@@ -1,16 +1,14 @@
-"""The configuration that comes with the program: what ``meshtune run`` runs where it is given none."""
+"""The configuration that comes with the program: what ``meshtune demo`` runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
-from pathlib import Path
 from typing import Any
 
 from meshtune.engine.config import RunConfig, load_config
 
 FILE = "demo.yaml"
-FOLDER = Path("runs") / "demo"
 
 
 def demo_config(overrides: Sequence[str] = ()) -> RunConfig:

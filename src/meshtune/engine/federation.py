@@ -47,15 +47,18 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
     """Return the projection recipe of every task group: one block each, sorted keys.
 
     Raises:
-        UserError: there are more groups than orthogonal blocks.
+        UserError: the rank is above a layer's inputs, or there are more groups than orthogonal blocks.
     """
     groups = sorted({task.key for task in config.device_tasks})
     rank, kind = config.adapter.rank, config.adapter.projection
+    layer = narrowest(layers)
+    lower = layer.inputs // (len(groups) if kind == "orthogonal" else 1)
+    if rank > layer.inputs:
+        remedy = f"lower it to {lower}" if lower else f"lower it to {layer.inputs} and set adapter.projection=gaussian"
+        raise UserError(f"adapter.rank={rank} is above the {layer.inputs} inputs of layer {layer.name}: {remedy}")
     bounded = kind == "orthogonal" and trains_sparse(config)  # only sparse experts have projections
     room = capacity([layer.inputs for layer in layers], rank) if bounded else None
     if room is not None and len(groups) > room:
-        layer = narrowest(layers)
-        lower = layer.inputs // len(groups)
         remedy = f"lower adapter.rank to {lower} or " if lower else ""
         raise UserError(
             f"{len(groups)} task groups of rank {rank} need {len(groups) * rank} rows, layer {layer.name} has "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,26 @@ def air_of(where: Ground, bits: float, most: int | None) -> Air:
         return float(total_power(radio, bits, 1 if where.config.cast == "broadcast" else u, 1.0))
 
     air = Air(np.arange(devices), where.positions, where.reach, inverse_gain, radio.p_max, factor, radio.gamma, most)
-    pairs = (air.tree.count_neighbors(air.tree, where.reach) - devices) // 2
+    check_pairs(where, air.tree)
+    return air
+
+
+def check_pairs(where: Ground, tree: Any = None) -> None:
+    """Make sure that the pairs of devices in range can be held.
+
+    Args:
+        where: the ground.
+        tree: scipy's KD-tree of its positions; None to make one.
+
+    Raises:
+        UserError: they are more than :data:`MOST_PAIRS`; proposes a range.
+    """
+    devices = len(where.positions)
+    if tree is None:
+        from scipy.spatial import cKDTree
+
+        tree = cKDTree(where.positions)
+    pairs = (tree.count_neighbors(tree, where.reach) - devices) // 2
     if pairs > MOST_PAIRS:
         area = float(np.ptp(where.positions, axis=0).prod())
         lower = min(math.sqrt(NEAR * area / devices / math.pi), where.reach * math.sqrt(NEAR * devices / 2 / pairs))
@@ -90,7 +110,6 @@ def air_of(where: Ground, bits: float, most: int | None) -> Air:
             f"{devices} devices have {pairs:,} pairs in range, planned for at most {MOST_PAIRS:,}: set radio.range, "
             f"for example to {lower:.2g} m, which leaves each about {NEAR}"
         )
-    return air
 
 
 def clustering(settings: ClusterConfig, masked: bool) -> ClusterConfig:

@@ -147,7 +147,7 @@ def _bounded(radio: RadioConfig, air: Air, graph: str) -> None:
         band = " on one shared band" if shared else ""
         raise UserError(
             f"clusters.kind=single of {devices} devices with graph.kind={graph} passes updates on, and is planned for "
-            f"at most {most}{band}: lower devices.count, or set clusters.kind=agnes and graph.kind=full"
+            f"at most {most}{band}: lower devices.count, or set clusters.kind=agnes and graph={{}}"
         )
 
 

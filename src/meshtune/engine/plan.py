@@ -18,7 +18,7 @@ from meshtune.engine.config import RunConfig
 from meshtune.engine.costs import costs_of, tokens_of
 from meshtune.engine.densities import Planned, from_run, uniform
 from meshtune.engine.federation import recipes
-from meshtune.engine.ground import Ground, air_of, carrier, clustering, ground_of, median_gain
+from meshtune.engine.ground import Ground, air_of, carrier, check_pairs, clustering, ground_of, median_gain
 from meshtune.engine.mesh import mesh
 from meshtune.engine.observer import Observer, Silent
 from meshtune.engine.plan_notes import notes_of
@@ -55,6 +55,8 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     radio = config.radio or RadioConfig()
     site = site_of(config, radio)
     where = ground_of(site)
+    if config.clusters.kind == "agnes":
+        check_pairs(where)  # before what takes long with many devices
     watcher.event("phase", name="the model's shape", total=1)
     shape = skeleton(config.model, config.adapter.per_layer)
     watcher.event("advance", name="the model's shape", done=1)

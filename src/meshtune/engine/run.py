@@ -161,12 +161,16 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
     with held(path, observer):
         store = reopened(path, observer)
         tree = store.config()
-        last = newest(store, validate(tree, str(path)).train.rounds)
+        begun = validate(tree, str(path))
+        last = newest(store, begun.train.rounds)
         if last is None:
             raise UserError(f"{path} has no finished round to evaluate: resume it with meshtune run --out {path}")
         for key, value in (changes or {}).items():
             tree[key] = {**tree[key], **value} if isinstance(value, Mapping) else value
-        scene = _scene(validate(tree, str(path)), observer)
+        config = validate(tree, str(path))
+        for name in config.router.names:
+            begun.router.check_announced(name)
+        scene = _scene(config, observer)
         state, _, network, _ = _begin(scene, store, _stamp(scene, store), last, observer)
         return _finish(scene, state, network, store, observer)
 
@@ -193,7 +197,8 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     base = load(config.model, config.adapter.per_layer)
     if config.train.max_tokens > base.longest:
         raise UserError(
-            f"train.max_tokens={config.train.max_tokens} is beyond the {base.longest} positions that {base.name} has"
+            f"train.max_tokens={config.train.max_tokens} is beyond the {base.longest} positions that {base.name} has: "
+            "lower it"
         )
     layers = base.adapters.layers
     recipes(config, layers)  # says so before anything is trained if blocks run out

@@ -20,7 +20,7 @@ from meshtune.learning.sampling import Writing
 from meshtune.methods.base import Answer, Member, Method, Workshop, only
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
-from meshtune.tasks.base import Question, Task, shared_prompt
+from meshtune.tasks.base import Question, Task, checked_options, shared_prompt
 from meshtune.tasks.registry import get_task
 
 TOKENS = 32
@@ -99,18 +99,19 @@ class Speaker:
             seed: of the draws.
 
         Raises:
-            UserError: there is no text, or no room for the tokens.
+            UserError: there is no text, or the model has no room for it and the tokens.
         """
         base = self._base
         if tokens is not None and tokens >= base.longest:
             raise UserError(f"--tokens {tokens} leaves no room for the prompt: the model has {base.longest} positions")
         prompt = self.prompt(text, raw)
+        room = self._room(prompt, tokens or min(TOKENS, base.longest // 2))
         answer = self._answer(prompt)
         ask = ask_of(answer, 0, (), encode_prompt(base.tokenizer, prompt, base.longest))
         bank = None if ask.gates is None else bank_of(answer)
         weights = self._weights(answer)
         task = self._task(weights)
-        most = tokens or min(max(TOKENS, task.longest_answer), base.longest - 1)
+        most = tokens or min(max(TOKENS, task.longest_answer), room)
         writing = Writing(most, task.stops, temperature=temperature, seed=seed)
         ((said,),) = generate(base, [ask], writing, self._config.eval.micro_tokens, bank)
         return Reply(prompt, said, weights)
@@ -119,13 +120,12 @@ class Speaker:
         """Return the most probable of ``options``: the softmax of their summed log-probabilities.
 
         Raises:
-            UserError: there is no text, or less than two different options, or an empty one.
+            UserError: there is no text, less than two different options, or no room for text and option.
         """
-        base = self._base
-        given = tuple(option.strip() for option in options)
-        if len(set(given)) < 2 or "" in given or len(set(given)) < len(given):
-            raise UserError("--options needs two or more different answers, for example --options 'yes|no'")
+        base, given = self._base, checked_options(options)
         prompt = self.prompt(text, raw)
+        for option in given:
+            self._room(f"{prompt} {option}", 0)
         answer = self._answer(prompt)
         rows = encode_question(base.tokenizer, Question("", "", prompt, given, 0), base.longest)
         ask = ask_of(answer, 0, rows)
@@ -147,6 +147,20 @@ class Speaker:
         if raw:
             return text
         return shared_prompt(asked) if self._config.template == "shared" else text.strip()
+
+    def _room(self, text: str, least: int) -> int:
+        """Return how many tokens the model can write after ``text``.
+
+        Raises:
+            UserError: less than ``least``.
+        """
+        count, longest = len(self._base.tokenizer(text, verbose=False)["input_ids"]), self._base.longest
+        if count + least > longest:
+            what = f"the question has {count:,} tokens, its answer {least}"
+            if not least:
+                what = f"question and option have {count:,} tokens"
+            raise UserError(f"{what}, and the model has {longest:,} positions: shorten the question")
+        return longest - count
 
     def _answer(self, prompt: str) -> Answer:
         if self._method is None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from meshtune.settings import Count, Settings, Within
 
 EMBEDDED = "embedded"
 TINY = "tiny-random"
 
+COLDEST = 1e-3
+"""The lowest temperature above 0 that logits are divided by."""
 
-class ModelConfig(BaseModel):
+Rate = Annotated[float, Within(1e-12, 1e6)]
+Rounds = Annotated[int, Within(1, 1_000_000)]
+
+
+class ModelConfig(Settings):
     """Which base model, and how it is held.
 
     Attributes:
@@ -21,7 +29,6 @@ class ModelConfig(BaseModel):
         compile: have ``torch.compile`` fuse what lies between the linear layers; for GPUs.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = EMBEDDED
     dtype: str = "float32"
     bits: Literal[8, 4] | None = None
@@ -29,7 +36,7 @@ class ModelConfig(BaseModel):
     compile: bool = False
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Settings):
     """How a device learns.
 
     Attributes:
@@ -50,22 +57,21 @@ class TrainConfig(BaseModel):
         rows: most training rows a device uses; None for all it holds.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    rounds: int = Field(4, ge=1)
-    steps: int = Field(20, ge=1)
-    batch: int = Field(4, ge=1)
-    lr: float = Field(3e-3, gt=0)
-    lora_lr: float = Field(1e-3, gt=0)
-    full_lr: float = Field(1e-4, gt=0)
-    rates: dict[str, Annotated[float, Field(gt=0)]] = {}
+    rounds: Rounds = 4
+    steps: Rounds = 20
+    batch: Annotated[int, Within(1, 100_000)] = 4
+    lr: Rate = 3e-3
+    lora_lr: Rate = 1e-3
+    full_lr: Rate = 1e-4
+    rates: dict[str, Rate] = {}  # noqa: RUF012 (frozen)
     optimizer: Literal["adam", "sgd"] = "adam"
-    warmup: int = Field(4, ge=0)
+    warmup: Annotated[int, Within(0, 10**9)] = 4
     final_lr: float = Field(0.1, ge=0, le=1)
-    max_tokens: int = Field(256, ge=8)
-    micro_tokens: int = Field(1024, ge=1)
-    memory: float | None = Field(None, gt=0)
+    max_tokens: Annotated[int, Within(8, 10**7)] = 256
+    micro_tokens: Count = 1024
+    memory: Annotated[float, Within(1e-3, 1e6, "GiB")] | None = None
     checkpoint: bool = False
-    rows: int | None = Field(None, ge=1)
+    rows: Count | None = None
 
     def peak(self, kind: str, method: str = "") -> float:
         """Return the highest learning rate of ``method``, which trains experts of ``kind``."""
@@ -80,7 +86,7 @@ class TrainConfig(BaseModel):
         return peak * (self.final_lr + (1 - self.final_lr) * max(0.0, left))
 
 
-class EvalConfig(BaseModel):
+class EvalConfig(Settings):
     """What is scored.
 
     Attributes:
@@ -100,24 +106,33 @@ class EvalConfig(BaseModel):
         one_group: tasks that count as one where router accuracy is quoted as one figure.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    questions: int = Field(100, ge=1)
-    every: int | None = Field(None, ge=1)
-    elsewhere: int | None = Field(None, ge=1)
+    questions: Count = 100
+    every: Count | None = None
+    elsewhere: Count | None = None
     split: Literal["test", "validation"] = "test"
-    micro_tokens: int = Field(2048, ge=1)
+    micro_tokens: Count = 2048
     write: bool = True
-    samples: int = Field(1, ge=1)
-    temperature: float = Field(0.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    pass_at: tuple[Annotated[int, Field(ge=1)], ...] = (1,)
+    samples: Annotated[int, Within(1, 10_000)] = 1
+    temperature: Annotated[float, Within(0, 1000)] = 0.0
+    top_p: float = Field(1.0, ge=1e-6, le=1)
+    pass_at: tuple[Annotated[int, Within(1, 10_000)], ...] = (1,)
     unsafe_code: bool = False
     one_group: tuple[str, ...] = ("arc_easy", "arc_challenge", "scienceqa")
+
+    @field_validator("temperature")
+    @classmethod
+    def _divides(cls, value: float) -> float:
+        if 0 < value < COLDEST:
+            raise ValueError(f"give 0, which takes the likeliest token, or {COLDEST:g} to 1000")
+        return value
 
     @model_validator(mode="after")
     def _samples_differ(self) -> EvalConfig:
         if self.samples > 1 and self.temperature == 0:
             raise ValueError(f"{self.samples} samples at temperature 0 would all be the same: set eval.temperature=0.8")
         if self.samples < max(self.pass_at, default=1):
-            raise ValueError(f"pass@{max(self.pass_at)} needs as many samples: set eval.samples={max(self.pass_at)}")
+            warm = "" if self.temperature else " and eval.temperature=0.8"
+            raise ValueError(
+                f"pass@{max(self.pass_at)} needs as many samples: set eval.samples={max(self.pass_at)}{warm}"
+            )
         return self

@@ -105,7 +105,8 @@ def forecast(
     least_total = min(found.total for found in tried) / GIB
     raise UserError(
         f"train.memory={config.memory:g} GiB is less than training needs, about {least_total:.2f} GiB "
-        f"({before / GIB:.2f} with the model loaded): raise it, lower train.max_tokens, or hold the model in bfloat16"
+        f"({before / GIB:.2f} with the model loaded): raise it to {1.1 * least_total:.2f}, lower train.max_tokens, or "
+        "hold the model in bfloat16"
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from meshtune.settings import Count, Settings
 
 Reading = Literal["scalar", "diag", "outer", "plain", "unrouted"]
 
 
-class PaperConfig(BaseModel):
+class PaperConfig(Settings):
     """How the paper's own composition (eq. 24) answers a prompt.
 
     Attributes:
@@ -19,7 +19,6 @@ class PaperConfig(BaseModel):
         top_k: coordinates that each token keeps, of all devices' together; None for the rank.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     reading: Reading = "scalar"
     also: tuple[Reading, ...] = ()
-    top_k: int | None = Field(None, ge=1)
+    top_k: Count | None = None

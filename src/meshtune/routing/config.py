@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from meshtune.errors import UserError, check_name
+from meshtune.settings import Count, Settings, Temperature, Within
 
 Kind = Literal["whitened", "top1", "cosine", "arrow", "retrieval"]
 
 
-class RouterConfig(BaseModel):
+def check_router(name: str) -> str:
+    """Return ``name``, if a router is called so.
+
+    Raises:
+        UserError: none is; names the nearest, or all of them.
+    """
+    return check_name("router", name, get_args(Kind))
+
+
+class RouterConfig(Settings):
     """Who answers.
 
     Attributes:
@@ -25,16 +37,15 @@ class RouterConfig(BaseModel):
         arrow_temperature: T of its softmax.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Kind = "whitened"
     also: tuple[Kind, ...] = ("top1",)
     depth: float = Field(0.3, ge=0, lt=1)
-    prompts: int = Field(256, ge=2)
-    sketch: int = Field(16, ge=1)
+    prompts: Annotated[int, Within(2, 10**7)] = 256
+    sketch: Annotated[int, Within(1, 100_000)] = 16
     shrinkage: float = Field(0.5, ge=0, le=1)
-    temperature: float = Field(8.0, gt=0)
-    arrow_top_k: int = Field(3, ge=1)
-    arrow_temperature: float = Field(1.0, gt=0)
+    temperature: Temperature = 8.0
+    arrow_top_k: Count = 3
+    arrow_temperature: Temperature = 1.0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,3 +56,15 @@ class RouterConfig(BaseModel):
     def embeds(self) -> bool:
         """Whether some router looks at the prompts' embeddings."""
         return "retrieval" in self.names
+
+    def check_announced(self, name: str) -> None:
+        """Make sure that devices which announced themselves under these settings can be routed to by router ``name``.
+
+        Raises:
+            UserError: it needs embeddings, and they announced none.
+        """
+        if name == "retrieval" and not self.embeds:
+            raise UserError(
+                "the router retrieval needs embeddings, and the devices of this run announced none: start a new run "
+                f"with router.also=[{','.join(self.also)}{',' if self.also else ''}retrieval]"
+            )

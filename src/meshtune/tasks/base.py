@@ -257,3 +257,15 @@ def shown(value: object) -> str:
         return printable(json.dumps(value, ensure_ascii=False), 40)
     except (TypeError, ValueError):  # what the hub may have and JSON has not
         return printable(repr(value), 40)
+
+
+def checked_options(options: Sequence[str]) -> tuple[str, ...]:
+    """Return the answers that somebody gives to choose from, stripped.
+
+    Raises:
+        UserError: there are less than two, two are equal, or one is empty.
+    """
+    given = tuple(option.strip() for option in options)
+    if len(given) < 2 or "" in given or len(set(given)) < len(given):
+        raise UserError("--options needs two or more different answers, for example --options 'yes|no'")
+    return given

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from meshtune.settings import Count, Settings, Within
 
 
-class ClusterConfig(BaseModel):
+class ClusterConfig(Settings):
     """Who fine-tunes with whom, where there is a radio.
 
     Attributes:
@@ -21,14 +23,13 @@ class ClusterConfig(BaseModel):
         reform: rounds after which the clusters of devices that move are formed anew; None for ``inner_rounds``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["agnes", "single"] = "agnes"
-    s_max: float = Field(0.1, gt=0, le=1)
+    s_max: float = Field(0.1, ge=1e-9, le=1)
     rate: Literal["rows", "expected"] = "rows"
-    most: int | None = Field(None, ge=1)
-    inner_rounds: int = Field(2, ge=1)
+    most: Count | None = None
+    inner_rounds: Count = 2
     masks: Literal["own", "negotiated"] = "own"
-    reform: int | None = Field(None, ge=1)
+    reform: Count | None = None
 
     @property
     def reformed(self) -> int:
@@ -36,7 +37,7 @@ class ClusterConfig(BaseModel):
         return self.reform or self.inner_rounds
 
 
-class GraphConfig(BaseModel):
+class GraphConfig(Settings):
     """Who hears whom: over free links, or in the one cluster of ``clusters.kind=single``.
 
     Attributes:
@@ -47,10 +48,9 @@ class GraphConfig(BaseModel):
         relay: pass on what arrived, so that experts cross a graph that is not full.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["full", "ring", "random", "exponential", "geometric"] = "full"
-    neighbours: int = Field(3, ge=1)
-    radius: float | None = Field(None, gt=0, allow_inf_nan=False)
+    neighbours: Count = 3
+    radius: Annotated[float, Within(1e-3, 1e8, "m")] | None = None
     relay: bool = True
 
     @model_validator(mode="after")

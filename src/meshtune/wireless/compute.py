@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from meshtune.errors import UserError
+from meshtune.errors import UserError, enough
 from meshtune.wireless.arrays import Floats, Numbers
 from meshtune.wireless.config import ComputeConfig
 from meshtune.wireless.draws import uniforms
@@ -84,7 +84,7 @@ def compute_limit(config: ComputeConfig, samples: int, batch: int) -> float:
     if found < 1:
         raise UserError(
             f"compute.c_max={config.c_max:g} cycles a round pay for no trained value in {samples} rows: raise it to "
-            f"at least {config.epsilon * samples / batch:g}"
+            f"at least {enough(config.epsilon * samples / batch)}"
         )
     return found
 

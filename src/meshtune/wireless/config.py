@@ -7,17 +7,29 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from meshtune.errors import UserError
+from meshtune.settings import Settings, Within
 from meshtune.wireless.registry import check_channel
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FARTHEST = 1e8
+"""Metres, of all that lies in a place."""
+
+Metres = Annotated[float, Within(1e-3, FARTHEST, "m")]
+Coordinate = Annotated[float, Within(-FARTHEST, FARTHEST, "m")]
+Loss = Annotated[float, Within(0, 300, "dB")]
+Shadowing = Annotated[float, Within(0, 50, "dB")]
+Hertz = Annotated[float, Within(1, 1e15, "Hz")]
+Seconds = Annotated[float, Within(1e-6, 1e9, "s")]
+Speed = Annotated[float, Within(1e-6, 1e5, "m/s")]
+Cycles = Annotated[float, Within(1e-6, 1e24, "cycles")]
+
+QUICKEST = 1.0
+"""Seconds that a device takes at least to cross the disc it moves in, with its rest."""
 
 
-class LogDistanceConfig(BaseModel):
+class LogDistanceConfig(Settings):
     """The log-distance channel.
 
     Attributes:
@@ -27,14 +39,13 @@ class LogDistanceConfig(BaseModel):
         shadowing_db: standard deviation of the log-normal shadowing, drawn once for every pair.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    reference_loss_db: NotNegative = 40.0
-    reference_distance: Positive = 1.0
-    exponent: Positive = 3.0
-    shadowing_db: NotNegative = 6.0
+    reference_loss_db: Loss = 40.0
+    reference_distance: Metres = 1.0
+    exponent: Annotated[float, Within(0.1, 10)] = 3.0
+    shadowing_db: Shadowing = 6.0
 
 
-class UrbanConfig(BaseModel):
+class UrbanConfig(Settings):
     """The urban device-to-device channel.
 
     Attributes:
@@ -42,12 +53,11 @@ class UrbanConfig(BaseModel):
         shadowing_db: standard deviation of the log-normal shadowing, drawn once for every pair; 7 dB in the report.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    carrier: float = Field(2e9, ge=0.45e9, lt=6e9)
-    shadowing_db: NotNegative = 7.0
+    carrier: Annotated[float, Within(0.45e9, 5.999e9, "Hz")] = 2e9
+    shadowing_db: Shadowing = 7.0
 
 
-class LossConfig(BaseModel):
+class LossConfig(Settings):
     """Lost packets and what is done about them.
 
     Attributes:
@@ -57,10 +67,9 @@ class LossConfig(BaseModel):
         margin: share of ``radio.gamma`` that planning leaves free for them; None for what they take on average.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     probability: float = Field(0.0, ge=0, lt=1)
-    packet: int = Field(1500, ge=1)
-    retransmissions: int = Field(3, ge=0)
+    packet: Annotated[int, Within(1, 10**7, "bytes")] = 1500
+    retransmissions: Annotated[int, Within(0, 1000)] = 3
     margin: float | None = Field(None, ge=0, lt=1)
 
     @property
@@ -76,7 +85,7 @@ class LossConfig(BaseModel):
         return 1 - 1 / self.transmissions
 
 
-class RadioConfig(BaseModel):
+class RadioConfig(Settings):
     """The radio of every device.
 
     Attributes:
@@ -94,21 +103,20 @@ class RadioConfig(BaseModel):
         u_plan: neighbours that the budget of trained values is planned for.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     channel: str = "paper"
     log_distance: LogDistanceConfig = LogDistanceConfig()
     urban: UrbanConfig = UrbanConfig()
     trace: str | None = None
     fading: Literal["rayleigh", "none"] = "rayleigh"
-    bandwidth: Positive = 20e6
-    noise_dbm_hz: Finite = -174.0
-    power_dbm: Finite = 10.0
-    gamma: Positive = 0.5
-    range: Positive | None = None
+    bandwidth: Hertz = 20e6
+    noise_dbm_hz: Annotated[float, Within(-300, 50, "dBm/Hz")] = -174.0
+    power_dbm: Annotated[float, Within(-200, 100, "dBm")] = 10.0
+    gamma: Seconds = 0.5
+    range: Metres | None = None
     spectrum: Literal["orthogonal", "shared"] = "orthogonal"
     cast: Literal["unicast", "broadcast"] = "unicast"
     loss: LossConfig = LossConfig()
-    u_plan: int = Field(4, ge=1)
+    u_plan: Annotated[int, Within(1, 1_000_000)] = 4
 
     @field_validator("channel")
     @classmethod
@@ -142,7 +150,7 @@ class RadioConfig(BaseModel):
         return self.gamma * (1 - self.loss.planned_margin)
 
 
-class PlaceConfig(BaseModel):
+class PlaceConfig(Settings):
     """Where devices are and how they move.
 
     Attributes:
@@ -154,13 +162,12 @@ class PlaceConfig(BaseModel):
         pause: seconds of rest at each point.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    radius: Positive = 500.0
-    positions: tuple[tuple[Finite, Finite], ...] | None = None
+    radius: Metres = 500.0
+    positions: tuple[tuple[Coordinate, Coordinate], ...] | None = None
     file: str | None = None
     mobility: Literal["static", "waypoint"] = "static"
-    speed: tuple[Positive, Positive] = (0.5, 1.5)
-    pause: NotNegative = 0.0
+    speed: tuple[Speed, Speed] = (0.5, 1.5)
+    pause: Annotated[float, Within(0, 1e9, "s")] = 0.0
 
     @model_validator(mode="after")
     def _one_source(self) -> PlaceConfig:
@@ -169,10 +176,15 @@ class PlaceConfig(BaseModel):
         low, high = self.speed
         if low > high:
             raise ValueError(f"places.speed=[{low:g}, {high:g}]: the lowest speed comes first")
+        if self.mobility == "waypoint" and 2 * self.radius / high + self.pause < QUICKEST:
+            raise ValueError(
+                f"places.speed=[{low:g}, {high:g}] crosses a disc of places.radius={self.radius:g} in less than "
+                f"{QUICKEST:g} s: lower the speed, or raise places.radius or places.pause"
+            )
         return self
 
 
-class ComputeConfig(BaseModel):
+class ComputeConfig(Settings):
     """What computing costs a device, in cycles; time is cycles / frequency, energy kappa cycles frequency^2.
 
     Attributes:
@@ -186,14 +198,13 @@ class ComputeConfig(BaseModel):
         spread: frequency of the fastest over that of the slowest device; log-uniform around ``frequency``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    cycles_per_token: Positive | None = None
-    flops_per_cycle: Positive = 16.0
-    epsilon: Positive | None = None
-    c_max: Positive | None = None
-    frequency: Positive = 2e9
-    kappa: NotNegative = 1e-28
-    spread: float = Field(1.0, ge=1, allow_inf_nan=False)
+    cycles_per_token: Cycles | None = None
+    flops_per_cycle: Annotated[float, Within(1e-3, 1e9, "FLOP")] = 16.0
+    epsilon: Cycles | None = None
+    c_max: Cycles | None = None
+    frequency: Annotated[float, Within(1e3, 1e13, "Hz")] = 2e9
+    kappa: Annotated[float, Within(0, 1e-18, "J s²")] = 1e-28
+    spread: Annotated[float, Within(1, 1e6)] = 1.0
 
     @model_validator(mode="after")
     def _one_model(self) -> ComputeConfig:

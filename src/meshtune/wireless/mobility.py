@@ -15,6 +15,9 @@ from meshtune.wireless.config import PlaceConfig
 from meshtune.wireless.draws import uniforms
 from meshtune.wireless.places import disc_point, place
 
+MOST_LEGS = 20_000
+"""Times that a device may cross its disc in a run: each is followed."""
+
 
 class Mobility(Protocol):
     """Where every device is at any time."""
@@ -76,6 +79,12 @@ class Waypoint:
         self._seed = seed
 
     def positions(self, time: float) -> Floats:
+        _, high = self._speed
+        if time > MOST_LEGS * (2 * self._radius / high + self._pause):
+            raise UserError(
+                f"devices would cross their disc more than {MOST_LEGS:,} times in {time:.3g} s: lower places.speed, "
+                "raise places.radius, or set places.mobility=static"
+            )
         found = self._start.copy()
         moving = np.arange(len(found))
         here, clock = self._start, np.zeros(len(found))

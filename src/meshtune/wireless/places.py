@@ -8,7 +8,7 @@ import numpy as np
 
 from meshtune.errors import UserError
 from meshtune.wireless.arrays import Floats, Ints
-from meshtune.wireless.config import PlaceConfig
+from meshtune.wireless.config import FARTHEST, PlaceConfig
 from meshtune.wireless.draws import uniforms
 from meshtune.wireless.tables import number, read_table, whole
 
@@ -69,7 +69,7 @@ def read_positions(path: Path, devices: int) -> Floats:
             )
         if not np.isnan(positions[at, 0]):
             raise UserError(f"line {line} of {path} places device {at} a second time: keep one of its lines")
-        positions[at] = number(x, "x", line, path), number(y, "y", line, path)
+        positions[at] = [number(text, name, line, path, -FARTHEST, FARTHEST) for name, text in (("x", x), ("y", y))]
     absent = np.flatnonzero(np.isnan(positions[:, 0]))
     if absent.size:
         raise UserError(

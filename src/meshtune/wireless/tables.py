@@ -8,6 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from meshtune.errors import UserError
+from meshtune.files import check_file, reason
+from meshtune.printable import printable
+
+BYTES = 64 * 2**20
+"""Most bytes of a table: millions of lines, which are held in memory."""
+CELL = 40
+"""Characters of a cell that are shown in an error."""
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
@@ -17,12 +24,13 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
         UserError: there is no such file, it is not text, its first line does not name exactly ``columns`` (in any
             order), or a line has another number of cells.
     """
+    check_file(path, BYTES, "table")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
             head = [name.strip() for name in next(rows, [])]
             if sorted(head) != sorted(columns):
-                shown = ",".join(head) or "nothing"
+                shown = printable(",".join(head), 2 * CELL) or "nothing"
                 raise UserError(f"the first line of {path} is {shown}: it must name the columns {','.join(columns)}")
             order = [head.index(name) for name in columns]
             for cells in rows:
@@ -34,9 +42,11 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
                     )
                 yield rows.line_num, [cells[place].strip() for place in order]
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check the path") from error
+        raise UserError(f"{path} cannot be read ({reason(error)}): check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a CSV file in UTF-8 ({error}): save it as one") from error
+        raise UserError(
+            f"{path} is not a CSV file in UTF-8 ({printable(str(error), 3 * CELL)}): save it as one"
+        ) from error
 
 
 def whole(text: str, column: str, line: int, path: Path) -> int:
@@ -46,14 +56,13 @@ def whole(text: str, column: str, line: int, path: Path) -> int:
         UserError: it is none.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < 2**31):
-        raise UserError(
-            f"line {line} of {path}: {column}={text or 'nothing'} is not a whole number from 0 to 2147483647"
-        )
+        shown = printable(text, CELL) or "nothing"
+        raise UserError(f"line {line} of {path}: {column}={shown} is not a whole number from 0 to 2147483647")
     return int(text)
 
 
-def number(text: str, column: str, line: int, path: Path) -> float:
-    """Return the cell as a finite number.
+def number(text: str, column: str, line: int, path: Path, low: float, high: float) -> float:
+    """Return the cell as a number from ``low`` to ``high``.
 
     Raises:
         UserError: it is none.
@@ -62,6 +71,7 @@ def number(text: str, column: str, line: int, path: Path) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise UserError(f"line {line} of {path}: {column}={text or 'nothing'} is not a finite number")
+    if not low <= value <= high:
+        wrong = f"outside {low:g} to {high:g}" if math.isfinite(value) else "not a finite number"
+        raise UserError(f"line {line} of {path}: {column}={printable(text, CELL) or 'nothing'} is {wrong}")
     return value

@@ -6,6 +6,7 @@ mean gain is over all rounds, the fading what a round has of it, so that their p
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.channel import Channel, ordered
 from meshtune.wireless.config import RadioConfig
 from meshtune.wireless.tables import number, read_table, whole
+
+WEAKEST = -400.0
+"""dB of a recorded gain; what is weaker was not heard."""
 
 
 class Trace(Channel):
@@ -32,7 +36,7 @@ class Trace(Channel):
         for line, (round_, a, b, gain) in read_table(self._path, ("round", "a", "b", "gain_db")):
             at = whole(round_, "round", line, self._path)
             ends = sorted((whole(a, "a", line, self._path), whole(b, "b", line, self._path)))
-            db = number(gain, "gain_db", line, self._path)
+            db = number(gain, "gain_db", line, self._path, WEAKEST, math.inf)
             where = f"line {line} of {self._path}"
             if ends[0] == ends[1]:
                 raise UserError(f"{where} links device {ends[0]} to itself: take it out")

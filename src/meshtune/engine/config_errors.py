@@ -1,0 +1,64 @@
+"""What a mistake in a configuration ends in: one sentence that names the key, its value and what it may be."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from meshtune.printable import printable
+
+VALUE = 60
+"""Characters of a value, or of a key that nobody knows, that are shown."""
+MESSAGE = 600
+"""Characters of what is wrong with it that are shown."""
+
+
+def sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
+    """Return the first mistake in one sentence.
+
+    Args:
+        model: the whole configuration's.
+        error: what pydantic found.
+        where: the configuration's origin.
+    """
+    # A mistyped key first: it explains why another is missing.
+    found = error.errors(include_url=False)
+    first = min(found, key=lambda one: one["type"] != "extra_forbidden")
+    parts = [printable(str(part), VALUE) for part in first["loc"]]
+    key = ".".join(parts)
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(model, parts[:-1])
+        near = difflib.get_close_matches(parts[-1], known, n=1)
+        if near:
+            hint = f"did you mean {'.'.join([*parts[:-1], near[0]])}?"
+        else:
+            hint = f"known keys: {', '.join(known)}"
+        return f"{where}: there is no key {key}: {hint}"
+    if first["type"] == "missing":
+        return f"{where}: the key {key} is missing"
+    cause = first.get("ctx", {}).get("error")
+    message = str(cause) if cause is not None else first["msg"]
+    given = first.get("input")
+    shown = f"={_shown(given)}" if isinstance(given, str | int | float | bool) else ""
+    named = [where, f"{key}{shown}"] if parts else [where]  # keys that do not go together: the message names them
+    return ": ".join([*named, printable(message[0].lower() + message[1:], MESSAGE)])
+
+
+def _shown(value: str | float) -> str:
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return "a number of hundreds of digits"  # which Python would refuse to write
+    return printable(str(value), VALUE)
+
+
+def _keys_at(model: Any, path: Sequence[str]) -> list[str]:
+    for part in path:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        kinds = (annotation, *get_args(annotation))
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        model = inner[0]
+    return list(model.model_fields)

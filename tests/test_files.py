@@ -1,0 +1,35 @@
+"""Files that somebody else names; what is no file is tried in tests/engine/test_hostile_config.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshtune.errors import UserError
+from meshtune.files import nearest, read_file
+
+
+def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_file(tmp_path / "a", 5, "note") == b"12345"
+    with pytest.raises(UserError, match=r"^note \S+ has 5 bytes, read are at most 4: name a smaller file$"):
+        read_file(tmp_path / "a", 4, "note")
+
+
+def test_a_file_that_has_no_size_until_it_is_read_is_bounded_too() -> None:
+    table = Path("/proc/self/maps")
+    if not table.exists():
+        pytest.skip("a system without /proc")
+    assert table.stat().st_size == 0
+    with pytest.raises(UserError, match="has more than 100 bytes"):
+        read_file(table, 100, "note")
+
+
+def test_a_mistyped_name_gets_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    assert nearest(tmp_path / "confg.yml") == tmp_path / "config.yaml"
+    assert nearest(tmp_path / "something") is None
+    assert nearest(tmp_path / "absent" / "config.yaml") is None
+    with pytest.raises(UserError, match=r"there is no note \S+\\x1b\[2Jconfig.yam: did you mean \S+config.yaml\?$"):
+        read_file(tmp_path / "\x1b[2Jconfig.yam", 9, "note")
