@@ -75,8 +75,7 @@ def skeleton(config: ModelConfig, per_layer: bool = False) -> Skeleton:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from meshtune.adapter.layer import Adapters, decoder_of
-    from meshtune.learning.base import blocks_of
+    from meshtune.adapter.layer import Adapters, blocks_of, decoder_of
 
     shape = _shape(config)
     try:
