@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import meshtune
 from meshtune.adapter.coverage import adapted_share
 from meshtune.adapter.layer import Adapters, blocks_of, decoder_of
+from meshtune.adapter.quantised import any_rounded
 from meshtune.errors import UserError
 from meshtune.learning.checkpointing import again_in_backward, make_checkpointed
 from meshtune.learning.compiling import compile_blocks
@@ -84,8 +85,14 @@ class Base:
             self.adapters = Adapters(model, per_layer, paths.left_out)
             self._quicken(compiled)
         else:
+            rounded = any_rounded(model)
+            if rounded:  # right is what our own products over rounded weights give, not what bitsandbytes' do
+                self.adapters = Adapters(model, per_layer)
             seen = survey(model, tokenizer, name)
-            self.adapters = Adapters(model, per_layer, seen.left_out)
+            if rounded:
+                seen.left_out = ()
+            else:
+                self.adapters = Adapters(model, per_layer, seen.left_out)
             learnt = learn(self, seen)  # before anything is quickened
             self._quicken(compiled)
             paths = probe(self, seen, learnt)
