@@ -19,6 +19,7 @@ from meshtune.engine.config import RunConfig, load_config
 from meshtune.engine.data import deal, exams
 from meshtune.learning.base import Base
 from meshtune.learning.loading import load
+from meshtune.learning.packing import Packed
 from meshtune.learning.prepare import router_block
 from meshtune.routing.features import Features
 from meshtune.routing.measures import accuracy, log_loss, merged_accuracy
@@ -39,10 +40,11 @@ def all_depths(base: Base, prompts: list[tuple[int, ...]]) -> np.ndarray:
         base.blocks[block].register_forward_pre_hook(lambda _, args, at=at: caught.__setitem__(at, args[0]))
         for at, block in enumerate(blocks)
     ]
-    for number, prompt in enumerate(prompts):
-        base.block_input(torch.tensor([prompt]), max(blocks) + 1)
-        for at, hidden in caught.items():
-            found[at, number] = hidden[0].double().mean(0).numpy()
+    with base.stopped_at(max(blocks) + 1) as read:
+        for number, prompt in enumerate(prompts):
+            read(Packed([prompt], base.device))
+            for at, hidden in caught.items():
+                found[at, number] = hidden[0].double().mean(0).numpy()
     for handle in handles:
         handle.remove()
     return found

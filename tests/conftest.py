@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,19 @@ import pytest
 # Tiny models run fastest on one thread, and a machine that tests several things at once stays usable. Processes that
 # tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is found out about tiny models out of the user's cache."""
+    before = os.environ.get("MESHTUNE_CACHE")
+    os.environ["MESHTUNE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["MESHTUNE_CACHE"]
+    else:
+        os.environ["MESHTUNE_CACHE"] = before
+
 
 SETTINGS: dict[str, Any] = {
     "tasks": ["boolq", "arc_easy", "piqa"],

@@ -14,8 +14,8 @@ from meshtune.engine.data import deal, exam_questions, exams
 from meshtune.engine.pools import gather
 from meshtune.engine.run import run
 from meshtune.engine.store import RunStore
-from meshtune.learning.base import load
 from meshtune.learning.config import ModelConfig
+from meshtune.learning.loading import load
 from whole_runs import Watch, header
 
 

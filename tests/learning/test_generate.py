@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_the_frozen_model_answers_as_its_own_generation_does(any_base: Base) -> 
 
 @pytest.mark.parametrize("broken", ["refuses", "forgets"])
 def test_a_model_whose_cache_does_not_do_is_read_anew_every_step(
-    broken: str, llama: Base, monkeypatch: pytest.MonkeyPatch
+    broken: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     extend = Base.extend
 
@@ -120,6 +121,9 @@ def test_a_model_whose_cache_does_not_do_is_read_anew_every_step(
         return extend(self, tokens, copy.deepcopy(cache), positions, None)
 
     monkeypatch.setattr(Base, "extend", refuse if broken == "refuses" else forget)
+    monkeypatch.setenv("MESHTUNE_CACHE", str(tmp_path))  # what was found out about it before does not count
+    llama = Base(tiny("llama").double(), Numbers(), "llama")
+    assert any("cache" in note for note in llama.notes())
     assert isinstance(past.begin(llama), past.Plain)
     check(llama, cases(llama), None, 60)
     bank, pairs = mixed(llama)

@@ -326,7 +326,9 @@ def test_layer_inputs_leave_the_first_token_out(base64: Base) -> None:
     with torch.no_grad():
         seen = base64.model.get_input_embeddings()(torch.tensor(prompts[0]))
         expected = block.input_layernorm(seen)[1:]
-    torch.testing.assert_close(found["model.layers.0/attn_in"][:, :4].T, expected.float(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        found["model.layers.0.self_attn/attn_in"][:, :4].T, expected.float(), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_the_mask_keeps_the_largest_gradients(base64: Base) -> None:

@@ -91,7 +91,7 @@ def test_samples_without_a_cache(llama: Base, monkeypatch: pytest.MonkeyPatch) -
     asks = [ask for ask, _ in cases(llama)]
     writing = Writing(6, samples=2, temperature=0.8, seed=3)
     cached = generate(llama, asks, writing, 60)
-    monkeypatch.setattr(past, "_tried", {llama: False})
+    monkeypatch.setattr(llama, "caches", False)
     assert isinstance(past.begin(llama), past.Plain)
     assert generate(llama, asks, writing, 60) == cached
 

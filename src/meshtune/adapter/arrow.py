@@ -67,6 +67,9 @@ class _ByToken:
         weights = self._bank.weights(layer, x).to(x.dtype)
         return self._bank.add(layer, x, y, weights.repeat_interleave(self._bank.ranks.to(x.device), dim=-1))
 
+    def row(self, number: int) -> Route:
+        return _ByToken(self._bank, 1)
+
 
 def prototype(a: Tensor, b: Tensor) -> Tensor:
     """Return the top right singular vector (k,) of B A, fp64, its sign left open; zeros where B A is zero.

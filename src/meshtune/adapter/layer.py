@@ -7,7 +7,7 @@ update. The route is set for one forward pass at a time, so one base model serve
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,6 +46,15 @@ class AdaptedLinear(nn.Module):
         route = self._slot.route
         return y if route is None else route.apply(self.layer, x, y, self._slot.lengths)
 
+    def __getattr__(self, name: str) -> Any:
+        """Return the frozen module's own ``weight``, ``bias`` and sizes, which modules around it may read."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "base":
+                raise
+            return getattr(self.base, name)
+
 
 class Adapters:
     """The adapted layers of one model.
@@ -54,16 +63,23 @@ class Adapters:
         model: a causal language model; its linear modules inside the decoder blocks are wrapped in place and every
             weight is frozen.
         per_layer: give every layer a projection of its own instead of one per input site.
+        left_out: names of linear modules that stay as they are.
 
     Raises:
         UserError: no linear layer was found inside the model's blocks.
     """
 
-    def __init__(self, model: nn.Module, per_layer: bool = False) -> None:
+    def __init__(self, model: nn.Module, per_layer: bool = False, left_out: Collection[str] = ()) -> None:
         model.requires_grad_(False)
         self._slot = _Slot()
         self._modules: list[AdaptedLinear] = []
-        for name, module in find_linear(model):
+        found = [(name, module) for name, module in find_linear(model) if name not in left_out]
+        if not found:
+            raise UserError(
+                f"the model {type(model).__name__} sends its tokens through none of its linear layers in the open: use "
+                "a causal language model built from torch.nn.Linear or Conv1D"
+            )
+        for name, module in found:
             inputs, outputs = _shape(module)
             layer = describe(len(self._modules), name, inputs, outputs, per_layer)
             frozen = module if whole(module) is None else QuantisedLinear(module)
@@ -127,9 +143,34 @@ class Adapters:
 
 
 def decoder_of(model: nn.Module) -> Any:
-    """Return the stack of decoder blocks of a causal language model, or the model itself where it names none."""
+    """Return the stack of decoder blocks of a causal language model, or the model itself where there is none in it."""
     known: Any = model
-    return known.get_decoder() if hasattr(known, "get_decoder") else getattr(known, "base_model", known)
+    named = [known.get_decoder() if hasattr(known, "get_decoder") else None, getattr(known, "base_model", None)]
+    for found in [*named, *model.children()]:  # some name their output layer so, some name themselves, some nothing
+        if isinstance(found, nn.Module) and found is not model and _has_blocks(found):
+            return found
+    return model
+
+
+def _has_blocks(module: nn.Module) -> bool:
+    return any(isinstance(inner, nn.ModuleList) for inner in module.modules())
+
+
+def blocks_of(decoder: nn.Module) -> nn.ModuleList:
+    """Return the decoder's blocks: the longest module list in it that lies in no other one.
+
+    Raises:
+        UserError: there is no module list.
+    """
+    lists = {name: module for name, module in decoder.named_modules() if isinstance(module, nn.ModuleList)}
+    outer = [
+        module for name, module in lists.items() if not any(name.startswith(f"{other}.") for other in lists if other)
+    ]
+    if not outer:
+        raise UserError(
+            f"the model {type(decoder).__name__} is not made of a list of blocks: use a causal language model that is"
+        )
+    return max(outer, key=len)
 
 
 def find_linear(model: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -29,6 +29,11 @@ def whole(module: nn.Module) -> Tensor | None:
     return None
 
 
+def any_rounded(model: nn.Module) -> bool:
+    """Return whether bitsandbytes holds some weight of ``model`` in 8 or 4 bits."""
+    return any(type(parameter).__name__ in ("Params4bit", "Int8Params") for parameter in model.parameters())
+
+
 class QuantisedLinear(nn.Module):
     """W x + bias over a quantised module's weight W (d, k), with the gradient by x."""
 

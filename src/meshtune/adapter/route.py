@@ -37,6 +37,10 @@ class Route(Protocol):
         """
         ...
 
+    def row(self, number: int) -> Route:
+        """Return the route of one row alone."""
+        ...
+
 
 def dealt(rows: int, x: Tensor, lengths: Sequence[int] | None) -> Sequence[int]:
     """Return how many of the tokens of x (..., k) belong to each of ``rows``."""
@@ -57,6 +61,7 @@ class Segments:
 
     def __init__(self, runs: Sequence[tuple[Expert | None, int]], trainable: bool = False) -> None:
         self._rows = sum(rows for _, rows in runs)
+        self._given, self._trainable = runs, trainable
         self._runs: list[tuple[int, int, Expert, Sequence[Any]]] = []
         at = 0
         for expert, rows in runs:
@@ -92,6 +97,13 @@ class Segments:
             z = project(x, shares)
             self._seen = (layer.place, x, z)
         return expand(y, z, shares)
+
+    def row(self, number: int) -> Route:
+        for expert, rows in self._given:
+            if number < rows:
+                return Segments([(expert, 1)], self._trainable)
+            number -= rows
+        raise IndexError(number)
 
     def _spans(self, x: Tensor, lengths: Sequence[int] | None) -> list[tuple[int, int]]:
         """Return the first token of every run and the first behind it."""
@@ -154,9 +166,13 @@ class Mixture:
 
     def __init__(self, bank: Bank, gates: Tensor) -> None:
         self._bank = bank
+        self._given = gates
         self._gates = gates.repeat_interleave(bank.ranks.to(gates.device), dim=1)
 
     def apply(self, layer: LayerSpec, x: Tensor, y: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         counts = torch.tensor(dealt(len(self._gates), x, lengths), device=x.device)
         gates = self._gates.to(x.dtype).repeat_interleave(counts, dim=0)
         return self._bank.add(layer, x, y, gates.view(*x.shape[:-1], -1))
+
+    def row(self, number: int) -> Route:
+        return Mixture(self._bank, self._given[number : number + 1])

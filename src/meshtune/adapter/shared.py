@@ -145,6 +145,9 @@ class _Route:
             z = z * self._gates.to(x.dtype).repeat_interleave(each, dim=0).view(*x.shape[:-1], -1, 1)
         return y + self._bank.scale * self._bank.mixed(layer, self._bank.chosen(z))
 
+    def row(self, number: int) -> Route:
+        return _Route(self._bank, self._gates[number : number + 1])
+
 
 def aggregate(
     updates: Sequence[Tensor], positions: Sequence[Tensor], weights: Sequence[float], size: int, masked: bool

@@ -52,10 +52,8 @@ def site_of(name: str) -> str:
 def describe(index: int, name: str, inputs: int, outputs: int, per_layer: bool) -> LayerSpec:
     """Return the specification of one layer; ``per_layer`` gives every layer a projection of its own."""
     site = site_of(name)
-    known = site in SITES
-    parts = name.split(".")
-    number = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts) - 1)
-    place = f"{'.'.join(parts[: number + 1])}/{site}" if known else name
+    # Of one module alone: beside attention a block may hold a state space whose out_proj reads something else.
+    place = f"{name.rpartition('.')[0]}/{site}" if site in SITES else name
     return LayerSpec(index, name, inputs, outputs, name if per_layer else site, name if per_layer else place)
 
 

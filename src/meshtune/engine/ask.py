@@ -72,6 +72,8 @@ def open_speaker(
     state, _ = restore(fresh, loaded, store, [chosen], workshop, network)
     member = state.members[chosen.name][device]
     observer.event("advance", name="load", done=1)
+    for note in base.paths.notes():
+        observer.event("note", text=note)
     speaks = None if method == FROZEN else chosen
     asked = None if speaks is None else next(iter(speaks.routers(config.router, config.paper)), None)
     return Speaker(base, config, speaks, member, asked, workshop, state.round)

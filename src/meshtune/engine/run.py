@@ -213,6 +213,8 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
     pace = None if config.radio is None else Pace(config, base.parameters, devices)
     observer.event("advance", name="load", done=1)
+    for note in base.notes():
+        observer.event("note", text=note)
     unlearnt = unlearnt_note(config)
     if unlearnt is not None:
         observer.event("note", text=unlearnt)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from meshtune.adapter.layer import Adapters, decoder_of
+from meshtune.adapter.coverage import adapted_share
+from meshtune.adapter.layer import Adapters, blocks_of, decoder_of
+from meshtune.adapter.quantised import any_rounded
 from meshtune.learning.checkpointing import again_in_backward, make_checkpointed
 from meshtune.learning.compiling import compile_blocks
 from meshtune.learning.digest import base_digest
+from meshtune.learning.head import Head, LinearHead, NoHead, OwnHead, TokenLosses
 from meshtune.learning.norms import quicken_norms
-from meshtune.learning.packing import Packed, hang_in, reading
-from meshtune.learning.products import multiply, quicken_products
+from meshtune.learning.packing import NAME, Packed, hang_in, reading
+from meshtune.learning.paths import Paths
+from meshtune.learning.probe_cache import key_of, recall, remember
+from meshtune.learning.probing import learn, probe
+from meshtune.learning.products import quicken_products
+from meshtune.learning.survey import states_of, survey, window_of
 
 LOGITS = 64 << 20
 """Bytes of logits that are held at a time, in float32."""
@@ -24,6 +32,9 @@ LOGITS = 64 << 20
 
 class Base:
     """A frozen causal language model with adapters hung into it, and its tokenizer.
+
+    Every quick way of reading it is tried against the model itself first (:mod:`meshtune.learning.probing`), unless a
+    verdict on this very base lies on disk.
 
     Args:
         model: the Hugging Face model; its weights are frozen and its linear layers wrapped in place.
@@ -34,7 +45,14 @@ class Base:
 
     Attributes:
         digest: of weights and tokenizer, as they were loaded.
-        packs: whether rows are read as one stream without padding.
+        paths: what the probes found.
+        share: how much of the blocks is adapted.
+        packs: whether rows are read as one stream without padding; pads: else in a padded rectangle.
+        window: the longest row, in tokens, of which all tokens are known to see all before them.
+        longest: the longest row, in tokens, that may be read.
+
+    Raises:
+        UserError: the model looks ahead, computes no finite numbers, or cannot be read as transformers reads it.
     """
 
     def __init__(self, model: Any, tokenizer: Any, name: str, per_layer: bool = False, compiled: bool = False) -> None:
@@ -43,26 +61,65 @@ class Base:
         self.name = name
         self.digest = base_digest(model, tokenizer)
         self.parameters = sum(p.numel() for p in model.parameters())
-        self.adapters = Adapters(model, per_layer)
-        self._decoder = decoder_of(model)
-        self.blocks = blocks_of(self._decoder)
+        self.decoder = decoder_of(model)
+        self.blocks = blocks_of(self.decoder)
+        text = model.config.get_text_config()
+        self.width = int(getattr(text, "hidden_size", None) or model.get_input_embeddings().weight.shape[1])
+        self.longest = self._positions = int(getattr(text, "max_position_embeddings", None) or 1 << 30)
+        self.window = window_of(text)
+        self._layer = model.get_output_embeddings()
+        self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
+        key = key_of(model, self.digest, per_layer, compiled)
+        paths = recall(key)
+        if paths is not None:
+            self.adapters = Adapters(model, per_layer, paths.left_out)
+            self._quicken(compiled)
+        else:
+            rounded = any_rounded(model)
+            if rounded:  # right is what our own products over rounded weights give, not what bitsandbytes' do
+                self.adapters = Adapters(model, per_layer)
+            seen = survey(model, tokenizer, name)
+            if rounded:
+                seen.left_out = ()
+            else:
+                self.adapters = Adapters(model, per_layer, seen.left_out)
+            learnt = learn(self, seen)  # before anything is quickened
+            self._quicken(compiled)
+            paths = probe(self, seen, learnt)
+            remember(key, paths)
+        self.share = adapted_share(self.blocks, self.adapters.layers)
+        self.go_by(paths)
+
+    def _quicken(self, compiled: bool) -> None:
         if compiled:
             compile_blocks(self.blocks)
         for block in self.blocks:
             make_checkpointed(block, self.adapters)
-        self._head = model.get_output_embeddings()
-        text = model.config.get_text_config()
-        self.width = int(text.hidden_size)
-        self._cap = getattr(text, "final_logit_softcapping", None)
-        # Cohere multiplies its logits, Granite divides them.
-        self._scale = (getattr(text, "logit_scale", None) or 1.0) / (getattr(text, "logits_scaling", None) or 1.0)
-        self.longest = int(getattr(text, "max_position_embeddings", None) or 1 << 30)
-        self.window = int(getattr(text, "sliding_window", None) or 1 << 30)
-        quicken_norms(model)
-        quicken_products(model)
-        self.packs = hang_in(model)
-        if self.packs and not _agrees(self):
-            self.packs = False
+        quicken_norms(self.model)
+        quicken_products(self.model)
+        self._attention = self.model.config.get_text_config(decoder=True)._attn_implementation
+        self.streams = hang_in(self.model)
+
+    def go_by(self, paths: Paths) -> None:
+        """Read as ``paths`` says."""
+        self.paths = paths
+        if self.streams:  # what was found out about the other ways goes by the model's own attention
+            self.model.set_attn_implementation(NAME if paths.read == "stream" else self._attention)
+        self.longest = min(self._positions, paths.reach or 1 << 30)
+        self.packs = paths.read == "stream"
+        self.pads = paths.read != "alone"
+        self.beside, self.threads, self.caches = paths.beside, paths.threads, paths.cache
+        if paths.whole:
+            self.head: Head = NoHead()
+        elif paths.linear:
+            self.head = LinearHead(self._layer, paths.scale, paths.cap)
+        else:
+            self.head = self.own_head
+
+    @cached_property
+    def own_head(self) -> OwnHead:
+        """The model's own way from hidden states to logits."""
+        return OwnHead(self.model, self.decoder)
 
     @property
     def device(self) -> torch.device:
@@ -76,29 +133,33 @@ class Base:
         dtype: torch.dtype = next(iter(self.model.parameters())).dtype
         return dtype
 
+    def notes(self) -> list[str]:
+        """Return what a run says about its base: how much of it is adapted, and which quick ways are not taken."""
+        return [self.share.text(), *self.paths.notes()]
+
     def read(self, packed: Packed, checkpoint: bool = False) -> Tensor:
         """Return the last hidden states (tokens, width) of a stream of rows.
 
-        A model that cannot read streams reads a rectangle padded on the right; causal attention never looks there.
+        A model that cannot read streams reads a rectangle padded on the right, where causal attention never looks, or
+        one row after the other. A model whose head cannot be called by itself returns logits (tokens, vocabulary).
 
         Args:
             packed: the rows.
             checkpoint: keep only every block's input for the backward pass, which computes the rest again.
         """
         with again_in_backward(checkpoint):
-            return self._read(packed)
+            if self.packs:
+                return self._read_stream(packed)
+            return self._read_padded(packed) if self.pads else self._read_alone(packed)
 
-    def _read(self, packed: Packed) -> Tensor:
-        if self.packs:
-            anything = torch.empty(1, 1, 1, 1, dtype=self.dtype, device=self.device)  # keeps the model from making one
-            with reading(packed), self.adapters.streamed(packed.lengths):
-                out: Tensor = self._decoder(
-                    input_ids=packed.tokens[None],
-                    position_ids=packed.positions[None],
-                    attention_mask=anything,
-                    use_cache=False,
-                ).last_hidden_state
-            return out[0]
+    def _read_stream(self, packed: Packed) -> Tensor:
+        anything = torch.empty(1, 1, 1, 1, dtype=self.dtype, device=self.device)  # keeps the model from making one
+        with reading(packed), self.adapters.streamed(packed.lengths):
+            return self._run(
+                input_ids=packed.tokens[None], position_ids=packed.positions[None], attention_mask=anything
+            )[0]
+
+    def _read_padded(self, packed: Packed) -> Tensor:
         tokens, positions, mask = packed.padded()
         more: dict[str, Tensor] = {}
         if mask is not None:
@@ -106,7 +167,21 @@ class Base:
             more["attention_mask"] = shut.masked_fill_(~mask, torch.finfo(self.dtype).min)[:, None]
         if positions is not None:
             more["position_ids"] = positions
-        return packed.of_padded(self._decoder(input_ids=tokens, use_cache=False, **more).last_hidden_state)
+        return packed.of_padded(self._run(input_ids=tokens, **more))
+
+    def _read_alone(self, packed: Packed) -> Tensor:
+        found = []
+        route, _ = self.adapters.current()
+        for number, row in enumerate(packed.rows):
+            with self.adapters.routed(None if route is None else route.row(number)):
+                found.append(self._run(input_ids=torch.tensor([row], device=self.device))[0])
+        return torch.cat(found)
+
+    def _run(self, **inputs: Tensor) -> Tensor:
+        if self.paths.whole:
+            logits: Tensor = self.model(use_cache=False, **inputs).logits
+            return logits
+        return states_of(self.decoder(use_cache=False, **inputs))
 
     def extend(self, tokens: Tensor, cache: Any, positions: Tensor | None = None, real: Tensor | None = None) -> Tensor:
         """Return the last hidden states (rows, tokens, width) of ``tokens`` behind what ``cache`` holds; it grows.
@@ -122,8 +197,7 @@ class Base:
             more["position_ids"] = positions
         if real is not None:
             more["attention_mask"] = real.long()
-        out: Tensor = self._decoder(input_ids=tokens, past_key_values=cache, use_cache=True, **more).last_hidden_state
-        return out
+        return states_of(self.decoder(input_ids=tokens, past_key_values=cache, use_cache=True, **more))
 
     def fresh_cache(self) -> Any:
         """Return an empty cache for :meth:`extend`."""
@@ -132,32 +206,17 @@ class Base:
         return DynamicCache(config=self.model.config.get_text_config(decoder=True))
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Return logits (..., vocabulary), at least fp32, of hidden states (..., width)."""
-        raw: Tensor = self._head(hidden)
-        logits = raw.to(torch.promote_types(raw.dtype, torch.float32))
-        if self._scale != 1:
-            logits = logits * self._scale
-        return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
-
-    def slope(self, logits: Tensor) -> Tensor | float:
-        """Return the derivative of the logits by the head's output: its scale, and the slope of the soft cap."""
-        scale: float = self._scale
-        return scale if self._cap is None else (1.0 - (logits / self._cap).square_()).mul_(scale)
+        """Return logits (..., vocabulary), at least fp32, of what :meth:`read` returned (..., width)."""
+        return self.head.logits(hidden)
 
     def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Return -log p (n,) of ``labels`` (n,) under the hidden states (n, width) before them, chunk by chunk."""
-        found: Tensor = _TokenLosses.apply(hidden, labels, self)  # type: ignore[no-untyped-call]
+        found: Tensor = TokenLosses.apply(hidden, labels, self.head, self.chunk())  # type: ignore[no-untyped-call]
         return found
 
     def chunk(self) -> int:
         """Return how many hidden states get their logits at a time: :data:`LOGITS` bytes of them."""
-        return max(1, LOGITS // (4 * self.head.shape[0]))
-
-    @property
-    def head(self) -> Tensor:
-        """The output head's weight (vocabulary, width)."""
-        weight: Tensor = self._head.weight
-        return weight
+        return max(1, LOGITS // (4 * self.vocabulary))
 
     @contextmanager
     def stopped_at(self, block: int) -> Iterator[Callable[[Packed], Tensor]]:
@@ -167,59 +226,20 @@ class Base:
         """
         with _stop_at(self.blocks[block]) as caught:
 
-            def read(packed: Packed) -> Tensor:
+            def stopped(packed: Packed) -> Tensor:
                 with torch.no_grad(), suppress(_Reached):
                     self.read(packed)
                 return caught.value[0] if self.packs else packed.of_padded(caught.value)
 
-            yield read
+            def alone(packed: Packed) -> Tensor:
+                return torch.cat([stopped_alone(row) for row in packed.rows])
 
+            def stopped_alone(row: Sequence[int]) -> Tensor:
+                with torch.no_grad(), suppress(_Reached):
+                    self._read_alone(Packed([row], self.device))
+                return caught.value[0]
 
-class _TokenLosses(torch.autograd.Function):
-    """-log p of labels and its gradient by the hidden state in one go, so that logits live for one chunk only.
-
-    With l the logits and p = softmax(l), d(-log p_label)/dl = p - onehot(label); what lies between the head's output
-    and l (a scale, a soft cap) multiplies it.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, labels: Tensor, base: Base) -> Tensor:
-        wanted = ctx.needs_input_grad[0]
-        losses, slopes = [], []
-        for start in range(0, len(labels), base.chunk()):
-            states, chosen = hidden[start : start + base.chunk()], labels[start : start + base.chunk()]
-            logits = base.logits(states)
-            slope = base.slope(logits) if wanted else 1.0
-            top = logits.amax(dim=1, keepdim=True)
-            right = logits.gather(1, chosen[:, None])
-            shares = logits.sub_(top).exp_()
-            whole = shares.sum(dim=1, keepdim=True)
-            losses.append((whole.log() + top - right)[:, 0])
-            if wanted:
-                shares.div_(whole).scatter_add_(1, chosen[:, None], torch.full_like(whole, -1.0))
-                if isinstance(slope, Tensor) or slope != 1.0:
-                    shares.mul_(slope)
-                slopes.append(multiply(shares.to(states.dtype), base.head.T))
-        if wanted:
-            ctx.save_for_backward(torch.cat(slopes))
-        return torch.cat(losses)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (slopes,) = ctx.saved_tensors
-        return slopes * grads[0][:, None].to(slopes.dtype), None, None
-
-
-def _agrees(base: Base) -> bool:
-    """Return whether the model reads a stream as it reads padded rows; layers that look past a row's end do not."""
-    rows = Packed([(1, 2, 3, 4, 5), (3, 4, 5), (5, 1)], base.device)
-    found = []
-    with torch.no_grad():
-        for base.packs in (True, False):
-            found.append(base.read(rows).double())
-    base.packs = True
-    error = float((found[0] - found[1]).norm() / found[1].norm())
-    return error < (0.05 if base.dtype in (torch.bfloat16, torch.float16) else 1e-3)
+            yield stopped if self.pads else alone
 
 
 class _Reached(Exception):
@@ -245,9 +265,3 @@ def _stop_at(block: nn.Module) -> Iterator[_Caught]:
         yield caught
     finally:
         handle.remove()
-
-
-def blocks_of(decoder: nn.Module) -> nn.ModuleList:
-    """Return the decoder's blocks: the longest module list in it."""
-    lists = [module for module in decoder.modules() if isinstance(module, nn.ModuleList)]
-    return max(lists, key=len)

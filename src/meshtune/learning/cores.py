@@ -24,9 +24,9 @@ Result = TypeVar("Result")
 def side_by_side(base: Base, do: Callable[[Work], Result], work: Sequence[Work]) -> Iterator[Result]:
     """Yield ``do(piece)`` for every piece of ``work``, in its order: :func:`on_cores` where the base is on a CPU.
 
-    Elsewhere one piece runs after the other.
+    Elsewhere, or where the base keeps a state while it reads, one piece runs after the other.
     """
-    yield from on_cores(do, work) if base.device.type == "cpu" else map(do, work)
+    yield from on_cores(do, work) if base.threads and base.device.type == "cpu" else map(do, work)
 
 
 def on_cores(do: Callable[[Work], Result], work: Sequence[Work]) -> Iterator[Result]:

@@ -124,7 +124,7 @@ def _sheets(number: int, ask: Ask, base: Base) -> list[_Sheet]:
     """Return the rows that score ``ask``: one if all options share their prompt, else one per option."""
     prompts = {row.tokens[: row.prompt] for row in ask.rows}
     # The mask of a padded pass knows no sliding window.
-    together = base.packs or max(len(row.tokens) for row in ask.rows) <= base.window
+    together = base.beside and (base.packs or max(len(row.tokens) for row in ask.rows) <= base.window)
     if len(prompts) == 1 and together:
         return [_sheet(number, tuple(range(len(ask.rows))), ask.rows)]
     return [_sheet(number, (option,), ask.rows) for option in range(len(ask.rows))]

@@ -155,6 +155,6 @@ def _made(
     everything, inputs = kept
     activations = inputs + everything / len(base.blocks) if checkpoint else everything
     lanes = max(map(len, most))
-    logits = min(lanes * LOGITS, 4 * base.head.shape[0] * together)
+    logits = min(lanes * LOGITS, 4 * base.vocabulary * together)
     passes = int(SPARE * (activations * together + max(logits, WIDE * widest * size * together)))
     return Forecast(loaded, state, passes, max(map(max, most)), lanes, micro_tokens, checkpoint)

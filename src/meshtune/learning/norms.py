@@ -53,11 +53,12 @@ def quicken_norms(model: nn.Module) -> int:
 
 
 def _quick(module: Any, plain: Any, more: float, eps: float) -> Any:
-    def forward(x: Tensor) -> Tensor:
+    def forward(x: Tensor, *others: Any, **named: Any) -> Tensor:
         weight = module.weight
-        if weight.requires_grad:  # all weights are trained: it needs a gradient too
-            learnt: Tensor = plain(x)
-            return learnt
+        # Where all weights are trained it needs a gradient too; other inputs than in the trial are the module's own.
+        if weight.requires_grad or x.shape[-1] != weight.numel() or others or named:
+            own: Tensor = plain(x, *others, **named)
+            return own
         y: Tensor = _RmsNorm.apply(x, weight + more if more else weight, eps)  # type: ignore[no-untyped-call]
         return y
 

@@ -34,6 +34,7 @@ class Packed:
             part and of part 0. Without, it sees all before it.
 
     Attributes:
+        rows: their tokens.
         lengths: tokens of every row.
         starts: where every row begins in the stream.
         tokens: the stream (tokens,).
@@ -51,7 +52,7 @@ class Packed:
         self.starts = [0]
         for length in self.lengths:
             self.starts.append(self.starts[-1] + length)
-        self._rows = rows
+        self.rows = rows
         self._parts = parts
         self._counted = positions is None
         self._where = [range(n) for n in self.lengths] if positions is None else positions
@@ -62,7 +63,7 @@ class Packed:
 
     def padded(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Return the rows as a rectangle: tokens (rows, longest), and positions and mask where not just causal."""
-        tokens = pad(self._rows, self.device)
+        tokens = pad(self.rows, self.device)
         if self._counted and self._parts is None:
             return tokens, None, None
         group = list(range(len(self.lengths)))

@@ -1,14 +1,13 @@
 """What a batch of rows has read so far, so that it can be read on token by token.
 
 Kept as keys and values (each token is computed once), or, for a model whose cache does not do, as the tokens alone
-(everything is computed again). Which of the two a model gets is tried out once, on a few tokens.
+(everything is computed again). Which of the two a model gets is tried out when it is loaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,8 +16,6 @@ from meshtune.adapter.route import Route
 from meshtune.learning.base import Base
 from meshtune.learning.encode import pad
 from meshtune.learning.packing import Packed
-
-_HALF = (torch.bfloat16, torch.float16)
 
 
 class Past(Protocol):
@@ -82,28 +79,6 @@ class Plain:
         self._rows = [self._rows[place] for place in places]
 
 
-_tried: WeakKeyDictionary[Base, bool] = WeakKeyDictionary()
-
-
 def begin(base: Base) -> Past:
     """Return the past of a batch that has read nothing yet."""
-    if base not in _tried:
-        _tried[base] = _agree(base)
-    return Cached(base) if _tried[base] else Plain(base)
-
-
-def _agree(base: Base) -> bool:
-    """Return whether the frozen model reads with its cache what it reads without."""
-    try:
-        found, expected = (_sample(kind(base)) for kind in (Cached, Plain))
-    except Exception:  # an architecture without such a cache may refuse it anywhere
-        return False
-    error = float((found - expected).norm() / expected.norm())
-    return error < (0.1 if base.dtype in _HALF else 1e-3)
-
-
-def _sample(past: Any) -> Tensor:
-    """Read rows of unlike length, go on, drop one, go on: all that is done with a past."""
-    states = [past.read([(1, 2, 3, 4, 5), (3, 4, 5), (5, 1)], None), past.read([(1,), (2,), (3,)], None)]
-    past.keep([0, 2])
-    return torch.cat([*states, past.read([(4,), (2,)], None)]).double()
+    return Cached(base) if base.caches else Plain(base)

@@ -74,8 +74,7 @@ def skeleton(config: ModelConfig, per_layer: bool = False) -> Skeleton:
         UserError: there is no such file, the configuration cannot be had, or it is not of a causal language model with
             linear layers.
     """
-    from meshtune.adapter.layer import Adapters, decoder_of
-    from meshtune.learning.base import blocks_of
+    from meshtune.adapter.layer import Adapters, blocks_of, decoder_of
 
     shape = _shape(config)
     model = outline(shape, config.name)

@@ -131,7 +131,7 @@ def accumulate(
         [rows[i] for i in part] for part in micro_batches(base, [len(row.tokens) - 1 for _, row in rows], micro_tokens)
     ]
     losses = torch.zeros(len(batches), dtype=torch.float64)
-    for found, grads in side_by_side(base, lambda part: _micro_batch(base, batches, part, checkpoint), parts):
+    for found, grads in side_by_side(base, lambda part: micro_batch(base, batches, part, checkpoint), parts):
         losses += found
         for owner, grad in grads.items():
             values = batches[owner][0].values
@@ -139,10 +139,17 @@ def accumulate(
     return losses.tolist()
 
 
-def _micro_batch(
+def micro_batch(
     base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], part: Sequence[tuple[int, Row]], checkpoint: bool
 ) -> tuple[Tensor, dict[int, Tensor]]:
-    """Return the share of every owner's loss (owners,) that ``part`` makes up, and its gradient by owner."""
+    """Return the share of every owner's loss (owners,) that ``part`` makes up, and its gradient by owner.
+
+    Args:
+        base: the frozen model.
+        batches: every owner's expert and all of its rows.
+        part: rows with their owners, those of one owner together.
+        checkpoint: see :meth:`meshtune.learning.base.Base.read`.
+    """
     packed = Packed([row.tokens[:-1] for _, row in part], base.device)  # nothing looks behind a row's last token
     places: list[int] = []
     labels: list[int] = []
