@@ -31,6 +31,7 @@ class DeviceData:
         questions: its own training questions.
         seed: the run's seed.
         limit: longest row in tokens.
+        aside: questions of its task that nobody trains on, for choosing settings; may be none.
     """
 
     device: int
@@ -39,6 +40,7 @@ class DeviceData:
     seed: int
     limit: int
     tokenizer: Any
+    aside: Sequence[Question] = ()
     _rows: dict[int, Row] = field(default_factory=dict)
 
     @property
@@ -65,6 +67,11 @@ class DeviceData:
         """Return the mini-batches behind the mask, from a stream of their own."""
         draw = stream(self.seed, "device", self.device, "calibration")
         return [[self.row(int(i)) for i in draw.integers(self.samples, size=size)] for _ in range(batches)]
+
+    def held(self, count: int) -> list[Row]:
+        """Return ``count`` rows to judge settings by: those set aside, or its own last ones where none are."""
+        chosen = self.aside[:count] or self.questions[-count:]
+        return [encode_training(self.tokenizer, question, self.limit) for question in chosen]
 
     def prompts(self, count: int) -> list[tuple[int, ...]]:
         """Return the prompts of the first ``count`` questions, tokenised."""
@@ -116,9 +123,11 @@ def deal(config: RunConfig, tokenizer: Any = None) -> list[DeviceData]:
         UserError: a split is missing, broken or too small for its devices.
     """
     shares: dict[str, list[Sequence[Question]]] = {}
+    aside: dict[str, Sequence[Question]] = {}
     for task in config.tasks:
         holders = sum(t.key == task.key for t in config.device_tasks)
-        rows = _shuffled(config, task, "train")[config.validation :]
+        whole = _shuffled(config, task, "train")
+        aside[task.key], rows = whole[: config.validation], whole[config.validation :]
         if len(rows) < max(1, holders):
             raise UserError(
                 f"task {task.key}: {len(rows)} training rows are left for {holders} devices after {config.validation} "
@@ -126,7 +135,9 @@ def deal(config: RunConfig, tokenizer: Any = None) -> list[DeviceData]:
             )
         shares[task.key] = [rows[i::holders][: config.train.rows] for i in range(holders)]
     return [
-        DeviceData(i, task.key, shares[task.key].pop(0), config.seed, config.train.max_tokens, tokenizer)
+        DeviceData(
+            i, task.key, shares[task.key].pop(0), config.seed, config.train.max_tokens, tokenizer, aside[task.key]
+        )
         for i, task in enumerate(config.device_tasks)
     ]
 

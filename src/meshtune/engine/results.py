@@ -77,7 +77,7 @@ def results(
         "coherence": _coherence(config, base),
         **({} if planned is None else {"budgets": {group: budget.facts() for group, budget in planned.items()}}),
         **({} if network is None else {"network": network.facts(), "curves": _curves(scores, mark, state)}),
-        "methods": {m.name: _method(m, state) for m in methods},
+        "methods": {m.name: {"lr": config.train.peak(m.kind, m.name), **_method(m, state)} for m in methods},
         "router": _routers(config, methods, state, workshop, features, mine),
         "seconds": {name: round(value, 3) for name, value in {**state.seconds, "score": scoring}.items()},
         "peak_memory_bytes": max((e["peak_memory_bytes"] for e in events if e.get("peak_memory_bytes")), default=None),

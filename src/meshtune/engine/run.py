@@ -21,6 +21,8 @@ from meshtune.engine.federation import announce, recipes
 from meshtune.engine.flight import Flight
 from meshtune.engine.memory import foresee, peak_memory
 from meshtune.engine.observer import Observer
+from meshtune.engine.own_task import OwnTasks, looks
+from meshtune.engine.rates import check_rates, find_rates, rates_note, with_rates
 from meshtune.engine.reform import Formed, told
 from meshtune.engine.results import results
 from meshtune.engine.resume import PREPARED, begin, load_announcements, restore, save_announcements
@@ -81,15 +83,26 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
     loaded = time.perf_counter() - started
     scene, plan = _planned(scene, store, observer)
     store.append({"event": "start", "round": store.latest_round() or 0, "load_seconds": loaded, **plan})
-    state, graph, network = _begin(scene, store, observer)
+    scene, state, graph, network = _begin(scene, store, observer)
     flight = None if network is None or scene.pace is None else Flight(network, scene.pace)
+    own_tasks = OwnTasks(scene.base, scene.config, config, scene.methods, scene.devices, observer)
     for number in range(state.round, config.train.rounds):
         if number and config.eval.every is not None and number % config.eval.every == 0:
             _sit(scene, state, store, observer)
         began = time.perf_counter()
         losses = play_round(
-            scene.base, config, scene.methods, scene.devices, graph, scene.workshop, state, observer, flight
+            scene.base,
+            scene.config,
+            scene.methods,
+            scene.devices,
+            graph,
+            scene.workshop,
+            state,
+            observer,
+            flight,
+            own_tasks.judge if looks(config, number + 1) else None,
         )
+        judged = own_tasks.taken()
         tensors, packed = pack_state(state)
         store.save_round(number + 1, tensors, packed)
         bytes_now = {m.name: state.ledger.total(m.name) for m in scene.methods}
@@ -103,6 +116,7 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
                 "seconds": time.perf_counter() - began,
                 "peak_memory_bytes": peak_memory(),
                 **({"clocks": clocks} if clocks else {}),
+                **({"own_tasks": judged} if judged else {}),
             }
         )
         observer.event("round", round=number + 1, bytes=bytes_now)
@@ -132,7 +146,7 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
     for key, value in (changes or {}).items():
         tree[key] = {**tree[key], **value} if isinstance(value, Mapping) else value
     scene = _scene(validate(tree, str(path)), observer)
-    state, _, network = _begin(scene, store, observer)
+    scene, state, _, network = _begin(scene, store, observer)
     return _finish(scene, state, network, store, observer)
 
 
@@ -146,6 +160,7 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     devices = deal(config)  # what can be wrong in the data is told before a large model is loaded
     asked = exam_questions(config)
     _check_judges(config)
+    check_rates(config, methods)
     base = load(config.model, config.adapter.per_layer)
     if config.train.max_tokens > base.longest:
         raise UserError(
@@ -190,8 +205,13 @@ def _planned(scene: _Scene, store: RunStore, observer: Observer) -> tuple[_Scene
     return replace(scene, config=config), {**plan, "forecast_bytes": found.total}
 
 
-def _begin(scene: _Scene, store: RunStore, observer: Observer) -> tuple[State, Graph, Network | None]:
+def _begin(scene: _Scene, store: RunStore, observer: Observer) -> tuple[_Scene, State, Graph, Network | None]:
     own, facts = _prepared(scene, store, observer)
+    scene = replace(scene, config=with_rates(scene.config, scene.methods, facts.get("rates", {})))
+    if facts.get("rates"):
+        observer.event("note", text=rates_note(facts["rates"]))
+        if not any(event["event"] == "rates" for event in store.events()):
+            store.append({"event": "rates", **facts["rates"]})
     layers = scene.base.adapters.layers
     graph, network = connect(scene.config, scene.site, own, layers, scene.workshop)
     if network is not None:
@@ -203,11 +223,11 @@ def _begin(scene: _Scene, store: RunStore, observer: Observer) -> tuple[State, G
     newest = store.latest_round()
     if newest is None:
         state.seconds.update(facts["seconds"])
-        return state, graph, network
+        return scene, state, graph, network
     state, formed = restore(state, store, scene.methods, scene.workshop, network)
     _log(formed, store)
     observer.event("note", text=f"going on behind round {newest} of {scene.config.train.rounds}")
-    return state, graph, network
+    return scene, state, graph, network
 
 
 def _log(formed: Sequence[Formed], store: RunStore) -> None:
@@ -225,8 +245,16 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[
     mark = digest(scene.devices)
     if not store.has(PREPARED):
         started = time.perf_counter()
-        made = announce(scene.base, scene.config, scene.devices, scene.methods, observer, scene.densities)
+        rates: dict[str, Any] = {}
+
+        def settle(own: Sequence[Announcement]) -> RunConfig:
+            found = find_rates(scene.base, scene.config, scene.methods, scene.devices, own, scene.workshop)
+            rates.update({kind: one.facts() for kind, one in found.items()})
+            return with_rates(scene.config, scene.methods, rates)
+
+        made = announce(scene.base, scene.config, scene.devices, scene.methods, observer, scene.densities, settle)
         facts: dict[str, Any] = {"data": mark, "seconds": {"prepare": time.perf_counter() - started}}
+        facts |= {"rates": rates} if rates else {}
         save_announcements(store, scene.config, layers, made, facts)
     own, facts = load_announcements(store, scene.config, layers)
     if facts["data"] != mark:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from meshtune.errors import UserError
+from meshtune.worded import Worded
+
+AUTO = "auto"
+Rate = Annotated[
+    float | Literal["auto"], Worded(AUTO, "give a learning rate above 0, or auto", gt=0, allow_inf_nan=False)
+]
+"""A learning rate, or ``auto``: one is looked for before the first round."""
+LR_KEYS = {"sparse": "lr", "lora": "lora_lr", "full": "full_lr"}
+"""By kind of expert the key of its highest learning rate."""
 EMBEDDED = "embedded"
 TINY = "tiny-random"
 
@@ -36,7 +47,8 @@ class TrainConfig(BaseModel):
         rounds: rounds of local training and exchange.
         steps: optimiser steps a round.
         batch: rows a step and device.
-        lr: learning rate of sparse experts; lora_lr: of LoRA experts; full_lr: of all weights.
+        lr: learning rate of sparse experts; lora_lr: of LoRA experts; full_lr: of all weights. ``auto`` looks for
+            one of the first two on rows set aside (:mod:`meshtune.engine.rates`).
         rates: a method's own learning rate, by its name, where it is not its kind's.
         optimizer: ``adam`` (no weight decay) or plain ``sgd``.
         warmup: optimiser steps over which the rate rises linearly from 0; then it falls linearly to
@@ -54,10 +66,10 @@ class TrainConfig(BaseModel):
     rounds: int = Field(4, ge=1)
     steps: int = Field(20, ge=1)
     batch: int = Field(4, ge=1)
-    lr: float = Field(3e-3, gt=0)
-    lora_lr: float = Field(1e-3, gt=0)
-    full_lr: float = Field(1e-4, gt=0)
-    rates: dict[str, Annotated[float, Field(gt=0)]] = {}
+    lr: Rate = AUTO
+    lora_lr: Rate = AUTO
+    full_lr: float = Field(1e-4, gt=0, allow_inf_nan=False)
+    rates: dict[str, Rate] = {}
     optimizer: Literal["adam", "sgd"] = "adam"
     warmup: int = Field(4, ge=0)
     final_lr: float = Field(0.1, ge=0, le=1)
@@ -68,8 +80,35 @@ class TrainConfig(BaseModel):
     rows: int | None = Field(None, ge=1)
 
     def peak(self, kind: str, method: str = "") -> float:
-        """Return the highest learning rate of ``method``, which trains experts of ``kind``."""
-        usual = {"lora": self.lora_lr, "full": self.full_lr}.get(kind, self.lr)
+        """Return the highest learning rate of ``method``, which trains experts of ``kind``.
+
+        Raises:
+            UserError: it has yet to be found.
+        """
+        found = self._asked(kind, method)
+        if isinstance(found, str):
+            raise UserError(f"{self.key(kind, method)}=auto is found when a run starts: give a number here")
+        return found
+
+    def key(self, kind: str, method: str = "") -> str:
+        """Return the key that says what :meth:`peak` is."""
+        return f"train.rates.{method}" if method in self.rates else f"train.{LR_KEYS[kind]}"
+
+    def unsettled(self, kind: str, method: str = "") -> bool:
+        """Return whether the rate of ``method``, which trains experts of ``kind``, has yet to be found."""
+        return self._asked(kind, method) == AUTO
+
+    def settled(self, found: Mapping[str, float], kinds: Mapping[str, str]) -> TrainConfig:
+        """Return these settings with the rates that were ``found``, by kind of expert, in the place of ``auto``.
+
+        ``kinds`` are those of the methods that run, by name.
+        """
+        usual = {LR_KEYS[kind]: rate for kind, rate in found.items() if getattr(self, LR_KEYS[kind]) == AUTO}
+        own = {name: found[kinds[name]] for name, rate in self.rates.items() if rate == AUTO and name in kinds}
+        return self.model_copy(update={**usual, "rates": {**self.rates, **own}})
+
+    def _asked(self, kind: str, method: str) -> float | Literal["auto"]:
+        usual: float | Literal["auto"] = getattr(self, LR_KEYS[kind])
         return self.rates.get(method, usual)
 
     def rate(self, peak: float, step: int) -> float:
