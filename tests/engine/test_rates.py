@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,8 @@ def test_a_step_that_diverges_is_never_taken(edge: float, bad: float) -> None:
 
     step, after, tried = best_step(loss, 4.0)
     assert step < 10**edge
-    assert math.isfinite(after) and after < 4
+    assert math.isfinite(after)
+    assert after < 4
     assert all(not math.isnan(value) for _, value in tried)
 
 
@@ -51,7 +51,8 @@ def test_where_nothing_helps_it_is_the_shortest_step() -> None:
     step, _, tried = best_step(lambda step: 4 + step, 4.0)
     assert step == pytest.approx(SHORTEST) == min(size for size, _ in tried)
     step, after, _ = best_step(lambda step: math.nan, 4.0)
-    assert step == pytest.approx(SHORTEST) and after == math.inf
+    assert step == pytest.approx(SHORTEST)
+    assert after == math.inf
     step, _, _ = best_step(lambda step: 4 - step, 4.0)
     assert step == pytest.approx(LONGEST)
 
@@ -61,7 +62,7 @@ def test_few_steps_are_tried() -> None:
         return (math.log10(step) + 1.4) ** 2
 
     assert len(best_step(loss, 9.0)[2]) <= 4
-    assert FACTOR**2 == pytest.approx(10)
+    assert pytest.approx(10) == FACTOR**2
 
 
 def test_longer_runs_have_lower_rates() -> None:
@@ -69,7 +70,9 @@ def test_longer_runs_have_lower_rates() -> None:
         rates = [rate_of(kind, 0.03, TrainConfig(rounds=1, steps=steps)) for steps in (4, 16, 64, 256)]
         assert rates == sorted(rates, reverse=True)
         assert rate_of(kind, 0.06, TrainConfig()) == pytest.approx(2 * rate_of(kind, 0.03, TrainConfig()), rel=0.06)
-    assert rate_of("sparse", 1.0, TrainConfig(rounds=2, steps=30)) == rate_of("sparse", 1.0, TrainConfig(rounds=6, steps=10))
+    assert rate_of("sparse", 1.0, TrainConfig(rounds=2, steps=30)) == rate_of(
+        "sparse", 1.0, TrainConfig(rounds=6, steps=10)
+    )
 
 
 def test_every_group_has_its_turn_and_looking_stays_cheap() -> None:

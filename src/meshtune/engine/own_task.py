@@ -17,6 +17,7 @@ from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
 from meshtune.engine.observer import Observer
 from meshtune.learning.base import Base
+from meshtune.learning.config import lower_rate
 from meshtune.learning.evaluate import row_losses
 from meshtune.learning.full import holding
 from meshtune.methods.base import Member, Method
@@ -87,10 +88,13 @@ class OwnTasks:
     def _sentence(self, method: Method, worse: Sequence[DeviceData], first: Mapping[str, float]) -> str:
         data, more = worse[0], len(worse) - 1
         others = f" and {more} other device{'s' if more > 1 else ''}" if more else ""
+        key, kind = self._config.train.key(method.kind, method.name), method.kind
+        found = self._asked.train.unsettled(kind, method.name)
+        lower = lower_rate(key, self._config.train.peak(kind, method.name), found)
         return (
             f"training has made {method.name} worse than the frozen model on the own task of device {data.device} "
             f"({data.group}){others}: NLL {first['nll']:.2f} against {first['frozen']:.2f} on rows set aside: stop, "
-            f"and start again in another folder with {remedy(self._config, self._asked, method)}"
+            f"and start again in another folder with --set {lower}"
         )
 
     def _of_frozen(self, data: DeviceData) -> list[float]:
@@ -119,11 +123,3 @@ def clearly_worse(mine: Sequence[float], frozen: Sequence[float]) -> bool:
         return True
     spread = stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else 0.0
     return fmean(gaps) > CLEAR * spread
-
-
-def remedy(config: RunConfig, asked: RunConfig, method: Method) -> str:
-    """Return the setting that mends a rate that is too high: one that is looked for, or where it was, a third of it."""
-    key = config.train.key(method.kind, method.name)
-    if asked.train.unsettled(method.kind, method.name):
-        return f"--set {key}={config.train.peak(method.kind, method.name) / 3:.2g}"
-    return f"--set {key}=auto"

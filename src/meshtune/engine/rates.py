@@ -142,11 +142,8 @@ def _find(
     held = [devices[device].held(HELD) for device, _ in looks]
 
     def loss(step: float) -> float:
-        asks = [
-            Ask([row], way.at(step)) if step else Ask([row])
-            for way, rows in zip(ways, held, strict=True)
-            for row in rows
-        ]
+        tried = [way.at(step) if step else None for way in ways]
+        asks = [Ask([row], expert) for expert, rows in zip(tried, held, strict=True) for row in rows]
         found = score(base, asks, train.micro_tokens)
         return sum(-one.logprobs[0] / one.tokens[0] for one in found) / len(found)
 

@@ -51,6 +51,7 @@ def results(
     """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
     mark = signature(config)
     scoring = sum(e["seconds"] for e in events if e.get("event") == "scored" and e["signature"] == mark)
+    rates = next((event for event in events if event.get("event") == "rates"), None)
     mine = [s for s in scores if s["signature"] == mark and s["round"] == state.round]
     groups: dict[str, list[int]] = {}
     for device, task in enumerate(config.device_tasks):
@@ -77,7 +78,8 @@ def results(
         "coherence": _coherence(config, base),
         **({} if planned is None else {"budgets": {group: budget.facts() for group, budget in planned.items()}}),
         **({} if network is None else {"network": network.facts(), "curves": _curves(scores, mark, state)}),
-        "methods": {m.name: {"lr": config.train.peak(m.kind, m.name), **_method(m, state)} for m in methods},
+        **({} if rates is None else {"rates": {kind: facts for kind, facts in rates.items() if kind != "event"}}),
+        "methods": {m.name: {**_rate(m, config, rates or {}), **_method(m, state)} for m in methods},
         "router": _routers(config, methods, state, workshop, features, mine),
         "seconds": {name: round(value, 3) for name, value in {**state.seconds, "score": scoring}.items()},
         "peak_memory_bytes": max((e["peak_memory_bytes"] for e in events if e.get("peak_memory_bytes")), default=None),
@@ -97,6 +99,13 @@ def _coherence(config: RunConfig, base: Base) -> float | None:
 
 def _curves(scores: Sequence[Mapping[str, Any]], mark: str, state: State) -> dict[str, list[dict[str, float]]]:
     return curves([s for s in scores if s["signature"] == mark and s["round"] <= state.round], state.clocks)
+
+
+def _rate(method: Method, config: RunConfig, rates: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the highest learning rate of ``method``, the key that gave it, and whether it was looked for."""
+    value, key = config.train.peak(method.kind, method.name), config.train.key(method.kind, method.name)
+    found = method.kind in rates and rates[method.kind]["rate"] == value
+    return {"lr": {"key": key, "value": value, "found": found}}
 
 
 def _method(method: Method, state: State) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from meshtune.engine.clock import Pace, elapsed, joules
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.data import DeviceData, deal, digest, exam_questions, exams
 from meshtune.engine.federation import announce, recipes
+from meshtune.engine.fits import crowded
 from meshtune.engine.flight import Flight
 from meshtune.engine.memory import foresee, peak_memory
 from meshtune.engine.observer import Observer
@@ -220,6 +221,10 @@ def _begin(scene: _Scene, store: RunStore, observer: Observer) -> tuple[_Scene, 
         if not any(event["event"] == "network" for event in store.events()):
             store.append({"event": "network", **network.facts()})
     state = begin(scene.methods, graph, own, layers, scene.workshop, network)
+    if network is not None:
+        counts = {m.name: max(one.expert.count for one in state.members[m.name]) for m in scene.methods if m.exchanges}
+        for note in crowded(network.site, scene.config.exchange, network.wished, counts):
+            observer.event("note", text=note)
     newest = store.latest_round()
     if newest is None:
         state.seconds.update(facts["seconds"])

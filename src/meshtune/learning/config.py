@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from meshtune.errors import UserError
 from meshtune.worded import Worded
 
-AUTO = "auto"
+AUTO: Final = "auto"
 Rate = Annotated[
     float | Literal["auto"], Worded(AUTO, "give a learning rate above 0, or auto", gt=0, allow_inf_nan=False)
 ]
@@ -19,6 +19,15 @@ LR_KEYS = {"sparse": "lr", "lora": "lora_lr", "full": "full_lr"}
 """By kind of expert the key of its highest learning rate."""
 EMBEDDED = "embedded"
 TINY = "tiny-random"
+
+
+def lower_rate(key: str, rate: float, found: bool) -> str:
+    """Return the setting that mends a ``rate`` of the key ``key`` that is too high: a lower one, or one that is looked
+    for where it was not ``found`` that way.
+    """
+    if key == "train.full_lr":  # nothing looks for it
+        return f"{key}={rate / 10:.2g}"
+    return f"{key}={rate / 3:.2g}" if found else f"{key}={AUTO}"
 
 
 class ModelConfig(BaseModel):

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from meshtune.learning.config import lower_rate
 from meshtune.report.measure import ENOUGH, MOVED, claim, headline, lower_is_better, value_text, verdict
 from meshtune.report.results import Results
 from meshtune.report.scores import paired, question_scores
@@ -38,7 +39,7 @@ def story(results: Results, records: Records) -> str:
         told += _after(results, records, metric, subject)
         told += [_rival(results, records, metric, subject, rival) for rival in RIVALS if rival != subject]
         told += [_sent(results, subject), _on_air(results, subject), _weakest(results, records, metric, subject)]
-        told += [_together(results, records, metric, subject)]
+        told += [_together(results, records, metric, subject), _harmed(results, records, subject)]
         if metric == "nll":
             told.append(_accuracy(results, records, subject))
     return " ".join(sentence for sentence in told if sentence)
@@ -197,6 +198,27 @@ def _together(results: Results, records: Records, metric: str, subject: str) -> 
     return (
         f"Devices that share a task reach {value_text(together, metric)} on it after the exchange and "
         f"{value_text(alone, metric)} alone: sharing is {_than(claim(gap, metric), 'training alone')}."
+    )
+
+
+def _harmed(results: Results, records: Records, subject: str) -> str:
+    """Return which devices ended clearly worse than the frozen model at their own task, and what to change."""
+    worse = []
+    for task, devices in results.header.groups.items():
+        frozen = question_scores(records, "frozen", "nll", {task: devices})
+        for device in devices:
+            gap = paired(question_scores(records, subject, "nll", {task: [device]}), frozen)
+            if gap is not None and verdict(gap, "nll") == "clearly worse":
+                worse.append((device, task, gap))
+    cost = results.header.methods.get(subject)
+    if not worse or cost is None or cost.lr is None:
+        return ""
+    device, task, gap = worse[0]
+    more = f", as {_count(len(worse) - 1, 'other device')} at theirs" if len(worse) > 1 else ""
+    lower = lower_rate(cost.lr.key, cost.lr.value, cost.lr.found)
+    return (
+        f"At its own task, {task}, device {device} is {_than(claim(gap, 'nll'), 'the frozen model')}{more}: "
+        f"run again in another folder with --set {lower}."
     )
 
 
