@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.own_task import clearly_worse
-from meshtune.engine.rates import FACTOR, FIRST, LONGEST, SHORTEST, best_step, looked_at, rate_of
+from meshtune.engine.rates import FACTOR, FIRST, HIGHEST, LOWEST, MOST, best_rate, rate_of, trying
 from meshtune.engine.run import run
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
@@ -22,46 +22,31 @@ from whole_runs import Watch, assert_same_state, header
 
 @given(centre=st.floats(-4.0, -0.5), depth=st.floats(0.1, 10), width=st.floats(0.3, 3))
 def test_the_minimum_of_a_parabola_over_the_logarithm_is_found(centre: float, depth: float, width: float) -> None:
-    def loss(step: float) -> float:
-        return 5 - depth + depth * ((math.log10(step) - centre) / width) ** 2
+    def loss(rate: float) -> float:
+        return 5 + depth * ((math.log10(rate) - centre) / width) ** 2
 
-    far = loss(FIRST) > 5  # all that is known there is that it is worse than no step at all
-    step, after, tried = best_step(loss, 5.0)
-    if centre < math.log10(FIRST) or not far:
-        assert math.log10(step) == pytest.approx(centre, abs=1e-6)
-    assert after == min(value for _, value in tried)
-    assert len({size for size, _ in tried}) == len(tried)
+    rate, tried = best_rate(loss)
+    assert math.log10(rate) == pytest.approx(centre, abs=1e-6)
+    assert len({rate for rate, _ in tried}) == len(tried) <= 3 + abs(centre - math.log10(FIRST)) / 0.5
 
 
-@given(edge=st.floats(-4.5, -1.0), bad=st.sampled_from([math.nan, math.inf, 50.0]))
-def test_a_step_that_diverges_is_never_taken(edge: float, bad: float) -> None:
+@given(edge=st.floats(-4.1, -1.0), bad=st.sampled_from([math.nan, math.inf, 50.0]))
+def test_a_rate_that_diverges_is_never_taken(edge: float, bad: float) -> None:
     """Downhill all the way to a cliff."""
 
-    def loss(step: float) -> float:
-        return 4 - step / 10**edge if step < 10**edge else bad
+    def loss(rate: float) -> float:
+        return 4 - rate / 10**edge if rate < 10**edge else bad
 
-    step, after, tried = best_step(loss, 4.0)
-    assert step < 10**edge
-    assert math.isfinite(after)
-    assert after < 4
+    rate, tried = best_rate(loss)
+    assert rate < 10**edge
+    assert min(value for _, value in tried) < 4
     assert all(not math.isnan(value) for _, value in tried)
 
 
-def test_where_nothing_helps_it_is_the_shortest_step() -> None:
-    step, _, tried = best_step(lambda step: 4 + step, 4.0)
-    assert step == pytest.approx(SHORTEST) == min(size for size, _ in tried)
-    step, after, _ = best_step(lambda step: math.nan, 4.0)
-    assert step == pytest.approx(SHORTEST)
-    assert after == math.inf
-    step, _, _ = best_step(lambda step: 4 - step, 4.0)
-    assert step == pytest.approx(LONGEST)
-
-
-def test_few_steps_are_tried() -> None:
-    def loss(step: float) -> float:
-        return (math.log10(step) + 1.4) ** 2
-
-    assert len(best_step(loss, 9.0)[2]) <= 4
+def test_at_the_ends_the_search_stops() -> None:
+    assert best_rate(lambda rate: 4 + rate)[0] == pytest.approx(LOWEST)
+    assert best_rate(lambda rate: math.nan)[0] == pytest.approx(LOWEST)
+    assert best_rate(lambda rate: 4 - rate)[0] == pytest.approx(HIGHEST)
     assert pytest.approx(10) == FACTOR**2
 
 
@@ -70,18 +55,18 @@ def test_longer_runs_have_lower_rates() -> None:
         rates = [rate_of(kind, 0.03, TrainConfig(rounds=1, steps=steps)) for steps in (4, 16, 64, 256)]
         assert rates == sorted(rates, reverse=True)
         assert rate_of(kind, 0.06, TrainConfig()) == pytest.approx(2 * rate_of(kind, 0.03, TrainConfig()), rel=0.06)
-    assert rate_of("sparse", 1.0, TrainConfig(rounds=2, steps=30)) == rate_of(
-        "sparse", 1.0, TrainConfig(rounds=6, steps=10)
-    )
+    once, often = TrainConfig(rounds=2, steps=30), TrainConfig(rounds=6, steps=10)
+    assert rate_of("sparse", 1.0, once) == rate_of("sparse", 1.0, often)
 
 
 def test_every_group_has_its_turn_and_looking_stays_cheap() -> None:
     config = validate({"tasks": ["boolq", "piqa"], "train": {"rounds": 1, "steps": 16}}, "test")
-    assert looked_at(config, ["boolq", "piqa"]) == [(0, 0)]
-    config = validate({"tasks": ["boolq", "piqa"], "train": {"rounds": 4, "steps": 50}}, "test")
-    assert looked_at(config, ["boolq", "boolq", "piqa", "piqa"])[:4] == [(0, 0), (2, 0), (1, 0), (3, 0)]
-    config = validate({"tasks": ["boolq"], "train": {"rounds": 1, "steps": 1}}, "test")
-    assert looked_at(config, ["boolq"]) == [(0, 0)]
+    assert trying(config, ["boolq", "piqa"]) == [0]
+    config = validate({"tasks": ["boolq", "piqa"], "train": {"rounds": 4, "steps": 20}}, "test")
+    assert trying(config, ["boolq", "boolq", "piqa", "piqa"]) == [0, 2]
+    config = validate({"tasks": ["boolq", "piqa"], "train": {"rounds": 40, "steps": 20}}, "test")
+    assert trying(config, ["boolq", "boolq", "piqa", "piqa"]) == [0, 1, 2, 3]
+    assert len(trying(config, ["boolq"] * 50)) == MOST
 
 
 def auto(settings: dict[str, Any], **train: Any) -> RunConfig:
@@ -95,9 +80,12 @@ def test_a_found_rate_is_kept_told_and_used(tmp_path: Path, settings: dict[str, 
     [event] = [event for event in RunStore.open(folder).events() if event["event"] == "rates"]
     found = header(folder)
     for kind, key, method in (("sparse", "lr", "proposed"), ("lora", "lora_lr", "lora")):
-        assert found["methods"][method]["lr"] == found["config"]["train"][key] == event[kind]["rate"] > 0
+        used = {"key": f"train.{key}", "value": event[kind]["rate"], "found": True}
+        assert found["methods"][method]["lr"] == used
+        assert found["rates"][kind] == event[kind]
+        assert found["config"]["train"][key] == event[kind]["rate"] > 0
         assert any(f"train.{key}={event[kind]['rate']:g}" in text for text in watch.texts)
-        assert all(step > 0 for step, _ in event[kind]["tried"])
+        assert len(event[kind]["tried"]) >= 2
     assert RunStore.open(folder).config()["train"]["lr"] == "auto"
 
     fixed = {key: found["config"]["train"][key] for key in ("lr", "lora_lr")}
@@ -124,15 +112,16 @@ def test_only_what_is_left_open_is_looked_for(tmp_path: Path, settings: dict[str
     folder = run(config, tmp_path / "one", Watch())
     [event] = [event for event in RunStore.open(folder).events() if event["event"] == "rates"]
     assert set(event) == {"event", "lora"}
-    assert header(folder)["methods"]["lora"]["lr"] == event["lora"]["rate"]
-    assert header(folder)["methods"]["proposed"]["lr"] == 1e-3
+    used = {"key": "train.rates.lora", "value": event["lora"]["rate"], "found": True}
+    assert header(folder)["methods"]["lora"]["lr"] == used
+    assert header(folder)["methods"]["proposed"]["lr"] == {"key": "train.lr", "value": 1e-3, "found": False}
 
 
 def test_methods_without_a_calibrated_mask_have_a_rate_too(tmp_path: Path, settings: dict[str, Any]) -> None:
     for methods in (["ffa"], ["lori"]):
         config = auto(settings).model_copy(update={"methods": tuple(methods)})
         folder = run(config, tmp_path / methods[0], Watch())
-        assert header(folder)["methods"][methods[0]]["lr"] > 0
+        assert header(folder)["methods"][methods[0]]["lr"]["value"] > 0
 
 
 def test_rates_are_found_for_adam_only(tmp_path: Path, settings: dict[str, Any]) -> None:

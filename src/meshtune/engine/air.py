@@ -70,7 +70,7 @@ class Network:
 
     @property
     def wished(self) -> Graph:
-        """Neighbours within clusters, whatever a link costs; of a device that can afford no link, the nearest device."""
+        """Neighbours within clusters, whatever a link costs; of devices that can afford none, the nearest device."""
         found = {device: set(near) for device, near in self.linked.asked.items()}
         for device in self.linked.alone(self.clusters.air):
             positions = self.site.mobility.positions(self.time)

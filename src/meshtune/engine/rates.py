@@ -1,12 +1,12 @@
 """The learning rate of a run that names none (``auto``): looked for before the first round, one by kind of expert.
 
-Adam's first step moves every value by the rate, against the sign of its gradient. How far along that direction a step
-still lowers the loss on rows set aside, says how large steps this base bears with this kind of expert, at this scale,
-density and batch; no width or norm has to be known for it. A few devices measure it, each on its first training
-batch; the loss that is minimised is their mean. The rate follows from the best step and the length of the run
-(:func:`rate_of`), whose constants were fitted once, on three bases (docs/configuration.md).
+A few devices train a fresh expert for :data:`STEPS` steps at each of a few rates, on their own first batches, and every
+batch is scored before it is learnt from. The rate with the lowest loss is too high for a whole run, the more so the
+longer it is: :func:`rate_of` lowers it, by a rule fitted once on three bases (docs/configuration.md). Nothing has to be
+known of the base for it, neither widths nor norms.
 
-In a federation without a server devices announce their own best steps, one number a device, and all take the median.
+In a federation without a server each device would try by itself and announce the rate it found, one number; all take
+the median.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from meshtune.adapter.expert import Expert
 from meshtune.adapter.sites import sizes
@@ -27,27 +26,25 @@ from meshtune.engine.data import DeviceData
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.config import LR_KEYS, TrainConfig
-from meshtune.learning.evaluate import Ask, score
-from meshtune.learning.trainer import accumulate
+from meshtune.learning.trainer import Diverged, Job, train
 from meshtune.methods.base import Announcement, Method, Workshop
 
-FIRST = 1e-2
-"""The first step that is tried."""
+FIRST = 10**-2.25
+"""The first rate that is tried."""
 FACTOR = math.sqrt(10)
-"""Between two steps that are tried."""
-SHORTEST, LONGEST = 1e-5, 1.0
-"""Steps beyond which nothing is tried."""
-TRIED = 6
-"""Steps that are usually tried, for the forecast of what looking costs."""
-HELD = 4
-"""Rows set aside that each device is judged by."""
-SHARE = 0.08
-"""Of the training passes of one method: what looking may cost, if one device's looking costs no more."""
-MOST = 12
-"""Devices and batches that are looked at, at most."""
-SIZE = {"sparse": 3.0, "lora": 3.0}
-POWER = {"sparse": 0.5, "lora": 0.5}
-"""By kind of expert: the rate is SIZE step / length^POWER. Fitted; see docs/configuration.md."""
+"""Between two rates that are tried."""
+LOWEST, HIGHEST = FIRST / 100, FIRST * 100
+"""Rates beyond which nothing is tried."""
+STEPS, JUDGED = 5, 3
+"""Steps of a trial, and how many of them, the last ones, are judged."""
+TRIED = 3
+"""Rates that are usually tried, for the forecast of what looking costs."""
+SHARE = 0.1
+"""Of the steps of one method: what looking may cost, if one device's looking costs no more."""
+MOST = 6
+"""Devices that try, at most."""
+SIZE = {"sparse": 1.5, "lora": 1.5}
+"""By kind of expert: see :func:`rate_of`."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +52,14 @@ class Found:
     """The rate of one kind of expert, and how it was found.
 
     Attributes:
-        rate: the highest learning rate.
-        step: the step along the sign of the gradient that lowers the loss most.
-        before: loss of the frozen model on the rows that were looked at.
-        after: the lowest loss that was seen.
-        tried: step and loss, in the order in which they were tried; a loss of None was not finite.
-        devices: whose batches and rows were looked at.
+        rate: the highest learning rate of the run.
+        best: the rate at which the trials' loss was lowest.
+        tried: rate and loss of every trial, in their order; a loss of None was not finite.
+        devices: which tried.
     """
 
     rate: float
-    step: float
-    before: float
-    after: float
+    best: float
     tried: tuple[tuple[float, float | None], ...]
     devices: tuple[int, ...]
 
@@ -100,11 +93,11 @@ def with_rates(config: RunConfig, methods: Sequence[Method], found: Mapping[str,
 def rates_note(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return one sentence on the rates of ``found``, facts by kind of expert."""
     parts = [
-        f"train.{LR_KEYS[kind]}={one['rate']:g} (a step of {one['step']:.2g} takes the NLL on rows set aside from "
-        f"{one['before']:.2f} to {one['after']:.2f})"
+        f"train.{LR_KEYS[kind]}={one['rate']:g} ({len(one['tried'])} rates tried, {one['best']:.2g} the best over "
+        f"{STEPS} steps)"
         for kind, one in found.items()
     ]
-    return f"learning rate found: {', '.join(parts)}"
+    return f"learning rates found: {', '.join(parts)}"
 
 
 def find_rates(
@@ -136,54 +129,36 @@ def _find(
     own: Sequence[Announcement],
     workshop: Workshop,
 ) -> Found:
-    train = config.train
-    looks = looked_at(config, [data.group for data in devices])
-    ways = [_way(base, config, kind, devices[device], own[device], batch, workshop) for device, batch in looks]
-    held = [devices[device].held(HELD) for device, _ in looks]
+    who = trying(config, [data.group for data in devices])
+    fresh: list[Expert] = [
+        workshop.lora() if kind == "lora" else workshop.alone(_masked(own[device], workshop)) for device in who
+    ]
+    batches = [[devices[device].batch(step, config.train.batch) for step in range(STEPS)] for device in who]
+    trial = config.train.model_copy(update={"rounds": 1, "steps": STEPS, "warmup": 1, "final_lr": 1.0})
 
-    def loss(step: float) -> float:
-        tried = [way.at(step) if step else None for way in ways]
-        asks = [Ask([row], expert) for expert, rows in zip(tried, held, strict=True) for row in rows]
-        found = score(base, asks, train.micro_tokens)
-        return sum(-one.logprobs[0] / one.tokens[0] for one in found) / len(found)
+    def loss(rate: float) -> float:
+        jobs = [
+            Job(expert.with_values(expert.values.clone()), rows, rate)
+            for expert, rows in zip(fresh, batches, strict=True)
+        ]
+        try:
+            train(base, jobs, trial)
+        except Diverged:
+            return math.inf
+        return fmean(loss for job in jobs for loss in job.losses[-JUDGED:])
 
-    before = loss(0.0)
-    step, after, tried = best_step(loss, before)
-    told = tuple((size, value if math.isfinite(value) else None) for size, value in tried)
-    return Found(rate_of(kind, step, train), step, before, after, told, tuple(sorted({d for d, _ in looks})))
+    best, tried = best_rate(loss)
+    told = tuple((rate, value if math.isfinite(value) else None) for rate, value in tried)
+    return Found(rate_of(kind, best, config.train), best, told, tuple(who))
 
 
-def rate_of(kind: str, step: float, train: TrainConfig) -> float:
-    """Return the highest learning rate for a best ``step``, rounded to two digits.
+def rate_of(kind: str, best: float, train: TrainConfig) -> float:
+    """Return the highest learning rate of a run whose ``best`` rate over a few steps is known, to two digits.
 
-    It falls with the length of the run, counted in steps at the highest rate, as schedules rise and fall.
+    It falls with the square root of the run's length, counted in steps at the highest rate, as schedules rise and fall.
     """
     length = sum(train.rate(1.0, number) for number in range(train.rounds * train.steps))
-    return float(f"{SIZE[kind] * step * max(length, 1.0) ** -POWER[kind]:.2g}")
-
-
-@dataclass(frozen=True)
-class _Way:
-    """A line through a fresh expert's values (count,), along which one step has the size 1."""
-
-    fresh: Expert
-    direction: Tensor
-
-    def at(self, step: float) -> Expert:
-        return self.fresh.with_values(self.fresh.values + step * self.direction)
-
-
-def _way(
-    base: Base, config: RunConfig, kind: str, data: DeviceData, own: Announcement, batch: int, workshop: Workshop
-) -> _Way:
-    """Return the way that Adam's first step takes on the device's batch number ``batch``."""
-    fresh: Expert = workshop.lora() if kind == "lora" else workshop.alone(_masked(own, workshop))
-    probe = fresh.with_values(fresh.values.clone().requires_grad_())
-    train = config.train
-    accumulate(base, [(probe, data.batch(batch, train.batch))], train.micro_tokens, train.checkpoint)
-    gradient = probe.values.grad
-    assert gradient is not None
-    return _Way(fresh, -torch.sign(gradient))
+    return float(f"{best * min(1.0, SIZE[kind] / math.sqrt(length)):.2g}")
 
 
 def _masked(own: Announcement, workshop: Workshop) -> Announcement:
@@ -194,28 +169,22 @@ def _masked(own: Announcement, workshop: Workshop) -> Announcement:
     return replace(own, masks=tuple(np.arange(size, dtype=np.int64) for size in every))
 
 
-def looked_at(config: RunConfig, groups: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the (device, batch) pairs to look at: as many as :data:`SHARE` allows, every task group in turn."""
-    train = config.train
-    cost = train.batch + TRIED * HELD / 3  # row-steps: a forward pass is a third of a step
-    count = int(SHARE * len(groups) * train.rounds * train.steps * train.batch / cost)
+def trying(config: RunConfig, groups: Sequence[str]) -> list[int]:
+    """Return the devices that try: as many as :data:`SHARE` allows, every task group in turn; ``groups`` are theirs."""
+    count = int(SHARE * len(groups) * config.train.rounds * config.train.steps / (TRIED * STEPS))
     seen: dict[str, int] = {}
     turns = []
     for device, group in enumerate(groups):
         turns.append((seen.setdefault(group, 0), device))
         seen[group] += 1
-    ordered = [device for _, device in sorted(turns)]
-    batches = train.rounds * train.steps
-    chosen = [(ordered[n % len(ordered)], n // len(ordered)) for n in range(min(MOST, max(1, count)))]
-    return [(device, batch) for device, batch in chosen if batch < batches]
+    return sorted(device for _, device in sorted(turns)[: min(MOST, max(1, count))])
 
 
-def best_step(loss: Callable[[float], float], before: float) -> tuple[float, float, list[tuple[float, float]]]:
-    """Return the step that minimises ``loss``, the lowest loss seen, and all (step, loss) that were tried.
+def best_rate(loss: Callable[[float], float]) -> tuple[float, list[tuple[float, float]]]:
+    """Return the rate that minimises ``loss``, and all (rate, loss) that were tried.
 
-    Steps of a geometric grid are tried from :data:`FIRST` on, downhill until it rises on both sides; the minimum is
-    that of the parabola through the best three over the step's logarithm. A loss that is not finite is too high.
-    Where no step is better than ``before``, it is the shortest that was tried.
+    Rates of a geometric grid are tried from :data:`FIRST` on, downhill until the loss rises on both sides; the minimum
+    is that of the parabola through the best three over the rate's logarithm. A loss that is not finite is too high.
     """
     tried: dict[int, float] = {}
 
@@ -225,16 +194,15 @@ def best_step(loss: Callable[[float], float], before: float) -> tuple[float, flo
             tried[n] = value if math.isfinite(value) else math.inf
         return tried[n]
 
-    lowest, highest = (round(math.log(end / FIRST, FACTOR)) for end in (SHORTEST, LONGEST))
+    lowest, highest = (round(math.log(end / FIRST, FACTOR)) for end in (LOWEST, HIGHEST))
     best = 0
-    at(0)
-    while best > lowest and (at(best - 1) <= tried[best] or tried[best] >= before):
-        best -= 1
-    while best < highest and at(best + 1) < tried[best]:
+    while best < highest and at(best + 1) < at(best):
         best += 1
+    while best > lowest and at(best - 1) <= at(best):
+        best -= 1
     sides = [tried.get(best - 1, math.inf), tried.get(best + 1, math.inf)]
     shift = 0.0
     if all(map(math.isfinite, sides)):
-        bend = sides[0] - 2 * tried[best] + sides[1]
+        bend = sides[0] - 2 * at(best) + sides[1]
         shift = 0.5 * (sides[0] - sides[1]) / bend if bend > 0 else 0.0
-    return FIRST * FACTOR ** (best + shift), tried[best], [(FIRST * FACTOR**n, value) for n, value in tried.items()]
+    return FIRST * FACTOR ** (best + shift), [(FIRST * FACTOR**n, value) for n, value in tried.items()]

@@ -31,6 +31,10 @@ LANES = (4, 2, 1)
 LEAST = 64
 
 
+class Diverged(UserError):
+    """A loss is not finite."""
+
+
 @dataclass
 class Job:
     """One device's share of a training pass.
@@ -61,7 +65,7 @@ def train(
     """Train every job's expert on its batches, all jobs at once.
 
     Raises:
-        UserError: a loss is not finite.
+        Diverged: a loss is not finite.
 
     Args:
         base: the frozen model.
@@ -77,7 +81,7 @@ def train(
         losses = accumulate(base, batches, config.micro_tokens, config.checkpoint)
         for job, optimiser, loss in zip(jobs, optimisers, losses, strict=True):
             if not math.isfinite(loss):
-                raise UserError(
+                raise Diverged(
                     f"the loss of an expert of kind {job.expert.kind} is {loss} at step {step + 1}: {DIVERGED}"
                 )
             optimiser.param_groups[0]["lr"] = config.rate(job.lr, job.first_step + step)
