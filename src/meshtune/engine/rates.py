@@ -29,11 +29,11 @@ from meshtune.learning.config import LR_KEYS, TrainConfig
 from meshtune.learning.trainer import Diverged, Job, train
 from meshtune.methods.base import Announcement, Method, Workshop
 
-FIRST = 10**-2.25
+FIRST = 10**-2.5
 """The first rate that is tried."""
 FACTOR = math.sqrt(10)
 """Between two rates that are tried."""
-LOWEST, HIGHEST = FIRST / 100, FIRST * 100
+LOWEST, HIGHEST = FIRST / 100, FIRST * 1000
 """Rates beyond which nothing is tried."""
 STEPS, JUDGED = 5, 3
 """Steps of a trial, and how many of them, the last ones, are judged."""
@@ -43,8 +43,8 @@ SHARE = 0.1
 """Of the steps of one method: what looking may cost, if one device's looking costs no more."""
 MOST = 6
 """Devices that try, at most."""
-SIZE = {"sparse": 1.5, "lora": 1.5}
-"""By kind of expert: see :func:`rate_of`."""
+SIZE, POWER = 1.45, 0.3
+"""Of the rule in :func:`rate_of`: fitted (docs/configuration.md)."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ def _find(
     own: Sequence[Announcement],
     workshop: Workshop,
 ) -> Found:
-    who = trying(config, [data.group for data in devices])
+    lengths = [sum(len(row.tokens) for row in data.batch(0, config.train.batch)) for data in devices]
+    who = trying(config, [data.group for data in devices], lengths)
     fresh: list[Expert] = [
         workshop.lora() if kind == "lora" else workshop.alone(_masked(own[device], workshop)) for device in who
     ]
@@ -149,16 +150,17 @@ def _find(
 
     best, tried = best_rate(loss)
     told = tuple((rate, value if math.isfinite(value) else None) for rate, value in tried)
-    return Found(rate_of(kind, best, config.train), best, told, tuple(who))
+    return Found(rate_of(best, config.train), best, told, tuple(who))
 
 
-def rate_of(kind: str, best: float, train: TrainConfig) -> float:
+def rate_of(best: float, train: TrainConfig) -> float:
     """Return the highest learning rate of a run whose ``best`` rate over a few steps is known, to two digits.
 
-    It falls with the square root of the run's length, counted in steps at the highest rate, as schedules rise and fall.
+    It is best min(1, SIZE / T^POWER), T being the run's length, counted in steps at the highest rate, as schedules rise
+    and fall.
     """
     length = sum(train.rate(1.0, number) for number in range(train.rounds * train.steps))
-    return float(f"{best * min(1.0, SIZE[kind] / math.sqrt(length)):.2g}")
+    return float(f"{best * min(1.0, SIZE / length**POWER):.2g}")
 
 
 def _masked(own: Announcement, workshop: Workshop) -> Announcement:
@@ -169,15 +171,21 @@ def _masked(own: Announcement, workshop: Workshop) -> Announcement:
     return replace(own, masks=tuple(np.arange(size, dtype=np.int64) for size in every))
 
 
-def trying(config: RunConfig, groups: Sequence[str]) -> list[int]:
-    """Return the devices that try: as many as :data:`SHARE` allows, every task group in turn; ``groups`` are theirs."""
+def trying(config: RunConfig, groups: Sequence[str], lengths: Sequence[int]) -> list[int]:
+    """Return the devices that try: as many as :data:`SHARE` allows, every task group in turn, short rows first.
+
+    Args:
+        config: the run's settings.
+        groups: of every device its task group.
+        lengths: of every device the tokens of a batch.
+    """
     count = int(SHARE * len(groups) * config.train.rounds * config.train.steps / (TRIED * STEPS))
     seen: dict[str, int] = {}
     turns = []
     for device, group in enumerate(groups):
-        turns.append((seen.setdefault(group, 0), device))
+        turns.append((seen.setdefault(group, 0), lengths[device], device))
         seen[group] += 1
-    return sorted(device for _, device in sorted(turns)[: min(MOST, max(1, count))])
+    return sorted(device for *_, device in sorted(turns)[: min(MOST, max(1, count))])
 
 
 def best_rate(loss: Callable[[float], float]) -> tuple[float, list[tuple[float, float]]]:
