@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 
 from meshtune.cli.main import app
 
-QUICK = {"train": {"rounds": 2, "steps": 1, "batch": 1, "warmup": 0}, "eval": {"questions": 2, "elsewhere": 1}}
+RATES = {"lr": 3e-3, "lora_lr": 1e-3}
+QUICK = {"train": {"rounds": 2, "steps": 1, "batch": 1, "warmup": 0, **RATES}, "eval": {"questions": 2, "elsewhere": 1}}
 
 
 @pytest.fixture

@@ -226,7 +226,7 @@ def test_a_merged_yaml_anchor_is_no_key_given_twice(file: Path) -> None:
         ("seed.x=1", "--set seed.x=1: seed is not a group of keys"),
         ("train.lrr=1", "FILE: there is no key train.lrr: did you mean train.lr?"),
         ("train..lr=1", "FILE: there is no key train.: known keys: rounds, "),
-        ("train.lr=fast", "FILE: train.lr=fast: input should be a valid number"),
+        ("train.lr=fast", "FILE: train.lr=fast: give a learning rate above 0, or auto"),
         ("adapter.density=2", "FILE: adapter.density=2: input should be less than or equal to 1"),
     ],
 )

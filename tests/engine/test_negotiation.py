@@ -222,7 +222,7 @@ def small(**more: Any) -> RunConfig:
         "methods": ["paper", "single_cluster"],
         "paper": {"reading": "unrouted"},
         "adapter": {"rank": 4, "entropy_tokens": 32, "calibration_batches": 1},
-        "train": {"rounds": 2, "steps": 1, "batch": 2, "rows": 8, "max_tokens": 64, "warmup": 0},
+        "train": {"rounds": 2, "steps": 1, "batch": 2, "rows": 8, "max_tokens": 64, "warmup": 0, "lr": 3e-3},
         "eval": {"questions": 2, "write": False},
         "radio": {},
         "clusters": {"s_max": 1.0, "masks": "negotiated", "inner_rounds": 1},

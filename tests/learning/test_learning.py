@@ -238,7 +238,7 @@ def test_rates_rise_then_fall() -> None:
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert rates[-1] == pytest.approx(0.1 + 0.9 / 16)
     assert config.rate(config.peak("lora", "lora"), 4) == 0.5
-    own = TrainConfig(rates={"lora": 7.0})
+    own = TrainConfig(rates={"lora": 7.0}, lr=3e-3, lora_lr=1e-3)
     assert (own.peak("lora", "lora"), own.peak("lora", "hard_moe_lora"), own.peak("sparse")) == (7.0, 1e-3, 3e-3)
 
 

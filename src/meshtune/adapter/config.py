@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from typing import Annotated, Literal
 
 from meshtune.errors import UserError
 from meshtune.settings import Settings, Temperature, Within
+from meshtune.worded import Worded
 
 MOST_RANK = 65_535
 """Rows of A: as many as the count of an output row is announced in."""
 LEAST_SHARE = 1e-9
 """The lowest density: less than one position of any model."""
 
-
-class _Share:
-    """How a density is validated: a number in (0, 1], or the word."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        number = core_schema.float_schema(ge=LEAST_SHARE, le=1)
-        as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)
-        return core_schema.no_info_wrap_validator_function(self._check, number, serialization=as_it_is)
-
-    @staticmethod
-    def _check(value: Any, handler: core_schema.ValidatorFunctionWrapHandler) -> Any:
-        if value == "planned":
-            return value
-        if isinstance(value, str):
-            try:
-                value = float(value)
-            except ValueError:
-                raise ValueError("give a share of B's positions, a number in (0, 1], or planned") from None
-        return handler(value)
-
-
-Share = Annotated[float | Literal["planned"], _Share()]
+Share = Annotated[
+    float | Literal["planned"],
+    Worded("planned", "give a share of B's positions, a number in (0, 1], or planned", ge=LEAST_SHARE, le=1),
+]
 """A share of B's positions, or ``planned``."""
 
 

@@ -68,6 +68,20 @@ class Network:
         """Neighbours within clusters, as far as a link alone fits into both ends' power."""
         return self.linked.heard
 
+    @property
+    def wished(self) -> Graph:
+        """Neighbours within clusters, whatever a link costs; of devices that can afford none, the nearest device."""
+        found = {device: set(near) for device, near in self.linked.asked.items()}
+        for device in self.linked.alone(self.clusters.air):
+            positions = self.site.mobility.positions(self.time)
+            metres = np.linalg.norm(positions - positions[device], axis=1)
+            metres[device] = np.inf
+            nearest = int(metres.argmin())
+            if np.isfinite(metres[nearest]) and metres[nearest] <= self.clusters.air.reach:
+                found[device].add(nearest)
+                found[nearest].add(device)
+        return {device: tuple(sorted(near)) for device, near in found.items()}
+
     def without(self, absent: Collection[int]) -> Graph:
         """Return who hears whom while some devices are away: other links stand in for those that were theirs."""
         if not absent:

@@ -30,6 +30,7 @@ class DeviceData:
         questions: its own training questions.
         seed: the run's seed.
         limit: longest row in tokens.
+        aside: questions of its task that nobody trains on, for choosing settings; may be none.
     """
 
     device: int
@@ -38,6 +39,7 @@ class DeviceData:
     seed: int
     limit: int
     tokenizer: Any
+    aside: Sequence[Question] = ()
     _rows: dict[int, Row] = field(default_factory=dict)
 
     @property
@@ -71,6 +73,11 @@ class DeviceData:
         """Return the mini-batches behind the mask, from a stream of their own."""
         draw = stream(self.seed, "device", self.device, "calibration")
         return [[self.row(int(i)) for i in draw.integers(self.samples, size=size)] for _ in range(batches)]
+
+    def held(self, count: int) -> list[Row]:
+        """Return ``count`` rows to judge settings by: those set aside, or its own last ones where none are."""
+        chosen = self.aside[:count] or self.questions[-count:]
+        return [encode_training(self.tokenizer, question, self.limit) for question in chosen]
 
     def prompts(self, count: int) -> list[tuple[int, ...]]:
         """Return the prompts of the first ``count`` questions, tokenised."""
@@ -149,7 +156,9 @@ def deal(config: RunConfig, tokenizer: Any = None, pools: Pools | None = None) -
             )
         shares[task.key] = [rows[i::holders][: config.train.rows] for i in range(holders)]
     return [
-        DeviceData(i, task.key, shares[task.key].pop(0), config.seed, config.train.max_tokens, tokenizer)
+        DeviceData(
+            i, task.key, shares[task.key].pop(0), config.seed, config.train.max_tokens, tokenizer, pools.aside[task.key]
+        )
         for i, task in enumerate(config.device_tasks)
     ]
 

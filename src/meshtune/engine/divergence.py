@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 from meshtune.engine.config import RunConfig
 from meshtune.errors import DivergedError, PayloadError, UserError
-from meshtune.learning.config import TrainConfig
 from meshtune.methods.base import Method
+
+SAFE = {"sparse": 3e-3, "lora": 1e-3, "full": 1e-4}
+"""By kind of expert a learning rate that a base of usual widths bears."""
 
 
 @contextmanager
@@ -39,12 +41,8 @@ def remedy(config: RunConfig, method: Method | None) -> str:
     wider = "" if config.model.dtype in ("float32", "bfloat16") else "--set model.dtype=float32"
     if method is None:
         return f"{again} {wider or '--set model.dtype=float32'}"
-    key, usual = {"lora": ("train.lora_lr", "lora_lr"), "full": ("train.full_lr", "full_lr")}.get(
-        method.kind, ("train.lr", "lr")
-    )
-    if method.name in config.train.rates:
-        key = f"train.rates.{method.name}"
-    lower = min(config.train.peak(method.kind, method.name) / 10, getattr(TrainConfig(), usual))
+    key = config.train.key(method.kind, method.name)
+    lower = min(config.train.peak(method.kind, method.name) / 10, SAFE[method.kind])
     return f"{again} --set {key}={lower:.0e} {wider}".rstrip()
 
 

@@ -6,7 +6,7 @@ through the graph, each brought to each device once, and every device knows whom
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ from meshtune.exchange.payload import Message, byte_split, decode, encode
 from meshtune.exchange.positions import encode_positions
 from meshtune.learning.base import Base
 from meshtune.learning.prepare import calibration_scores, entropies, layer_inputs, prompt_features
-from meshtune.methods.base import Announcement, Masks, Method
+from meshtune.methods.base import Announcement, Method
 from meshtune.methods.registry import get_method
 from meshtune.routing.statistics import summarise
 
@@ -75,6 +75,7 @@ def announce(
     methods: Sequence[Method],
     observer: Observer,
     densities: Sequence[float] | None = None,
+    settle: Callable[[Sequence[Announcement]], RunConfig] | None = None,
 ) -> list[Announcement]:
     """Work out what every device may announce under ``methods``: masks, task statistics, task codes.
 
@@ -85,26 +86,26 @@ def announce(
         methods: what is run; only what one of them needs is worked out.
         observer: told about progress.
         densities: of every device; None for the configuration's.
+        settle: called with what does not depend on a learning rate; returns the settings with one for the rest.
     """
     shares = [config.adapter.share] * len(devices) if densities is None else densities
     recipe_of = recipes(config, base.adapters.layers)
     masks = {method.masks for method in methods} - {""}
-    others: list[dict[str, Masks]] = [{} for _ in devices]
-    if masks - {"calibrated"}:
-        others = magnitude_masks(base, config, devices, recipe_of, observer, shares)
     if "calibrated" not in masks and not any(method.routes or method.codes for method in methods):
-        return [
-            Announcement(d.device, d.group, d.samples, recipe_of[d.group], others=o)
-            for d, o in zip(devices, others, strict=True)
-        ]
-    observer.event("phase", name="prepare", total=len(devices))
-    result = []
-    for number, data in enumerate(devices):
-        own = announcement_of(base, config, data, recipe_of[data.group], any(m.codes for m in methods), shares[number])
-        kept = own.scores if negotiates(config, methods) else None
-        result.append(replace(own, others=others[number], scores=kept))
-        observer.event("advance", name="prepare", done=number + 1)
-    return result
+        result = [Announcement(d.device, d.group, d.samples, recipe_of[d.group]) for d in devices]
+    else:
+        observer.event("phase", name="prepare", total=len(devices))
+        result = []
+        for number, data in enumerate(devices):
+            recipe, codes = recipe_of[data.group], any(m.codes for m in methods)
+            own = announcement_of(base, config, data, recipe, codes, shares[number])
+            result.append(own if negotiates(config, methods) else replace(own, scores=None))
+            observer.event("advance", name="prepare", done=number + 1)
+    settled = config if settle is None else settle(result)
+    if not masks - {"calibrated"}:
+        return result
+    others = magnitude_masks(base, settled, devices, recipe_of, observer, shares)
+    return [replace(own, others=other) for own, other in zip(result, others, strict=True)]
 
 
 def announcement_of(

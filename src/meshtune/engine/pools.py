@@ -30,13 +30,15 @@ class Pools:
     """Every task's rows.
 
     Attributes:
-        train: by task key, in a fixed random order, without what is set aside.
+        train: by the key of every task that a device learns, in a fixed random order, without what is set aside.
+        aside: by task key: what is set aside.
         exams: by exam, in a fixed random order: what may be asked of it.
         notes: what is to be said of them.
         facts: the counts behind the notes, by task key or exam.
     """
 
     train: Mapping[str, Sequence[Question]]
+    aside: Mapping[str, Sequence[Question]]
     exams: Mapping[str, Sequence[Question]]
     notes: tuple[str, ...]
     facts: Mapping[str, Any]
@@ -92,12 +94,14 @@ def gather(config: RunConfig) -> Pools:
                     "the run's seed, are for testing and never trained on"
                 )
     tested_rows = {} if config.eval.split == "validation" else exams
+    learnt = {task.key for task in config.device_tasks}
+    train = {key: rows for key, rows in train.items() if key in learnt}
     train, told = without_leaks(train, tested_rows, aside, config.leaked_rows, marks, facts)
     for key, rows in train.items():
         facts[key]["train"] = len(rows)
     for name, rows in exams.items():
         facts.setdefault(name, {})["test"] = len(rows)
-    return Pools(train, exams, (*notes, *told), facts)
+    return Pools(train, aside, exams, (*notes, *told), facts)
 
 
 def exam_rows(config: RunConfig) -> dict[str, Sequence[Question]]:

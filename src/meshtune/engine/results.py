@@ -54,6 +54,7 @@ def results(
     mark = signature(config)
     scoring = sum(e["seconds"] for e in events if e.get("event") == "scored" and e["signature"] == mark)
     labels = [candidate.label for candidate in candidates(config, methods, state)]
+    rates = next((event for event in events if event.get("event") == "rates"), None)
     now = [s for s in scores if s.get("signature") == mark and s["round"] == state.round]
     mine = _in_order([*config.exams], labels, now)
     groups: dict[str, list[int]] = {}
@@ -85,7 +86,8 @@ def results(
         "coherence": _coherence(config, base),
         **({} if planned is None else {"budgets": {group: budget.facts() for group, budget in planned.items()}}),
         **({} if network is None else {"network": network.facts(), "curves": _curves(config, scores, mark, state)}),
-        "methods": {m.name: _method(m, state) for m in methods},
+        **({} if rates is None else {"rates": {kind: facts for kind, facts in rates.items() if kind != "event"}}),
+        "methods": {m.name: {**_rate(m, config, rates or {}), **_method(m, state)} for m in methods},
         "router": _routers(config, methods, state, workshop, features, mine),
         "seconds": {name: round(value, 3) for name, value in {**state.seconds, "score": scoring}.items()},
         "peak_memory_bytes": max((e["peak_memory_bytes"] for e in events if e.get("peak_memory_bytes")), default=None),
@@ -130,6 +132,13 @@ def whole_exam(
 ) -> tuple[list[Mapping[str, Any]], list[str]]:
     """Return the scorings of the exam ``mark`` until now without rounds that are not whole, and a note on each."""
     return whole([s for s in scores if s.get("signature") == mark and s["round"] <= state.round], state.round)
+
+
+def _rate(method: Method, config: RunConfig, rates: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the highest learning rate of ``method``, the key that gave it, and whether it was looked for."""
+    value, key = config.train.peak(method.kind, method.name), config.train.key(method.kind, method.name)
+    found = method.kind in rates and rates[method.kind]["rate"] == value
+    return {"lr": {"key": key, "value": value, "found": found}}
 
 
 def _method(method: Method, state: State) -> dict[str, Any]:

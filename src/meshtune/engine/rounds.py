@@ -7,7 +7,7 @@ values with the same optimiser past on the same rows; it is then done once and s
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,16 +60,22 @@ def play_round(
     state: State,
     observer: Observer,
     flight: Flight | None = None,
+    judge: Callable[[Mapping[str, Sequence[Member]]], None] | None = None,
 ) -> dict[str, float]:
     """Play one round for all methods; return the mean loss of every ``method/device``.
 
-    The exchange goes over the air with ``flight``, else for free over ``graph``.
+    The exchange goes over the air with ``flight``, else for free over ``graph``. ``judge`` is shown what has been
+    trained, before anything is sent.
 
     Raises:
         UserError: a device's training diverged, or a device refused a message.
     """
     losses = _train(base, config, methods, devices, state, observer)
     started = time.perf_counter()
+    if judge is not None:
+        judge(state.members)
+        _add(state.seconds, "check", time.perf_counter() - started)
+        started = time.perf_counter()
     state.round += 1
     workshop.forget()
     for method in methods:

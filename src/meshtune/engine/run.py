@@ -23,12 +23,15 @@ from meshtune.engine.counts import counts_note, cut_rows
 from meshtune.engine.data import DeviceData, Exam, deal, digest, exam_digest, exam_questions, exams
 from meshtune.engine.duration import Duration, Forecast, foretell, measure_speed
 from meshtune.engine.federation import announce, recipes
+from meshtune.engine.fits import crowded
 from meshtune.engine.flight import Flight
 from meshtune.engine.lock import held
 from meshtune.engine.manifest import bound
 from meshtune.engine.memory import foresee, peak_memory
 from meshtune.engine.observer import Observer
+from meshtune.engine.own_task import OwnTasks, looks
 from meshtune.engine.pools import gather
+from meshtune.engine.rates import check_rates, find_rates, rates_note, with_rates
 from meshtune.engine.reform import Formed, told
 from meshtune.engine.results import results, whole_exam
 from meshtune.engine.resume import Loaded, begin, newest, restore
@@ -43,7 +46,7 @@ from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.full import weights_of
 from meshtune.learning.loading import load, locate
-from meshtune.methods.base import Method, Workshop
+from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
 from meshtune.routing.features import Features
 from meshtune.tasks.registry import get_task
@@ -104,20 +107,30 @@ def _played(scene: _Scene, store: RunStore, observer: Observer, loaded: float) -
     stamp = _stamp(scene, store, exam=True)
     last = newest(store, config.train.rounds, observer)
     scene, plan = _planned(scene, store, last, observer)
-    config = scene.config
     store.append({"event": "start", "round": last.number if last else 0, "load_seconds": loaded, **plan})
     if not any(event["event"] == "data" for event in store.events()):
         store.append({"event": "data", "tasks": scene.counts})
-    state, graph, network, made = _begin(scene, store, stamp, last, observer)
+    scene, state, graph, network, made = _begin(scene, store, stamp, last, observer)
     flight = None if network is None or scene.pace is None else Flight(network, scene.pace)
     forecast = _foretold(scene, state, store, observer)
+    own_tasks = OwnTasks(scene.base, scene.config, config, scene.methods, scene.devices, observer)
     for number in range(state.round, config.train.rounds):
         if number and config.eval.every is not None and number % config.eval.every == 0:
             _sit(scene, state, store, observer)
         began = time.perf_counter()
         losses = play_round(
-            scene.base, config, scene.methods, scene.devices, graph, scene.workshop, state, observer, flight
+            scene.base,
+            scene.config,
+            scene.methods,
+            scene.devices,
+            graph,
+            scene.workshop,
+            state,
+            observer,
+            flight,
+            own_tasks.judge if looks(config, number + 1) else None,
         )
+        judged = own_tasks.taken()
         tensors, packed = pack_state(state)
         store.save_round(number + 1, tensors, {**packed, "made": made})
         took = time.perf_counter() - began
@@ -135,6 +148,7 @@ def _played(scene: _Scene, store: RunStore, observer: Observer, loaded: float) -
                 "seconds": took,
                 "peak_memory_bytes": peak_memory(),
                 **({"clocks": clocks} if clocks else {}),
+                **({"own_tasks": judged} if judged else {}),
             }
         )
         observer.event("round", round=number + 1, bytes=bytes_now)
@@ -171,7 +185,7 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
         for name in config.router.names:
             begun.router.check_announced(name)
         scene = _scene(config, observer)
-        state, _, network, _ = _begin(scene, store, _stamp(scene, store), last, observer)
+        scene, state, _, network, _ = _begin(scene, store, _stamp(scene, store), last, observer)
         return _finish(scene, state, network, store, observer)
 
 
@@ -194,6 +208,7 @@ def _scene(config: RunConfig, observer: Observer) -> _Scene:
     for note in (*pools.notes, counts_note(devices, pools.exams, asked)):
         observer.event("note", text=note)
     _check_judges(config)
+    check_rates(config, methods)
     base = load(config.model, config.adapter.per_layer)
     if config.train.max_tokens > base.longest:
         raise UserError(
@@ -249,18 +264,13 @@ def _planned(scene: _Scene, store: RunStore, last: Loaded | None, observer: Obse
 
 def _begin(
     scene: _Scene, store: RunStore, stamp: Stamp, last: Loaded | None, observer: Observer
-) -> tuple[State, Graph, Network | None, dict[str, Any]]:
-    """Return where the run stands, who hears whom, and what a checkpoint says that it was made with."""
+) -> tuple[_Scene, State, Graph, Network | None, dict[str, Any]]:
+    """Return the scene with the rates that were found, where the run stands, who hears whom, and what a checkpoint
+    says that it was made with.
+    """
     layers = scene.base.adapters.layers
-    own, facts = prepared(
-        store,
-        scene.config,
-        layers,
-        stamp,
-        lambda: announce(scene.base, scene.config, scene.devices, scene.methods, observer, scene.densities),
-        last,
-        observer,
-    )
+    own, facts = prepared(store, scene.config, layers, stamp, lambda: _announced(scene, observer), last, observer)
+    scene = _rated(scene, facts.get("rates", {}), store, observer)
     graph, network = connect(scene.config, scene.site, own, layers, scene.workshop)
     if network is not None:
         for note in network.notes():
@@ -268,14 +278,41 @@ def _begin(
         if not any(event["event"] == "network" for event in store.events()):
             store.append({"event": "network", **network.facts()})
     state = begin(scene.methods, graph, own, layers, scene.workshop, network)
+    if network is not None:
+        counts = {m.name: max(one.expert.count for one in state.members[m.name]) for m in scene.methods if m.exchanges}
+        for note in crowded(network.site, scene.config.exchange, network.wished, counts):
+            observer.event("note", text=note)
     made = {**stamp.facts(), "prepared": facts["digest"], "plan": facts["made"]["plan"]}
     if last is None:
         state.seconds.update(facts["seconds"])
-        return state, graph, network, made
+        return scene, state, graph, network, made
     state, formed = restore(state, last, store, scene.methods, scene.workshop, network)
     _log(formed, store)
     observer.event("note", text=f"going on after round {last.number} of {scene.config.train.rounds}")
-    return state, graph, network, made
+    return scene, state, graph, network, made
+
+
+def _announced(scene: _Scene, observer: Observer) -> tuple[list[Announcement], dict[str, Any]]:
+    """Work out what every device announces, and the learning rates that are left open."""
+    rates: dict[str, Any] = {}
+
+    def settle(own: Sequence[Announcement]) -> RunConfig:
+        found = find_rates(scene.base, scene.config, scene.methods, scene.devices, own, scene.workshop)
+        rates.update({kind: one.facts() for kind, one in found.items()})
+        return with_rates(scene.config, scene.methods, rates)
+
+    made = announce(scene.base, scene.config, scene.devices, scene.methods, observer, scene.densities, settle)
+    return made, {"rates": rates} if rates else {}
+
+
+def _rated(scene: _Scene, rates: Mapping[str, Any], store: RunStore, observer: Observer) -> _Scene:
+    """Return ``scene`` with the learning rates that were found, after telling them."""
+    if not rates:
+        return scene
+    observer.event("note", text=rates_note(rates))
+    if not any(event["event"] == "rates" for event in store.events()):
+        store.append({"event": "rates", **rates})
+    return replace(scene, config=with_rates(scene.config, scene.methods, rates))
 
 
 def _foretold(scene: _Scene, state: State, store: RunStore, observer: Observer) -> Forecast:

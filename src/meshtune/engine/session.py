@@ -62,7 +62,7 @@ def prepared(
     config: RunConfig,
     layers: Sequence[LayerSpec],
     stamp: Stamp,
-    work: Callable[[], list[Announcement]],
+    work: Callable[[], tuple[list[Announcement], dict[str, Any]]],
     last: Loaded | None,
     observer: Observer,
 ) -> tuple[list[Announcement], dict[str, Any]]:
@@ -73,7 +73,7 @@ def prepared(
         config: with the settings of :data:`PLAN`.
         layers: the adapted layers.
         stamp: what the run is made with.
-        work: works the announcements out.
+        work: works the announcements out, and what else is to be kept beside them.
         last: the checkpoint that the run goes on from.
         observer: told where they are damaged and worked out again.
 
@@ -89,8 +89,9 @@ def prepared(
     if found is None:
         plan = {key: getattr(config.train, key) for key in PLAN}
         started = time.perf_counter()
-        made = work()
-        facts = {"made": {**stamp.facts(), "plan": plan}, "seconds": {"prepare": time.perf_counter() - started}}
+        made, more = work()
+        seconds = {"prepare": time.perf_counter() - started}
+        facts = {"made": {**stamp.facts(), "plan": plan}, "seconds": seconds, **more}
         save_announcements(store, config, layers, made, facts)
         found = _loaded(store, config, layers, stamp)
     own, facts = found

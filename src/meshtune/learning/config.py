@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from meshtune.errors import UserError
 from meshtune.settings import Count, Settings, Within
+from meshtune.worded import Worded
 
+AUTO: Final = "auto"
+Rate = Annotated[
+    float | Literal["auto"],
+    Worded(AUTO, "give a learning rate, 1e-12 to 1e+06, or auto", ge=1e-12, le=1e6, allow_inf_nan=False),
+]
+"""A learning rate, or ``auto``: one is looked for before the first round."""
+LR_KEYS = {"sparse": "lr", "lora": "lora_lr", "full": "full_lr"}
+"""By kind of expert the key of its highest learning rate."""
 EMBEDDED = "embedded"
 TINY = "tiny-random"
 
 COLDEST = 1e-3
 """The lowest temperature above 0 that logits are divided by."""
 
-Rate = Annotated[float, Within(1e-12, 1e6)]
 Rounds = Annotated[int, Within(1, 1_000_000)]
+
+
+def lower_rate(key: str, rate: float, found: bool) -> str:
+    """Return the setting that mends a ``rate`` of the key ``key`` that is too high: a lower one, or one that is looked
+    for where it was not ``found`` that way.
+    """
+    if key == "train.full_lr":  # nothing looks for it
+        return f"{key}={rate / 10:.2g}"
+    return f"{key}={rate / 3:.2g}" if found else f"{key}={AUTO}"
 
 
 class ModelConfig(Settings):
@@ -43,7 +62,8 @@ class TrainConfig(Settings):
         rounds: rounds of local training and exchange.
         steps: optimiser steps a round.
         batch: rows a step and device.
-        lr: learning rate of sparse experts; lora_lr: of LoRA experts; full_lr: of all weights.
+        lr: learning rate of sparse experts; lora_lr: of LoRA experts; full_lr: of all weights. ``auto`` looks for
+            one of the first two on rows set aside (:mod:`meshtune.engine.rates`).
         rates: a method's own learning rate, by its name, where it is not its kind's.
         optimizer: ``adam`` (no weight decay) or plain ``sgd``.
         warmup: optimiser steps over which the rate rises linearly from 0; then it falls linearly to
@@ -60,9 +80,9 @@ class TrainConfig(Settings):
     rounds: Rounds = 4
     steps: Rounds = 20
     batch: Annotated[int, Within(1, 100_000)] = 4
-    lr: Rate = 3e-3
-    lora_lr: Rate = 1e-3
-    full_lr: Rate = 1e-4
+    lr: Rate = AUTO
+    lora_lr: Rate = AUTO
+    full_lr: Annotated[float, Within(1e-12, 1e6)] = 1e-4
     rates: dict[str, Rate] = {}  # noqa: RUF012 (frozen)
     optimizer: Literal["adam", "sgd"] = "adam"
     warmup: Annotated[int, Within(0, 10**9)] = 4
@@ -74,8 +94,35 @@ class TrainConfig(Settings):
     rows: Count | None = None
 
     def peak(self, kind: str, method: str = "") -> float:
-        """Return the highest learning rate of ``method``, which trains experts of ``kind``."""
-        usual = {"lora": self.lora_lr, "full": self.full_lr}.get(kind, self.lr)
+        """Return the highest learning rate of ``method``, which trains experts of ``kind``.
+
+        Raises:
+            UserError: it has yet to be found.
+        """
+        found = self._asked(kind, method)
+        if isinstance(found, str):
+            raise UserError(f"{self.key(kind, method)}=auto is found when a run starts: give a number here")
+        return found
+
+    def key(self, kind: str, method: str = "") -> str:
+        """Return the key that says what :meth:`peak` is."""
+        return f"train.rates.{method}" if method in self.rates else f"train.{LR_KEYS[kind]}"
+
+    def unsettled(self, kind: str, method: str = "") -> bool:
+        """Return whether the rate of ``method``, which trains experts of ``kind``, has yet to be found."""
+        return self._asked(kind, method) == AUTO
+
+    def settled(self, found: Mapping[str, float], kinds: Mapping[str, str]) -> TrainConfig:
+        """Return these settings with the rates that were ``found``, by kind of expert, in the place of ``auto``.
+
+        ``kinds`` are those of the methods that run, by name.
+        """
+        usual = {LR_KEYS[kind]: rate for kind, rate in found.items() if getattr(self, LR_KEYS[kind]) == AUTO}
+        own = {name: found[kinds[name]] for name, rate in self.rates.items() if rate == AUTO and name in kinds}
+        return self.model_copy(update={**usual, "rates": {**self.rates, **own}})
+
+    def _asked(self, kind: str, method: str) -> float | Literal["auto"]:
+        usual: float | Literal["auto"] = getattr(self, LR_KEYS[kind])
         return self.rates.get(method, usual)
 
     def rate(self, peak: float, step: int) -> float:

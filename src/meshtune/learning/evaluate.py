@@ -174,6 +174,12 @@ def route_of(base: Base, asks: Sequence[Ask], bank: Bank | None) -> Route:
     return Segments(runs)
 
 
+def row_losses(base: Base, expert: Expert | None, rows: Sequence[Row], micro_tokens: int) -> list[float]:
+    """Return the mean NLL over the answer tokens of each row, under ``expert`` or the frozen model (None)."""
+    found = score(base, [Ask([row], expert) for row in rows], micro_tokens)
+    return [-one.logprobs[0] / one.tokens[0] for one in found]
+
+
 def measure_written(
     score: Score, grades: Sequence[Mapping[str, float]] = (), ks: Sequence[int] = ()
 ) -> dict[str, float]:

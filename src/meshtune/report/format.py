@@ -78,10 +78,26 @@ class NetworkFacts(BaseModel):
     positions: list[tuple[float, float]]
 
 
+class RateUsed(BaseModel):
+    """The highest learning rate of a method.
+
+    Attributes:
+        key: of the configuration that gave it.
+        value: the rate.
+        found: whether the run looked for it.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    key: str
+    value: float
+    found: bool = False
+
+
 class MethodCost(BaseModel):
     """What a method trained and sent.
 
     Attributes:
+        lr: its learning rate; None in older files.
         parameters_updated: trained scalars of one device.
         bytes: what left all devices in the whole run, by kind.
         payload_bytes: one steady-state update of one device.
@@ -89,6 +105,7 @@ class MethodCost(BaseModel):
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+    lr: RateUsed | None = None
     parameters_updated: int = 0
     bytes: dict[str, int] = Field(default_factory=dict)
     payload_bytes: int = 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from meshtune.learning.config import lower_rate
 from meshtune.report.measure import ENOUGH, claim, lower_is_better, than, value_text, verdict
 from meshtune.report.results import Results
 from meshtune.report.scores import latest, paired, question_scores
@@ -91,3 +92,25 @@ def losers(results: Results, metric: str, subject: str) -> str:
         else (f"{len(worse)} of {len(gains)} devices, {most} most, do")
     )
     return f"The exchange can cost an owner something: {who} worse on its own task than alone."
+
+
+def harmed(results: Results, records: Records, subject: str) -> str:
+    """Return which devices ended clearly worse than the frozen model at their own task, and what to change."""
+    worse = []
+    for task, devices in owners_of(results, "nll").items():
+        frozen = question_scores(records, "frozen", "nll", {task: devices})
+        for device in devices:
+            gap = paired(question_scores(records, subject, "nll", {task: [device]}), frozen, "nll")
+            if gap is not None and verdict(gap, "nll") == "clearly worse":
+                worse.append((device, task, gap))
+    cost = results.header.methods.get(subject)
+    if not worse or cost is None or cost.lr is None:
+        return ""
+    device, task, gap = worse[0]
+    others = len(worse) - 1
+    more = f", as {others} other device{'s are' if others > 1 else ' is'} at {'theirs' if others > 1 else 'its own'}"
+    lower = lower_rate(cost.lr.key, cost.lr.value, cost.lr.found)
+    return (
+        f"At its own task, {task}, device {device} is {than(claim(gap, 'nll'), 'the frozen model')}"
+        f"{more if others else ''}: run again in another folder with --set {lower}."
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshtune.report.measure import MOVED, claim, headline, lower_is_better, than, value_text
-from meshtune.report.owners import Records, losers, own_average, owners_of, together, weakest
+from meshtune.report.owners import Records, harmed, losers, own_average, owners_of, together, weakest
 from meshtune.report.results import Results
 from meshtune.report.scores import paired, question_scores
 from meshtune.report.tables import bytes_text, joules_text, seconds_text
@@ -35,6 +35,7 @@ def story(results: Results, records: Records) -> str:
         told += [_rival(results, records, metric, subject, rival) for rival in RIVALS if rival != subject]
         told += [_sent(results, subject), _on_air(results, subject), weakest(results, records, metric, subject)]
         told += [together(results, records, metric, subject), losers(results, metric, subject)]
+        told.append(harmed(results, records, subject))
         if metric == "nll":
             told.append(_accuracy(results, records, subject))
     return " ".join(sentence for sentence in told if sentence)
