@@ -153,8 +153,10 @@ def shorten(tokenizer: Any, tokens: Sequence[int], limit: int) -> tuple[int, ...
 
 def _cut(tokenizer: Any, row: Row, count: int) -> Row:
     """Return ``row`` without ``count`` tokens of its prompt; what begins every text stays in front."""
+    if count == 0:
+        return row
     front = opening(tokenizer)
-    first = len(front) if 0 < count < row.prompt - len(front) and row.tokens[: len(front)] == front else 0
+    first = len(front) if count < row.prompt - len(front) and row.tokens[: len(front)] == front else 0
     return Row(row.tokens[:first] + row.tokens[count + first :], row.prompt - count)
 
 
