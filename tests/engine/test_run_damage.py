@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from meshtune.engine import checked
 from meshtune.engine.ask import open_speaker
 from meshtune.engine.config import validate
+from meshtune.engine.manifest import bound
 from meshtune.engine.observer import Silent
-from meshtune.engine.resume import PREPARED, newest
+from meshtune.engine.resume import PREPARED
 from meshtune.engine.run import evaluate, run
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
@@ -440,14 +441,11 @@ def checkpoint_flips(finished: Path, tries: int) -> tuple[int, int]:
 
 
 def use_all(folder: Path) -> Any:
-    """Read everything that a resume, a comparison and a report read, short of training."""
+    """Read all JSON that a resume, a comparison and a report read."""
     store = RunStore.open(folder)
     notes = store.repair()
-    config = validate(store.config(), str(folder))
-    last = newest(store, config.train.rounds, Silent())
-    results = load_results(folder)
-    assert last is not None
-    return notes, config, last.number, results, store.events(), store.read_scores()
+    config = bound(store.config())  # where things are may change: whether they hold the same is known by digests
+    return notes, config, load_results(folder), store.events(), store.read_scores()
 
 
 def same(first: Any, second: Any) -> bool:
@@ -530,7 +528,7 @@ def test_ten_thousand_flipped_bits_in_checkpoints(finished: Path, folder: Path) 
 
 @pytest.mark.slow
 def test_thousands_of_flipped_bits_and_cuts_in_text(finished: Path, folder: Path) -> None:
-    print(f"flipped bits in text: {text_flips(finished, folder, 5_000)}")
+    print(f"flipped bits in text: {text_flips(finished, folder, 2_500)}")
     print(f"cuts: {cuts(folder, 40)}")
 
 
