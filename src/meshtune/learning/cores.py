@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from meshtune.learning.base import Base
+if TYPE_CHECKING:
+    from meshtune.learning.base import Base
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -43,14 +44,15 @@ def on_cores(do: Callable[[Work], Result], work: Sequence[Work]) -> Iterator[Res
     each = cores // workers
     # Each worker says so itself: the matrix products of a thread that does not are shared out among all cores again.
     with (
-        _threads(each),
+        threads(each),
         ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(each,)) as pool,
     ):
         yield from pool.map(do, work)
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads for one operation inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

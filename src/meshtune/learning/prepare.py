@@ -60,13 +60,19 @@ def layer_inputs(base: Base, prompts: Sequence[Sequence[int]], tokens: int) -> d
 
 
 def entropies(base: Base, inputs: Mapping[str, Tensor]) -> list[float]:
-    """Return the spectral entropy of every adapted layer over its ``inputs`` H (k, n), by place (eq. 20, 21)."""
+    """Return the spectral entropy of every adapted layer over its ``inputs`` H (k, n), by place (eq. 20, 21).
+
+    Raises:
+        UserError: an input is not finite in the model's element type.
+    """
     result = [0.0] * len(base.adapters.layers)
     by_place: dict[str, list[LayerSpec]] = {}
     for layer in base.adapters.layers:
         by_place.setdefault(layer.place, []).append(layer)
 
     def of(place: str) -> list[float]:
+        if not bool(torch.isfinite(inputs[place]).all()):
+            raise UserError(f"the input of {place} is not finite: hold the model in float32 or bfloat16")
         weights = (base.adapters.weight(layer).detach().cpu() for layer in by_place[place])
         return spectral_entropies(weights, inputs[place])
 

@@ -44,7 +44,7 @@ def key_of(model: Any, digest: str, *more: object) -> str:
     facts = [
         PROBES,
         digest,
-        type(model).__qualname__,
+        str(model),
         model.config.to_json_string(use_diff=False),
         str(model.config._attn_implementation),
         str(first.dtype),

@@ -9,12 +9,12 @@ base is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +25,7 @@ from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Segments
 from meshtune.errors import UserError
+from meshtune.learning.cores import threads
 from meshtune.learning.encode import Row
 from meshtune.learning.head import fitted
 from meshtune.learning.packing import Packed
@@ -175,17 +176,12 @@ def _measured(how_far: Callable[[], float]) -> float:
         return float("inf")
 
 
-def _tried(base: Base, paths: Paths, name: str, check: Callable[[], bool]) -> bool:
-    base.go_by(replace(paths, **{name: True}))  # type: ignore[arg-type]
-    found = _holds(check)
-    base.go_by(paths)
-    return found
-
-
 def _holds(check: Callable[[], bool]) -> bool:
     """Return whether ``check`` holds; a way that an architecture's code refuses does not."""
     try:
         return check()
+    except (MemoryError, torch.OutOfMemoryError):  # says nothing about the model
+        raise
     except Exception:  # other people's code, called in ways that it may not have been written for
         return False
 
@@ -287,21 +283,12 @@ def _in_threads(base: Base, *checks: Callable[[], bool]) -> list[bool]:
     together = Barrier(len(checks))
 
     def check(number: int) -> bool:
-        together.wait(60)
+        with suppress(BrokenBarrierError):
+            together.wait(60)
         return _holds(checks[number])
 
-    with _threads(1), ThreadPoolExecutor(len(checks), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with threads(1), ThreadPoolExecutor(len(checks), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return list(pool.map(check, range(len(checks))))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _expert(base: Base, block: int) -> SparseExpert:
