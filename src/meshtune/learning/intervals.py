@@ -91,7 +91,7 @@ def mean_over(samples: Sequence[Sample], metric: str) -> Estimate:
     shares = _shares([sample.count for sample in samples], Z95**2)
     middle = variance = 0.0
     for sample, more in zip(samples, shares, strict=True):
-        largest = sample.count * sample.mean * (1 - sample.mean)
+        largest = max(0.0, sample.count * sample.mean * (1 - sample.mean))
         squares = largest if math.isnan(sample.squares) else min(sample.squares, largest)
         middle += (sample.count * sample.mean + more / 2) / (sample.count + more)
         variance += (squares + more / 4) / (sample.count + more) ** 2
