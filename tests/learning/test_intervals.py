@@ -55,6 +55,8 @@ def test_a_mean_and_its_standard_error_say_as_much_as_the_scores() -> None:
         tuple(stats.binomtest(5, 10).proportion_ci(method="wilson")), abs=0.2
     )
     assert 0 <= impossible.low < impossible.high <= 1
+    beyond = mean_over([Sample.reported(2.0, 0.1, 10)], "acc")  # nor such a mean: shown as it is
+    assert (beyond.low, beyond.value, beyond.high) == pytest.approx((2 - Z * 0.1, 2, 2 + Z * 0.1))
 
 
 def test_graded_scores_have_a_shorter_interval_than_right_and_wrong_and_one_at_all() -> None:

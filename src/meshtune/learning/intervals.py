@@ -86,7 +86,7 @@ def mean_over(samples: Sequence[Sample], metric: str) -> Estimate:
     Elsewhere mean ± z sqrt(sum_t SS_t / (n_t (n_t - 1))) / T; not known where an exam has one question, or no spread.
     """
     value = fmean(sample.mean for sample in samples)
-    if not bounded(metric):
+    if not bounded(metric) or not all(0 <= sample.mean <= 1 for sample in samples):  # a file may hold anything
         return _symmetric(value, samples)
     shares = _shares([sample.count for sample in samples], Z95**2)
     middle = variance = 0.0

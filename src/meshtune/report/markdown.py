@@ -6,9 +6,10 @@ import re
 
 from meshtune.printable import printable
 
-# Brackets around numbers alone are our intervals; an underscore within a word emphasises nothing.
+# Brackets around numbers alone are our intervals; an underscore within a word emphasises nothing; the last three would
+# begin a link.
 _SPECIAL = re.compile(
-    r"(?P<interval>\[[-+\d., ]+\](?![(\[:]))|[\\`*\[\]<&|~]|(?<![^\W_])_|_(?![^\W_])|(?<=\w)[:@](?=\S)|(?<=\bwww)\."
+    r"(?P<interval>\[[-+\d., ]+\](?![(\[:]))|[\\`*\[\]<&|~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|@(?=[\w-]+\.)|(?<=\bwww)\."
 )
 
 
