@@ -324,7 +324,7 @@ def test_impossible_plans_are_one_sentence() -> None:
         ({"methods": ["local"]}, r"methods=\[local\] send nothing"),
         ({"devices": {"count": 5}}, "places.positions places 4 devices and there are 5"),
         ({"places": {"positions": [*SQUARE[:3], SQUARE[0]]}}, "devices 0 and 3 both stand at"),
-        ({"adapter": {"rank": 500}}, "lower adapter.rank"),
+        ({"adapter": {"rank": 500}}, "adapter.rank=500 is above the 128 inputs of layer .*: lower it to 64"),
     ):
         with pytest.raises(UserError, match=words):
             plan(config(**changes))
