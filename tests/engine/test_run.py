@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from meshtune.engine import run as engine
+from meshtune.engine import scene as engine
 from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.memory import foresee
 from meshtune.engine.observer import Silent

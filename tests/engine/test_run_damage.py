@@ -225,10 +225,10 @@ def test_another_base_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_other_questions_of_the_exam_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from meshtune.engine import run as module
+    from meshtune.engine import scene as module
 
     real = module.exam_questions
-    monkeypatch.setattr(module, "exam_questions", lambda config: {k: v[::-1] for k, v in real(config).items()})
+    monkeypatch.setattr(module, "exam_questions", lambda *given: {k: v[::-1] for k, v in real(*given).items()})
     with pytest.raises(UserError, match="the questions of the exam are not those that"):
         again(folder)
     with pytest.raises(UserError, match="the questions of boolq are not those that"):

@@ -9,70 +9,35 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from meshtune.engine.air import Network, connect
-from meshtune.engine.budget import Budget, budget_note, budgets, densities_of
 from meshtune.engine.checked import checksum
 from meshtune.engine.checkpoint import pack_state
-from meshtune.engine.clock import Pace, elapsed, joules
+from meshtune.engine.clock import elapsed, joules
 from meshtune.engine.config import RunConfig, validate
-from meshtune.engine.counts import counts_note, cut_rows
-from meshtune.engine.data import DeviceData, Exam, deal, digest, exam_digest, exam_questions, exams
+from meshtune.engine.data import digest, exam_digest
 from meshtune.engine.duration import Duration, Forecast, foretell, measure_speed
-from meshtune.engine.federation import announce, recipes
 from meshtune.engine.fits import crowded
 from meshtune.engine.flight import Flight
 from meshtune.engine.lock import held
 from meshtune.engine.manifest import bound
-from meshtune.engine.memory import foresee, peak_memory
+from meshtune.engine.memory import peak_memory
 from meshtune.engine.observer import Observer
 from meshtune.engine.own_task import OwnTasks, looks
-from meshtune.engine.pools import gather
-from meshtune.engine.rates import check_rates, find_rates, rates_note, with_rates
 from meshtune.engine.reform import Formed, told
 from meshtune.engine.results import results, whole_exam
 from meshtune.engine.resume import Loaded, begin, newest, restore
 from meshtune.engine.rounds import State, play_round
+from meshtune.engine.scene import Scene, announced, open_scene, planned, rated
 from meshtune.engine.scoring import candidates, signature, sit
-from meshtune.engine.session import begun_with, prepared, reopened
-from meshtune.engine.site import Site, open_site
+from meshtune.engine.session import prepared, reopened
 from meshtune.engine.stamp import Stamp
 from meshtune.engine.store import RunStore
-from meshtune.engine.unlearnt import unlearnt_note
 from meshtune.errors import UserError
-from meshtune.learning.base import Base
-from meshtune.learning.full import weights_of
-from meshtune.learning.loading import load, locate
-from meshtune.methods.base import Announcement, Method, Workshop
-from meshtune.methods.registry import get_method
 from meshtune.routing.features import Features
-from meshtune.tasks.registry import get_task
-from meshtune.topology.graphs import neighbours
 from meshtune.topology.linked import Graph
-
-
-@dataclass
-class _Scene:
-    """What a run works with and does not change."""
-
-    config: RunConfig
-    base: Base
-    methods: list[Method]
-    devices: list[DeviceData]
-    papers: Sequence[Exam]
-    counts: Mapping[str, Any]
-    workshop: Workshop
-    site: Site | None
-    pace: Pace | None
-    budgets: Mapping[str, Budget] | None
-
-    @property
-    def densities(self) -> tuple[float, ...]:
-        """Of every device."""
-        return densities_of(self.config, self.budgets)
 
 
 def run(config: RunConfig, out: Path, observer: Observer) -> Path:
@@ -93,7 +58,7 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
             store = reopened(out, observer, facts)
         else:
             RunStore.check_free(out)
-        scene = _scene(config, observer)  # before a folder is made: bad input leaves nothing behind
+        scene = open_scene(config, observer)  # before a folder is made: bad input leaves nothing behind
         if store is None:
             RunStore.make_folder(out)
             stack.enter_context(held(out, observer))
@@ -102,11 +67,11 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
         return _played(scene, store, observer, time.perf_counter() - started)
 
 
-def _played(scene: _Scene, store: RunStore, observer: Observer, loaded: float) -> Path:
+def _played(scene: Scene, store: RunStore, observer: Observer, loaded: float) -> Path:
     config = scene.config
     stamp = _stamp(scene, store, exam=True)
     last = newest(store, config.train.rounds, observer)
-    scene, plan = _planned(scene, store, last, observer)
+    scene, plan = planned(scene, store, last, observer)
     store.append({"event": "start", "round": last.number if last else 0, "load_seconds": loaded, **plan})
     if not any(event["event"] == "data" for event in store.events()):
         store.append({"event": "data", "tasks": scene.counts})
@@ -184,93 +149,26 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
         config = validate(tree, str(path))
         for name in config.router.names:
             begun.router.check_announced(name)
-        scene = _scene(config, observer)
+        scene = open_scene(config, observer)
         scene, state, _, network, _ = _begin(scene, store, _stamp(scene, store), last, observer)
         return _finish(scene, state, network, store, observer)
 
 
-def _stamp(scene: _Scene, store: RunStore, exam: bool = False) -> Stamp:
+def _stamp(scene: Scene, store: RunStore, exam: bool = False) -> Stamp:
     """Return what the run is made with, and with ``exam`` what it asks: another exam asks something else."""
     asked = exam_digest({paper.name: paper.questions for paper in scene.papers}) if exam else None
     return Stamp(checksum(bound(store.config())), scene.base.digest, digest(scene.devices), asked)
 
 
-def _scene(config: RunConfig, observer: Observer) -> _Scene:
-    methods = [get_method(name) for name in config.methods]
-    observer.event("phase", name="load", total=1)
-    if config.radio is None:
-        neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
-    site = open_site(config)  # what can be wrong with a graph or with places and gains is told first too
-    locate(config.model)
-    pools = gather(config)  # what can be wrong in the data is told before a large model is loaded
-    devices = deal(config, pools=pools)
-    asked = exam_questions(config, pools)
-    for note in (*pools.notes, counts_note(devices, pools.exams, asked)):
-        observer.event("note", text=note)
-    _check_judges(config)
-    check_rates(config, methods)
-    base = load(config.model, config.adapter.per_layer)
-    if config.train.max_tokens > base.longest:
-        raise UserError(
-            f"train.max_tokens={config.train.max_tokens} is beyond the {base.longest} positions that {base.name} has: "
-            "lower it"
-        )
-    layers = base.adapters.layers
-    recipes(config, layers)  # says so before anything is trained if blocks run out
-    planned = budgets(config, site, layers) if site is not None and config.adapter.density == "planned" else None
-    for device in devices:
-        device.tokenizer = base.tokenizer
-    papers = exams(config, base.tokenizer, asked)
-    long, cuts = cut_rows(config, devices, papers)
-    for note in long:
-        observer.event("note", text=note)
-    counts = {name: {**found, **cuts.get(name, {})} for name, found in pools.facts.items()}
-    workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
-    pace = None if config.radio is None else Pace(config, base.parameters, devices)
-    observer.event("advance", name="load", done=1)
-    for note in base.notes():
-        observer.event("note", text=note)
-    unlearnt = unlearnt_note(config)
-    if unlearnt is not None:
-        observer.event("note", text=unlearnt)
-    if planned is not None:
-        observer.event("note", text=budget_note(planned))
-    return _Scene(config, base, methods, devices, papers, counts, workshop, site, pace, planned)
-
-
-def _check_judges(config: RunConfig) -> None:
-    """Make sure that answers can be judged, before hours are spent on them.
-
-    Raises:
-        UserError: an exam runs what the model has written, and it cannot be isolated here.
-    """
-    named = [name for task in config.tasks for name in (task.task, *task.also)]
-    if config.eval.write and not config.eval.unsafe_code and any(get_task(name).executes for name in named):
-        from meshtune.sandbox.run import check_sandbox
-
-        check_sandbox()
-
-
-def _planned(scene: _Scene, store: RunStore, last: Loaded | None, observer: Observer) -> tuple[_Scene, dict[str, Any]]:
-    """Tell how much memory the run will take; return it with the micro-batch that it was begun with, or begins with."""
-    found = foresee(scene.base, scene.config, scene.methods, scene.devices, scene.densities)
-    observer.event("note", text=found.text())
-    # Other micro-batches than it was begun with would round otherwise.
-    plan = begun_with(store, last) or {"micro_tokens": found.micro_tokens, "checkpoint": found.checkpoint}
-    train = scene.config.train.model_copy(update=plan)
-    config = scene.config.model_copy(update={"train": train})
-    return replace(scene, config=config), {**plan, "forecast_bytes": found.total}
-
-
 def _begin(
-    scene: _Scene, store: RunStore, stamp: Stamp, last: Loaded | None, observer: Observer
-) -> tuple[_Scene, State, Graph, Network | None, dict[str, Any]]:
+    scene: Scene, store: RunStore, stamp: Stamp, last: Loaded | None, observer: Observer
+) -> tuple[Scene, State, Graph, Network | None, dict[str, Any]]:
     """Return the scene with the rates that were found, where the run stands, who hears whom, and what a checkpoint
     says that it was made with.
     """
     layers = scene.base.adapters.layers
-    own, facts = prepared(store, scene.config, layers, stamp, lambda: _announced(scene, observer), last, observer)
-    scene = _rated(scene, facts.get("rates", {}), store, observer)
+    own, facts = prepared(store, scene.config, layers, stamp, lambda: announced(scene, observer), last, observer)
+    scene = rated(scene, facts.get("rates", {}), store, observer)
     graph, network = connect(scene.config, scene.site, own, layers, scene.workshop)
     if network is not None:
         for note in network.notes():
@@ -292,30 +190,7 @@ def _begin(
     return scene, state, graph, network, made
 
 
-def _announced(scene: _Scene, observer: Observer) -> tuple[list[Announcement], dict[str, Any]]:
-    """Work out what every device announces, and the learning rates that are left open."""
-    rates: dict[str, Any] = {}
-
-    def settle(own: Sequence[Announcement]) -> RunConfig:
-        found = find_rates(scene.base, scene.config, scene.methods, scene.devices, own, scene.workshop)
-        rates.update({kind: one.facts() for kind, one in found.items()})
-        return with_rates(scene.config, scene.methods, rates)
-
-    made = announce(scene.base, scene.config, scene.devices, scene.methods, observer, scene.densities, settle)
-    return made, {"rates": rates} if rates else {}
-
-
-def _rated(scene: _Scene, rates: Mapping[str, Any], store: RunStore, observer: Observer) -> _Scene:
-    """Return ``scene`` with the learning rates that were found, after telling them."""
-    if not rates:
-        return scene
-    observer.event("note", text=rates_note(rates))
-    if not any(event["event"] == "rates" for event in store.events()):
-        store.append({"event": "rates", **rates})
-    return replace(scene, config=with_rates(scene.config, scene.methods, rates))
-
-
-def _foretold(scene: _Scene, state: State, store: RunStore, observer: Observer) -> Forecast:
+def _foretold(scene: Scene, state: State, store: RunStore, observer: Observer) -> Forecast:
     """Tell how long the run will take from here."""
     left = scene.config.train.rounds - state.round
     if not left:
@@ -337,11 +212,11 @@ def _log(formed: Sequence[Formed], store: RunStore) -> None:
                 store.append({"event": "network", **one.facts()})
 
 
-def _sit(scene: _Scene, state: State, store: RunStore, observer: Observer) -> dict[str, Features]:
+def _sit(scene: Scene, state: State, store: RunStore, observer: Observer) -> dict[str, Features]:
     return sit(scene.base, scene.config, scene.methods, scene.papers, state, scene.workshop, store, observer)
 
 
-def _finish(scene: _Scene, state: State, network: Network | None, store: RunStore, observer: Observer) -> Path:
+def _finish(scene: Scene, state: State, network: Network | None, store: RunStore, observer: Observer) -> Path:
     features = _sit(scene, state, store, observer)
     scores, events = store.read_scores(), store.events()
     for note in whole_exam(scores, signature(scene.config), state)[1]:
