@@ -475,7 +475,7 @@ def outcome(folder: Path, whole: Any) -> str:
         return "refused" if one_line(error) else str(error)
     if found[0]:
         return "noted"
-    assert same(found, whole)
+    assert same(found, whole), [one for one, other in zip(found, whole, strict=True) if one != other]
     return "same"
 
 
@@ -528,8 +528,8 @@ def test_ten_thousand_flipped_bits_in_checkpoints(finished: Path, folder: Path) 
 
 @pytest.mark.slow
 def test_thousands_of_flipped_bits_and_cuts_in_text(finished: Path, folder: Path) -> None:
-    print(f"flipped bits in text: {text_flips(finished, folder, 2_500)}")
-    print(f"cuts: {cuts(folder, 40)}")
+    print(f"flipped bits in text: {text_flips(finished, folder, 2_000)}")
+    print(f"cuts: {cuts(folder, 100)}")
 
 
 def test_tensors_of_a_wrong_size_are_refused(folder: Path) -> None:

@@ -19,6 +19,8 @@ from meshtune.printable import printable
 CONFIG = "config.json"
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "meshtune-run", 1
+SHOWN = 6
+"""Keys that a sentence names."""
 _SOURCES = ("source", "train", "test")
 
 
@@ -54,8 +56,9 @@ class Manifest:
                 raise
             return dict(manifest["config"])
         if manifest is not None:
+            made, now = bound(manifest["config"]), bound(content)
             try:
-                changed = differences(bound(manifest["config"]), bound(content))
+                changed = differences(made, now) or ("" if made == now else "a key without a value is another")
             except RecursionError:
                 changed = "it is nested too deeply"
             if changed:
@@ -158,13 +161,16 @@ def bound(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(old: Any, new: Any) -> str:
-    """Return every key of two trees that differs, as ``key: old -> new``; nothing where none does."""
+    """Return the keys of two trees that differ, as ``key: old -> new``, of many the first; nothing where none does."""
     before, after = flat(old), flat(new)
-    return "; ".join(
-        f"{printable(key, 80)}: {_shown(before.get(key))} -> {_shown(after.get(key))}"
+    changed = [
+        key
         for key in sorted({*before, *after})
         if before.get(key) != after.get(key) or type(before.get(key)) is not type(after.get(key))
-    )
+    ]
+    shown = [f"{printable(key, 80)}: {_shown(before.get(key))} -> {_shown(after.get(key))}" for key in changed[:SHOWN]]
+    more = [f"and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
+    return "; ".join([*shown, *more])
 
 
 def reason(error: DamagedError) -> str:

@@ -115,7 +115,7 @@ class RunStore:
         """Make sure the run was made with ``config``.
 
         Raises:
-            UserError: it was not; shows every key that differs, old and new.
+            UserError: it was not; shows the keys that differ, old and new.
         """
         old, new = self.config(), json.loads(json.dumps(config))
         if not flat(old).keys() & flat(new).keys():
