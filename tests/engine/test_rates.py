@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from meshtune.learning.config import TrainConfig
 from meshtune.report.results import load_results
 from meshtune.report.scores import of_exam, read_scores
 from meshtune.report.story import story
-from whole_runs import Watch, assert_same_state, header
+from whole_runs import Watch, assert_same_state, header, own_nll
 
 
 @given(centre=st.floats(-3.7, -0.8), depth=st.floats(0.1, 10), width=st.floats(0.3, 3))
@@ -135,6 +134,11 @@ def test_rates_are_found_for_adam_only(tmp_path: Path, settings: dict[str, Any])
     with pytest.raises(UserError, match=r"train\.lr=auto finds a rate for Adam, and train\.optimizer is sgd: give a"):
         run(auto(settings, optimizer="sgd"), tmp_path / "sgd", Watch())
     run(auto(settings, optimizer="sgd", lr=0.1, lora_lr=0.1), tmp_path / "sgd", Watch())
+    whole = auto(settings, rates={"fpft": "auto"}).model_copy(update={"methods": ("fpft",)})
+    with pytest.raises(
+        UserError, match=r"train\.rates\.fpft=auto: no rate is looked for of all weights: give a number"
+    ):
+        run(whole, tmp_path / "whole", Watch())
 
 
 def test_worse_is_said_only_where_it_is_clear() -> None:
@@ -162,13 +166,6 @@ def told_of(folder: Path) -> str:
     """What happened, in words."""
     results = load_results(folder)
     return story(results, of_exam(read_scores(folder), results.header.exam))
-
-
-def own_nll(folder: Path, method: str) -> dict[int, float]:
-    results = json.loads((folder / "results.json").read_text())
-    groups = results["header"]["groups"]
-    rows = [row for row in results["rows"] if row["method"] == method and row["metric"] == "nll"]
-    return {row["device"]: row["value"] for row in rows if row["device"] in groups[row["task"]]}
 
 
 def test_an_absurd_rate_is_told_and_what_is_told_mends_it(tmp_path: Path) -> None:

@@ -16,7 +16,12 @@ from meshtune.report.tables import bytes_text
 if TYPE_CHECKING:
     from meshtune.engine.observer import Observer
 
-PHASES = {"load": "loading model and data", "prepare": "masks and router statistics", "score": "scoring"}
+PHASES = {
+    "load": "loading model and data",
+    "prepare": "masks and router statistics",
+    "rates": "looking for learning rates",
+    "score": "scoring",
+}
 QUIET_SECONDS = 5.0
 
 

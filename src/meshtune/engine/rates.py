@@ -23,6 +23,7 @@ from meshtune.adapter.expert import Expert
 from meshtune.adapter.sites import sizes
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
+from meshtune.engine.observer import Observer
 from meshtune.errors import UserError
 from meshtune.learning.base import Base
 from meshtune.learning.config import LR_KEYS, TrainConfig
@@ -72,9 +73,13 @@ def check_rates(config: RunConfig, methods: Sequence[Method]) -> list[str]:
     """Return the kinds of expert whose rate has yet to be found, each once.
 
     Raises:
-        UserError: they are trained in another way than the one that is looked along.
+        UserError: none is looked for of such experts, or of their optimiser.
     """
     unsettled = [m for m in methods if config.train.unsettled(m.kind, m.name)]
+    for method in unsettled:
+        if method.kind == "full":
+            key = config.train.key(method.kind, method.name)
+            raise UserError(f"{key}=auto: no rate is looked for of all weights: give a number, for example {key}=1e-4")
     if unsettled and config.train.optimizer != "adam":
         key = config.train.key(unsettled[0].kind, unsettled[0].name)
         raise UserError(
@@ -107,6 +112,7 @@ def find_rates(
     devices: Sequence[DeviceData],
     own: Sequence[Announcement],
     workshop: Workshop,
+    observer: Observer,
 ) -> dict[str, Found]:
     """Look for the rates that ``config`` leaves open, by kind of expert.
 
@@ -117,8 +123,15 @@ def find_rates(
         devices: their data.
         own: what every device has found out so far: its mask, where some method has one.
         workshop: builds fresh experts.
+        observer: told about progress.
     """
-    return {kind: _find(base, config, kind, devices, own, workshop) for kind in check_rates(config, methods)}
+    kinds, found = check_rates(config, methods), {}
+    if kinds:
+        observer.event("phase", name="rates", total=len(kinds))
+    for number, kind in enumerate(kinds):
+        found[kind] = _find(base, config, kind, devices, own, workshop)
+        observer.event("advance", name="rates", done=number + 1)
+    return found
 
 
 def _find(

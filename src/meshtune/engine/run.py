@@ -253,7 +253,7 @@ def _prepared(scene: _Scene, store: RunStore, observer: Observer) -> tuple[list[
         rates: dict[str, Any] = {}
 
         def settle(own: Sequence[Announcement]) -> RunConfig:
-            found = find_rates(scene.base, scene.config, scene.methods, scene.devices, own, scene.workshop)
+            found = find_rates(scene.base, scene.config, scene.methods, scene.devices, own, scene.workshop, observer)
             rates.update({kind: one.facts() for kind, one in found.items()})
             return with_rates(scene.config, scene.methods, rates)
 
