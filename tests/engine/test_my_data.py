@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_rates import own_nll
 
 from meshtune.engine.config import load_config
 from meshtune.engine.run import run
 from meshtune.engine.store import RunStore
-from whole_runs import Watch, header
+from whole_runs import Watch, header, own_nll
 
 FILE = Path(__file__).parents[2] / "configs" / "my-data.yaml"
 SMALL = ["router.prompts=8", "router.also=[]", "adapter.calibration_batches=1", "adapter.entropy_tokens=16"]
