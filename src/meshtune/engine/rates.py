@@ -44,7 +44,7 @@ SHARE = 0.1
 """Of the steps of one method: what looking may cost, if one device's looking costs no more."""
 MOST = 6
 """Devices that try, at most."""
-SIZE, POWER = 1.45, 0.3
+SIZE, POWER = 1.55, 0.3
 """Of the rule in :func:`rate_of`: fitted (docs/configuration.md)."""
 
 
@@ -204,8 +204,10 @@ def trying(config: RunConfig, groups: Sequence[str], lengths: Sequence[int]) -> 
 def best_rate(loss: Callable[[float], float]) -> tuple[float, list[tuple[float, float]]]:
     """Return the rate that minimises ``loss``, and all (rate, loss) that were tried.
 
-    Rates of a geometric grid are tried from :data:`FIRST` on, downhill until the loss rises on both sides; the minimum
-    is that of the parabola through the best three over the rate's logarithm. A loss that is not finite is too high.
+    Rates of a geometric grid are tried from :data:`FIRST` on, downhill until the loss rises on both sides. Where it is
+    lower above the best than below, the minimum is that of the parabola through the three over the rate's logarithm;
+    how steep it is above, where training begins to diverge, says nothing of where the minimum lies. A loss that is not
+    finite is too high.
     """
     tried: dict[int, float] = {}
 
@@ -225,5 +227,5 @@ def best_rate(loss: Callable[[float], float]) -> tuple[float, list[tuple[float, 
     shift = 0.0
     if all(map(math.isfinite, sides)):
         bend = sides[0] - 2 * at(best) + sides[1]
-        shift = 0.5 * (sides[0] - sides[1]) / bend if bend > 0 else 0.0
+        shift = max(0.0, 0.5 * (sides[0] - sides[1]) / bend) if bend > 0 else 0.0
     return FIRST * FACTOR ** (best + shift), [(FIRST * FACTOR**n, value) for n, value in tried.items()]
