@@ -32,6 +32,14 @@ def header(folder: Path) -> dict[str, Any]:
     return found
 
 
+def own_nll(folder: Path, method: str) -> dict[int, float]:
+    """Return by device the NLL of ``method`` on its own task."""
+    results = json.loads((folder / "results.json").read_text())
+    groups = results["header"]["groups"]
+    rows = [row for row in results["rows"] if row["method"] == method and row["metric"] == "nll"]
+    return {row["device"]: row["value"] for row in rows if row["device"] in groups[row["task"]]}
+
+
 def assert_same_state(first: Path, second: Path, round_: int) -> None:
     """Compare the checkpoints of two runs behind ``round_``, bit for bit; only how long they took may differ."""
     (tensors, facts), (others, same) = (RunStore.open(folder).load_round(round_) for folder in (first, second))

@@ -26,11 +26,15 @@ from whole_runs import Watch, assert_same_state, header, own_nll
 
 @given(centre=st.floats(-3.7, -0.8), depth=st.floats(0.1, 10), width=st.floats(0.3, 3))
 def test_the_minimum_of_a_parabola_over_the_logarithm_is_found(centre: float, depth: float, width: float) -> None:
+    """Exactly where it lies above the best rate of the grid, else as the best rate of the grid."""
+
     def loss(rate: float) -> float:
         return 5 + depth * ((math.log10(rate) - centre) / width) ** 2
 
     rate, tried = best_rate(loss)
-    assert math.log10(rate) == pytest.approx(centre, abs=1e-6)
+    best = min(tried, key=lambda one: one[1])[0]
+    assert abs(math.log10(best) - centre) <= 0.25 + 1e-9
+    assert math.log10(rate) == pytest.approx(max(centre, math.log10(best)), abs=1e-6)
     assert len({rate for rate, _ in tried}) == len(tried) <= 5 + abs(centre - math.log10(FIRST)) / 0.5
 
 
@@ -61,7 +65,7 @@ def test_longer_runs_have_lower_rates() -> None:
     assert rate_of(0.06, TrainConfig()) == pytest.approx(2 * rate_of(0.03, TrainConfig()), rel=0.06)
     assert rate_of(1.0, TrainConfig(rounds=2, steps=30)) == rate_of(1.0, TrainConfig(rounds=6, steps=10))
     flat = TrainConfig(rounds=1, steps=1000, warmup=0, final_lr=1.0)
-    assert rate_of(1.0, flat) == pytest.approx(1.45 / 1000**0.3, rel=0.02)  # 0.1825, to two digits
+    assert rate_of(1.0, flat) == pytest.approx(1.55 / 1000**0.3, rel=0.03)  # 0.195, to two digits
 
 
 def test_every_group_has_its_turn_the_shortest_rows_first() -> None:
@@ -134,6 +138,11 @@ def test_rates_are_found_for_adam_only(tmp_path: Path, settings: dict[str, Any])
     with pytest.raises(UserError, match=r"train\.lr=auto finds a rate for Adam, and train\.optimizer is sgd: give a"):
         run(auto(settings, optimizer="sgd"), tmp_path / "sgd", Watch())
     run(auto(settings, optimizer="sgd", lr=0.1, lora_lr=0.1), tmp_path / "sgd", Watch())
+    whole = auto(settings, rates={"fpft": "auto"}).model_copy(update={"methods": ("fpft",)})
+    with pytest.raises(
+        UserError, match=r"train\.rates\.fpft=auto: no rate is looked for of all weights: give a number"
+    ):
+        run(whole, tmp_path / "whole", Watch())
 
 
 def test_worse_is_said_only_where_it_is_clear() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from meshtune.report.measure import claim, headline, value_text, verdict
-from meshtune.report.results import Results, parse_results
+from meshtune.report.results import RateUsed, Results, parse_results
 from meshtune.report.scores import Difference
 from meshtune.report.story import own_average, protagonist, story
 
@@ -251,3 +251,25 @@ def test_verdicts() -> None:
     every = Difference(-0.5, math.nan, math.nan, 40, 1, equal=True)
     assert claim(every, "nll") == "clearly better (-0.500 NLL on each of 40 questions)"
     assert (value_text(0.856, "acc"), value_text(0.856, "nll")) == ("86%", "0.86")
+
+
+@pytest.mark.parametrize(("found", "lower"), [(False, "train.lr=auto"), (True, "train.lr=0.01")])
+def test_a_device_below_the_frozen_model_is_named_with_what_to_change(found: bool, lower: str) -> None:
+    """Device 2 has maps to itself and ends 0.5 above the frozen model there, on each of 40 questions."""
+    rising = [2.0 + 0.01 * n for n in range(40)]
+    worse = [value + 0.5 + 0.001 * n for n, value in enumerate(rising)]
+    better = [value - 0.5 for value in rising]
+    everyone_ = (0, 1, 2)
+    scores = {
+        "frozen": {"sums": {everyone_: rising}, "maps": {everyone_: rising}},
+        "proposed": {"sums": {everyone_: better}, "maps": {everyone_: worse}},
+    }
+    results, records = made(scores, metric="nll")
+    assert "At its own task" not in story(results, records)  # an older file: no rate in its header
+    cost = results.header.methods["proposed"].model_copy(
+        update={"lr": RateUsed(key="train.lr", value=0.03, found=found)}
+    )
+    header = results.header.model_copy(update={"methods": {"proposed": cost}})
+    text = story(results.model_copy(update={"header": header}), records)
+    assert "At its own task, maps, device 2 is clearly worse than the frozen model (+0.5" in text
+    assert f"run again in another folder with --set {lower}." in text

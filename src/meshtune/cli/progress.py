@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from meshtune.cli.live import Live
     from meshtune.engine.observer import Observer
 
-PHASES = {"load": "loading model and data", "prepare": "masks and router statistics", "score": "scoring"}
+PHASES = {
+    "load": "loading model and data",
+    "prepare": "masks and router statistics",
+    "rates": "looking for learning rates",
+    "score": "scoring",
+}
 QUIET_SECONDS = 5.0
 
 

@@ -23,6 +23,7 @@ from meshtune.adapter.expert import Expert
 from meshtune.adapter.sites import sizes
 from meshtune.engine.config import RunConfig
 from meshtune.engine.data import DeviceData
+from meshtune.engine.observer import Observer
 from meshtune.errors import DivergedError, UserError
 from meshtune.learning.base import Base
 from meshtune.learning.config import LR_KEYS, TrainConfig
@@ -43,7 +44,7 @@ SHARE = 0.1
 """Of the steps of one method: what looking may cost, if one device's looking costs no more."""
 MOST = 6
 """Devices that try, at most."""
-SIZE, POWER = 1.45, 0.3
+SIZE, POWER = 1.55, 0.3
 """Of the rule in :func:`rate_of`: fitted (docs/configuration.md)."""
 
 
@@ -72,9 +73,13 @@ def check_rates(config: RunConfig, methods: Sequence[Method]) -> list[str]:
     """Return the kinds of expert whose rate has yet to be found, each once.
 
     Raises:
-        UserError: they are trained in another way than the one that is looked along.
+        UserError: none is looked for of such experts, or of their optimiser.
     """
     unsettled = [m for m in methods if config.train.unsettled(m.kind, m.name)]
+    for method in unsettled:
+        if method.kind == "full":
+            key = config.train.key(method.kind, method.name)
+            raise UserError(f"{key}=auto: no rate is looked for of all weights: give a number, for example {key}=1e-4")
     if unsettled and config.train.optimizer != "adam":
         key = config.train.key(unsettled[0].kind, unsettled[0].name)
         raise UserError(
@@ -107,6 +112,7 @@ def find_rates(
     devices: Sequence[DeviceData],
     own: Sequence[Announcement],
     workshop: Workshop,
+    observer: Observer,
 ) -> dict[str, Found]:
     """Look for the rates that ``config`` leaves open, by kind of expert.
 
@@ -117,8 +123,15 @@ def find_rates(
         devices: their data.
         own: what every device has found out so far: its mask, where some method has one.
         workshop: builds fresh experts.
+        observer: told about progress.
     """
-    return {kind: _find(base, config, kind, devices, own, workshop) for kind in check_rates(config, methods)}
+    kinds, found = check_rates(config, methods), {}
+    if kinds:
+        observer.event("phase", name="rates", total=len(kinds))
+    for number, kind in enumerate(kinds):
+        found[kind] = _find(base, config, kind, devices, own, workshop)
+        observer.event("advance", name="rates", done=number + 1)
+    return found
 
 
 def _find(
@@ -191,8 +204,10 @@ def trying(config: RunConfig, groups: Sequence[str], lengths: Sequence[int]) -> 
 def best_rate(loss: Callable[[float], float]) -> tuple[float, list[tuple[float, float]]]:
     """Return the rate that minimises ``loss``, and all (rate, loss) that were tried.
 
-    Rates of a geometric grid are tried from :data:`FIRST` on, downhill until the loss rises on both sides; the minimum
-    is that of the parabola through the best three over the rate's logarithm. A loss that is not finite is too high.
+    Rates of a geometric grid are tried from :data:`FIRST` on, downhill until the loss rises on both sides. Where it is
+    lower above the best than below, the minimum is that of the parabola through the three over the rate's logarithm;
+    how steep it is above, where training begins to diverge, says nothing of where the minimum lies. A loss that is not
+    finite is too high.
     """
     tried: dict[int, float] = {}
 
@@ -212,5 +227,5 @@ def best_rate(loss: Callable[[float], float]) -> tuple[float, list[tuple[float, 
     shift = 0.0
     if all(map(math.isfinite, sides)):
         bend = sides[0] - 2 * at(best) + sides[1]
-        shift = 0.5 * (sides[0] - sides[1]) / bend if bend > 0 else 0.0
+        shift = max(0.0, 0.5 * (sides[0] - sides[1]) / bend) if bend > 0 else 0.0
     return FIRST * FACTOR ** (best + shift), [(FIRST * FACTOR**n, value) for n, value in tried.items()]

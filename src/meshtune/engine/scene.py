@@ -119,7 +119,7 @@ def announced(scene: Scene, observer: Observer) -> tuple[list[Announcement], dic
     rates: dict[str, Any] = {}
 
     def settle(own: Sequence[Announcement]) -> RunConfig:
-        found = find_rates(scene.base, scene.config, scene.methods, scene.devices, own, scene.workshop)
+        found = find_rates(scene.base, scene.config, scene.methods, scene.devices, own, scene.workshop, observer)
         rates.update({kind: one.facts() for kind, one in found.items()})
         return with_rates(scene.config, scene.methods, rates)
 
