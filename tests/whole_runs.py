@@ -46,11 +46,3 @@ def assert_same_state(first: Path, second: Path, round_: int) -> None:
     assert set(tensors) == set(others)
     assert all(torch.equal(tensors[name], others[name]) for name in tensors)
     assert {k: v for k, v in facts.items() if k != "seconds"} == {k: v for k, v in same.items() if k != "seconds"}
-
-
-def own_nll(folder: Path, method: str) -> dict[int, float]:
-    """Return every device's NLL on its own task under ``method``, by device."""
-    results = json.loads((folder / "results.json").read_text())
-    groups = results["header"]["groups"]
-    rows = [row for row in results["rows"] if row["method"] == method and row["metric"] == "nll"]
-    return {row["device"]: row["value"] for row in rows if row["device"] in groups[row["task"]]}
