@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 
@@ -13,7 +13,7 @@ class Worded:
 
     Args:
         word: the one word.
-        remedy: the sentence for any other word.
+        remedy: the sentence for any other word, and for a number out of bounds.
         bounds: of the number, as pydantic names them: ``gt``, ``ge``, ``lt``, ``le``, ``allow_inf_nan``.
     """
 
@@ -33,4 +33,7 @@ class Worded:
                 value = float(value)
             except ValueError:
                 raise ValueError(self._remedy) from None
-        return handler(value)
+        try:
+            return handler(value)
+        except ValidationError:
+            raise ValueError(self._remedy) from None

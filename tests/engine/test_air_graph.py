@@ -133,7 +133,7 @@ def test_a_ring_that_breaks_is_told(tmp_path: Path, settings: dict[str, Any]) ->
     [
         ({"graph": {"kind": "geometric"}}, r"graph\.kind=geometric links devices within a radius: set graph\.radius"),
         ({"graph": {"radius": 5}}, r"graph\.radius=5 is not read by graph\.kind=full: set graph\.kind=geometric, or"),
-        ({"graph": {"kind": "geometric", "radius": 0}}, r"graph\.radius=0: input should be greater than 0"),
+        ({"graph": {"kind": "geometric", "radius": 0}}, r"graph\.radius=0: give 0\.001 to 1e\+08 m"),
         ({"graph": {"kind": "geometric", "radius": float("inf")}}, r"graph\.radius=inf: input should be a finite"),
         (
             {"graph": {"kind": "geometric", "radius": 5}, "radio": None},

@@ -196,7 +196,7 @@ def test_a_run_can_be_scored_with_arrow_later_but_not_with_what_was_not_announce
     assert found["header"]["exam"] == before  # what was scored need not be scored again
     evaluate(folder, Silent(), {"router": {"also": ["arrow"], "arrow_top_k": 1}})
     assert results(folder)["header"]["exam"] == f"{before}/arrow1,1.0"
-    with pytest.raises(UserError, match=r"announced none: start a new run with retrieval in router\.also"):
+    with pytest.raises(UserError, match=r"announced none: start a new run with router\.also=\[top1,cosine,retrieval\]"):
         evaluate(folder, Silent(), {"router": {"also": ["retrieval"]}})
     with pytest.raises(UserError, match="announced none"):
         open_speaker(folder, Silent(), router="retrieval").write("Is 4 even?", 2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from meshtune.engine.config import validate
 from meshtune.engine.divergence import greeted, remedy
 from meshtune.engine.store import RunStore
 from meshtune.errors import DivergedError, PayloadError, UserError
+from meshtune.learning.config import TrainConfig
 from meshtune.learning.trainer import Job
 from meshtune.methods.registry import get_method
 
@@ -38,6 +40,14 @@ def call(settings: dict[str, Any], tmp_path: Path) -> Callable[..., Any]:
         return CliRunner().invoke(app, ["run", str(file), "--out", str(tmp_path / folder), *sets])
 
     return run
+
+
+@contextmanager
+def rate_of(rate: float) -> Iterator[None]:
+    """Let every method train at ``rate``, which no configuration may name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainConfig, "peak", lambda self, kind, method="": rate)
+        yield
 
 
 def sentence(result: Any) -> str:
@@ -82,7 +92,8 @@ def test_sgd_that_overflows_ends_in_a_sentence_whose_remedy_works(
 ) -> None:
     """A rate of 1e39 is more than a float32 holds, which torch says in a traceback; lower ones make NaN or infinity."""
     changes = ["methods=[proposed]", "train.optimizer=sgd", "train.warmup=0", f"exchange.values={form}"]
-    line = sentence(call("first", *changes, f"train.lr={rate}"))
+    with rate_of(float(rate)):
+        line = sentence(call("first", *changes))
     assert re.match(r"error: proposed diverged on device \d+ in round \d+, its ", line)
     assert "run the same configuration in another one (--out) with --set train.lr=" in line
     if (form, rate) == USUAL[0]:
@@ -112,7 +123,8 @@ def test_the_last_good_checkpoint_stays(
 
 
 def test_a_method_that_sends_nothing_diverges_in_the_same_words(call: Callable[..., Any]) -> None:
-    line = sentence(call("first", "methods=[local]", "train.optimizer=sgd", "train.lr=1e38"))
+    with rate_of(1e38):
+        line = sentence(call("first", "methods=[local]", "train.optimizer=sgd"))
     assert re.match(r"error: local diverged on device \d+ in round \d+, its ", line)
 
 
@@ -126,7 +138,8 @@ def test_a_method_that_sends_nothing_diverges_in_the_same_words(call: Callable[.
 )
 def test_the_rate_that_is_lowered_is_the_methods_own(call: Callable[..., Any], method: str, key: str) -> None:
     changes = [f"methods=[{method}]", "train.warmup=0"]
-    line = sentence(call("first", *changes, f"{key}=1e37"))
+    with rate_of(1e37):
+        line = sentence(call("first", *changes))
     assert f"error: {method} diverged on device " in line
     assert [setting.partition("=")[0] for setting in advised(line)] == [key]
     fixed = call("second", *changes, *advised(line))

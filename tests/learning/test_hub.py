@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -53,10 +54,17 @@ def test_a_proxy_is_asked_instead_of_the_hub(listening: str, monkeypatch: pytest
 
 def test_a_host_that_is_silent_is_not_waited_for(listening: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "WAIT", 0.2)
-    monkeypatch.setattr(socket, "create_connection", lambda *a, **k: time.sleep(60))
+    done = threading.Event()
+
+    def silent(*_: object, **__: object) -> None:
+        done.wait(60)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", silent)
     started = time.perf_counter()
     assert not hub._answers("https://somewhere.invalid")
     assert time.perf_counter() - started < 5
+    done.set()
 
 
 def test_without_the_hub_a_name_ends_in_one_sentence_within_seconds(

@@ -45,7 +45,7 @@ def ask(
         typer.Option(min=1, help="The most tokens of a written answer; by default as many as the task's may have."),
     ] = None,
     temperature: Annotated[
-        float, typer.Option(min=0, help="Draw the words of the answer; 0 takes the likeliest, 1 as the model says.")
+        float, typer.Option(help="Draw the words of the answer; 0 takes the likeliest, 1 as the model says.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws: the same seed, the same answer.")] = 0,
     raw: Annotated[

@@ -18,6 +18,7 @@ CHECKSUM = "checksum"
 LONGEST = 100
 """Digits of an integer: of more, some arithmetic would fail."""
 _LINE = re.compile(rb'(\{.*), "check": "([0-9a-f]{16})"\}', re.DOTALL)
+_CHECKED = re.compile(rb'"line": \d+, "check": "')
 _UNCHECKED = b"0" * 32
 _IN_HEADER = re.compile(rb'"checksum":"([0-9a-f]{32})"')
 
@@ -106,8 +107,8 @@ def record_of(line: bytes) -> tuple[int, dict[str, Any]] | None:
 
 
 def has_check(line: bytes) -> bool:
-    """Return whether a line was written with a check, right or wrong."""
-    return b'"check"' in line
+    """Return whether a line was written with a number and a check, right or wrong."""
+    return _CHECKED.search(line) is not None
 
 
 def file_of(tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> list[memoryview]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from meshtune.errors import UserError
+from meshtune.files import shown_path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PART = re.compile(r"\..+\.part")
@@ -83,11 +84,12 @@ def told(path: Path, remedy: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        shown = shown_path(path)
         if error.errno in _FULL:
             advice = "the run is resumable, free some space and repeat the same command"
-            raise UserError(f"no space left for {path}: {advice}") from error
+            raise UserError(f"no space left for {shown}: {advice}") from error
         advice = remedy or "the run is resumable, make it writable again and repeat the same command"
-        raise UserError(f"{path} cannot be written ({error.strerror or error}): {advice}") from error
+        raise UserError(f"{shown} cannot be written ({error.strerror or error}): {advice}") from error
 
 
 def read_bytes(file: Path) -> bytes:

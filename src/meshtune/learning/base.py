@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from meshtune.adapter.coverage import adapted_share
-from meshtune.adapter.layer import Adapters, blocks_of, decoder_of
+from meshtune.adapter.layer import Adapters, blocks_of, decoder_of, find_linear
 from meshtune.adapter.quantised import any_rounded
 from meshtune.learning.checkpointing import again_in_backward, make_checkpointed
 from meshtune.learning.compiling import compile_blocks
@@ -61,6 +61,7 @@ class Base:
         self.name = name
         self.digest = base_digest(model, tokenizer)
         self.parameters = sum(p.numel() for p in model.parameters())
+        find_linear(model)  # says so where there is nothing to adapt
         self.decoder = decoder_of(model)
         self.blocks = blocks_of(self.decoder)
         text = model.config.get_text_config()

@@ -44,7 +44,7 @@ def _answers(endpoint: str) -> bool:
 
 def _call(name: str, port: int, found: list[bool]) -> None:
     try:
-        socket.create_connection((name, port), timeout=WAIT).close()
+        with socket.create_connection((name, port), timeout=WAIT):
+            found.append(True)
     except (OSError, ValueError):
         return
-    found.append(True)
