@@ -52,13 +52,13 @@ class Paths:
             said.append("logits are computed by the model's own code: they are more than a product, a scale and a cap")
         if self.read == "padded":
             said.append(
-                "rows are padded to one length: this model does not read rows that are laid end to end as it reads each alone"
+                "rows are padded to one length: laid end to end, this model does not read them as it reads each alone"
             )
         if self.read == "alone":
             said.append("rows are read one at a time: this model does not read several together as it reads each alone")
         if not self.beside:
             said.append(
-                "options are scored one row each: this model does not read options side by side behind one prompt as it "
+                "options are scored one row each: side by side behind one prompt, this model does not read them as it "
                 "reads each alone"
             )
         if self.reach is not None:
