@@ -123,8 +123,9 @@ class _Sheet:
 def _sheets(number: int, ask: Ask, base: Base) -> list[_Sheet]:
     """Return the rows that score ``ask``: one if all options share their prompt, else one per option."""
     prompts = {row.tokens[: row.prompt] for row in ask.rows}
-    # The mask of a padded pass knows no sliding window.
-    together = base.beside and (base.packs or max(len(row.tokens) for row in ask.rows) <= base.window)
+    # In a padded pass a window counts columns, and the last option stands behind all others.
+    columns = ask.rows[0].prompt + sum(row.answer - 1 for row in ask.rows)
+    together = base.beside and (base.packs or columns <= base.window)
     if len(prompts) == 1 and together:
         return [_sheet(number, tuple(range(len(ask.rows))), ask.rows)]
     return [_sheet(number, (option,), ask.rows) for option in range(len(ask.rows))]

@@ -51,13 +51,15 @@ class Paths:
         elif not self.linear:
             said.append("logits are computed by the model's own code: they are more than a product, a scale and a cap")
         if self.read == "padded":
-            said.append("rows are padded to one length: laid end to end, rows of this model would see each other")
+            said.append(
+                "rows are padded to one length: laid end to end, this model does not read them as it reads each alone"
+            )
         if self.read == "alone":
-            said.append("rows are read one at a time: read together, rows of this model would change each other")
+            said.append("rows are read one at a time: this model does not read several together as it reads each alone")
         if not self.beside:
             said.append(
-                "options are scored one row each: side by side behind one prompt, options of this model would see "
-                "each other"
+                "options are scored one row each: side by side behind one prompt, this model does not read them as it "
+                "reads each alone"
             )
         if self.reach is not None:
             said.append(
