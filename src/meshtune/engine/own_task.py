@@ -22,9 +22,9 @@ from meshtune.learning.evaluate import row_losses
 from meshtune.learning.full import holding
 from meshtune.methods.base import Member, Method
 
-ROWS = 12
+ROWS = 8
 """Rows a device is judged by."""
-EVERY = 20
+EVERY = 40
 """Steps between two looks."""
 CLEAR = 2.0
 """Standard errors by which a device has to be worse before it is said."""

@@ -12,6 +12,7 @@ the median.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
@@ -57,12 +58,14 @@ class Found:
         best: the rate at which the trials' loss was lowest.
         tried: rate and loss of every trial, in their order; a loss of None was not finite.
         devices: which tried.
+        seconds: how long it took.
     """
 
     rate: float
     best: float
     tried: tuple[tuple[float, float | None], ...]
     devices: tuple[int, ...]
+    seconds: float
 
     def facts(self) -> dict[str, Any]:
         """Return what the run's folder keeps of it."""
@@ -142,6 +145,7 @@ def _find(
     own: Sequence[Announcement],
     workshop: Workshop,
 ) -> Found:
+    started = time.perf_counter()
     lengths = [sum(len(row.tokens) for row in data.batch(0, config.train.batch)) for data in devices]
     who = trying(config, [data.group for data in devices], lengths)
     fresh: list[Expert] = [
@@ -163,7 +167,8 @@ def _find(
 
     best, tried = best_rate(loss)
     told = tuple((rate, value if math.isfinite(value) else None) for rate, value in tried)
-    return Found(rate_of(best, config.train), best, told, tuple(who))
+    seconds = time.perf_counter() - started
+    return Found(rate_of(best, config.train), best, told, tuple(who), seconds)
 
 
 def rate_of(best: float, train: TrainConfig) -> float:
