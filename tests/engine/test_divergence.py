@@ -93,7 +93,7 @@ def test_sgd_that_overflows_ends_in_a_sentence_whose_remedy_works(
     """A rate of 1e39 is more than a float32 holds, which torch says in a traceback; lower ones make NaN or infinity."""
     changes = ["methods=[proposed]", "train.optimizer=sgd", "train.warmup=0", f"exchange.values={form}"]
     with rate_of(float(rate)):
-        line = sentence(call("first", *changes))
+        line = sentence(call("first", *changes, "train.lr=1"))
     assert re.match(r"error: proposed diverged on device \d+ in round \d+, its ", line)
     assert "run the same configuration in another one (--out) with --set train.lr=" in line
     if (form, rate) == USUAL[0]:

@@ -401,7 +401,6 @@ def test_names_that_are_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "": "is no name of a model",
         "  ": "is no name of a model",
         "a\x1b[31mb": r"model\.name=a\\x1b\[31mb is no name",
-        "x" * 5000: "is no name of a model",
         "y" * 900: "cannot be looked at",
         "./nowhere": "there is no such file or folder",
     }
