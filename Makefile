@@ -1,5 +1,5 @@
 # make demo   a whole run in minutes, without a download: ten devices, six tasks, a small base model
-# make test   the tests (not those marked slow); pytest's summary is the last line
+# make test   the tests (not those marked slow), on all cores; pytest's summary is the last line
 # make bench  the speed and memory targets, each as a ratio to something else in the same run
 # make check  format, lint and types
 # make clean  what the others made
@@ -19,7 +19,7 @@ demo: $(STAMP)
 	$(BIN)/meshtune demo --out $(RUN)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
