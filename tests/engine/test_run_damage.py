@@ -177,7 +177,7 @@ def test_doubled_rows_change_nothing(finished: Path, folder: Path) -> None:
         lines = file.read_bytes().splitlines(keepends=True)
         file.write_bytes(b"".join(line for line in lines for _ in range(2)))
     assert compare([folder], "markdown") == compare([finished], "markdown").replace("original", "copy")
-    assert again(folder).texts == again(folder).texts
+    assert not any("damaged" in text for text in again(folder).texts)
     assert (
         json.loads((folder / "results.json").read_text())["header"]["seconds"]
         == (json.loads((finished / "results.json").read_text())["header"]["seconds"])
