@@ -102,7 +102,7 @@ def test_true_is_no_number(key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("train.lr", math.inf, "here: train.lr=inf: input should be a finite number"),
+        ("train.lr", math.inf, "here: train.lr=inf: give a learning rate, 1e-12 to 1e+06, or auto"),
         ("devices.count", 10**12, "here: devices.count=1000000000000: give 1 to 200,000"),
         ("places.radius", 1e300, "here: places.radius=1e+300: give 0.001 to 1e+08 m"),
         ("places.speed", [1, 1e300], "here: places.speed.1=1e+300: give 1e-06 to 100000 m/s"),
