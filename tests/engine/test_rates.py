@@ -24,18 +24,23 @@ from meshtune.report.story import story
 from whole_runs import Watch, assert_same_state, header, own_nll
 
 
-@given(centre=st.floats(-3.7, -0.8), depth=st.floats(0.1, 10), width=st.floats(0.3, 3))
+@given(centre=st.floats(-3.7, -0.8), depth=st.floats(1e-3, 0.04), width=st.floats(0.3, 3))
 def test_the_minimum_of_a_parabola_over_the_logarithm_is_found(centre: float, depth: float, width: float) -> None:
-    """Exactly where it lies above the best rate of the grid, else as the best rate of the grid."""
+    """At most 0.04 (0.75 / 0.3)^2 = 0.25 above the best where it is tried, 5% of 5."""
 
     def loss(rate: float) -> float:
         return 5 + depth * ((math.log10(rate) - centre) / width) ** 2
 
     rate, tried = best_rate(loss)
-    best = min(tried, key=lambda one: one[1])[0]
-    assert abs(math.log10(best) - centre) <= 0.25 + 1e-9
-    assert math.log10(rate) == pytest.approx(max(centre, math.log10(best)), abs=1e-6)
+    assert math.log10(rate) == pytest.approx(centre, abs=1e-6)
     assert len({rate for rate, _ in tried}) == len(tried) <= 5 + abs(centre - math.log10(FIRST)) / 0.5
+
+
+def test_a_wall_says_nothing_of_the_minimum() -> None:
+    """Losses of a real search, 10 at 0.01 being as far as it goes: 5% of 4 is 0.2 on its side, 0.1 on the other."""
+    losses = {-3.0: 4.1, -2.5: 4.0, -2.0: 10.0}
+    rate, _ = best_rate(lambda rate: losses[round(math.log10(rate), 6)])
+    assert math.log10(rate) == pytest.approx(-2.5 + 0.5 * 0.5 * (0.1 - 0.2) / (0.1 + 0.2))
 
 
 @given(edge=st.floats(-4.1, -1.0), bad=st.sampled_from([math.nan, math.inf, 50.0]))
@@ -65,7 +70,7 @@ def test_longer_runs_have_lower_rates() -> None:
     assert rate_of(0.06, TrainConfig()) == pytest.approx(2 * rate_of(0.03, TrainConfig()), rel=0.06)
     assert rate_of(1.0, TrainConfig(rounds=2, steps=30)) == rate_of(1.0, TrainConfig(rounds=6, steps=10))
     flat = TrainConfig(rounds=1, steps=1000, warmup=0, final_lr=1.0)
-    assert rate_of(1.0, flat) == pytest.approx(1.55 / 1000**0.3, rel=0.03)  # 0.195, to two digits
+    assert rate_of(1.0, flat) == pytest.approx(2 / 1000**0.375, rel=0.03)  # 0.15, to two digits
 
 
 def test_every_group_has_its_turn_the_shortest_rows_first() -> None:

@@ -37,6 +37,8 @@ FACTOR = math.sqrt(10)
 """Between two rates that are tried."""
 LOWEST, HIGHEST = FIRST / 100, FIRST * 1000
 """Rates beyond which nothing is tried."""
+WALL = 0.05
+"""Of the lowest loss: what a loss above it counts for at most."""
 STEPS, JUDGED = 5, 3
 """Steps of a trial, and how many of them, the last ones, are judged."""
 TRIED = 3
@@ -45,7 +47,7 @@ SHARE = 0.1
 """Of the steps of one method: what looking may cost, if one device's looking costs no more."""
 MOST = 6
 """Devices that try, at most."""
-SIZE, POWER = 1.55, 0.3
+SIZE, POWER = 2.0, 0.375
 """Of the rule in :func:`rate_of`: fitted (docs/configuration.md)."""
 
 
@@ -209,10 +211,9 @@ def trying(config: RunConfig, groups: Sequence[str], lengths: Sequence[int]) -> 
 def best_rate(loss: Callable[[float], float]) -> tuple[float, list[tuple[float, float]]]:
     """Return the rate that minimises ``loss``, and all (rate, loss) that were tried.
 
-    Rates of a geometric grid are tried from :data:`FIRST` on, downhill until the loss rises on both sides. Where it is
-    lower above the best than below, the minimum is that of the parabola through the three over the rate's logarithm;
-    how steep it is above, where training begins to diverge, says nothing of where the minimum lies. A loss that is not
-    finite is too high.
+    Rates of a geometric grid are tried from :data:`FIRST` on, downhill until the loss rises on both sides; the minimum
+    is that of the parabola through the best three over the rate's logarithm. A loss that is more than :data:`WALL`
+    above the best counts as no higher: how steep it is where training diverges says nothing of where the minimum lies.
     """
     tried: dict[int, float] = {}
 
@@ -228,9 +229,8 @@ def best_rate(loss: Callable[[float], float]) -> tuple[float, list[tuple[float, 
         best += 1
     while best > lowest and at(best - 1) <= at(best):
         best -= 1
-    sides = [tried.get(best - 1, math.inf), tried.get(best + 1, math.inf)]
     shift = 0.0
-    if all(map(math.isfinite, sides)):
-        bend = sides[0] - 2 * at(best) + sides[1]
-        shift = max(0.0, 0.5 * (sides[0] - sides[1]) / bend) if bend > 0 else 0.0
+    if math.isfinite(at(best)) and {best - 1, best + 1} <= set(tried):
+        below, above = (min(WALL * abs(at(best)), at(n) - at(best)) for n in (best - 1, best + 1))
+        shift = 0.5 * (below - above) / (below + above) if below + above > 0 else 0.0
     return FIRST * FACTOR ** (best + shift), [(FIRST * FACTOR**n, value) for n, value in tried.items()]
