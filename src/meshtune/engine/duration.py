@@ -25,8 +25,10 @@ from meshtune.learning.sampling import Writing
 from meshtune.learning.trainer import accumulate
 from meshtune.methods.base import Method, Workshop
 
-SAMPLE = 256
-"""Tokens of the passes that are timed, at least."""
+SAMPLE, MOST = 256, 2048
+"""Tokens of the passes that are timed: at least, and as many as need no more."""
+SHORT = 0.25
+"""Seconds: a shorter pass says little of a whole round, so that a larger one is timed."""
 FULL = 2.0
 """How much more a training token costs where every weight is trained."""
 OFF = 1.5
@@ -63,16 +65,19 @@ class Duration:
 def measure_speed(base: Base, config: RunConfig, devices: Sequence[DeviceData], workshop: Workshop) -> Speed:
     """Return what a token costs, from passes over a few training rows; the first pass of each kind is not timed."""
     expert: Expert = workshop.lora()
-    rows: list[Row] = []
-    while sum(len(row.tokens) for row in rows) < SAMPLE:
-        turn, device = divmod(len(rows), len(devices))
-        rows.append(devices[device].row(turn % devices[device].samples))
-    tokens = sum(len(row.tokens) for row in rows)
     train = config.train
     values: Tensor = expert.values.clone().requires_grad_()
     probe = expert.with_values(values)
+    rows: list[Row] = []
+    tokens, training = 0, 0.0
+    while training <= SHORT and tokens < MOST:
+        wanted = max(SAMPLE, 4 * tokens)
+        while tokens < wanted:
+            turn, device = divmod(len(rows), len(devices))
+            rows.append(devices[device].row(turn % devices[device].samples))
+            tokens += len(rows[-1].tokens)
+        training = _second(lambda: accumulate(base, [(probe, rows)], train.micro_tokens, train.checkpoint))
     asks = [Ask([row], expert) for row in rows]
-    training = _second(lambda: accumulate(base, [(probe, rows)], train.micro_tokens, train.checkpoint))
     scoring = _second(lambda: score(base, asks, config.eval.micro_tokens))
     return Speed(training / tokens, scoring / tokens)
 
