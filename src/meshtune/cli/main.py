@@ -1,8 +1,8 @@
 """The command ``meshtune``: joins the verbs, and ends all of them in a sentence and an exit code.
 
 Exit codes: 0 done, 2 something the user can mend (the sentence on stderr says what), 70 a fault of this program (the
-sentence says where its trace is), 130 stopped with Ctrl+C, 141 nobody reads the output any more. Verbs import what they
-need when they run, so that ``--help`` is quick.
+sentence says where its trace is), 129, 130 and 143 stopped by SIGHUP, Ctrl+C and SIGTERM, 141 nobody reads the output
+any more. Verbs import what they need when they run, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ app = typer.Typer(
     help="Many devices, one frozen LLM, no server: sparse-and-orthogonal LoRA for serverless fine-tuning.",
     epilog=(
         "Exit codes: 0 done, 2 something you can mend (one sentence says what), 70 a fault in meshtune (one sentence "
-        "says what to report), 130 stopped with Ctrl+C. MESHTUNE_DEBUG=1 shows where an error came from."
+        "says what to report), 130 stopped with Ctrl+C, 143 by SIGTERM. MESHTUNE_DEBUG=1 shows where an error came "
+        "from."
     ),
     no_args_is_help=True,
     add_completion=False,

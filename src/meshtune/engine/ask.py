@@ -18,11 +18,11 @@ from meshtune.engine.site import open_site
 from meshtune.engine.speaker import Speaker
 from meshtune.engine.stamp import Stamp
 from meshtune.engine.store import RunStore, round_name
-from meshtune.errors import UserError
+from meshtune.errors import UserError, check_name
 from meshtune.learning.full import weights_of
 from meshtune.learning.loading import load
 from meshtune.methods.base import BankMethod, Method, Workshop
-from meshtune.methods.registry import check_method, get_method
+from meshtune.methods.registry import METHODS, get_method
 
 
 def open_speaker(
@@ -97,8 +97,11 @@ def method_of(config: RunConfig, name: str | None) -> Method:
                 "with proposed, whose router finds it"
             )
         return first
-    if check_method(name) not in config.methods:
-        raise UserError(f"--method {name}: the run has {', '.join([*config.methods, FROZEN])}")
+    if name not in config.methods:
+        known = [*config.methods, FROZEN]
+        if name in METHODS:
+            raise UserError(f"--method {name}: the run has {', '.join(known)}: ask one of these")
+        check_name("method", name, known)
     method = get_method(name)
     if method not in free:
         raise UserError(f"--method {name} must be told the task of a prompt: ask proposed, whose router finds it")

@@ -149,10 +149,15 @@ def deal(config: RunConfig, tokenizer: Any = None, pools: Pools | None = None) -
             continue
         rows = pools.train[task.key]
         if len(rows) < holders:
-            aside = pools.facts[task.key]["validation"]
+            facts = pools.facts[task.key]
+            leaked = sum(facts.get("leaked", {}).values())
+            why = f"{facts['validation']} were set aside"
+            remedy = "lower validation or give it more rows"
+            if leaked:
+                why += f" and {leaked}, which an exam asks too, were left out"
+                remedy = "give other training or test rows"
             raise UserError(
-                f"task {task.key}: {len(rows)} training rows are left for {holders} devices after {aside} "
-                "were set aside: lower validation or give it more rows"
+                f"task {task.key}: {len(rows)} training rows are left for {holders} devices after {why}: {remedy}"
             )
         shares[task.key] = [rows[i::holders][: config.train.rows] for i in range(holders)]
     return [

@@ -88,7 +88,10 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         if self._values > VALUES:
             raise ComposerError(
-                None, None, f"there are more than {VALUES:,} values, aliases filled in", event.start_mark
+                None,
+                None,
+                f"there are more than {VALUES:,} values, aliases filled in: a configuration has a few dozen",
+                event.start_mark,
             )
         if self._depth > DEPTH:
             raise ComposerError(

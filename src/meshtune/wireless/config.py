@@ -5,7 +5,7 @@ dB and dBm exist only here; the properties give the watts that the formulas take
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -168,6 +168,13 @@ class PlaceConfig(Settings):
     mobility: Literal["static", "waypoint"] = "static"
     speed: tuple[Speed, Speed] = (0.5, 1.5)
     pause: Annotated[float, Within(0, 1e9, "s")] = 0.0
+
+    @field_validator("speed", mode="before")
+    @classmethod
+    def _two_speeds(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple) or len(value) != 2:
+            raise ValueError("give two speeds in m/s, the lowest and the highest, for example [0.5, 1.5]")
+        return value
 
     @model_validator(mode="after")
     def _one_source(self) -> PlaceConfig:
