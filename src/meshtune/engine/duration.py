@@ -33,6 +33,8 @@ FULL = 2.0
 """How much more a training token costs where every weight is trained."""
 OFF = 1.5
 """A forecast that is off by this factor is corrected."""
+LOOK = 64
+"""Steps whose rows are counted; more are taken to be alike."""
 STEPS = 4
 """Tokens of each answer that is written to time writing."""
 
@@ -103,7 +105,7 @@ def foretell(
         labels: who sits them: the method of every label that is scored, None for the frozen model.
     """
     rounds = range(state.round, config.train.rounds)
-    training = sum(speed.training * _tokens_of_round(config, methods, devices, state, number) for number in rounds)
+    training = speed.training * _tokens_left(config, methods, devices, state, len(rounds))
     every = config.eval.every
     sittings = 1 + sum(1 for number in rounds if number and every is not None and number % every == 0)
     scoring = sum(
@@ -170,20 +172,25 @@ def _second(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _tokens_of_round(
-    config: RunConfig, methods: Sequence[Method], devices: Sequence[DeviceData], state: State, number: int
+def _tokens_left(
+    config: RunConfig, methods: Sequence[Method], devices: Sequence[DeviceData], state: State, rounds: int
 ) -> float:
-    """Return the training tokens of round ``number``; those of full fine-tuning count :data:`FULL` times."""
-    steps, batch = config.train.steps, config.train.batch
+    """Return the training tokens of ``rounds`` rounds; those of full fine-tuning count :data:`FULL` times.
+
+    The next :data:`LOOK` steps stand for all: a run may have millions.
+    """
+    steps, batch = rounds * config.train.steps, config.train.batch
+    first, looked = state.round * config.train.steps, min(steps, LOOK)
     lengths = [
-        sum(len(row.tokens) for step in range(steps) for row in device.batch(number * steps + step, batch))
+        sum(len(row.tokens) for step in range(looked) for row in device.batch(first + step, batch))
         for device in devices
     ]
-    return sum(
+    tokens = sum(
         (FULL if kind == "full" else 1.0) * sum(lengths[device] for device in who)
         for kind, keys in distinct_jobs(config, methods, state, len(devices)).items()
         for who, *_ in keys
     )
+    return tokens * steps / looked if looked else 0.0
 
 
 def _tokens_of_exam(paper: Exam) -> int:
