@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from meshtune.learning.paths import Paths
 
-PROBES = 1
+PROBES = 2
 """Counts up when the probes change: older verdicts then no longer count."""
 _LARGEST = 1 << 20
 

@@ -103,7 +103,8 @@ def probe(base: Base, seen: Survey, learnt: Learnt) -> Paths:
         )
     if paths.read == "stream" and not seen.far and base.window < base.longest:
         paths = replace(paths, reach=base.window)
-    paths = replace(paths, cache=not paths.whole and _holds(lambda: _goes_on(base, seen)))
+    if not paths.cache:
+        paths = replace(paths, cache=not paths.whole and _holds(lambda: _goes_on(base, seen)))
     base.go_by(paths)
     return paths
 
@@ -111,16 +112,18 @@ def probe(base: Base, seen: Survey, learnt: Learnt) -> Paths:
 def _reading(base: Base, seen: Survey, learnt: Learnt, paths: Paths) -> Paths | None:
     """Return ``paths`` with what goes together with its way of reading, or None where that is not right.
 
-    Passes run in two threads at first: if all is right then, it is right one after the other too.
+    Passes run in threads at first: if all is right then, it is right one after the other too.
     """
     reads, learns = partial(_reads, base, seen), partial(_learns, base, learnt)
-    beside = partial(_reads_beside, base, seen)
+    beside, goes_on = partial(_reads_beside, base, seen), partial(_goes_on, base, seen)
     several = not seen.stateful
     if paths.read != "alone":
         tried = replace(paths, beside=True, threads=several)
         base.go_by(tried)
-        if several and all(_in_threads(base, beside, learns)):
-            return tried
+        if several:
+            hold = _in_threads(base, beside, learns, *([] if paths.whole else [goes_on]))
+            if all(hold[:2]):
+                return replace(tried, cache=not paths.whole and hold[2])
     base.go_by(paths)
     if not (_holds(reads) and _holds(learns)):
         return None
@@ -266,7 +269,7 @@ def _goes_on(base: Base, seen: Survey) -> bool:
     from meshtune.learning.past import Cached
 
     past = Cached(base)
-    at = [max(1, len(row) - 3 - number) for number, row in enumerate(seen.rows)]
+    at = [max(1, min(9, len(row)) - 3 - number) for number, row in enumerate(seen.rows)]
     found = [past.read([row[:n] for row, n in zip(seen.rows, at, strict=True)], None)]
     past.keep([0, 2])
     found.append(past.read([seen.rows[row][at[row] : at[row] + 1] for row in (0, 2)], None))
