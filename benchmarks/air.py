@@ -15,12 +15,12 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from meshtune.engine.config import load_config
-from meshtune.engine.observer import Silent
-from meshtune.engine.run import run
-from meshtune.engine.store import RunStore
-from meshtune.report.results import load_results
+from meshtune.config.run_config import load_config
+from meshtune.report.results_file import load_results
 from meshtune.report.scores import of_exam, paired, question_scores, read_scores
+from meshtune.runs.observer import Silent
+from meshtune.runs.store import RunStore
+from meshtune.simulator.simulation import run
 
 FREE, AIR, ONE = "free links", "over the air", "one cluster"
 SINGLE = "single_cluster"

@@ -29,11 +29,11 @@ from torch import Tensor
 
 from meshtune.adapter.entropy import spectral_entropies, spectral_entropy
 from meshtune.adapter.sites import LayerSpec
-from meshtune.engine.memory import peak_memory
+from meshtune.config.learning_config import ModelConfig
 from meshtune.errors import UserError
-from meshtune.learning.config import ModelConfig
-from meshtune.learning.cores import on_cores
-from meshtune.learning.skeleton import Skeleton, skeleton
+from meshtune.model.cores import on_cores
+from meshtune.model.skeleton import Skeleton, skeleton
+from meshtune.training.process_memory import peak_memory
 
 Result = TypeVar("Result")
 

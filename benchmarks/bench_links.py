@@ -19,11 +19,11 @@ import numpy as np
 from record import at_least, over, report, turns
 from scipy.spatial import cKDTree
 
-from meshtune.wireless.air import link_gains, over_the_air
 from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.channel import Channel, open_channel
 from meshtune.wireless.config import RadioConfig
 from meshtune.wireless.link import Radio
+from meshtune.wireless.link_budget import link_gains, over_the_air
 from meshtune.wireless.places import in_disc
 
 PER_DEVICE = 10  # links; a disc of 500 m for each ten devices

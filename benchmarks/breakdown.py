@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from meshtune.adapter.layer import AdaptedLinear, decoder_of
 from meshtune.errors import UserError
-from meshtune.learning.base import Base
+from meshtune.model.base import Base
 
 MARK = "part: "
 NODE = "autograd::engine::evaluate_function: "
@@ -131,9 +131,9 @@ def main() -> None:
     from training_speed import our_jobs
     from work import MICRO, SIZE, TASKS, rows_of, tokens_in
 
-    from meshtune.learning.config import ModelConfig, TrainConfig
-    from meshtune.learning.loading import load
-    from meshtune.learning.trainer import train
+    from meshtune.config.learning_config import ModelConfig, TrainConfig
+    from meshtune.model.loading import load
+    from meshtune.training.trainer import train
 
     args = options(__doc__).parse_args()
     base = load(ModelConfig(name=args.model, device="cpu"))

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from meshtune.engine.config import load_config
-from meshtune.engine.observer import Silent
-from meshtune.engine.run import run
-from meshtune.report.results import Results, load_results
+from meshtune.config.run_config import load_config
+from meshtune.report.results_file import Results, load_results
 from meshtune.report.scores import paired, question_scores, read_scores
+from meshtune.runs.observer import Silent
+from meshtune.simulator.simulation import run
 
 ABLATIONS = ("adapter.budget=uniform", "adapter.density=1")
 UNIFORM, DENSE = ABLATIONS

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from meshtune.engine.demo import demo_config
-from meshtune.engine.observer import Silent
-from meshtune.engine.run import run
+from meshtune.config.demo_config import demo_config
+from meshtune.runs.observer import Silent
+from meshtune.simulator.simulation import run
 
 AGAINST = ("lora", "hard_moe", "local")
 

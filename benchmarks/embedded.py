@@ -16,22 +16,22 @@ from dataclasses import replace
 import numpy as np
 
 from meshtune.adapter.expert import Expert
-from meshtune.engine.asking import Pile
-from meshtune.engine.config import RunConfig
-from meshtune.engine.data import Exam, deal, exam_questions, exams
-from meshtune.engine.demo import demo_config
-from meshtune.engine.federation import announce
-from meshtune.engine.observer import Silent
-from meshtune.learning.base import Base
-from meshtune.learning.encode import Row
-from meshtune.learning.evaluate import measure
-from meshtune.learning.loading import load
-from meshtune.learning.sampling import Writing
-from meshtune.learning.trainer import Job, train
+from meshtune.config.demo_config import demo_config
+from meshtune.config.run_config import RunConfig
+from meshtune.data.partition import Exam, deal, exam_questions, exams
+from meshtune.decoding.sampling import Writing
+from meshtune.decoding.scoring import measure
+from meshtune.evaluation.asks import Pile
 from meshtune.methods.base import Workshop, only
 from meshtune.methods.registry import get_method
+from meshtune.model.base import Base
+from meshtune.model.encoding import Row
+from meshtune.model.loading import load
+from meshtune.node.announcements import announce
+from meshtune.runs.observer import Silent
 from meshtune.tasks.base import Question
 from meshtune.tasks.registry import get_task
+from meshtune.training.trainer import Job, train
 
 KINDS = ("frozen", "sparse", "dense LoRA", "central", "shuffled")
 

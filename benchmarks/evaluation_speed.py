@@ -17,12 +17,12 @@ import torch
 from record import at_least, clock, options, over, report, turns
 from work import CHOICE, data_folder, plain_model
 
+from meshtune.config.learning_config import ModelConfig
+from meshtune.decoding.scoring import Ask, score
 from meshtune.errors import UserError
-from meshtune.learning.base import Base
-from meshtune.learning.config import ModelConfig
-from meshtune.learning.encode import encode_question
-from meshtune.learning.evaluate import Ask, score
-from meshtune.learning.loading import load
+from meshtune.model.base import Base
+from meshtune.model.encoding import encode_question
+from meshtune.model.loading import load
 from meshtune.seeds import stream
 from meshtune.tasks.base import Question
 from meshtune.tasks.loader import load as load_questions

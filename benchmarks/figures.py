@@ -25,21 +25,21 @@ from typing import Any
 
 import numpy as np
 
-from meshtune.adapter.budget import layer_counts
+from meshtune.adapter.layer_budget import layer_counts
 from meshtune.adapter.sites import LayerSpec, sizes
-from meshtune.engine.config import DevicesConfig, RunConfig, TaskConfig
-from meshtune.engine.data import deal
-from meshtune.engine.densities import uniform
-from meshtune.engine.ground import air_of, ground_of
-from meshtune.engine.site import site_of
-from meshtune.engine.sizes import method_sizes
+from meshtune.config.run_config import DevicesConfig, RunConfig, TaskConfig
+from meshtune.data.partition import deal
 from meshtune.errors import UserError
-from meshtune.learning.base import Base
-from meshtune.learning.loading import load
-from meshtune.learning.prepare import entropies, layer_inputs
-from meshtune.learning.skeleton import skeleton
+from meshtune.model.base import Base
+from meshtune.model.loading import load
+from meshtune.model.skeleton import skeleton
+from meshtune.network.geometry import air_of, ground_of
+from meshtune.network.layer_densities import uniform
+from meshtune.network.site import site_of
+from meshtune.planning.model_sizes import method_sizes
 from meshtune.topology.agnes import form
 from meshtune.topology.clusters import single
+from meshtune.training.calibration import entropies, layer_inputs
 from meshtune.wireless.config import RadioConfig
 
 COLOURS = ("#1f6f8b", "#d1495b", "#e6a532", "#5b8c5a", "#7a5195")

@@ -31,8 +31,8 @@ def ours(model: str, rows: Path, threads: int) -> list[float]:
     import torch
     from work import federation, restore
 
-    from meshtune.learning.config import ModelConfig
-    from meshtune.learning.loading import load
+    from meshtune.config.learning_config import ModelConfig
+    from meshtune.model.loading import load
 
     torch.set_num_threads(threads)
     play = federation(load(ModelConfig(name=model, device="cpu")), restore(rows))

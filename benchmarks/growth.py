@@ -12,9 +12,9 @@ import torch
 from record import at_most, options, over, report, turns
 from work import Batches, federation, rows_of, tokens_in
 
+from meshtune.config.learning_config import ModelConfig
 from meshtune.errors import UserError
-from meshtune.learning.config import ModelConfig
-from meshtune.learning.loading import load
+from meshtune.model.loading import load
 
 MANY, FEW, RANK = 40, 5, 8
 

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from meshtune.engine.config import load_config
-from meshtune.engine.observer import Silent
-from meshtune.engine.run import run
+from meshtune.config.run_config import load_config
 from meshtune.errors import DivergedError
+from meshtune.runs.observer import Silent
+from meshtune.simulator.simulation import run
 
 GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 METHODS = (

@@ -23,12 +23,12 @@ def child(model: str, devices: int, density: float) -> None:
     from meshtune.adapter.expert import Projections, SparseExpert
     from meshtune.adapter.projection import Recipe
     from meshtune.adapter.sites import sizes
-    from meshtune.engine.memory import peak_memory, size_now
-    from meshtune.learning.config import ModelConfig, TrainConfig
-    from meshtune.learning.encode import Row
-    from meshtune.learning.forecast import forecast
-    from meshtune.learning.loading import load
-    from meshtune.learning.trainer import Job, train
+    from meshtune.config.learning_config import ModelConfig, TrainConfig
+    from meshtune.model.encoding import Row
+    from meshtune.model.loading import load
+    from meshtune.training.memory_forecast import forecast
+    from meshtune.training.process_memory import peak_memory, size_now
+    from meshtune.training.trainer import Job, train
 
     base = load(ModelConfig(name=model))
     draw = np.random.default_rng(0)

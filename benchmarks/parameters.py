@@ -3,7 +3,7 @@
     python benchmarks/parameters.py
     python benchmarks/parameters.py --model qwen2.5-7b --rank 16 --density 0.05
 
-Shapes come from configurations alone (meshtune.learning.skeleton); nothing is downloaded for the models that the
+Shapes come from configurations alone (meshtune.model.skeleton); nothing is downloaded for the models that the
 package knows. Seconds on one core.
 """
 
@@ -13,13 +13,13 @@ import argparse
 
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.sites import sizes
-from meshtune.engine.config import ExchangeConfig
-from meshtune.engine.sizes import MethodSizes, method_sizes
+from meshtune.config.learning_config import ModelConfig
+from meshtune.config.run_config import ExchangeConfig
 from meshtune.errors import UserError
-from meshtune.learning.config import ModelConfig
-from meshtune.learning.skeleton import skeleton
 from meshtune.methods.registry import METHODS
-from meshtune.report.sizes import paper_table, sizes_table
+from meshtune.model.skeleton import skeleton
+from meshtune.planning.model_sizes import MethodSizes, method_sizes
+from meshtune.report.size_tables import paper_table, sizes_table
 
 METHODS_SHOWN = ("proposed", "paper", "lora", "ffa", "lori", "fpft")
 FORMS = ("bfloat16", "int8", "int4")

@@ -27,20 +27,20 @@ import torch
 import zstandard
 from record import Row, at_least, at_most, over, report
 
-import meshtune.engine.exchange as engine
+import meshtune.node.updates as engine
 from meshtune.adapter.sites import LayerSpec, sizes
-from meshtune.engine.config import load_config
-from meshtune.engine.federation import to_messages
-from meshtune.engine.observer import Silent
-from meshtune.engine.resume import load_announcements
-from meshtune.engine.run import run
-from meshtune.engine.store import RunStore
-from meshtune.exchange.codec import apply_difference, encode_difference
-from meshtune.exchange.forms import BITS
-from meshtune.exchange.payload import Message, encode
-from meshtune.learning.config import ModelConfig
-from meshtune.learning.loading import load
+from meshtune.config.learning_config import ModelConfig
+from meshtune.config.run_config import load_config
 from meshtune.methods.registry import get_method
+from meshtune.model.loading import load
+from meshtune.node.announcements import to_messages
+from meshtune.node.stored_announcements import load_announcements
+from meshtune.runs.observer import Silent
+from meshtune.runs.store import RunStore
+from meshtune.simulator.simulation import run
+from meshtune.wire.codec import apply_difference, encode_difference
+from meshtune.wire.payload import Message, encode
+from meshtune.wire.value_forms import BITS
 
 STEADY, MEAN = 70.0, 50.0  # at least so many times less than dense LoRA: one later update, ten rounds with the mask
 SECONDS = 1.0  # at most so many times as long as zstd, level 3, on the same values in bf16

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from work import ALPHA, RANK, grouped
 
-from meshtune.learning.encode import Row, pad
+from meshtune.model.encoding import Row, pad
 
 IGNORED = -100
 

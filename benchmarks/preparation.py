@@ -18,15 +18,15 @@ import torch
 from record import at_most, options, over, report, turns
 from work import CHOICE, LIMIT, MICRO, data_folder
 
-from meshtune.engine.config import RunConfig, TaskConfig
-from meshtune.engine.data import deal, exam_questions, exams
-from meshtune.engine.federation import announce
-from meshtune.engine.observer import Silent
+from meshtune.config.learning_config import EvalConfig, ModelConfig, TrainConfig
+from meshtune.config.run_config import RunConfig, TaskConfig
+from meshtune.data.partition import deal, exam_questions, exams
+from meshtune.decoding.scoring import Ask, score
 from meshtune.errors import UserError
-from meshtune.learning.config import EvalConfig, ModelConfig, TrainConfig
-from meshtune.learning.evaluate import Ask, score
-from meshtune.learning.loading import load
 from meshtune.methods.registry import get_method
+from meshtune.model.loading import load
+from meshtune.node.announcements import announce
+from meshtune.runs.observer import Silent
 
 LOAD = "x = 1\nwhile True:\n    x = x * 3 % 1000003"
 TARGET = 3.0

@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from meshtune.engine.config import RunConfig, load_config
-from meshtune.engine.data import deal, exams
-from meshtune.learning.base import Base
-from meshtune.learning.loading import load
-from meshtune.learning.packing import Packed
-from meshtune.learning.prepare import router_block
+from meshtune.config.run_config import RunConfig, load_config
+from meshtune.data.partition import deal, exams
+from meshtune.model.base import Base
+from meshtune.model.loading import load
+from meshtune.model.packing import Packed
 from meshtune.routing.features import Features
-from meshtune.routing.measures import accuracy, log_loss, merged_accuracy
+from meshtune.routing.router_metrics import accuracy, log_loss, merged_accuracy
 from meshtune.routing.routers import WhitenedRouter
 from meshtune.routing.statistics import summarise
+from meshtune.training.calibration import router_block
 
 DEPTHS = (0.1, 0.2, 0.3, 0.4, 0.5)
 SHRINKAGES = (0.1, 0.5, 0.9)

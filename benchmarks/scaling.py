@@ -3,9 +3,9 @@
     python benchmarks/scaling.py
     python benchmarks/scaling.py --devices 10 1000 30000 --models smollm2-135m --out scaling
 
-Every plan is `meshtune plan`'s own (meshtune.engine.plan), at a constant number of neighbours in range; the formulas
-are those of benchmarks/scaling_forms.py and docs/scaling.md. Beside a number stands its ratio to its formula in
-brackets. The plan expects; so whole rounds of devices with small experts are flown besides, and routers fitted. A
+Every plan is `meshtune plan`'s own (meshtune.planning.planner), at a constant number of neighbours in range; the
+formulas are those of benchmarks/scaling_forms.py and docs/scaling.md. Beside a number stands its ratio to its formula
+in brackets. The plan expects; so whole rounds of devices with small experts are flown besides, and routers fitted. A
 minute on one core, and 0.9 GB at 30,000 devices.
 """
 
@@ -35,9 +35,9 @@ from scaling_found import (
 )
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from meshtune.engine.clock import SLACK
-from meshtune.engine.ground import MOST_PAIRS
 from meshtune.errors import UserError
+from meshtune.network.geometry import MOST_PAIRS
+from meshtune.network.virtual_clock import SLACK
 from meshtune.wireless.link import Radio, payload_limit
 
 RANKS = {"smollm2-135m": 16, "qwen2.5-1.5b": 32}

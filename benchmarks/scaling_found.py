@@ -27,13 +27,13 @@ from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe, coherence, projection
 from meshtune.adapter.route import Bank
 from meshtune.adapter.sites import narrowest, sizes
-from meshtune.engine.clock import SLACK
-from meshtune.engine.config import RunConfig, validate
-from meshtune.engine.federation import handshake
-from meshtune.engine.plan import plan
-from meshtune.engine.planned import Plan
-from meshtune.learning.config import ModelConfig
-from meshtune.learning.skeleton import skeleton
+from meshtune.config.learning_config import ModelConfig
+from meshtune.config.run_config import RunConfig, validate
+from meshtune.model.skeleton import skeleton
+from meshtune.network.virtual_clock import SLACK
+from meshtune.node.announcements import handshake
+from meshtune.planning.plan_record import Plan
+from meshtune.planning.planner import plan
 from meshtune.routing.registry import make_router
 from meshtune.routing.statistics import Statistics, summarise
 from meshtune.seeds import stream

@@ -22,8 +22,8 @@ LOAD = """
 import time
 started = time.perf_counter()
 from transformers import AutoTokenizer, Qwen2ForCausalLM
-from meshtune.learning.loading import load
-from meshtune.learning.config import ModelConfig
+from meshtune.model.loading import load
+from meshtune.config.learning_config import ModelConfig
 imported = time.perf_counter()
 load(ModelConfig())
 print(time.perf_counter() - imported, imported - started)

@@ -21,12 +21,13 @@ from work import ALPHA, DENSITY, MICRO, RANK, SIZE, TASKS, Batches, plain_model,
 from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
+from meshtune.config.learning_config import ModelConfig, TrainConfig
 from meshtune.errors import UserError
-from meshtune.learning.base import Base
-from meshtune.learning.config import ModelConfig, TrainConfig
-from meshtune.learning.encode import portions
-from meshtune.learning.loading import load
-from meshtune.learning.trainer import LANES, Job, train
+from meshtune.model.base import Base
+from meshtune.model.encoding import portions
+from meshtune.model.loading import load
+from meshtune.model.micro_batch import LANES
+from meshtune.training.trainer import Job, train
 
 
 def our_jobs(base: Base, batches: Batches) -> list[Job]:

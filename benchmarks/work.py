@@ -24,18 +24,18 @@ from meshtune.adapter.blocks import capacity
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
-from meshtune.engine.config import RunConfig, TaskConfig
-from meshtune.engine.data import DeviceData
-from meshtune.engine.observer import Silent
-from meshtune.engine.resume import begin
-from meshtune.engine.rounds import play_round
+from meshtune.config.learning_config import ModelConfig, TrainConfig
+from meshtune.config.run_config import RunConfig, TaskConfig
+from meshtune.data.partition import DeviceData
 from meshtune.errors import UserError
-from meshtune.learning.base import Base
-from meshtune.learning.config import ModelConfig, TrainConfig
-from meshtune.learning.encode import Row
-from meshtune.learning.loading import locate
 from meshtune.methods.base import Announcement, Workshop
 from meshtune.methods.registry import get_method
+from meshtune.model.base import Base
+from meshtune.model.encoding import Row
+from meshtune.model.loading import locate
+from meshtune.runs.observer import Silent
+from meshtune.simulator.resume import begin
+from meshtune.simulator.rounds import play_round
 from meshtune.tasks.base import Question, shared_prompt
 from meshtune.tasks.loader import VARIABLE, load
 from meshtune.topology.graphs import neighbours

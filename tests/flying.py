@@ -12,16 +12,16 @@ import torch
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, sizes
-from meshtune.engine.air import Network, form
-from meshtune.engine.clock import SLACK
-from meshtune.engine.config import RunConfig, validate
-from meshtune.engine.flight import Flight
-from meshtune.engine.resume import begin
-from meshtune.engine.rounds import State
-from meshtune.engine.site import open_site
-from meshtune.exchange.ledger import Ledger
+from meshtune.config.run_config import RunConfig, validate
 from meshtune.methods.base import Announcement, Method, Workshop
 from meshtune.methods.registry import get_method
+from meshtune.network.federation_state import FederationState
+from meshtune.network.radio_network import Network, form
+from meshtune.network.site import open_site
+from meshtune.network.virtual_clock import SLACK
+from meshtune.simulator.radio_exchange import Flight
+from meshtune.simulator.resume import begin
+from meshtune.wire.ledger import Ledger
 from meshtune.wireless.arrays import Floats
 from meshtune.wireless.mobility import Mobility
 
@@ -66,7 +66,7 @@ class World:
     method: Method
     network: Network
     flight: Flight
-    state: State
+    state: FederationState
     workshop: Workshop
 
     def play(self) -> None:

@@ -12,16 +12,16 @@ import torch
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, places, sizes
-from meshtune.engine.config import ExchangeConfig
-from meshtune.engine.exchange import Post, publish
-from meshtune.engine.federation import to_messages
-from meshtune.engine.negotiation import claimed
-from meshtune.engine.receiving import checked_version, from_messages, receive
-from meshtune.exchange.payload import Message, decode, encode
-from meshtune.exchange.positions import encode_positions
+from meshtune.config.run_config import ExchangeConfig
 from meshtune.methods.base import Announcement, Member, Method, Update, Workshop
 from meshtune.methods.registry import get_method
+from meshtune.node.announcements import to_messages
+from meshtune.node.mask_negotiation import claimed
+from meshtune.node.receiving import checked_version, from_messages, receive
+from meshtune.node.updates import Post, publish
 from meshtune.routing.statistics import summarise
+from meshtune.wire.payload import Message, decode, encode
+from meshtune.wire.positions import encode_positions
 
 LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 24, 300, False) for i in range(2)]
 RANK, WIDTH, ROUND = 4, 12, 3

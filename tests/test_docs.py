@@ -23,9 +23,9 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from meshtune.cli.main import app
-from meshtune.engine.config import RunConfig, TaskConfig, load_config, validate
-from meshtune.learning.measures import METRICS, metrics_in
-from meshtune.report.results import parse_results
+from meshtune.config.run_config import RunConfig, TaskConfig, load_config, validate
+from meshtune.report.results_file import parse_results
+from meshtune.runs.metrics import METRICS, metrics_in
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])

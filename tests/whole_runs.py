@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from meshtune.engine.observer import Silent
-from meshtune.engine.store import RunStore
+from meshtune.runs.observer import Silent
+from meshtune.runs.store import RunStore
 
 
 class Watch(Silent):

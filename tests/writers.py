@@ -12,9 +12,9 @@ from meshtune.adapter.expert import Expert, LoraExpert, Projections, SparseExper
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Bank, Mixture, Route, Segments
 from meshtune.adapter.sites import sizes
-from meshtune.learning.base import Base
-from meshtune.learning.evaluate import Ask
-from meshtune.learning.generate import generate
+from meshtune.decoding.generation import generate
+from meshtune.decoding.scoring import Ask
+from meshtune.model.base import Base
 
 RANK = 4
 LENGTHS = (3, 9, 5, 21, 9, 14, 1, 3)  # some beyond Gemma's window of 16 tokens, or growing beyond it

@@ -9,8 +9,8 @@ import pytest
 
 from meshtune.cli.advice import a_question, try_next
 from meshtune.cli.main import app
-from meshtune.engine.config import validate
-from meshtune.engine.demo import demo_config, is_demo
+from meshtune.config.demo_config import demo_config, is_demo
+from meshtune.config.run_config import validate
 from meshtune.tasks import registry
 
 
@@ -75,7 +75,7 @@ def test_only_verbs_that_exist_are_suggested(tmp_path: Path) -> None:
 
 
 def test_written_answers_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from meshtune.tasks.boolq import BoolQ
+    from meshtune.tasks.catalogue.boolq import BoolQ
 
     class Written(BoolQ):
         written = True

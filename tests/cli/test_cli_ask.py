@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from meshtune.cli.main import app
-from meshtune.engine.config import validate
-from meshtune.engine.observer import Silent
-from meshtune.engine.run import run
+from meshtune.config.run_config import validate
+from meshtune.runs.observer import Silent
+from meshtune.simulator.simulation import run
 
 QUICK = {"rounds": 1, "steps": 1, "batch": 1, "warmup": 0}
 
@@ -64,7 +64,7 @@ def test_drawn_answers_depend_on_the_seed_and_lines_are_shown_without_what_moves
     asked = [finished, "Cut board 3", "--tokens", "6", "--temperature", "1.5", "--format", "json", "--seed"]
     first, again, other = (json.loads(call(*asked, seed).stdout)["answer"] for seed in ("4", "4", "5"))
     assert first == again != other
-    speaker = importlib.import_module("meshtune.engine.speaker")
+    speaker = importlib.import_module("meshtune.inference.session")
     monkeypatch.setattr(speaker, "generate", lambda *args: [["def f(x):\n\treturn x\x1b[2J\r"]])
     shown = call(finished, "Cut board 3").stdout
     assert shown.startswith("def f(x):\n    return x\\x1b[2J\\r\n\nDevice 0")
@@ -149,8 +149,8 @@ def test_what_is_wrong_is_told_before_the_model_is_loaded(finished: Path, monkey
     def load(*args: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(importlib.import_module("meshtune.engine.ask"), "load", load)
-    monkeypatch.setattr(importlib.import_module("meshtune.engine.scene"), "load", load)
+    monkeypatch.setattr(importlib.import_module("meshtune.inference.opening"), "load", load)
+    monkeypatch.setattr(importlib.import_module("meshtune.simulator.setup"), "load", load)
     for args, words in {
         ("--options", "yes|yes"): "--options needs two or more different answers",
         ("--method", "propsed"): "did you mean proposed?",

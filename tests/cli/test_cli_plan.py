@@ -12,8 +12,8 @@ import yaml
 from typer.testing import CliRunner
 
 from meshtune.cli.main import app
-from meshtune.report.tables import bytes_text
-from meshtune.topology.words import figure, watts
+from meshtune.report.result_tables import bytes_text
+from meshtune.topology.phrases import figure, watts
 
 ROOT = Path(__file__).parents[2]
 TREE: dict[str, Any] = {

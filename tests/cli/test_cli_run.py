@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from meshtune.cli.main import app
-from meshtune.engine.config import validate
-from meshtune.engine.demo import demo_config
+from meshtune.config.demo_config import demo_config
+from meshtune.config.run_config import validate
 from meshtune.errors import UserError
 
 CONFIG = "tasks: [boolq]\ntrain: {rounds: 3}\n"
@@ -46,7 +46,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 
     def install(action: Callable[[Path], None]) -> list[Any]:
         calls: list[Any] = []
-        fake = ModuleType("meshtune.engine.run")
+        fake = ModuleType("meshtune.simulator.simulation")
 
         def run(config: Any, out: Path, observer: Any) -> Path:
             calls.append((config, out))
@@ -60,8 +60,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
             return path
 
         fake.run, fake.evaluate = run, evaluate  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "meshtune.engine.run", fake)
-        monkeypatch.setattr("meshtune.engine.run", fake, raising=False)
+        monkeypatch.setitem(sys.modules, "meshtune.simulator.simulation", fake)
+        monkeypatch.setattr("meshtune.simulator.simulation", fake, raising=False)
         return calls
 
     return install

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from meshtune.cli.show import fitted
-from meshtune.report.tables import Table
+from meshtune.report.result_tables import Table
 
 COLUMNS = ["method", "boolq", "social_i_qa", "a long head", "average"]
 ROWS = [["proposed", "4.85 ± 0.02", "5.03 ± 0.03", "1", "4.99 ± 0.02"], ["lora", "4.90 ± 0.02", "-", "22", "5"]]

@@ -66,7 +66,7 @@ def blockless(folder: Path) -> list[str]:
     """A model without any decoder block, so without a linear layer to adapt."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from meshtune.learning.loading import byte_tokenizer
+    from meshtune.model.loading import byte_tokenizer
 
     shape = LlamaConfig(vocab_size=256, hidden_size=8, intermediate_size=8, num_hidden_layers=0, num_attention_heads=1)
     LlamaForCausalLM(shape).save_pretrained(folder / "flat")
@@ -79,7 +79,7 @@ def foreign(folder: Path) -> list[str]:
     from safetensors.torch import load_file, save_file
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from meshtune.learning.loading import byte_tokenizer
+    from meshtune.model.loading import byte_tokenizer
 
     shape = LlamaConfig(vocab_size=256, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
     LlamaForCausalLM(shape).save_pretrained(folder / "named")

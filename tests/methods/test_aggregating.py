@@ -11,9 +11,9 @@ import torch
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe, projection
 from meshtune.adapter.sites import describe
-from meshtune.engine.magnitude import kept
 from meshtune.methods.base import Announcement, Answer, Member, Method, Update, Workshop
 from meshtune.methods.registry import get_method
+from meshtune.node.magnitude_masks import kept
 from meshtune.routing.arrow import ArrowRouter
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader, Router

@@ -10,12 +10,12 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.image import imread
 from matplotlib.text import Text
 
-from meshtune.engine.config import validate
-from meshtune.engine.plan import plan
-from meshtune.engine.planned import Plan
+from meshtune.config.run_config import validate
+from meshtune.planning.plan_record import Plan
+from meshtune.planning.planner import plan
 from meshtune.report.map import compose, draw
 from meshtune.report.mapped import of_plan
-from meshtune.report.plan import tables
+from meshtune.report.plan_tables import tables
 
 TREE: dict[str, Any] = {
     "model": {"name": "tiny-random"},

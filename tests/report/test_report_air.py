@@ -13,13 +13,13 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from meshtune.report import spent
-from meshtune.report.air import air_table
-from meshtune.report.compare import write_report
+from meshtune.report.comparison import write_report
 from meshtune.report.map import compose, draw
 from meshtune.report.mapped import of_run
-from meshtune.report.results import parse_results
+from meshtune.report.radio_costs import air_table
+from meshtune.report.result_tables import cost_table, joules_text
+from meshtune.report.results_file import parse_results
 from meshtune.report.story import story
-from meshtune.report.tables import cost_table, joules_text
 
 
 def texts(figure: Any) -> list[str]:

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from meshtune.report.figures import compose, draw
-from meshtune.report.results import Results, parse_results
+from meshtune.report.results_file import Results, parse_results
 
 
 def made(

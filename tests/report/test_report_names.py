@@ -21,11 +21,11 @@ from matplotlib.text import Text
 from meshtune.cli.show import show_tables
 from meshtune.printable import printable
 from meshtune.report import figures
-from meshtune.report.compare import compare, tables, told, write_report
+from meshtune.report.comparison import compare, tables, told, write_report
 from meshtune.report.figures import compose, draw
 from meshtune.report.markdown import escaped
-from meshtune.report.results import Results, parse_results
-from meshtune.report.tables import Table
+from meshtune.report.result_tables import Table
+from meshtune.report.results_file import Results, parse_results
 
 NASTY = (
     "\x1b[2J\x1b]0;owned\x07",

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from meshtune.errors import UserError
-from meshtune.learning.intervals import Estimate
-from meshtune.report.results import load_results, parse_results
+from meshtune.evaluation.intervals import Estimate
+from meshtune.report.results_file import load_results, parse_results
 
 
 def numbers(found: Estimate | None) -> tuple[float, float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from meshtune.engine.sizes import MethodSizes
-from meshtune.report.sizes import paper_table, sizes_table
+from meshtune.planning.model_sizes import MethodSizes
+from meshtune.report.size_tables import paper_table, sizes_table
 
 
 def made(name: str, parameters: int, update: int, fits: bool = True, mask: int = 0) -> MethodSizes:

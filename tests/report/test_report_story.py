@@ -7,7 +7,7 @@ import pytest
 
 from meshtune.report.format import RateUsed
 from meshtune.report.measure import claim, headline, value_text, verdict
-from meshtune.report.results import Results, parse_results
+from meshtune.report.results_file import Results, parse_results
 from meshtune.report.scores import Difference
 from meshtune.report.story import own_average, protagonist, story
 

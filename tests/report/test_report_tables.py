@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from meshtune.errors import UserError
-from meshtune.report.compare import compare, tables, write_report
+from meshtune.report.comparison import compare, tables, write_report
 from meshtune.report.differences import difference_table, own_task_table
 from meshtune.report.figures import draw
-from meshtune.report.results import parse_results
-from meshtune.report.tables import (
+from meshtune.report.result_tables import (
     METRIC_NAMES,
     Table,
     bytes_text,
@@ -24,6 +23,7 @@ from meshtune.report.tables import (
     seconds_text,
     time_table,
 )
+from meshtune.report.results_file import parse_results
 
 
 def scores(method: str, nll: list[float]) -> dict[str, Any]:

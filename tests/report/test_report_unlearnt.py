@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from matplotlib.text import Text
 
-from meshtune.report.compare import compare, told, write_report
+from meshtune.report.comparison import compare, told, write_report
 from meshtune.report.figures import compose
-from meshtune.report.results import parse_results
-from meshtune.report.tables import quality_table
+from meshtune.report.result_tables import quality_table
+from meshtune.report.results_file import parse_results
 
 
 def spoiled(raw: dict[str, Any], empty: Any = None) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from sklearn.metrics import log_loss as reference_log_loss
 
 from meshtune.errors import UserError
 from meshtune.routing.features import Features
-from meshtune.routing.measures import accuracy, confusion, log_loss, merged_accuracy
 from meshtune.routing.pooled import pool
 from meshtune.routing.registry import make_router
+from meshtune.routing.router_metrics import accuracy, confusion, log_loss, merged_accuracy
 from meshtune.routing.routers import CosineRouter, OracleRouter, WhitenedRouter
 from meshtune.routing.statistics import Statistics, summarise
 

@@ -20,8 +20,8 @@ import pytest
 
 from meshtune.errors import UserError
 from meshtune.sandbox import walls
-from meshtune.sandbox.limits import MIB, Limits, Outcome
-from meshtune.sandbox.run import check_sandbox, run_program, run_programs
+from meshtune.sandbox.execution import check_sandbox, run_program, run_programs
+from meshtune.sandbox.resource_limits import MIB, Limits, Outcome
 
 PASSED = Outcome(True, "passed", "")
 QUICK = Limits(seconds=1.5)
@@ -149,7 +149,7 @@ def test_nothing_outlives_the_caller(unsafe: bool, tmp_path: Path) -> None:
     """Killed itself, it can tidy up no more: the kernel does."""
     call = f"run_program('import time; time.sleep(60)', unsafe={unsafe})"
     environment = {"PYTHONPATH": str(Path(walls.__file__).parents[2]), "TMPDIR": str(tmp_path)}
-    caller = [sys.executable, "-c", f"from meshtune.sandbox.run import run_program\n{call}"]
+    caller = [sys.executable, "-c", f"from meshtune.sandbox.execution import run_program\n{call}"]
     with subprocess.Popen(caller, env=environment) as process:
         time.sleep(2)  # behind the trial that walls are permitted
         started = _descendants(str(process.pid))

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from meshtune.errors import UserError
-from meshtune.sandbox import attempt, run
+from meshtune.sandbox import attempt
+from meshtune.sandbox import execution as run
 from meshtune.sandbox.calls import filter_of
-from meshtune.sandbox.limits import Limits, Outcome
-from meshtune.sandbox.run import check_sandbox, run_program, run_programs
+from meshtune.sandbox.execution import check_sandbox, run_program, run_programs
+from meshtune.sandbox.resource_limits import Limits, Outcome
 
 PASSED = Outcome(True, "passed", "")
 
@@ -129,8 +130,8 @@ def test_processor_time_is_a_limit_of_its_own(unsafe: bool) -> None:
 def test_what_the_caller_ignores_counts_here(unsafe: bool) -> None:
     caller = f"""
 import signal
-from meshtune.sandbox.limits import Limits
-from meshtune.sandbox.run import run_program
+from meshtune.sandbox.resource_limits import Limits
+from meshtune.sandbox.execution import run_program
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 print([run_program(p, Limits(seconds=1), {unsafe}).detail for p in ("assert 0", "import time; time.sleep(60)")])

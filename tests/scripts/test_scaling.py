@@ -14,11 +14,11 @@ import pytest
 
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
-from meshtune.engine.config import ExchangeConfig
-from meshtune.engine.plan import plan
-from meshtune.engine.sizes import method_sizes
-from meshtune.learning.skeleton import skeleton
+from meshtune.config.run_config import ExchangeConfig
 from meshtune.methods.base import Announcement
+from meshtune.model.skeleton import skeleton
+from meshtune.planning.model_sizes import method_sizes
+from meshtune.planning.planner import plan
 from meshtune.routing.pooled import pool
 from meshtune.routing.statistics import summarise
 

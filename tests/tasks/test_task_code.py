@@ -116,9 +116,9 @@ def test_equal_programs_run_once_and_each_answer_has_its_grade(monkeypatch: pyte
         ran.extend(programs)
         return [SimpleNamespace(passed="3 * x" in program) for program in programs]
 
-    stand_in = ModuleType("meshtune.sandbox.run")
+    stand_in = ModuleType("meshtune.sandbox.execution")
     stand_in.run_programs = run_programs  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "meshtune.sandbox.run", stand_in)
+    monkeypatch.setitem(sys.modules, "meshtune.sandbox.execution", stand_in)
     task = get_task("mbpp")
     question = task.question(TRIPLE)
     texts = [f"def triple(x):\n    return {n} * x" for n in (3, 2, 3)]

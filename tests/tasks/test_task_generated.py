@@ -17,7 +17,7 @@ from meshtune.tasks.generated import GeneratedTask
 from meshtune.tasks.registry import TASKS
 from meshtune.world.corpus import documents
 from meshtune.world.split import is_test
-from meshtune.world.words import ANIMALS, NUMBERS, PEOPLE, ROOMS, plural
+from meshtune.world.vocabulary import ANIMALS, NUMBERS, PEOPLE, ROOMS, plural
 from reader import Count, Facts, Story, animals_in, follow, parts, steps_of, story
 
 CHOSEN = ("claims", "sequel")

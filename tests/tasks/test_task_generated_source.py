@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from meshtune.engine.config import validate
-from meshtune.engine.data import exam_questions
+from meshtune.config.run_config import validate
+from meshtune.data.partition import exam_questions
 from meshtune.errors import UserError
 from meshtune.tasks import TASKS, load
 from meshtune.tasks.generated import GeneratedTask

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtune.tasks import get_task
-from meshtune.tasks.gsm8k import final_number
+from meshtune.tasks.catalogue.gsm8k import final_number
 
 ROW = {"question": "Ann has 3 bags of 6. How many?", "answer": "3 * 6 = <<3*6=18>>18\n#### 18"}
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from meshtune.errors import UserError
 from meshtune.tasks import TASKS, Question, get_task
 from meshtune.tasks.base import EmptyOptionError
+from meshtune.tasks.catalogue.hellaswag import clean
 from meshtune.tasks.generated import GeneratedTask
-from meshtune.tasks.hellaswag import clean
 
 BOOLQ = {"question": "is a whale a fish", "passage": "A whale is a mammal. ", "answer": False}
 PIQA = {"goal": "Open a jar.", "sol1": " Twist the lid.", "sol2": "Kick the lid. ", "label": 0}

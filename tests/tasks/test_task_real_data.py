@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from meshtune.tasks import TASKS, get_task, load
-from meshtune.tasks.hellaswag import clean
+from meshtune.tasks.catalogue.hellaswag import clean
 
 FOLDER = os.environ.get("MESHTUNE_DATA", "")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="MESHTUNE_DATA is not set: no folder with the real task data")

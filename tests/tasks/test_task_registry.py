@@ -53,7 +53,7 @@ def test_importing_the_tasks_imports_nothing_heavy() -> None:
 import sys
 import meshtune.tasks
 assert list(meshtune.tasks.TASKS)
-heavy = ("torch", "datasets", "transformers", "meshtune.tasks.boolq", "meshtune.world.facts")
+heavy = ("torch", "datasets", "transformers", "meshtune.tasks.catalogue.boolq", "meshtune.world.facts")
 print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

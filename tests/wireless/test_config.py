@@ -94,7 +94,7 @@ def test_settings_import_nothing_heavy() -> None:
 
 def test_the_formulas_import_no_torch() -> None:
     code = (
-        "import sys, meshtune.wireless.air, meshtune.wireless.compute, meshtune.wireless.delivery, "
+        "import sys, meshtune.wireless.link_budget, meshtune.wireless.compute, meshtune.wireless.delivery, "
         "meshtune.wireless.mobility; print([m for m in ('torch', 'scipy') if m in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meshtune.wireless.budget import broadcast, unicast
 from meshtune.wireless.config import LossConfig
 from meshtune.wireless.delivery import deliver
 from meshtune.wireless.link import Radio
+from meshtune.wireless.orthogonal_bands import broadcast, unicast
 
 RADIO = Radio(bandwidth=20e6, noise_density=4e-21, p_max=0.01, gamma=0.5)
 PAYLOAD = 100_700  # 67 packets of 1500 bytes and one of 200

@@ -13,7 +13,7 @@ from meshtune.tasks import get_task
 from meshtune.world.corpus import Document, crowd_core, documents
 from meshtune.world.facts import COLOUR, FOOD, HOME, SEASON, WEATHER
 from meshtune.world.split import is_test
-from meshtune.world.words import ANIMALS, MOODS, PEOPLE, ROOMS
+from meshtune.world.vocabulary import ANIMALS, MOODS, PEOPLE, ROOMS
 from reader import NUMBER, Count, Facts, Story, animals_in, evaluate, follow, parts, reply, steps_of
 
 GENERATED = ("claims", "sequel", "sums", "animals", "machines", "crowds")

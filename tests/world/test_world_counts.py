@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from meshtune.seeds import stream
-from meshtune.world.counts import word_sum
+from meshtune.world.word_sums import word_sum
 from reader import Count, parts
 
 

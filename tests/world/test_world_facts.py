@@ -11,7 +11,7 @@ import pytest
 from meshtune.seeds import stream
 from meshtune.world import facts
 from meshtune.world.facts import COLOUR, FOOD, HOME, SEASON, TWO_STEPS, WEATHER, one, some
-from meshtune.world.words import ANIMALS, COLOURS, FOODS, HOMES, NUMBERS, PEOPLE, ROOMS, SEASONS, WEATHERS
+from meshtune.world.vocabulary import ANIMALS, COLOURS, FOODS, HOMES, NUMBERS, PEOPLE, ROOMS, SEASONS, WEATHERS
 
 MAPS = [
     (HOME, ANIMALS, HOMES),

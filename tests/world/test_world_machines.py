@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtune.seeds import stream
-from meshtune.world.machines import ExpressionError, expression, machine, run, words
+from meshtune.world.expressions import ExpressionError, expression, machine, run, words
 from reader import evaluate, follow, steps_of
 
 X = st.integers(-50, 50)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from meshtune.adapter.quantised import QuantisedLinear, whole
+from meshtune.adapter.rounded_weights import QuantisedLinear, whole
 from meshtune.adapter.route import Route
 from meshtune.adapter.sites import LayerSpec, describe
 from meshtune.errors import UserError

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshtune.errors import PayloadError, UserError
-from meshtune.exchange.validation import fact, floats, text, whole
 from meshtune.printable import quoted
 from meshtune.seeds import key
+from meshtune.wire.validation import fact, floats, text, whole
 
 KINDS = ("orthogonal", "gaussian")
 PROBES = 8

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from meshtune.adapter.expert import Expert, LoraExpert, SparseExpert
-from meshtune.adapter.products import Share, expand, project
 from meshtune.adapter.sites import LayerSpec
+from meshtune.adapter.thin_products import Share, expand, project
 
 
 class Route(Protocol):

@@ -22,7 +22,7 @@ def try_next(run: Path, config: Mapping[str, Any]) -> list[str]:
         run: the folder of a finished run.
         config: its configuration, as its results hold it.
     """
-    from meshtune.engine.demo import is_demo
+    from meshtune.config.demo_config import is_demo
 
     folder = shlex.quote(str(run))
     name, setting = _variation(config)
@@ -45,12 +45,12 @@ def a_question(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
 
     Written answers, which have no options, come first; then tasks from the last on, which device 0 never trained on.
     """
-    from meshtune.engine.config import validate
+    from meshtune.config.run_config import validate
     from meshtune.tasks.registry import get_task
 
     try:
         whole = validate(config, "the run")
-        from meshtune.engine.data import exam_questions
+        from meshtune.data.partition import exam_questions
 
         unlearnt = whole.unlearnt
         tasks = [task for task in reversed(whole.tasks) if task.key not in unlearnt]

@@ -15,7 +15,7 @@ from meshtune.errors import UserError
 from meshtune.printable import printable
 
 if TYPE_CHECKING:
-    from meshtune.engine.speaker import Reply, Speaker
+    from meshtune.inference.session import Reply, Speaker
 
 FORMATS = ("table", "json")
 LONGEST = 2**20
@@ -64,7 +64,7 @@ def ask(
     """
     from meshtune.cli.limits import check_address_space
     from meshtune.cli.progress import watch
-    from meshtune.learning.config import COLDEST
+    from meshtune.config.learning_config import COLDEST
     from meshtune.routing.config import check_router
     from meshtune.tasks.base import checked_options
 
@@ -81,7 +81,7 @@ def ask(
     if not prompt.strip():
         raise UserError("the prompt is empty: give a question, in quotes")
     check_address_space()
-    from meshtune.engine.ask import open_speaker
+    from meshtune.inference.opening import open_speaker
 
     with watch() as observer:
         speaker = open_speaker(run, observer, device, method, router)
@@ -125,7 +125,7 @@ def _facts(speaker: Speaker, reply: Reply) -> dict[str, Any]:
 
 def _show(speaker: Speaker, reply: Reply) -> None:
     from meshtune.cli.show import show_tables
-    from meshtune.report.tables import Table
+    from meshtune.report.result_tables import Table
 
     # A model may write anything; what would move the cursor, but for a new line, must not reach the terminal.
     shown = "\n".join(printable(line) for line in reply.answer.expandtabs(4).split("\n"))

@@ -21,7 +21,7 @@ def compare(
 
     For example: meshtune compare runs/demo runs/lean --metric acc --against local
     """
-    from meshtune.report import compare as report
+    from meshtune.report import comparison as report
 
     if form == "table":
         from meshtune.cli.show import show_tables

@@ -26,8 +26,8 @@ def demo(
 
     For example: meshtune demo --out runs/lean --set adapter.density=0.05
     """
-    from meshtune.engine.demo import demo_config
-    from meshtune.engine.out import check_out
+    from meshtune.config.demo_config import demo_config
+    from meshtune.runs.output_folder import check_out
 
     config = demo_config(settings or [])
     check_out(out)

@@ -43,8 +43,8 @@ def evaluate(
     from meshtune.cli.progress import watch
     from meshtune.cli.show import show_run
     from meshtune.cli.signals import Stopped, stoppable
-    from meshtune.engine.store import RunStore
     from meshtune.routing.config import check_router
+    from meshtune.runs.store import RunStore
 
     check_run(run)
     for router in routers or ():
@@ -61,7 +61,7 @@ def evaluate(
     check_address_space()
     try:
         with stoppable():
-            from meshtune.engine import run as engine
+            from meshtune.simulator import simulation as engine
 
             with watch() as observer:
                 done = engine.evaluate(run, observer, changes)

@@ -10,7 +10,7 @@ def methods() -> None:
     """
     from meshtune.cli.show import show_tables
     from meshtune.methods.registry import METHODS
-    from meshtune.report.tables import Table
+    from meshtune.report.result_tables import Table
 
     rows = [[name, text] for name, text in METHODS.items()]
     show_tables([Table("Methods", ["name", "what it is"], rows, labels=2)])

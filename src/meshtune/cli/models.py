@@ -24,8 +24,8 @@ def models() -> None:
     For example: MESHTUNE_MODELS=my_models meshtune models
     """
     from meshtune.cli.show import show_tables
-    from meshtune.learning.config import TINY
-    from meshtune.report.tables import Table
+    from meshtune.config.learning_config import TINY
+    from meshtune.report.result_tables import Table
 
     note = (
         "Any causal language model that transformers loads may work: give model.name a hub id, a folder or a "
@@ -44,7 +44,7 @@ def models() -> None:
 
 def at_hand(folder: Path) -> list[list[str]]:
     """Return name, model_type and size on disk of every model folder and GGUF file in ``folder``."""
-    from meshtune.report.tables import bytes_text
+    from meshtune.report.result_tables import bytes_text
 
     rows = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:

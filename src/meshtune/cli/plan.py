@@ -53,11 +53,11 @@ def plan(
         raise UserError(f"--map {picture} cannot be drawn: name a .png file in a folder that is there")
     from meshtune.cli.limits import check_address_space
     from meshtune.cli.progress import watch
-    from meshtune.engine.config import load_config
+    from meshtune.config.run_config import load_config
 
     config = load_config(file, settings or [])
     check_address_space()
-    from meshtune.engine.plan import plan as work_out  # torch: only once the configuration is known to be good
+    from meshtune.planning.planner import plan as work_out  # torch: only once the configuration is known to be good
 
     with watch() as observer:
         found = work_out(config, density_from, observer, why)
@@ -65,7 +65,7 @@ def plan(
         typer.echo(found.to_json())
     else:
         from meshtune.cli.show import show_tables
-        from meshtune.report.plan import tables
+        from meshtune.report.plan_tables import tables
 
         show_tables(tables(found, why))
     if picture is not None:

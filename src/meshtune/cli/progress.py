@@ -1,6 +1,6 @@
 """Shows what the engine is doing: a live view on a terminal, plain lines elsewhere. Both write to stderr.
 
-The engine only tells (:class:`meshtune.engine.observer.Observer`); nothing here changes what it does.
+The engine only tells (:class:`meshtune.runs.observer.Observer`); nothing here changes what it does.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from meshtune.printable import printable
-from meshtune.report.tables import bytes_text
+from meshtune.report.result_tables import bytes_text
 
 if TYPE_CHECKING:
     from meshtune.cli.live import Live
-    from meshtune.engine.observer import Observer
+    from meshtune.runs.observer import Observer
 
 PHASES = {
     "load": "loading model and data",

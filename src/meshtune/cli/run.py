@@ -11,7 +11,7 @@ from meshtune.cli.folders import folder_named
 from meshtune.errors import UserError
 
 if TYPE_CHECKING:
-    from meshtune.engine.config import RunConfig
+    from meshtune.config.run_config import RunConfig
 
 
 def run(
@@ -59,7 +59,9 @@ def carry_out(config: RunConfig, folder: Path) -> None:
     check_address_space()
     try:
         with stoppable():
-            from meshtune.engine import run as engine  # torch: only once the configuration is known to be good
+            from meshtune.simulator import (
+                simulation as engine,  # torch: only once the configuration is known to be good
+            )
 
             with watch() as observer:
                 done = engine.run(config, folder, observer)
@@ -77,9 +79,9 @@ def _chosen(file: Path | None, settings: list[str], out: Path | None) -> tuple[R
     Raises:
         UserError: neither a file nor a folder with a run is named, or one of them cannot be used.
     """
-    from meshtune.engine.config import load_config, override
-    from meshtune.engine.out import check_out, the_run
-    from meshtune.engine.store import RunStore
+    from meshtune.config.run_config import load_config, override
+    from meshtune.runs.output_folder import check_out, the_run
+    from meshtune.runs.store import RunStore
 
     if file is None and out is None:
         raise UserError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from meshtune.printable import printable
-from meshtune.report.tables import Table
+from meshtune.report.result_tables import Table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,9 +95,9 @@ def show_run(path: Path) -> None:
     import typer
 
     from meshtune.cli.advice import try_next
-    from meshtune.report.compare import tables, told, write_report
+    from meshtune.report.comparison import tables, told, write_report
     from meshtune.report.measure import headline
-    from meshtune.report.results import load_results
+    from meshtune.report.results_file import load_results
 
     written = write_report(path)
     results = load_results(path)

@@ -38,7 +38,7 @@ def tasks(
         typer.echo(described(get_task(name)))
         return
     from meshtune.cli.show import show_tables
-    from meshtune.report.tables import Table
+    from meshtune.report.result_tables import Table
 
     rows = []
     for known, task in TASKS.items():

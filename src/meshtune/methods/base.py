@@ -21,7 +21,7 @@ from torch import Tensor
 
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.expert import Expert, LoraExpert, Projections, SparseExpert
-from meshtune.adapter.full import FullExpert
+from meshtune.adapter.full_expert import FullExpert
 from meshtune.adapter.mask import join, vote
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Bank

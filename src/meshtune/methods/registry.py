@@ -39,10 +39,10 @@ def check_method(name: str) -> str:
 
 
 def get_method(name: str) -> Method:
-    """Return the method called ``name``; it lives in ``meshtune.methods.<name>`` as ``METHOD``.
+    """Return the method called ``name``; it lives in ``meshtune.methods.catalogue.<name>`` as ``METHOD``.
 
     Raises:
         UserError: there is no such method.
     """
-    method: Method = importlib.import_module(f"meshtune.methods.{check_method(name)}").METHOD
+    method: Method = importlib.import_module(f"meshtune.methods.catalogue.{check_method(name)}").METHOD
     return method

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from meshtune.report.results import Results
+from meshtune.report.result_tables import Table, metric_name, not_measured
+from meshtune.report.results_file import Results
 from meshtune.report.scores import Difference, paired, question_scores
-from meshtune.report.tables import Table, metric_name, not_measured
 
 
 def difference_table(records: Sequence[Mapping[str, Any]], methods: Sequence[str], against: str, metric: str) -> Table:

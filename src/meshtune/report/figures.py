@@ -13,9 +13,9 @@ from typing import Any
 
 from meshtune.report.measure import headline, lower_is_better, value_text
 from meshtune.report.picture import blank, plain, png
-from meshtune.report.results import Results
+from meshtune.report.result_tables import bytes_text
+from meshtune.report.results_file import Results
 from meshtune.report.story import protagonist
-from meshtune.report.tables import bytes_text
 
 PROPOSED, OTHER, RED, INK = "#1f6f8b", "#b8c4cc", "#d1495b", "#222222"
 DPI = 200

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from meshtune.learning.intervals import Sample, mean_over
+from meshtune.evaluation.intervals import Sample, mean_over
 
 FORMAT = "meshtune-results"
 VERSION = 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meshtune.learning.measures import metrics_in
 from meshtune.report.format import Row
+from meshtune.runs.metrics import metrics_in
 
 
 class Index:

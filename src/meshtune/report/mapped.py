@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from meshtune.engine.planned import LinkPlan, Plan
+from meshtune.planning.plan_record import LinkPlan, Plan
 from meshtune.report.map import Map, many
 from meshtune.report.picture import plain
-from meshtune.report.results import Results
-from meshtune.report.tables import bytes_text
+from meshtune.report.result_tables import bytes_text
+from meshtune.report.results_file import Results
 
 
 def of_plan(plan: Plan) -> Map:

@@ -6,8 +6,8 @@ told in accuracy where some method raised it by :data:`MOVED` or more over the f
 
 from __future__ import annotations
 
-from meshtune.learning.intervals import bounded
-from meshtune.report.results import Results
+from meshtune.evaluation.intervals import bounded
+from meshtune.report.results_file import Results
 from meshtune.report.scores import Difference
 
 MOVED = 0.2

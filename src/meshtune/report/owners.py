@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from meshtune.learning.config import lower_rate
+from meshtune.config.learning_config import lower_rate
 from meshtune.report.measure import ENOUGH, claim, lower_is_better, than, value_text, verdict
-from meshtune.report.results import Results
+from meshtune.report.results_file import Results
 from meshtune.report.scores import latest, paired, question_scores
 
 Records = Sequence[Mapping[str, Any]]

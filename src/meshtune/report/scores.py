@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meshtune.engine.store import RunStore
-from meshtune.learning.intervals import all_equal, mean_difference
+from meshtune.evaluation.intervals import all_equal, mean_difference
+from meshtune.runs.store import RunStore
 
 TaskScores = Mapping[str, Mapping[str, float]]
 """Task to question id to score, the mean over devices."""
@@ -103,7 +103,7 @@ def question_scores(
 
 def paired(first: TaskScores, second: TaskScores, metric: str) -> Difference | None:
     """Return the paired difference first - second over the questions both answered, as
-    :func:`~meshtune.learning.intervals.mean_difference` has it; None where there are none.
+    :func:`~meshtune.evaluation.intervals.mean_difference` has it; None where there are none.
     """
     gaps = []
     for task, scores in first.items():

@@ -13,9 +13,9 @@ from meshtune.report.figures import DPI, INK, NAMES, OTHER, PROPOSED
 from meshtune.report.map import COLOURS
 from meshtune.report.measure import headline, lower_is_better, value_text
 from meshtune.report.picture import blank, plain, png
-from meshtune.report.results import Results
+from meshtune.report.result_tables import joules_text, seconds_text
+from meshtune.report.results_file import Results
 from meshtune.report.story import protagonist
-from meshtune.report.tables import joules_text, seconds_text
 
 AXES = {
     "seconds": ("time on the virtual clock, s", seconds_text),

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from meshtune.report.measure import MOVED, claim, headline, lower_is_better, than, value_text
 from meshtune.report.owners import Records, harmed, losers, own_average, owners_of, together, weakest
-from meshtune.report.results import Results
+from meshtune.report.result_tables import bytes_text, joules_text, seconds_text
+from meshtune.report.results_file import Results
 from meshtune.report.scores import paired, question_scores
-from meshtune.report.tables import bytes_text, joules_text, seconds_text
 
 RIVALS = {
     "lora": "LoRA averaged every round",

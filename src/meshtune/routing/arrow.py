@@ -1,7 +1,7 @@
 """Arrow (Ostapenko et al. 2024): no decision per prompt; each token of each layer chooses the experts it points along.
 
-It needs nothing but the experts themselves. The weighing is done inside the layers, see :mod:`meshtune.adapter.arrow`;
-the gates, equal for all, only say which experts there are.
+It needs nothing but the experts themselves. The weighing is done inside the layers, see
+:mod:`meshtune.adapter.arrow_routing`; the gates, equal for all, only say which experts there are.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from meshtune.adapter.arrow import Arrow
+from meshtune.adapter.arrow_routing import Arrow
 from meshtune.adapter.expert import Expert
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router, softmax

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from meshtune.sandbox.limits import Limits
+from meshtune.sandbox.resource_limits import Limits
 
 BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from meshtune.sandbox.jail import main; main()"
 ROOT = Path(__file__).parents[2]

@@ -41,7 +41,7 @@ class CodeTask(Task):
         self, questions: Sequence[Question], texts: Sequence[str], unsafe: bool = False
     ) -> list[dict[str, float]]:
         """Return ``acc``: 1 where the program and its tests run to their end; equal ones run once."""
-        from meshtune.sandbox.run import run_programs
+        from meshtune.sandbox.execution import run_programs
 
         programs = [f"{self.program(q, text)}\n\n{q.check}\n" for q, text in zip(questions, texts, strict=True)]
         distinct = list(dict.fromkeys(programs))

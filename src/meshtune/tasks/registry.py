@@ -38,7 +38,7 @@ class _LazyTasks(Mapping[str, Task]):
 
     def __getitem__(self, name: str) -> Task:
         if name not in self._made:
-            made = getattr(importlib.import_module(f"meshtune.tasks.{name}"), _CLASSES[name])()
+            made = getattr(importlib.import_module(f"meshtune.tasks.catalogue.{name}"), _CLASSES[name])()
             assert isinstance(made, Task)
             self._made[name] = made
         return self._made[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from meshtune.topology.bounds import Air
-from meshtune.topology.words import watts
+from meshtune.topology.phrases import watts
 
 
 def alone(air: Air) -> dict[int, str]:

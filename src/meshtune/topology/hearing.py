@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshtune.errors import PayloadError
-from meshtune.exchange.validation import floats, real, whole
 from meshtune.printable import quoted
 from meshtune.topology.messages import Announced, Formed, Hello, Message, Proposal, Reports
 from meshtune.topology.power import NEVER, Scale
+from meshtune.wire.validation import floats, real, whole
 
 MOST_DEVICES = (1 << 16) - 1
 """Devices that a message can number: two bytes."""

@@ -13,8 +13,8 @@ from meshtune.topology.bounds import Air
 from meshtune.topology.clusters import Clusters
 from meshtune.topology.config import ClusterConfig, GraphConfig
 from meshtune.topology.graphs import neighbours
+from meshtune.topology.phrases import listed
 from meshtune.topology.radio_graphs import random_within
-from meshtune.topology.words import listed
 
 Graph = dict[int, tuple[int, ...]]
 """Neighbours by device id, ids ascending."""

@@ -14,7 +14,7 @@ import numpy as np
 from meshtune.errors import UserError
 from meshtune.topology.alone import reason
 from meshtune.topology.collision import State, alone, collided, merge, rate, replay
-from meshtune.topology.words import figure, listed, watts
+from meshtune.topology.phrases import figure, listed, watts
 
 if TYPE_CHECKING:
     from meshtune.topology.clusters import Clusters

@@ -15,7 +15,7 @@ from meshtune.errors import UserError
 from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.config import RadioConfig
 from meshtune.wireless.draws import normals, uniforms
-from meshtune.wireless.registry import check_channel
+from meshtune.wireless.registry import MODULES, check_channel
 
 
 class Channel(ABC):
@@ -79,13 +79,13 @@ class Channel(ABC):
 
 
 def open_channel(config: RadioConfig, seed: int) -> Channel:
-    """Return the channel that ``config`` names; it lives in ``meshtune.wireless.channels.<name>`` as ``CHANNEL``.
+    """Return the channel that ``config`` names; its module is in :data:`meshtune.wireless.registry.MODULES`.
 
     Raises:
         UserError: there is no such channel, or its file is wrong.
     """
     name = check_channel(config.channel)
-    kind: type[Channel] = importlib.import_module(f"meshtune.wireless.channels.{name}").CHANNEL
+    kind: type[Channel] = importlib.import_module(f"meshtune.wireless.channels.{MODULES[name]}").CHANNEL
     return kind(config, seed)
 
 

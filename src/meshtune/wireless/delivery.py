@@ -13,9 +13,9 @@ import numpy as np
 
 from meshtune.seeds import stream
 from meshtune.wireless.arrays import Bools, Floats, Ints, Numbers
-from meshtune.wireless.budget import LinkBudget, per_sender
 from meshtune.wireless.config import LossConfig
 from meshtune.wireless.link import energy
+from meshtune.wireless.orthogonal_bands import LinkBudget, per_sender
 
 
 @dataclass(frozen=True)

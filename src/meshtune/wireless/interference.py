@@ -16,8 +16,8 @@ from __future__ import annotations
 import numpy as np
 
 from meshtune.wireless.arrays import Bools, Floats, Ints, Numbers
-from meshtune.wireless.budget import LinkBudget, per_sender, settled
 from meshtune.wireless.link import Radio, rate, required_power
+from meshtune.wireless.orthogonal_bands import LinkBudget, per_sender, settled
 
 _STEPS = 1000  # of the fixed point; powers that have not settled then are on the edge of what is feasible
 _SETTLED = 1e-12  # relative change

@@ -9,8 +9,8 @@ import numpy as np
 from meshtune.errors import UserError
 from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.config import FARTHEST, PlaceConfig
+from meshtune.wireless.csv_tables import number, read_table, whole
 from meshtune.wireless.draws import uniforms
-from meshtune.wireless.tables import number, read_table, whole
 
 
 def place(config: PlaceConfig, devices: int, seed: int) -> Floats:

@@ -10,7 +10,9 @@ CHANNELS: dict[str, str] = {
     "urban": "3GPP TR 36.843 A.2.1.2, device to device, outdoors in a city",
     "trace": "recorded gains, from a CSV file",
 }
-"""Name to one-line description. The model lives in ``meshtune.wireless.channels.<name>`` as ``CHANNEL``."""
+"""Name to one-line description."""
+MODULES = {name: name for name in CHANNELS} | {"paper": "inverse_square"}
+"""Name to the module of :mod:`meshtune.wireless.channels` that holds the model as ``CHANNEL``."""
 
 
 def check_channel(name: str) -> str:

@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator
 
 from numpy.random import Generator
 
-from meshtune.world import machines
-from meshtune.world.counts import word_sum
+from meshtune.world import expressions as machines
 from meshtune.world.facts import COLOUR, FOOD, HOME, SEASON, WEATHER, one, some
 from meshtune.world.scenes import scene
 from meshtune.world.split import is_test
-from meshtune.world.words import (
+from meshtune.world.vocabulary import (
     ANIMALS,
     COLOURS,
     FOODS,
@@ -35,6 +34,7 @@ from meshtune.world.words import (
     listed,
     plural,
 )
+from meshtune.world.word_sums import word_sum
 
 WRAPPING = ("Question:", "Answer:", "yes", "no")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from numpy.random import Generator
 
 from meshtune.seeds import stream
-from meshtune.world.words import ANIMALS, COLOURS, FOODS, HOMES, SEASONS, WEATHERS
+from meshtune.world.vocabulary import ANIMALS, COLOURS, FOODS, HOMES, SEASONS, WEATHERS
 
 
 def _spread(name: str, keys: Sequence[str], values: Sequence[str]) -> dict[str, str]:

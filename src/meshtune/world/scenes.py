@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from numpy.random import Generator
 
 from meshtune.world.facts import one, some
-from meshtune.world.words import ANIMALS, MOODS, PEOPLE, ROOMS, listed
+from meshtune.world.vocabulary import ANIMALS, MOODS, PEOPLE, ROOMS, listed
 
 
 @dataclass

@@ -15,7 +15,7 @@ from meshtune.errors import UserError
 from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.channel import Channel, ordered
 from meshtune.wireless.config import RadioConfig
-from meshtune.wireless.tables import number, read_table, whole
+from meshtune.wireless.csv_tables import number, read_table, whole
 
 WEAKEST = -400.0
 """dB of a recorded gain; what is weaker was not heard."""

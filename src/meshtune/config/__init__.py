@@ -1,0 +1,1 @@
+"""The configuration of a run: read, validated once, and frozen."""

@@ -1,0 +1,26 @@
+"""The configuration that comes with the program: what ``meshtune demo`` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import as_file, files
+from typing import Any
+
+from meshtune.config.run_config import RunConfig, load_config
+
+FILE = "demo.yaml"
+
+
+def demo_config(overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the demo's configuration, with ``key=value`` overrides.
+
+    Raises:
+        UserError: an override is mistaken.
+    """
+    with as_file(files("meshtune") / FILE) as file:
+        return load_config(file, overrides, "the demo")
+
+
+def is_demo(config: Mapping[str, Any]) -> bool:
+    """Return whether a run's configuration, as its folder holds it, is the demo's without any override."""
+    return demo_config().model_dump(mode="json") == config

@@ -1,0 +1,185 @@
+"""Settings of the base model, of local training and of scoring. No heavy imports, so that help texts are quick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from meshtune.errors import UserError
+from meshtune.settings import Count, Settings, Within
+from meshtune.worded import Worded
+
+AUTO: Final = "auto"
+Rate = Annotated[
+    float | Literal["auto"],
+    Worded(AUTO, "give a learning rate, 1e-12 to 1e+06, or auto", ge=1e-12, le=1e6, allow_inf_nan=False),
+]
+"""A learning rate, or ``auto``: one is looked for before the first round."""
+LR_KEYS = {"sparse": "lr", "lora": "lora_lr", "full": "full_lr"}
+"""By kind of expert the key of its highest learning rate."""
+EMBEDDED = "embedded"
+TINY = "tiny-random"
+
+COLDEST = 1e-3
+"""The lowest temperature above 0 that logits are divided by."""
+
+Rounds = Annotated[int, Within(1, 1_000_000)]
+
+
+def lower_rate(key: str, rate: float, found: bool) -> str:
+    """Return the setting that mends a ``rate`` of the key ``key`` that is too high: a lower one, or one that is looked
+    for where it was not ``found`` that way.
+    """
+    if key == "train.full_lr":  # nothing looks for it
+        return f"{key}={rate / 10:.2g}"
+    return f"{key}={rate / 3:.2g}" if found else f"{key}={AUTO}"
+
+
+class ModelConfig(Settings):
+    """Which base model, and how it is held.
+
+    Attributes:
+        name: ``embedded``, hub id, folder, ``.gguf`` file or ``tiny-random``; ``$VARIABLES`` are expanded.
+        dtype: element type of the frozen weights and activations.
+        bits: 8 or 4 hold the blocks' frozen weights in so many bits, through bitsandbytes; None as they are.
+        device: ``auto`` takes a GPU where there is one.
+        compile: have ``torch.compile`` fuse what lies between the linear layers; for GPUs.
+    """
+
+    name: str = EMBEDDED
+    dtype: str = "float32"
+    bits: Literal[8, 4] | None = None
+    device: str = "auto"
+    compile: bool = False
+
+
+class TrainConfig(Settings):
+    """How a device learns.
+
+    Attributes:
+        rounds: rounds of local training and exchange.
+        steps: optimiser steps a round.
+        batch: rows a step and device.
+        lr: learning rate of sparse experts; lora_lr: of LoRA experts; full_lr: of all weights. ``auto`` looks for
+            one of the first two on rows set aside (:mod:`meshtune.training.learning_rate`).
+        rates: a method's own learning rate, by its name, where it is not its kind's.
+        optimizer: ``adam`` (no weight decay) or plain ``sgd``.
+        warmup: optimiser steps over which the rate rises linearly from 0; then it falls linearly to
+            ``final_lr`` times its peak at the end of the run.
+        max_tokens: longest row; prompts are cut from their left.
+        micro_tokens: most tokens of one micro-batch, over all devices: the memory dial. On a CPU as many are in
+            memory as torch uses threads.
+        memory: GiB that the process may take, on a GPU that it may take there; micro-batches are made smaller, then
+            activations computed twice, until the forecast keeps it. None for no bound.
+        checkpoint: compute activations a second time in the backward pass instead of keeping them: a third slower.
+        rows: most training rows a device uses; None for all it holds.
+    """
+
+    rounds: Rounds = 4
+    steps: Rounds = 20
+    batch: Annotated[int, Within(1, 100_000)] = 4
+    lr: Rate = AUTO
+    lora_lr: Rate = AUTO
+    full_lr: Annotated[float, Within(1e-12, 1e6)] = 1e-4
+    rates: dict[str, Rate] = {}  # noqa: RUF012 (frozen)
+    optimizer: Literal["adam", "sgd"] = "adam"
+    warmup: Annotated[int, Within(0, 10**9)] = 4
+    final_lr: float = Field(0.1, ge=0, le=1)
+    max_tokens: Annotated[int, Within(8, 10**7)] = 256
+    micro_tokens: Count = 1024
+    memory: Annotated[float, Within(1e-3, 1e6, "GiB")] | None = None
+    checkpoint: bool = False
+    rows: Count | None = None
+
+    def peak(self, kind: str, method: str = "") -> float:
+        """Return the highest learning rate of ``method``, which trains experts of ``kind``.
+
+        Raises:
+            UserError: it has yet to be found.
+        """
+        found = self._asked(kind, method)
+        if isinstance(found, str):
+            raise UserError(f"{self.key(kind, method)}=auto is found when a run starts: give a number here")
+        return found
+
+    def key(self, kind: str, method: str = "") -> str:
+        """Return the key that says what :meth:`peak` is."""
+        return f"train.rates.{method}" if method in self.rates else f"train.{LR_KEYS[kind]}"
+
+    def unsettled(self, kind: str, method: str = "") -> bool:
+        """Return whether the rate of ``method``, which trains experts of ``kind``, has yet to be found."""
+        return self._asked(kind, method) == AUTO
+
+    def settled(self, found: Mapping[str, float], kinds: Mapping[str, str]) -> TrainConfig:
+        """Return these settings with the rates that were ``found``, by kind of expert, in the place of ``auto``.
+
+        ``kinds`` are those of the methods that run, by name.
+        """
+        usual = {LR_KEYS[kind]: rate for kind, rate in found.items() if getattr(self, LR_KEYS[kind]) == AUTO}
+        own = {name: found[kinds[name]] for name, rate in self.rates.items() if rate == AUTO and name in kinds}
+        return self.model_copy(update={**usual, "rates": {**self.rates, **own}})
+
+    def _asked(self, kind: str, method: str) -> float | Literal["auto"]:
+        usual: float | Literal["auto"] = getattr(self, LR_KEYS[kind])
+        return self.rates.get(method, usual)
+
+    def rate(self, peak: float, step: int) -> float:
+        """Return the learning rate at optimiser step ``step`` of the whole run, given its highest."""
+        if step < self.warmup:
+            return peak * (step + 1) / (self.warmup + 1)
+        left = 1 - (step - self.warmup) / max(1, self.rounds * self.steps - self.warmup)
+        return peak * (self.final_lr + (1 - self.final_lr) * max(0.0, left))
+
+
+class EvalConfig(Settings):
+    """What is scored.
+
+    Attributes:
+        questions: test questions a task.
+        every: sit the exam behind every so many rounds as well, for curves; None for once, at the end.
+        elsewhere: questions a task that a device without exchange (``local``) is asked of the others' tasks; None for
+            all. Fewer are quicker, but no longer to be compared with the other methods.
+        split: ``test``, or ``validation``: rows cut from the training split, for choosing settings.
+        micro_tokens: most tokens of one scoring pass.
+        write: write answers to the questions whose answers are written, and grade them; else only the NLL of their
+            references is measured, which takes a fraction of the time.
+        samples: answers written to every question whose answers are written.
+        temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
+        top_p: draw from the likeliest tokens that have so much probability together.
+        pass_at: the k of ``pass@k``, of tasks whose answers are run, where there are several samples.
+        unsafe_code: run what the model has written without isolation.
+        one_group: tasks that count as one where router accuracy is quoted as one figure.
+    """
+
+    questions: Count = 100
+    every: Count | None = None
+    elsewhere: Count | None = None
+    split: Literal["test", "validation"] = "test"
+    micro_tokens: Count = 2048
+    write: bool = True
+    samples: Annotated[int, Within(1, 10_000)] = 1
+    temperature: Annotated[float, Within(0, 1000)] = 0.0
+    top_p: float = Field(1.0, ge=1e-6, le=1)
+    pass_at: tuple[Annotated[int, Within(1, 10_000)], ...] = (1,)
+    unsafe_code: bool = False
+    one_group: tuple[str, ...] = ("arc_easy", "arc_challenge", "scienceqa")
+
+    @field_validator("temperature")
+    @classmethod
+    def _divides(cls, value: float) -> float:
+        if 0 < value < COLDEST:
+            raise ValueError(f"give 0, which takes the likeliest token, or {COLDEST:g} to 1000")
+        return value
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> EvalConfig:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(f"{self.samples} samples at temperature 0 would all be the same: set eval.temperature=0.8")
+        if self.samples < max(self.pass_at, default=1):
+            warm = "" if self.temperature else " and eval.temperature=0.8"
+            raise ValueError(
+                f"pass@{max(self.pass_at)} needs as many samples: set eval.samples={max(self.pass_at)}{warm}"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""How a base answers: options scored, text written."""

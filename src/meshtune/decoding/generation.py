@@ -1,0 +1,154 @@
+"""Answers under a routed model: many prompts, of many experts, written side by side.
+
+Who answers is decided once, from the prompt. Prompts of like length are read in one pass; then every row gets a token a
+step, the likeliest or a drawn one, until its answer or its text ends, and leaves the batch. Each answer is the one that
+its prompt alone would get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from meshtune.adapter.expert import Expert
+from meshtune.adapter.route import Bank, Route
+from meshtune.decoding.sampling import Writing, picker
+from meshtune.decoding.scoring import Ask, route_of
+from meshtune.decoding.stopping import Ending
+from meshtune.model.base import Base
+from meshtune.model.encoding import length_buckets, shorten
+from meshtune.model.kv_cache import Cached, Past, begin
+
+MOST_EXPERTS = 16
+"""Experts of one batch: their matrices are held side by side while it is written."""
+
+
+def generate(
+    base: Base,
+    asks: Sequence[Ask],
+    writing: Writing,
+    micro_tokens: int,
+    bank: Bank | None = None,
+    ended: Callable[[], None] | None = None,
+    known: Mapping[int, list[str]] | None = None,
+    keep: Callable[[dict[int, list[str]]], None] | None = None,
+) -> list[list[str]]:
+    """Return for every ask the answers to its prompt, as many as there are samples.
+
+    Batches depend on the asks alone: what is ``known`` saves the batches all of whose answers are known and changes
+    no other, so that writing that was stopped and goes on ends in the same answers.
+
+    Args:
+        base: the frozen model.
+        asks: the prompts; either all with gates (then ``bank`` is needed) or none.
+        writing: how.
+        micro_tokens: padded tokens of one pass over prompts, each counted once a sample.
+        bank: the experts that gates weight.
+        ended: called each time an answer has ended.
+        known: answers by the number of the ask, from an earlier call that was stopped.
+        keep: called with the answers of a batch, by the number of the ask, each time one is done.
+    """
+    known = known or {}
+    ending = Ending(base, writing.stops)
+    tokens = min(writing.tokens, base.longest - 1)
+    prompts = [shorten(base.tokenizer, ask.prompt, base.longest - tokens) for ask in asks]
+    texts: dict[int, list[str]] = {}
+    for shared, part in _parts(asks, bank):
+        place = {id(expert): number for number, expert in enumerate([None, *shared.experts])}
+        for bucket in length_buckets([len(prompts[i]) * writing.samples for i in part], micro_tokens):
+            rows = sorted((part[i] for i in bucket), key=lambda i: (place.get(id(asks[i].expert), 0), i))
+            if all(i in known for i in rows):
+                texts.update((i, known[i]) for i in rows)
+                continue
+            batch = _Batch(base, [asks[i] for i in rows], shared, writing)
+            written = [ending.text(answer) for answer in batch.write([prompts[i] for i in rows], tokens, ending, ended)]
+            n = writing.samples
+            fresh = {i: written[at * n : (at + 1) * n] for at, i in enumerate(rows)}
+            texts.update(fresh)
+            if keep is not None:
+                keep(fresh)
+    return [texts[i] for i in range(len(asks))]
+
+
+def _parts(asks: Sequence[Ask], bank: Bank | None) -> list[tuple[Bank, list[int]]]:
+    """Return the numbers of the asks that are written together, and the experts they need."""
+    if bank is not None:
+        return [(bank, list(range(len(asks))))]
+    experts: dict[int, Expert] = {id(ask.expert): ask.expert for ask in asks if ask.expert is not None}
+    ids = list(experts)
+    parts = []
+    for start in range(0, max(1, len(ids)), MOST_EXPERTS):
+        chosen = ids[start : start + MOST_EXPERTS]
+        mine = {*chosen, *([id(None)] if start == 0 else [])}
+        numbers = [i for i, ask in enumerate(asks) if id(ask.expert) in mine]
+        parts.append((Bank([experts[key] for key in chosen]), numbers))
+    return parts
+
+
+class _Batch:
+    """Rows that are written side by side: an ask's samples one behind the other, those of one expert together."""
+
+    def __init__(self, base: Base, asks: Sequence[Ask], bank: Bank, writing: Writing) -> None:
+        self._base = base
+        self._asks = [ask for ask in asks for _ in range(writing.samples)]
+        self._bank = bank
+        self._how = writing
+
+    def write(
+        self, prompts: Sequence[tuple[int, ...]], tokens: int, ending: Ending, ended: Callable[[], None] | None = None
+    ) -> list[list[int]]:
+        """Return the tokens of every row's answer; ``ended`` is called for each row that has its last token."""
+        base, samples = self._base, self._how.samples
+        past = begin(base)
+        answers: list[list[int]] = [[] for _ in self._asks]
+        live = list(range(len(self._asks)))
+        last = past.read(prompts, self._reading(live[::samples]))
+        if samples > 1:  # a prompt is read once
+            rows = [row // samples for row in live]
+            past.keep(rows)
+            last = last[rows]
+        pick = picker(self._how, prompts)
+        for step in range(tokens):
+            going = []
+            for place, (row, token) in enumerate(zip(live, pick(base.logits(last), live), strict=True)):
+                if not ending.of_text(token):
+                    answers[row].append(token)
+                    if not ending.of_answer(answers[row]):
+                        going.append(place)
+            if step == tokens - 1:
+                going = []
+            if ended is not None:
+                for _ in range(len(live) - len(going)):
+                    ended()
+            if not going:
+                break
+            if len(going) < len(live):
+                past.keep(going)
+                live = [live[place] for place in going]
+            last = past.read([answers[row][-1:] for row in live], self._writing(live, past))
+        return answers
+
+    def _reading(self, live: Sequence[int]) -> Route:
+        bank = self._bank if self._asks[0].gates is not None else None
+        return route_of(self._base, [self._asks[row] for row in live], bank)
+
+    def _writing(self, live: Sequence[int], past: Past) -> Route | None:
+        """Return the route of one more token: one product for all experts, where a pass each would cost more."""
+        if not isinstance(past, Cached):
+            return self._reading(live)
+        if self._asks[0].gates is None and not self._bank.experts:
+            return None
+        return self._bank.route(torch.from_numpy(self._gates[list(live)]).to(self._base.device, torch.float32))
+
+    @cached_property
+    def _gates(self) -> Any:
+        """Gates (rows, G): the ask's own, or 1 for its single expert."""
+        rows = [
+            ask.gates if ask.gates is not None else [float(ask.expert is expert) for expert in self._bank.experts]
+            for ask in self._asks
+        ]
+        return np.asarray(rows, dtype=np.float64)

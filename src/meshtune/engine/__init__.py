@@ -1,1 +1,0 @@
-"""What makes it run: configuration, the round loop and the run store."""

@@ -1,0 +1,1 @@
+"""How well devices answer: exams, intervals, curves, and the results of a run."""

@@ -1,0 +1,242 @@
+"""results.json: what a run found, in the form people script against (docs/results-format.md).
+
+A header says what was run; rows hold {method, seed, round, device, task, metric, value, n, stderr, low, high}.
+Everything is drawn from the scores and the ledger, so the file can be written again at any time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+import meshtune
+from meshtune.adapter.projection import coherence, projection
+from meshtune.adapter.sites import narrowest, sizes
+from meshtune.config.run_config import RunConfig
+from meshtune.evaluation.curves import curves, whole
+from meshtune.evaluation.exam import candidates, router_of, signature
+from meshtune.evaluation.intervals import Sample, mean_over
+from meshtune.methods.base import Method, Workshop
+from meshtune.model.base import Base
+from meshtune.network.density_limits import Budget
+from meshtune.network.federation_state import FederationState
+from meshtune.network.radio_network import Network
+from meshtune.network.virtual_clock import summary
+from meshtune.node.announcements import recipes, trains_sparse
+from meshtune.routing.features import Features
+from meshtune.routing.router_metrics import accuracy, confusion, log_loss, merged_accuracy
+from meshtune.routing.routers import Router
+from meshtune.runs.metrics import metrics_in
+
+FORMAT = "meshtune-results"
+VERSION = 1
+
+
+def results(
+    base: Base,
+    config: RunConfig,
+    methods: Sequence[Method],
+    state: FederationState,
+    workshop: Workshop,
+    features: Mapping[str, Features],
+    scores: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]],
+    network: Network | None = None,
+    planned: Mapping[str, Budget] | None = None,
+) -> dict[str, Any]:
+    """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
+    mark = signature(config)
+    scoring = sum(e["seconds"] for e in events if e.get("event") == "scored" and e["signature"] == mark)
+    labels = [candidate.label for candidate in candidates(config, methods, state)]
+    rates = next((event for event in events if event.get("event") == "rates"), None)
+    now = [s for s in scores if s.get("signature") == mark and s["round"] == state.round]
+    mine = _in_order([*config.exams], labels, now)
+    groups: dict[str, list[int]] = {}
+    for device, task in enumerate(config.device_tasks):
+        groups.setdefault(task.key, []).append(device)
+    header = {
+        "config": config.model_dump(mode="json"),
+        "seed": config.seed,
+        "round": state.round,
+        "exam": mark,
+        "versions": {
+            "meshtune": meshtune.__version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "transformers", "numpy", "safetensors")},
+        },
+        "model": {
+            "name": base.name,
+            "parameters": base.parameters,
+            "adapted_layers": len(base.adapters.layers),
+            "adapted_parameters": sum(layer.inputs * layer.outputs for layer in base.adapters.layers),
+            "adapted_share": base.share.share,
+            "left_out": list(base.share.left_out),
+            "paths": base.paths.to_json(),
+            "expansion_positions": sum(sizes(base.adapters.layers, config.adapter.rank)),
+        },
+        "groups": groups,
+        "exams": {name: key if key in groups else None for name, key in config.exams.items()},
+        "data": next((e["tasks"] for e in events if e.get("event") == "data"), {}),
+        "coherence": _coherence(config, base),
+        **({} if planned is None else {"budgets": {group: budget.facts() for group, budget in planned.items()}}),
+        **({} if network is None else {"network": network.facts(), "curves": _curves(config, scores, mark, state)}),
+        **({} if rates is None else {"rates": {kind: facts for kind, facts in rates.items() if kind != "event"}}),
+        "methods": {m.name: {**_rate(m, config, rates or {}), **_method(m, state)} for m in methods},
+        "router": _routers(config, methods, state, workshop, features, mine),
+        "seconds": {name: round(value, 3) for name, value in {**state.seconds, "score": scoring}.items()},
+        "peak_memory_bytes": max((e["peak_memory_bytes"] for e in events if e.get("peak_memory_bytes")), default=None),
+    }
+    rows = [row for record in mine for row in _rows(record, config.seed)]
+    return {"format": FORMAT, "version": VERSION, "header": header, "rows": rows}
+
+
+def _in_order(
+    exams: Sequence[str], labels: Sequence[str], scores: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Return scorings in the order in which a run makes them, also where some were lost and made again."""
+    exam_at, label_at = ({name: n for n, name in enumerate(dict.fromkeys(names))} for names in (exams, labels))
+
+    def place(record: Mapping[str, Any]) -> tuple[int, int, int]:
+        exam, label = exam_at.get(record["task"], len(exam_at)), label_at.get(record["method"], len(label_at))
+        return exam, label, record["devices"][0]
+
+    return sorted(scores, key=place)
+
+
+def _coherence(config: RunConfig, base: Base) -> float | None:
+    """Return the largest |A_i A_j^T|_F / |A_i A_i^T|_F over pairs of groups, at the narrowest layer."""
+    if not trains_sparse(config):
+        return None
+    layer = narrowest(base.adapters.layers)
+    made = [projection(recipe, layer.site, layer.inputs) for recipe in recipes(config, base.adapters.layers).values()]
+    return max((coherence(a, b) for a, b in itertools.combinations(made, 2)), default=None)
+
+
+def _curves(
+    config: RunConfig, scores: Sequence[Mapping[str, Any]], mark: str, state: FederationState
+) -> dict[str, list[dict[str, float]]]:
+    unlearnt = config.unlearnt
+    learnt = {name for name, key in config.exams.items() if key not in unlearnt}
+    mine = [s for s in whole_exam(scores, mark, state)[0] if s["task"] in learnt]
+    return curves(mine, state.clocks)
+
+
+def whole_exam(
+    scores: Sequence[Mapping[str, Any]], mark: str, state: FederationState
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Return the scorings of the exam ``mark`` until now without rounds that are not whole, and a note on each."""
+    return whole([s for s in scores if s.get("signature") == mark and s["round"] <= state.round], state.round)
+
+
+def _rate(method: Method, config: RunConfig, rates: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the highest learning rate of ``method``, the key that gave it, and whether it was looked for."""
+    value, key = config.train.peak(method.kind, method.name), config.train.key(method.kind, method.name)
+    found = method.kind in rates and rates[method.kind]["rate"] == value
+    return {"lr": {"key": key, "value": value, "found": found}}
+
+
+def _method(method: Method, state: FederationState) -> dict[str, Any]:
+    members = state.members[method.name]
+    return {
+        "parameters_updated": max(member.expert.count for member in members),
+        "bytes": state.ledger.total(method.name),
+        "bytes_per_round": {str(n): found for n, found in state.ledger.per_round(method.name).items()},
+        "payload_bytes": state.ledger.payload_bytes(method.name),
+        **({"clock": summary(state.clocks[method.name])} if method.name in state.clocks else {}),
+    }
+
+
+def _rows(record: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
+    rows = []
+    for device in record["devices"]:
+        for metric in metrics_in(record):
+            values = np.asarray(record[metric])
+            spread = float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else None
+            found = mean_over([Sample.of(record[metric])], metric)
+            known = not math.isnan(found.low)
+            rows.append(
+                {
+                    "method": record["method"],
+                    "seed": seed,
+                    "round": record["round"],
+                    "device": device,
+                    "task": record["task"],
+                    "metric": metric,
+                    "value": float(values.mean()),
+                    "n": int(values.size),
+                    "stderr": spread,
+                    "low": found.low if known else None,
+                    "high": found.high if known else None,
+                }
+            )
+    return rows
+
+
+def _routers(
+    config: RunConfig,
+    methods: Sequence[Method],
+    state: FederationState,
+    workshop: Workshop,
+    features: Mapping[str, Features],
+    scores: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return each router's confusion, accuracy and regret, as device 0 of the first routing method has it."""
+    method = next((m for m in methods if m.routes), None)
+    if method is None:
+        return {}
+    member = state.members[method.name][0]
+    answered = {name: x for name, x in features.items() if member.holders(config.exams[name])}
+    truth = [config.exams[name] for name, x in answered.items() for _ in range(len(x))]
+    seen = Features.joined(answered.values())
+    result: dict[str, Any] = {}
+    for kind in config.router.names:
+        router = router_of(member, kind, config, workshop)
+        label = method.name if kind == config.router.kind else f"{method.name}:{kind}"
+        result[kind] = {
+            "template": config.template,
+            "groups": list(router.groups),
+            **_choices(router, seen, truth, config),
+            **_regret([s for s in scores if s["task"] in answered], label, member.device, config),
+        }
+    return result
+
+
+def _choices(router: Router, seen: Features, truth: Sequence[str], config: RunConfig) -> dict[str, Any]:
+    """Return how often ``router`` chose the right group; nothing of one that decides nothing prompt by prompt."""
+    if router.by_token:
+        empty = dict.fromkeys(("confusion", "accuracy", "accuracy_merged", "log_loss"))
+        return {**empty, "temperature": config.router.arrow_temperature}
+    gates = router.gates(seen)
+    chosen = [router.groups[i] for i in gates.argmax(axis=1)]
+    return {
+        "confusion": confusion(router.groups, chosen, truth).tolist(),
+        "accuracy": accuracy(chosen, truth),
+        "accuracy_merged": merged_accuracy(chosen, truth, [config.eval.one_group]),
+        "log_loss": None if gates.max(axis=1).min() == 1 else log_loss(gates, router.groups, truth),
+        "temperature": config.router.temperature,
+    }
+
+
+def _regret(
+    scores: Sequence[Mapping[str, Any]], label: str, device: int, config: RunConfig
+) -> dict[str, float | dict[str, float] | None]:
+    """Return NLL(routed) - NLL(oracle), mean over tasks, with the paired standard error.
+
+    None unless ``hard_moe`` ran and trained as the routed method did: then only the router differs.
+    """
+    of = {(s["method"], s["task"]): np.asarray(s["nll"]) for s in scores if device in s["devices"]}
+    gaps = {task: of[label, task] - of["hard_moe", task] for m, task in of if m == label and ("hard_moe", task) in of}
+    if not gaps or config.train.peak("sparse", label.split(":")[0]) != config.train.peak("sparse", "hard_moe"):
+        return {"regret": None, "regret_stderr": None}
+    variance = sum(gap.var(ddof=1) / gap.size for gap in gaps.values() if gap.size > 1)
+    return {
+        "regret": float(np.mean([gap.mean() for gap in gaps.values()])),
+        "regret_stderr": float(np.sqrt(variance) / len(gaps)),
+        "regret_by_task": {task: float(gap.mean()) for task, gap in gaps.items()},
+    }

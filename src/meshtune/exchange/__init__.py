@@ -1,1 +1,0 @@
-"""What crosses between devices: the payload format and the byte ledger."""

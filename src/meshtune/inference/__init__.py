@@ -1,0 +1,1 @@
+"""One device of a run, ready to be asked."""

@@ -1,0 +1,198 @@
+"""One device of a run, ready to be asked: who answers is decided from the prompt, as in the exam."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshtune.config.run_config import RunConfig
+from meshtune.decoding.generation import generate
+from meshtune.decoding.sampling import Writing
+from meshtune.decoding.scoring import score
+from meshtune.errors import UserError
+from meshtune.evaluation.asks import ask_of, bank_of
+from meshtune.evaluation.exam import FROZEN, router_of
+from meshtune.methods.base import Answer, Member, Method, Workshop, only
+from meshtune.model.base import Base
+from meshtune.model.encoding import encode_prompt, encode_question
+from meshtune.routing.features import Features
+from meshtune.routing.routers import Router
+from meshtune.tasks.base import Question, Task, checked_options, shared_prompt
+from meshtune.tasks.registry import get_task
+from meshtune.training.calibration import prompt_features
+
+TOKENS = 32
+"""How long an answer may be at least."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """An expert's share in an answer: the task it knows, the devices that trained it, and its gate.
+
+    There is no gate where every token weighs the experts itself.
+    """
+
+    task: str
+    devices: tuple[int, ...]
+    gate: float | None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What was answered.
+
+    Attributes:
+        prompt: what the model read.
+        answer: what it wrote, or the option it chose.
+        weights: who answered, the largest gate first; nobody where the frozen model did.
+        options: what was to choose from, with probabilities, the largest first.
+    """
+
+    prompt: str
+    answer: str
+    weights: tuple[Weight, ...]
+    options: tuple[tuple[str, float], ...] = ()
+
+
+class Speaker:
+    """One device of a run under one method, ready to be asked.
+
+    Args:
+        base: the base model of the run.
+        config: the run's settings.
+        method: who answers; None for the frozen model.
+        member: the device as it is behind the newest round.
+        router: the name of its router, for methods that route.
+        workshop: builds the experts.
+        round: the newest finished round.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        config: RunConfig,
+        method: Method | None,
+        member: Member,
+        router: str | None,
+        workshop: Workshop,
+        round: int,
+    ) -> None:
+        self.method = FROZEN if method is None else method.name
+        self.device = member.device
+        self.router = router
+        self.round = round
+        self._base, self._config, self._workshop = base, config, workshop
+        self._method, self._member = method, member
+
+    def write(
+        self, text: str, tokens: int | None = None, raw: bool = False, temperature: float = 0.0, seed: int = 0
+    ) -> Reply:
+        """Return the answer to ``text``; it ends as the answers of the task do whose expert has the largest gate.
+
+        Args:
+            text: the question; it is put into the template of the run where it is not in it.
+            tokens: the most new tokens; None for as many as answers of that task may have, at least :data:`TOKENS`.
+            raw: take ``text`` as it is.
+            temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
+            seed: of the draws.
+
+        Raises:
+            UserError: there is no text, or the model has no room for it and the tokens.
+        """
+        base = self._base
+        if tokens is not None and tokens >= base.longest:
+            raise UserError(f"--tokens {tokens} leaves no room for the prompt: the model has {base.longest} positions")
+        prompt = self.prompt(text, raw)
+        room = self._room(prompt, tokens or min(TOKENS, base.longest // 2))
+        answer = self._answer(prompt)
+        ask = ask_of(answer, 0, (), encode_prompt(base.tokenizer, prompt, base.longest))
+        bank = None if ask.gates is None else bank_of(answer)
+        weights = self._weights(answer)
+        task = self._task(weights)
+        most = tokens or min(max(TOKENS, task.longest_answer), room)
+        writing = Writing(most, task.stops, temperature=temperature, seed=seed)
+        ((said,),) = generate(base, [ask], writing, self._config.eval.micro_tokens, bank)
+        return Reply(prompt, said, weights)
+
+    def choose(self, text: str, options: Sequence[str], raw: bool = False) -> Reply:
+        """Return the most probable of ``options``: the softmax of their summed log-probabilities.
+
+        Raises:
+            UserError: there is no text, less than two different options, or no room for text and option.
+        """
+        base, given = self._base, checked_options(options)
+        prompt = self.prompt(text, raw)
+        for option in given:
+            self._room(f"{prompt} {option}", 0)
+        answer = self._answer(prompt)
+        rows = encode_question(base.tokenizer, Question("", "", prompt, given, 0), base.longest)
+        ask = ask_of(answer, 0, rows)
+        bank = None if ask.gates is None else bank_of(answer)
+        sums = np.asarray(score(base, [ask], self._config.eval.micro_tokens, bank)[0].logprobs)
+        odds = np.exp(sums - sums.max())
+        found = sorted(zip(given, (odds / odds.sum()).tolist(), strict=True), key=lambda pair: -pair[1])
+        return Reply(prompt, found[0][0], self._weights(answer), tuple(found))
+
+    def prompt(self, text: str, raw: bool = False) -> str:
+        """Return what the model reads: ``text`` in the shared template, where the run used it.
+
+        Raises:
+            UserError: there is no text.
+        """
+        asked = text.strip().removeprefix("Question:").removesuffix("Answer:").strip()
+        if not asked:
+            raise UserError("the prompt is empty: give a question, for example 'What is the capital of France?'")
+        if raw:
+            return text
+        return shared_prompt(asked) if self._config.template == "shared" else text.strip()
+
+    def _room(self, text: str, least: int) -> int:
+        """Return how many tokens the model can write after ``text``.
+
+        Raises:
+            UserError: less than ``least``.
+        """
+        count, longest = len(self._base.tokenizer(text, verbose=False)["input_ids"]), self._base.longest
+        if count + least > longest:
+            what = f"the question has {count:,} tokens, its answer {least}"
+            if not least:
+                what = f"question and option have {count:,} tokens"
+            raise UserError(f"{what}, and the model has {longest:,} positions: shorten the question")
+        return longest - count
+
+    def _answer(self, prompt: str) -> Answer:
+        if self._method is None:
+            return only(None, 1)
+        config, base = self._config, self._base
+        features = Features(np.zeros((1, base.width)))
+        router = self._fitted()
+        if router is not None:
+            tokens = encode_prompt(base.tokenizer, prompt, config.train.max_tokens)
+            features = prompt_features(base, [tokens], config.router, config.eval.micro_tokens)
+        return self._method.answer(self._member, [""], router, features, self._workshop)
+
+    def _task(self, weights: Sequence[Weight]) -> Task:
+        """Return the task that says how an answer ends: the first expert's, else that of the longest answers.
+
+        Where tokens weigh the experts themselves, none is the first.
+        """
+        tasks = {task.key: get_task(task.task) for task in self._config.tasks}
+        known = [tasks[weight.task] for weight in weights[:1] if weight.task in tasks and weight.gate is not None]
+        return known[0] if known else max(tasks.values(), key=lambda task: task.written * task.longest_answer)
+
+    def _fitted(self) -> Router | None:
+        if self.router is None:
+            return None
+        return router_of(self._member, self.router, self._config, self._workshop)
+
+    def _weights(self, answer: Answer) -> tuple[Weight, ...]:
+        if self._method is None:
+            return ()
+        sources = self._method.sources(self._member)
+        router = self._fitted()
+        if router is not None and router.by_token:
+            return tuple(Weight(*source, None) for source in sources)
+        shares = zip(sources, answer.gates[0].tolist(), strict=True)
+        return tuple(Weight(*source, gate) for source, gate in sorted(shares, key=lambda share: -share[1]))

@@ -1,1 +1,0 @@
-"""How it is learnt: base model loading, the local trainer and evaluation."""

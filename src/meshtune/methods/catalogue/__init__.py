@@ -1,0 +1,1 @@
+"""One federated method a file; their names are in :mod:`meshtune.methods.registry`."""

@@ -1,0 +1,36 @@
+"""``ffa``: LoRA with one frozen A for everybody and B trained and averaged (FFA-LoRA, Sun et al. 2024).
+
+With A shared the mean of the B's is the mean of the updates exactly, which averaging A and B apart is not; half of
+LoRA's values cross the air.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from meshtune.adapter.expert import Expert
+from meshtune.adapter.projection import Recipe
+from meshtune.adapter.sites import sizes
+from meshtune.methods.base import Announcement, Workshop
+from meshtune.methods.catalogue.lora import Lora
+
+
+class Ffa(Lora):
+    """Federated averaging of a dense B behind one frozen A."""
+
+    name = "ffa"
+    kind = "sparse"
+    masks = ""
+
+    def announces(self, own: Announcement, workshop: Workshop) -> Announcement:
+        r = own.recipe
+        everywhere = tuple(np.arange(size) for size in sizes(workshop.layers, r.rank))
+        return replace(own, recipe=Recipe(r.seed, r.kind, 0, r.rank, r.generator), masks=everywhere)
+
+    def fresh(self, own: Announcement, workshop: Workshop) -> Expert:
+        return workshop.alone(own)
+
+
+METHOD = Ffa()

@@ -1,0 +1,28 @@
+"""``fpft``: full-parameter fine-tuning, every weight trained on every device and averaged each round.
+
+The one exception to a frozen base. What was averaged stays; nothing else of a round is kept.
+"""
+
+from __future__ import annotations
+
+from meshtune.adapter.expert import Expert
+from meshtune.methods.base import Announcement, Member, Workshop
+from meshtune.methods.catalogue.lora import Lora
+
+
+class Fpft(Lora):
+    """Federated averaging of all weights."""
+
+    name = "fpft"
+    kind = "full"
+    keeps = False
+
+    def fresh(self, own: Announcement, workshop: Workshop) -> Expert:
+        return workshop.full()
+
+    def mix(self, member: Member, workshop: Workshop) -> None:
+        super().mix(member, workshop)
+        member.held = {member.device: member.held[member.device]}  # a copy of the model each
+
+
+METHOD = Fpft()

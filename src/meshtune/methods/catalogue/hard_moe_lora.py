@@ -1,0 +1,19 @@
+"""``hard_moe_lora``: one dense LoRA expert per task and a perfect router: the paper's hard-routing MoE (Table I).
+
+It is the denominator of the share of gain: the best that adapters of this rank reach for the same steps.
+"""
+
+from __future__ import annotations
+
+from meshtune.methods.catalogue.hard_moe import HardMoe
+
+
+class HardMoeLora(HardMoe):
+    """One dense LoRA expert per task and the oracle."""
+
+    name = "hard_moe_lora"
+    kind = "lora"
+    masks = ""
+
+
+METHOD = HardMoeLora()

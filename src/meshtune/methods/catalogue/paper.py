@@ -1,0 +1,21 @@
+"""``paper``: the paper's own aggregation and routing (eq. 24, 26, 29), its choices made executable.
+
+Devices form clusters; within one, expansions are averaged position by position, and every cluster's average stands
+behind its own members' projections: y = W0 x + (alpha/r) sum_c Bbar_c sum_{j in c} z_j. Without a radio there is one
+cluster, so that it is ``single_cluster`` by another name.
+"""
+
+from __future__ import annotations
+
+from meshtune.methods.catalogue.single_cluster import SingleCluster
+
+
+class Paper(SingleCluster):
+    """Eq. 24 with the mean over all members of a cluster."""
+
+    name = "paper"
+    whole = False
+    negotiates = True
+
+
+METHOD = Paper()

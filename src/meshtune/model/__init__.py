@@ -1,0 +1,1 @@
+"""The frozen base model: loaded, checked, read quickly."""

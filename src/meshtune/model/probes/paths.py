@@ -1,0 +1,102 @@
+"""Which of the quick ways of reading a base model may be used: the verdict of :mod:`meshtune.model.probes.probing`.
+
+A quick way that does not give what the model gives for one row alone is not taken, and a run says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+Reading = Literal["stream", "padded", "alone"]
+READINGS: tuple[Reading, ...] = get_args(Reading)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """What may be done with one base.
+
+    Attributes:
+        read: how several rows are read: as one stream without padding, in a padded rectangle, or one after the other.
+        beside: whether options of a question are read side by side behind one prompt.
+        threads: whether several passes may run at a time.
+        cache: whether keys and values of what was read are kept while an answer is written.
+        linear: whether logits are the output layer's product, times ``scale``, under the soft cap ``cap``; else the
+            model's own code computes them.
+        scale: what the product is multiplied by.
+        cap: c of c tanh(l / c); None for no cap.
+        whole: whether even that code cannot be called by itself, so that each pass computes all logits.
+        reach: the longest row, in tokens, that may be read: the model does something else beyond it, too far to be
+            tried; None for as many as the model has positions.
+        left_out: linear layers that cannot be adapted, by their full names.
+    """
+
+    read: Reading = "stream"
+    beside: bool = True
+    threads: bool = True
+    cache: bool = True
+    linear: bool = True
+    scale: float = 1.0
+    cap: float | None = None
+    whole: bool = False
+    reach: int | None = None
+    left_out: tuple[str, ...] = ()
+
+    def notes(self) -> list[str]:
+        """Return a sentence for every quick way that is not taken."""
+        said = []
+        if self.whole:
+            said.append("every pass computes the logits of all tokens: this model's head cannot be called by itself")
+        elif not self.linear:
+            said.append("logits are computed by the model's own code: they are more than a product, a scale and a cap")
+        if self.read == "padded":
+            said.append(
+                "rows are padded to one length: laid end to end, this model does not read them as it reads each alone"
+            )
+        if self.read == "alone":
+            said.append("rows are read one at a time: this model does not read several together as it reads each alone")
+        if not self.beside:
+            said.append(
+                "options are scored one row each: side by side behind one prompt, this model does not read them as it "
+                "reads each alone"
+            )
+        if self.reach is not None:
+            said.append(
+                f"rows are cut to {self.reach} tokens: beyond it this model attends in another way, too far to be tried"
+            )
+        if not self.threads:
+            said.append("passes run one after the other: this model keeps a state while it reads")
+        if not self.cache:
+            said.append("written answers are read anew for every token: this model's cache gives other logits")
+        return said
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "left_out": list(self.left_out)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Paths:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError: a value is missing or of another type.
+        """
+        usual = Paths()
+        for field in fields(Paths):
+            if field.name not in data:
+                raise ValueError(f"{field.name} is missing")
+        if data["read"] not in READINGS or not isinstance(data["left_out"], list):
+            raise ValueError("read or left_out is not known")
+        flags = ("beside", "threads", "cache", "linear", "whole")
+        if any(type(data[name]) is not type(getattr(usual, name)) for name in flags):
+            raise ValueError("a flag is neither true nor false")
+        reach = data["reach"]
+        return Paths(
+            read=data["read"],
+            scale=float(data["scale"]),
+            cap=None if data["cap"] is None else float(data["cap"]),
+            reach=None if reach is None else int(reach),
+            left_out=tuple(str(name) for name in data["left_out"]),
+            **{name: data[name] for name in flags},
+        )

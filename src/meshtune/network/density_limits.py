@@ -1,0 +1,136 @@
+"""Densities that are planned: how many values a device may train, by what it computes and what a link carries.
+
+Q is the lower of c_max batch / (epsilon N) (eq. 7, 11) and what one link of the median mean gain in range carries
+within Gamma, at p_max and u_plan neighbours (method sections 4 and 7); at most all positions of B. Each device has its
+own median. Devices of a group share a mask and so have one density: that of the tightest, since no mate should have
+more to send than its link carries. All of a group count, in reach or not: devices may meet on their way. Places are
+those of the start; densities are fixed then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.config.run_config import ExchangeConfig, RunConfig
+from meshtune.errors import UserError
+from meshtune.network.geometry import Ground, ground_of, median_gains
+from meshtune.network.site import Site
+from meshtune.wire.payload_sizes import PLAIN, update_bytes
+from meshtune.wireless.compute import compute_limit, link_limit
+from meshtune.wireless.link import payload_limit
+
+BOUNDS = {
+    "link": "what a link carries (radio.u_plan)",
+    "compute": "compute.c_max",
+    "positions": "the positions that B has",
+}
+"""What may bound the values of a device, in words."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much the devices of a group may train.
+
+    Attributes:
+        values: Q; ``density``: its share of B's positions.
+        bound: the tightest of :data:`BOUNDS`.
+        device: whose median gain in range is the group's lowest; None where nobody is in range of any.
+        gain: that one, linear.
+    """
+
+    values: int
+    density: float
+    bound: str
+    device: int | None
+    gain: float | None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what results keep of it."""
+        return asdict(self)
+
+
+def budgets(config: RunConfig, site: Site, layers: Sequence[LayerSpec]) -> dict[str, Budget]:
+    """Return the budget of every task group, by key.
+
+    Raises:
+        UserError: a device could not train a single value.
+    """
+    where, positions = ground_of(site), sum(sizes(layers, config.adapter.rank))
+    batch = config.train.batch
+    computed = compute_limit(config.compute, config.train.steps * batch, batch)
+    groups: dict[str, list[int]] = {}
+    for device, task in enumerate(config.device_tasks):
+        groups.setdefault(task.key, []).append(device)
+    gains, found = median_gains(where), {}
+    for group, devices in sorted(groups.items()):
+        reached = [device for device in devices if not math.isnan(gains[device])]
+        weakest = min(reached, key=lambda device: float(gains[device]), default=None)
+        gain = None if weakest is None else float(gains[weakest])
+        limits = {"positions": positions, "compute": computed}
+        if gain is not None:
+            try:
+                limits["link"] = carried(where, gain, config.exchange, positions)
+            except UserError as error:
+                raise UserError(f"adapter.density=planned leaves device {weakest} nothing to train: {error}") from error
+        bound = min(limits, key=lambda name: limits[name])  # of equal ones the first
+        values = math.floor(limits[bound])
+        found[group] = Budget(values, values / positions, bound, weakest, gain)
+    return found
+
+
+def carried(where: Ground, gain: float, exchange: ExchangeConfig, positions: int) -> int:
+    """Return how many values, of ``positions`` at most, one link of this gain carries within Gamma.
+
+    Raises:
+        UserError: not one.
+    """
+    u = sharing(where)
+    most = math.floor(link_limit(where.radio, gain, u, *form(exchange, positions)))
+    if most >= positions:
+        return positions
+    # The header, and what coding takes a value, are those of a full update so far.
+    more = math.floor(link_limit(where.radio, gain, u, *form(exchange, most)))
+    exact = exchange.values in PLAIN
+    if exact and 8 * update_bytes(more, exchange.values) > payload_limit(where.radio, gain, u):
+        return most
+    return min(more, positions)
+
+
+def sharing(where: Ground) -> int:
+    """Return how many shares the band is planned in: u_plan, of a broadcast one."""
+    return 1 if where.config.cast == "broadcast" else where.config.u_plan
+
+
+def form(exchange: ExchangeConfig, count: int) -> tuple[float, float]:
+    """Return the bits of a value and those around all values, in an update of ``count``."""
+    bits = 8.0 * update_bytes(count, exchange.values, exchange.block)
+    if exchange.values not in PLAIN:
+        return bits / count, 0.0
+    plain = {"BF16": 16.0, "F32": 32.0}[PLAIN[exchange.values]]
+    return plain, bits - plain * count
+
+
+def densities_of(config: RunConfig, planned: Mapping[str, Budget] | None) -> tuple[float, ...]:
+    """Return the density of every device: what was ``planned`` for its group, or the configuration's."""
+    if planned is None:
+        return (config.adapter.share,) * len(config.device_tasks)
+    return tuple(planned[task.key].density for task in config.device_tasks)
+
+
+def budget_note(planned: Mapping[str, Budget]) -> str:
+    """Return one sentence on what was planned."""
+    values = sorted({budget.values for budget in planned.values()})
+    shares = list(dict.fromkeys(f"{budget.density:.3g}" for budget in sorted(planned.values(), key=lambda b: b.values)))
+    span = f"{values[0]:,} values" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,} values"
+    part = shares[0] if len(shares) == 1 else f"{shares[0]} to {shares[-1]}"
+    bounds = {bound: [key for key, budget in planned.items() if budget.bound == bound] for bound in BOUNDS}
+    named = [(BOUNDS[bound], keys) for bound, keys in bounds.items() if keys]
+    if len(named) == 1:
+        why = named[0][0]
+    else:
+        why = ", and by ".join(f"{words} ({', '.join(keys)})" for words, keys in named)
+    return f"adapter.density=planned: a device trains {span}, {part} of B, bounded by {why}"

@@ -1,0 +1,50 @@
+"""What changes from round to round in a run, over all its devices and methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from meshtune.config.run_config import RunConfig
+from meshtune.methods.base import Member, Method
+from meshtune.network.virtual_clock import Clock
+from meshtune.node.updates import Carried
+from meshtune.wire.ledger import Ledger
+
+JobKey = tuple[tuple[int, ...], str, tuple[str, ...], float]
+"""What makes two members' training the same: whose rows, the expert's digest, the optimiser's past, the rate."""
+
+
+@dataclass
+class FederationState:
+    """Everything that changes from round to round, and nothing else.
+
+    Attributes:
+        members: per method one member per device.
+        carried: per method what crossed each link, where links are free.
+        ledger: bytes so far.
+        round: rounds done.
+        seconds: training seconds by kind of adapter, and exchange seconds.
+        clocks: per method its virtual clock, where there is a radio.
+    """
+
+    members: dict[str, list[Member]]
+    carried: dict[str, Carried]
+    ledger: Ledger
+    round: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    clocks: dict[str, Clock] = field(default_factory=dict)
+
+
+def distinct_jobs(
+    config: RunConfig, methods: Sequence[Method], state: FederationState, devices: int
+) -> dict[str, dict[JobKey, list[tuple[str, Member]]]]:
+    """Return by kind of adapter what the next round trains, each with the (method, member) that share it."""
+    found: dict[str, dict[JobKey, list[tuple[str, Member]]]] = {}
+    for method in methods:
+        lr = config.train.peak(method.kind, method.name)
+        for member in state.members[method.name]:
+            who = tuple(range(devices)) if method.pooled else (member.device,)
+            key = (who, member.expert.digest, member.history, lr)
+            found.setdefault(method.kind, {}).setdefault(key, []).append((method.name, member))
+    return found

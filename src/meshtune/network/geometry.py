@@ -1,0 +1,147 @@
+"""Where devices are and how they hear each other at one moment, and what the air allows there for a payload.
+
+Clusters are formed on it, in a run as in a plan. Gains are means: fading belongs to the rounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from meshtune.errors import UserError
+from meshtune.methods.base import Method
+from meshtune.network.site import Site
+from meshtune.topology.bounds import Air
+from meshtune.topology.config import ClusterConfig
+from meshtune.wireless.arrays import Floats, Ints
+from meshtune.wireless.channel import Channel
+from meshtune.wireless.config import RadioConfig
+from meshtune.wireless.link import Radio, total_power
+from meshtune.wireless.link_budget import link_gains
+
+MOST_PAIRS = 500_000
+"""Pairs of devices in range: those of a thousand that all hear each other, or of 100,000 with ten in range of each."""
+NEAR = 10
+"""Devices in range that a range is proposed for where there are too many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Where devices are and how they hear each other.
+
+    Attributes:
+        config: the radio's settings; ``radio``: what formulas need of them.
+        channel: gains.
+        positions: (n, 2) metres.
+        reach: metres beyond which there is no link.
+    """
+
+    config: RadioConfig
+    radio: Radio
+    channel: Channel
+    positions: Floats
+    reach: float
+
+
+def carrier(methods: Sequence[Method]) -> Method:
+    """Return whose update clusters are formed for: the first sparse one of those that exchange, else the first.
+
+    Where none exchanges, all count.
+    """
+    sending = [method for method in methods if method.exchanges] or methods
+    return next((method for method in sending if method.kind == "sparse"), sending[0])
+
+
+def ground_of(site: Site, time: float = 0.0) -> Ground:
+    """Return the ground at ``time`` seconds; without a range all devices are in range of each other."""
+    radio, channel, positions = site.radio, site.channel, site.mobility.positions(time)
+    widest = math.hypot(*np.ptp(positions, axis=0).tolist()) * (1 + 1e-9)
+    return Ground(radio, Radio.of(radio), channel, positions, radio.range or widest or 1.0)
+
+
+def air_of(where: Ground, bits: float, most: int | None) -> Air:
+    """Return what the air allows for a payload of ``bits``, in clusters of at most ``most``.
+
+    A broadcast costs what its weakest receiver needs. Clusters add up powers, so they are given each receiver's own:
+    their sum is never too little.
+
+    Raises:
+        UserError: more pairs are in range than can be held.
+    """
+    radio, devices = where.radio, len(where.positions)
+
+    def inverse_gain(a: Ints, b: Ints) -> Floats:
+        with np.errstate(divide="ignore"):  # no gain: no link
+            found: Floats = 1 / link_gains(where.channel, where.positions, a, b, None)
+        return found
+
+    def factor(u: int) -> float:
+        return float(total_power(radio, bits, 1 if where.config.cast == "broadcast" else u, 1.0))
+
+    air = Air(np.arange(devices), where.positions, where.reach, inverse_gain, radio.p_max, factor, radio.gamma, most)
+    check_pairs(where, air.tree)
+    return air
+
+
+def check_pairs(where: Ground, tree: Any = None) -> None:
+    """Make sure that the pairs of devices in range can be held.
+
+    Args:
+        where: the ground.
+        tree: scipy's KD-tree of its positions; None to make one.
+
+    Raises:
+        UserError: they are more than :data:`MOST_PAIRS`; proposes a range.
+    """
+    devices = len(where.positions)
+    if tree is None:
+        from scipy.spatial import cKDTree
+
+        tree = cKDTree(where.positions)
+    pairs = (tree.count_neighbors(tree, where.reach) - devices) // 2
+    if pairs > MOST_PAIRS:
+        area = float(np.ptp(where.positions, axis=0).prod())
+        lower = min(math.sqrt(NEAR * area / devices / math.pi), where.reach * math.sqrt(NEAR * devices / 2 / pairs))
+        raise UserError(
+            f"{devices} devices have {pairs:,} pairs in range, planned for at most {MOST_PAIRS:,}: set radio.range, "
+            f"for example to {lower:.2g} m, which leaves each about {NEAR}"
+        )
+
+
+def clustering(settings: ClusterConfig, masked: bool) -> ClusterConfig:
+    """Return what clusters are formed by: of devices without masks power and range alone decide (S_max = 1)."""
+    return settings if masked else settings.model_copy(update={"s_max": 1.0})
+
+
+def median_gain(where: Ground, air: Air) -> float | None:
+    """Return the median mean gain of all pairs in range (method section 7); None without one."""
+    _, _, gain = _heard(where, air)
+    return float(np.median(gain)) if gain.size else None
+
+
+def median_gains(where: Ground) -> Floats:
+    """Return the median mean gain between each device and those in its range, (n,); NaN where nobody is.
+
+    Raises:
+        UserError: more pairs are in range than can be held.
+    """
+    low, high, gain = _heard(where, air_of(where, 0.0, None))
+    found = np.full(len(where.positions), np.nan)
+    end, both = np.concatenate([low, high]), np.concatenate([gain, gain])
+    order = np.argsort(end, kind="stable")
+    devices, starts = np.unique(end[order], return_index=True)
+    for device, gains in zip(devices, np.split(both[order], starts[1:]), strict=False):
+        found[device] = np.median(gains)
+    return found
+
+
+def _heard(where: Ground, air: Air) -> tuple[Ints, Ints, Floats]:
+    """Return the ends and mean gains of all pairs in range that hear each other at all."""
+    low, high = air.pairs
+    gain = link_gains(where.channel, where.positions, low, high, None)
+    heard = gain > 0
+    return low[heard], high[heard], gain[heard]

@@ -1,0 +1,59 @@
+"""What the handshake costs over the air: time and energy of announcements, which are larger than what a link carries.
+
+They go through the graph hop by hop, to each device once (:mod:`meshtune.node.announcing`). In each hop a device has
+one payload for its neighbours, the longest of theirs, and sends it in as many windows of Gamma as it takes for a part
+to fit into its power on mean gains; the hop ends with the slowest device. Announcements are sent until they arrive, one
+copy for each whom they are brought to; fading and lost packets are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from meshtune.network.radio_network import Network
+from meshtune.network.virtual_clock import Tick
+from meshtune.wireless.link import Radio, total_power
+from meshtune.wireless.link_budget import link_gains
+
+
+def greeting(network: Network, hops: Sequence[Mapping[tuple[int, int], int]]) -> Tick:
+    """Return what a handshake took.
+
+    Args:
+        network: who hears whom.
+        hops: bytes by link (sender, receiver), hop by hop.
+    """
+    site, tick = network.site, Tick()
+    radio, positions = Radio.of(site.radio), site.mobility.positions(network.time)
+    for hop in hops:
+        windows = []
+        for sender in sorted({sender for sender, _ in hop}):
+            near = np.array([receiver for end, receiver in hop if end == sender], dtype=np.int64)
+            gain = link_gains(site.channel, positions, np.full_like(near, sender), near, None)
+            bits = 8.0 * max(count for (end, _), count in hop.items() if end == sender)
+            inverse = float((1 / gain).sum())
+            count = _windows(radio, bits, len(near), inverse)
+            windows.append(count)
+            tick.airtime += count * radio.gamma
+            tick.sending += count * radio.gamma * float(total_power(radio, bits / count, len(near), inverse))
+        together = site.radio.spectrum == "orthogonal"  # else they take turns
+        tick.seconds += site.radio.gamma * (max(windows) if together else sum(windows))
+    return tick
+
+
+def _windows(radio: Radio, bits: float, u: int, inverse_gains: float) -> int:
+    """Return the least number of windows in which ``bits`` fit into p_max, to ``u`` neighbours at once."""
+
+    def fits(count: int) -> bool:
+        return bool(total_power(radio, bits / count, u, inverse_gains) <= radio.p_max)
+
+    high = 1
+    while not fits(high):
+        high *= 2
+    low = high // 2  # does not fit, or is 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high

@@ -1,0 +1,153 @@
+"""How many positions of each layer devices will train, before anything is trained: equal everywhere, or a run's masks.
+
+Entropies need weights and prompts, which a plan has not, so that without a run every layer has the same density. A run
+that has prepared its masks knows better: its densities by layer and its counts by output row are taken instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from meshtune.adapter.layer_budget import layer_counts
+from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.config.run_config import RunConfig, validate
+from meshtune.errors import MeshtuneError, UserError
+from meshtune.methods.base import Masks, Method
+from meshtune.node.stored_announcements import PREPARED, load_announcements
+from meshtune.runs.store import RunStore
+from meshtune.topology.collision import Use, expected, of_masks
+from meshtune.wireless.arrays import Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """What is known of all devices' masks.
+
+    Attributes:
+        use: what collision rates are reckoned from.
+        rate: ``expected`` or ``rows``, whichever ``use`` is.
+        density: share of B's positions that a device trains; of several the largest.
+        notes: what a reader should know of them.
+        counts: (devices, layers) positions of each layer in a calibrated mask; ``sizes``: (layers,) d r.
+    """
+
+    use: Use
+    rate: str
+    density: float
+    notes: tuple[str, ...]
+    counts: Ints
+    sizes: Ints
+
+
+def uniform(config: RunConfig, layers: Sequence[LayerSpec], density: Sequence[float], masked: bool = True) -> Planned:
+    """Return equally dense layers.
+
+    Args:
+        config: ``adapter.*``, ``clusters.rate``.
+        layers: of the model.
+        density: of every device's calibrated mask.
+        masked: whether these masks are those that collide; else all positions do.
+    """
+    room = sizes(layers, config.adapter.rank)
+    held, counts = np.array(room), _equal(room, density)
+    shares = counts / held if len(set(density)) > 1 else np.broadcast_to(counts[0] / held, counts.shape)
+    use = expected(shares if masked else np.broadcast_to(1.0, counts.shape), room)
+    least, most = min(density), max(density)
+    if not masked:
+        full = "every position is trained, so any two devices collide everywhere: range and power alone decide clusters"
+        return Planned(use, "expected", 1.0, (full,), counts, held)
+    if least == 1:
+        full = (
+            "every position is trained, so any two devices collide everywhere: only clusters.s_max=1 lets them form "
+            "clusters"
+        )
+        return Planned(use, "expected", most, (full,), counts, held)
+    notes = []
+    if config.adapter.budget != "uniform":
+        told = f"density {most:g}" if least == most else "its device's density"
+        notes.append(
+            f"adapter.budget={config.adapter.budget} needs weights and prompts, so every layer is taken to have "
+            f"{told}: --density-from RUN takes a run's own"
+        )
+    if config.clusters.rate == "rows":
+        notes.append(
+            "clusters.rate=rows needs masks, so collision rates are expected from densities alone (eq. 19); real masks "
+            "crowd on the same output rows and collide about 3 times as often in pairs"
+        )
+    return Planned(use, "expected", most, tuple(notes), counts, held)
+
+
+def _equal(room: Sequence[int], density: Sequence[float]) -> Ints:
+    """Return how many positions of each layer calibrated masks have (devices, layers), all layers equally dense."""
+    each = {share: np.array(layer_counts(None, room, share, "uniform"), dtype=np.int64) for share in set(density)}
+    if len(each) == 1:
+        return np.broadcast_to(each[density[0]], (len(density), len(room)))
+    return np.array([each[share] for share in density])
+
+
+def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, method: Method, run: Path) -> Planned:
+    """Return the densities of ``method``'s masks in the folder ``run``, whose devices they are in order.
+
+    Raises:
+        UserError: there is no run, it has not prepared such masks, or it has another rank, model or number of devices;
+            or the method has no masks.
+    """
+    if not method.masks:
+        raise UserError(f"--density-from {run}: {method.name} trains every position: leave the option out")
+    store = RunStore.open(run)
+    theirs = validate(store.config(), str(run))
+    rank, count = config.adapter.rank, len(theirs.device_tasks)
+    if theirs.adapter.rank != rank:
+        raise UserError(
+            f"--density-from {run}: its masks are of rank {theirs.adapter.rank}, the plan's adapter.rank is {rank}: "
+            "plan with the run's"
+        )
+    if count != devices:
+        raise UserError(
+            f"--density-from {run}: it has {count} devices, the plan {devices}: plan with --set devices.count={count}"
+        )
+    if not store.has(PREPARED):
+        raise UserError(f"--density-from {run}: its masks are not prepared yet: go on with meshtune run --out {run}")
+    try:
+        announced, _ = load_announcements(store, theirs, layers)
+    except UserError:
+        raise
+    except MeshtuneError as error:
+        raise UserError(
+            f"--density-from {run}: its model is {theirs.model.name}, the plan's {config.model.name}, and their layers "
+            f"differ in size ({error}): plan with the run's model"
+        ) from error
+    masks = [own.masks if method.masks == "calibrated" else own.others.get(method.masks, ()) for own in announced]
+    if not all(masks):
+        raise UserError(
+            f"--density-from {run}: it has no masks of {method.name}: name a run with {method.name} among its methods"
+        )
+    ours, told = ([task.key for task in one.device_tasks] for one in (config, theirs))
+    differing = [device for device in range(count) if ours[device] != told[device]]
+    planned = _of_masks(config, layers, masks, [own.masks for own in announced], run)
+    if not differing:
+        return planned
+    first = differing[0]
+    note = f"device {first} has the task {ours[first]}, its mask is one of {told[first]}: masks are taken in order"
+    return replace(planned, notes=(*planned.notes, note))
+
+
+def _of_masks(
+    config: RunConfig, layers: Sequence[LayerSpec], masks: Sequence[Masks], calibrated: Sequence[Masks], run: Path
+) -> Planned:
+    room, rank = sizes(layers, config.adapter.rank), config.adapter.rank
+    used = _counts(masks)
+    density = float(used.sum(axis=1).max() / sum(room))
+    share = density if config.adapter.density == "planned" else config.adapter.share
+    counts = _counts(calibrated) if all(calibrated) else _equal(room, [share] * len(masks))
+    notes = [f"densities are those of the masks in {run}: {density:.3g} over all layers"]
+    rate = config.clusters.rate
+    return Planned(of_masks(masks, room, rank, rate), rate, density, tuple(notes), counts, np.array(room))
+
+
+def _counts(masks: Sequence[Masks]) -> Ints:
+    return np.array([[positions.size for positions in mask] for mask in masks], dtype=np.int64)

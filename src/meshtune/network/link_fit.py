@@ -1,0 +1,68 @@
+"""Whether updates fit the air, said before the first round: links that cannot carry a method's update, and the remedy.
+
+Clusters are formed for the update of one method (:func:`meshtune.network.geometry.carrier`); another one's may be many
+times as large, and would then be in outage round after round. Gains are means, as where clusters are formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from meshtune.config.run_config import ExchangeConfig
+from meshtune.network.geometry import ground_of
+from meshtune.network.mean_links import flow
+from meshtune.network.site import Site
+from meshtune.topology.linked import Graph
+from meshtune.wire.payload_sizes import update_bytes
+from meshtune.wireless.config import RadioConfig
+
+MOST = 1 << 12
+"""How many times the band may be widened for a remedy."""
+DECIBELS = 60
+"""By how much power may be raised for one."""
+
+
+def crowded(site: Site, exchange: ExchangeConfig, graph: Graph, counts: Mapping[str, int]) -> list[str]:
+    """Return a sentence for every method whose updates do not fit on some link of ``graph``.
+
+    Args:
+        site: places and radio, at the start.
+        exchange: how values are coded.
+        graph: who is to hear whom.
+        counts: by method how many values an update has.
+    """
+    if not any(graph.values()):
+        return []
+    found = []
+    for name, count in counts.items():
+        size = update_bytes(count, exchange.values, exchange.block)
+        missing, links = unserved(site, site.radio, graph, 8.0 * size)
+        if missing:
+            remedy = _remedy(site, graph, 8.0 * size)
+            found.append(
+                f"an update of {name} has {size:,} bytes and does not fit on {missing} of {links} links within "
+                f"radio.gamma={site.radio.gamma:g} s, so it does not arrive there: {remedy}"
+            )
+    return found
+
+
+def unserved(site: Site, radio: RadioConfig, graph: Graph, bits: float) -> tuple[int, int]:
+    """Return how many links of ``graph`` do not carry ``bits`` with ``radio``, and how many there are."""
+    served = flow(ground_of(replace(site, radio=radio)), graph, bits).budget.served
+    return int((~served).sum()), len(served)
+
+
+def _remedy(site: Site, graph: Graph, bits: float) -> str:
+    """Return a setting with which every link carries ``bits``, or what else may help."""
+    radio, times = site.radio, 2
+    while times <= MOST:
+        wider = radio.model_copy(update={"bandwidth": radio.bandwidth * times})
+        if not unserved(site, wider, graph, bits)[0]:
+            return f"set radio.bandwidth={wider.bandwidth:g}, or lower adapter.density or adapter.rank"
+        times *= 2
+    for more in range(10, DECIBELS + 1, 10):
+        louder = radio.model_copy(update={"power_dbm": radio.power_dbm + more})
+        if not unserved(site, louder, graph, bits)[0]:
+            return f"set radio.power_dbm={louder.power_dbm:g}, or lower adapter.density or adapter.rank"
+    return "lower adapter.density or adapter.rank, or give devices more radio.gamma"

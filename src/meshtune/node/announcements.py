@@ -1,0 +1,216 @@
+"""Before the first round: what each device works out alone, and what all devices tell each other once.
+
+Each device chooses its densities and mask from its own data and computes its task statistics. Then announcements go
+through the graph, each brought to each device once, and every device knows whom it can hear of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from meshtune.adapter.blocks import assign_blocks, capacity
+from meshtune.adapter.expert import Projections
+from meshtune.adapter.layer_budget import layer_counts
+from meshtune.adapter.mask import join, top_positions
+from meshtune.adapter.projection import Recipe, fingerprint
+from meshtune.adapter.sites import LayerSpec, narrowest, sizes
+from meshtune.config.run_config import RunConfig
+from meshtune.data.partition import DeviceData
+from meshtune.errors import UserError
+from meshtune.methods.base import Announcement, Method
+from meshtune.methods.registry import get_method
+from meshtune.model.base import Base
+from meshtune.node.announcing import Parcel, tell
+from meshtune.node.magnitude_masks import magnitude_masks
+from meshtune.node.mask_negotiation import negotiates
+from meshtune.node.receiving import from_messages
+from meshtune.routing.statistics import summarise
+from meshtune.runs.observer import Observer
+from meshtune.training.calibration import calibration_scores, entropies, layer_inputs, prompt_features
+from meshtune.wire.ledger import Ledger
+from meshtune.wire.payload import Message, byte_split, decode, encode
+from meshtune.wire.positions import encode_positions
+
+
+def trains_sparse(config: RunConfig) -> bool:
+    """Return whether some method of the run trains sparse experts."""
+    return any(get_method(name).kind == "sparse" for name in config.methods)
+
+
+def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]:
+    """Return the projection recipe of every task group: one block each, sorted keys.
+
+    Raises:
+        UserError: the rank is above a layer's inputs, or there are more groups than orthogonal blocks.
+    """
+    groups = sorted({task.key for task in config.device_tasks})
+    rank, kind = config.adapter.rank, config.adapter.projection
+    layer = narrowest(layers)
+    lower = layer.inputs // (len(groups) if kind == "orthogonal" else 1)
+    if rank > layer.inputs:
+        remedy = f"lower it to {lower}" if lower else f"lower it to {layer.inputs} and set adapter.projection=gaussian"
+        raise UserError(f"adapter.rank={rank} is above the {layer.inputs} inputs of layer {layer.name}: {remedy}")
+    bounded = kind == "orthogonal" and trains_sparse(config)  # only sparse experts have projections
+    room = capacity([layer.inputs for layer in layers], rank) if bounded else None
+    if room is not None and len(groups) > room:
+        remedy = f"lower adapter.rank to {lower} or " if lower else ""
+        raise UserError(
+            f"{len(groups)} task groups of rank {rank} need {len(groups) * rank} rows, layer {layer.name} has "
+            f"{layer.inputs} inputs: {remedy}set adapter.projection=gaussian"
+        )
+    blocks = assign_blocks(groups, room)
+    return {g: Recipe(seed=config.federation_seed, kind=kind, block=blocks[g], rank=rank) for g in groups}
+
+
+def announce(
+    base: Base,
+    config: RunConfig,
+    devices: Sequence[DeviceData],
+    methods: Sequence[Method],
+    observer: Observer,
+    densities: Sequence[float] | None = None,
+    settle: Callable[[Sequence[Announcement]], RunConfig] | None = None,
+) -> list[Announcement]:
+    """Work out what every device may announce under ``methods``: masks, task statistics, task codes.
+
+    Args:
+        base: the frozen model.
+        config: the run's settings.
+        devices: their data.
+        methods: what is run; only what one of them needs is worked out.
+        observer: told about progress.
+        densities: of every device; None for the configuration's.
+        settle: called with what does not depend on a learning rate; returns the settings with one for the rest.
+    """
+    shares = [config.adapter.share] * len(devices) if densities is None else densities
+    recipe_of = recipes(config, base.adapters.layers)
+    masks = {method.masks for method in methods} - {""}
+    if "calibrated" not in masks and not any(method.routes or method.codes for method in methods):
+        result = [Announcement(d.device, d.group, d.samples, recipe_of[d.group]) for d in devices]
+    else:
+        observer.event("phase", name="prepare", total=len(devices))
+        result = []
+        for number, data in enumerate(devices):
+            recipe, codes = recipe_of[data.group], any(m.codes for m in methods)
+            own = announcement_of(base, config, data, recipe, codes, shares[number])
+            result.append(own if negotiates(config, methods) else replace(own, scores=None))
+            observer.event("advance", name="prepare", done=number + 1)
+    settled = config if settle is None else settle(result)
+    if not masks - {"calibrated"}:
+        return result
+    others = magnitude_masks(base, settled, devices, recipe_of, observer, shares)
+    return [replace(own, others=other) for own, other in zip(result, others, strict=True)]
+
+
+def announcement_of(
+    base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, codes: bool, density: float
+) -> Announcement:
+    """Work out one device's announcement, its scores included; with the task codes of eq. 26 where ``codes``."""
+    layers, adapter = base.adapters.layers, config.adapter
+    prompts = data.prompts(max(config.router.prompts, adapter.entropy_tokens // 4))
+    inputs = layer_inputs(base, prompts, adapter.entropy_tokens) if codes or adapter.budget != "uniform" else {}
+    spectrum = entropies(base, inputs) if adapter.budget != "uniform" else None
+    counts = layer_counts(
+        spectrum,
+        sizes(layers, adapter.rank),
+        density=density,
+        kind=adapter.budget,
+        temperature=adapter.temperature,
+    )
+    scores = calibration_scores(
+        base,
+        Projections(recipe, base.dtype, str(base.device)),
+        data.calibration(adapter.calibration_batches, config.train.batch),
+        config.train.micro_tokens,
+    )
+    masks = tuple(top_positions(score, count) for score, count in zip(scores, counts, strict=True))
+    seen = prompt_features(base, prompts[: config.router.prompts], config.router, config.train.micro_tokens)
+    statistics = summarise(seen.hidden, config.router.sketch, seen.embedded)
+    mean = torch.cat([h.mean(dim=1) for h in inputs.values()]).numpy() if codes else None
+    ranked = np.concatenate(scores)
+    return Announcement(data.device, data.group, data.samples, recipe, masks, statistics, mean, scores=ranked)
+
+
+def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec], told: bool = False) -> list[Message]:
+    """Return what a device sends once under ``method``: its announcement and, where asked for, statistics and codes.
+
+    Whoever was ``told`` its mask before is not sent it again.
+    """
+    meta = facts(own, method, layers)
+    tensors: dict[str, Tensor] = {}
+    if method.kind == "sparse" and not told:
+        counts = sizes(layers, own.recipe.rank)
+        packed = encode_positions(join(own.masks, counts), sum(counts))
+        tensors["mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
+    messages = [Message("announce", own.device, 0, own.device, meta, tensors)]
+    if method.routes and own.statistics is not None:
+        statistics = {
+            name: torch.from_numpy(np.ascontiguousarray(array)).to(torch.bfloat16)
+            for name, array in own.statistics.to_tensors().items()
+        }
+        messages.append(Message("router", own.device, 0, own.device, {"count": own.statistics.count}, statistics))
+    if method.codes and own.codes is not None:
+        codes = {"codes": torch.from_numpy(own.codes).to(torch.bfloat16)}
+        messages.append(Message("router", own.device, 0, own.device, {}, codes))
+    return messages
+
+
+def facts(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> dict[str, Any]:
+    """Return the meta of a device's announcement; see :func:`to_messages`."""
+    meta: dict[str, Any] = {"group": own.group, "samples": own.samples}
+    if own.voted:
+        meta["voted"] = True
+    if method.kind == "sparse":
+        r = own.recipe
+        meta["recipe"] = r.to_json()
+        meta["fingerprint"] = fingerprint(r, {layer.site: layer.inputs for layer in layers}).to_json()
+    return meta
+
+
+def carried(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> Parcel:
+    """Return a device's announcement as it arrives, and the bytes by use of each of its messages.
+
+    Raises:
+        PayloadError: it is not what devices may announce.
+    """
+    wire = [(message, encode(message)) for message in to_messages(own, method, layers)]
+    width = None if own.statistics is None else own.statistics.mean.size
+    arrived = from_messages([decode(data) for _, data in wire], layers, own.recipe, method=method, width=width)
+    return arrived, [byte_split(message, data) for message, data in wire]
+
+
+def handshake(
+    own: Sequence[Announcement],
+    method: Method,
+    graph: Mapping[int, Sequence[int]],
+    layers: Sequence[LayerSpec],
+    ledger: Ledger,
+    hops: list[dict[tuple[int, int], int]] | None = None,
+    told: Mapping[int, Collection[int]] | None = None,
+) -> list[dict[int, Announcement]]:
+    """Bring every device's announcement to all that can be reached; return what each device ends up knowing.
+
+    See :func:`meshtune.node.announcing.tell`: at first everybody knows itself only. Nothing is sent under a method
+    that does not exchange. ``hops`` is added the bytes by link, hop by hop. ``told`` are by source the devices that
+    know its mask already, and are not sent it again.
+    """
+    if not method.exchanges:
+        return [{a.device: a} for a in own]
+    whole = [carried(a, method, layers) for a in own]
+    rest = [[byte_split(m, encode(m)) for m in to_messages(a, method, layers, told=True)] for a in own] if told else []
+
+    def parcel(source: int, receiver: int) -> Parcel:
+        announced, splits = whole[source]
+        return announced, rest[source] if told and receiver in told[source] else splits
+
+    known = [{announced.device: announced} for announced, _ in whole]
+    found = tell(known, graph, parcel, method.name, 0, ledger)
+    if hops is not None:
+        hops += found
+    return known

@@ -1,0 +1,99 @@
+"""What devices announced, kept in a run's folder and read again.
+
+It is restored without the training data, so that a finished run can also be asked where its data are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from meshtune.adapter.mask import pack, unpack
+from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.config.run_config import RunConfig
+from meshtune.methods.base import Announcement
+from meshtune.model.digest import tensors_digest
+from meshtune.node.announcements import recipes
+from meshtune.routing.statistics import Statistics
+from meshtune.runs.records import LONGEST
+from meshtune.runs.store import RunStore
+
+PREPARED = "prepare"
+
+
+def save_announcements(
+    store: RunStore, config: RunConfig, layers: Sequence[LayerSpec], made: Sequence[Announcement], facts: dict[str, Any]
+) -> None:
+    """Store every device's announcement, and ``facts`` beside them."""
+    counts = sizes(layers, config.adapter.rank)
+    tensors: dict[str, Tensor] = {}
+    for a in made:
+        for name, masks in {"calibrated": a.masks, **a.others}.items():
+            if masks:
+                tensors[f"{a.device}.mask.{name}"] = torch.from_numpy(pack(list(masks), counts))
+        if a.scores is not None:  # as they are: what they rank highest is the mask, bit for bit
+            tensors[f"{a.device}.scores"] = torch.from_numpy(a.scores)
+        if a.codes is not None:
+            tensors[f"{a.device}.codes"] = torch.from_numpy(a.codes)
+        if a.statistics is not None:
+            for name, array in a.statistics.to_tensors().items():
+                tensors[f"{a.device}.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
+    own = {
+        "samples": [a.samples for a in made],
+        "counts": [a.statistics.count if a.statistics else 0 for a in made],
+    }
+    store.save(PREPARED, tensors, {**facts, **own, "digest": tensors_digest(tensors.items())})
+
+
+def load_announcements(
+    store: RunStore, config: RunConfig, layers: Sequence[LayerSpec]
+) -> tuple[list[Announcement], dict[str, Any]]:
+    """Return every device's announcement and the facts that were stored beside them.
+
+    Raises:
+        UserError: the file is missing.
+        DamagedError: it is damaged.
+        MeshtuneError: it is of another model or rank.
+    """
+    tensors, facts = store.load(PREPARED)
+    try:
+        return _announced(config, layers, tensors, facts), facts
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise store.damaged(PREPARED, error) from error
+
+
+def _announced(
+    config: RunConfig, layers: Sequence[LayerSpec], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
+) -> list[Announcement]:
+    recipe_of = recipes(config, layers)
+    counts = sizes(layers, config.adapter.rank)
+    for key in ("samples", "counts"):
+        if not all(type(n) is int and 0 <= n <= LONGEST for n in facts[key]):
+            raise ValueError(f"{key} are impossible")
+    if not all(0 <= float(value) <= LONGEST for value in facts["seconds"].values()):
+        raise ValueError("seconds are impossible")
+    result = []
+    for device, task in enumerate(config.device_tasks):
+        prefix = f"{device}."
+        arrays = {k.removeprefix(prefix): v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
+        names = [name for name in arrays if name.startswith("mask.")]
+        masks = {name.removeprefix("mask."): tuple(unpack(arrays.pop(name), counts)) for name in names}
+        codes, scores = arrays.pop("codes", None), arrays.pop("scores", None)
+        result.append(
+            Announcement(
+                device,
+                task.key,
+                facts["samples"][device],
+                recipe_of[task.key],
+                masks.pop("calibrated", ()),
+                Statistics.from_tensors(arrays, facts["counts"][device]) if arrays else None,
+                codes,
+                masks,
+                scores,
+            )
+        )
+    return result

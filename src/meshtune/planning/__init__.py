@@ -1,0 +1,1 @@
+"""What a run would cost, without weights, data or training."""

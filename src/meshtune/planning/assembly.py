@@ -1,0 +1,160 @@
+"""From clusters and costs to what a plan says of every cluster, device, link and method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from meshtune.config.run_config import RunConfig
+from meshtune.methods.registry import get_method
+from meshtune.network.mean_links import Flow, Mesh
+from meshtune.planning.model_sizes import MethodSizes
+from meshtune.planning.plan_record import ClusterPlan, DevicePlan, LinkPlan, MethodPlan, Refused, Traffic, finite
+from meshtune.planning.round_costs import Costs
+from meshtune.runs.observer import Observer
+from meshtune.wire.payload_sizes import update_bytes
+from meshtune.wireless.arrays import Floats
+
+EXPLAINED = 300
+"""Devices whose place in their cluster is explained; of more, only the first."""
+TOLD, ASKED = 3, 8
+"""Refused devices that are told of a device, and of the one that was asked for."""
+
+
+def clusters_of(net: Mesh) -> tuple[ClusterPlan, ...]:
+    """Return the clusters; power and energy are those of links that are served."""
+    budget, found = net.within.budget, []
+    for number, (members, rate) in enumerate(zip(net.clusters.clusters, net.clusters.rates, strict=True)):
+        at = list(members)
+        power, energy = float(budget.sender_power[at].max()), float(budget.sender_energy[at].sum())
+        found.append(ClusterPlan(number, members, rate, power, energy))
+    return tuple(found)
+
+
+def links_of(net: Mesh, costs: Costs) -> tuple[LinkPlan, ...]:
+    """Return all links, each direction by itself: those within clusters, then those between them."""
+    found = []
+    for flow, between, updates in (
+        (net.within, False, np.ones(len(net.within.sender), dtype=np.int64)),
+        (net.between, True, costs.crossing),
+    ):
+        budget = flow.budget
+        for at in range(len(flow.sender)):
+            gain = float(flow.gain[at])
+            found.append(
+                LinkPlan(
+                    sender=int(flow.sender[at]),
+                    receiver=int(flow.receiver[at]),
+                    between=between,
+                    metres=float(flow.metres[at]),
+                    gain_db=10 * math.log10(gain) if gain > 0 else None,
+                    served=bool(budget.served[at]),
+                    power=float(budget.power[at]),
+                    rate=float(budget.rate[at]),
+                    capacity=float(flow.capacity[at]),
+                    delay=finite(float(budget.delay[at])),
+                    outage=finite(float(flow.outage[at])),
+                    updates=int(updates[at]),
+                )
+            )
+    return tuple(found)
+
+
+def devices_of(
+    config: RunConfig, net: Mesh, costs: Costs, found: Mapping[str, MethodSizes], why: int | None, observer: Observer
+) -> tuple[DevicePlan, ...]:
+    """Return every device; see :func:`meshtune.planning.planner.plan` for the arguments."""
+    within, between = net.within.budget, net.between.budget
+    served, left = net.within.served(True), net.within.served(False)
+    away = net.between.served(True)
+    slowest, outage = _worst(net.within, within.delay), _worst(net.within, net.within.outage)
+    traffic = {name: _traffic(size, costs) for name, size in found.items()}
+    devices = []
+    total = len(net.positions)
+    single = config.clusters.kind == "single" and total > 1
+    observer.event("phase", name="what each device sends", total=total)
+    for device, task in enumerate(config.device_tasks):
+        explained = device < EXPLAINED or device == why
+        asked = net.clusters.why(device, ASKED if device == why else TOLD) if explained else None
+        refused = () if asked is None else tuple(Refused(r.device, r.kind, r.sentence) for r in asked.refused)
+        x, y = net.positions[device].tolist()
+        power = float(within.sender_power[device])
+        devices.append(
+            DevicePlan(
+                device=device,
+                task=task.key,
+                x=x,
+                y=y,
+                cluster=net.clusters.index[device],
+                neighbours=served.get(device, ()),
+                unserved=left.get(device, ()),
+                power=power,
+                headroom=net.radio.p_max - power,
+                delay=slowest.get(device),
+                energy=float(within.sender_energy[device]),
+                between=away.get(device, ()),
+                between_power=float(between.sender_power[device]),
+                between_energy=float(costs.between_energy[device]),
+                outage=outage.get(device),
+                compute_seconds=float(costs.compute_seconds[device]),
+                compute_energy=float(costs.compute_energy[device]),
+                alone=net.alone.get(device),
+                reason=None if asked is None else net.linked.why(device) if single else asked.reason,
+                refused=refused,
+                bytes={name: each[device] for name, each in traffic.items()},
+            )
+        )
+        if not device % 1000 or device == why:
+            observer.event("advance", name="what each device sends", done=device + 1)
+    observer.event("advance", name="what each device sends", done=total)
+    return tuple(devices)
+
+
+def methods_of(
+    found: Mapping[str, MethodSizes], planned: MethodSizes, costs: Costs, net: Mesh
+) -> tuple[MethodPlan, ...]:
+    """Return what each method sends; ``planned`` are the sizes that links were planned for."""
+    on_air = bool(net.within.budget.served.any() or net.between.budget.served.any())
+    plans = []
+    for name, size in found.items():
+        run: dict[str, int] = {}
+        for one in _traffic(size, costs):
+            for kind, count in one.run.items():
+                run[kind] = run.get(kind, 0) + count
+        seconds = net.radio.gamma * size.update / planned.update if size.update and on_air else None
+        plans.append(MethodPlan(name, size.parameters, size.update, seconds, size.mask, size.router, size.control, run))
+    return tuple(plans)
+
+
+def _traffic(size: MethodSizes, costs: Costs) -> list[Traffic]:
+    """Return the bytes that every device sends under one method; announcements are passed on under every one."""
+    method = get_method(size.method)
+    way, told = costs.ways[method.relays and costs.relay], costs.told
+    # What is around the values hardly hangs on their form.
+    header = update_bytes(size.parameters, "bfloat16") - 2 * size.parameters if size.update else 0
+    values = size.update - header
+    found = []
+    for own, out, passed, said, others in zip(
+        way.own.tolist(), way.out.tolist(), way.passed.tolist(), told.own.tolist(), told.passed.tolist(), strict=True
+    ):
+        updates = costs.rounds * own + costs.exchanges * out
+        run = {
+            "values": updates * values,
+            "masks": said * size.mask,
+            "router": said * size.router,
+            "control": updates * header + said * size.control,
+            "relayed": costs.exchanges * passed * size.update + others * size.once,
+        }
+        found.append(Traffic(own * size.update, (out + passed) * size.update, run))
+    return found
+
+
+def _worst(flow: Flow, values: Floats) -> dict[int, float]:
+    """Return the largest finite number among every sender's links."""
+    found: dict[int, float] = {}
+    for sender, value in zip(flow.sender.tolist(), values.tolist(), strict=True):
+        if math.isfinite(value):
+            found[sender] = max(value, found.get(sender, value))
+    return found

@@ -1,0 +1,126 @@
+"""What a device trains and sends under a method, counted from the shape of the model alone.
+
+A plan knows layers, rank, density and the form of values, but no weights, data or masks. Parameters and plain bytes are
+exact; coded bytes are expected ones (:mod:`meshtune.wire.payload_sizes`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.layer_budget import layer_counts
+from meshtune.adapter.projection import Recipe
+from meshtune.adapter.sites import places, sizes
+from meshtune.config.run_config import ExchangeConfig
+from meshtune.methods.base import Announcement, Method
+from meshtune.methods.registry import get_method
+from meshtune.model.skeleton import Skeleton
+from meshtune.node.announcements import facts
+from meshtune.routing.config import RouterConfig
+from meshtune.wire.payload import DTYPES, Limits, Message
+from meshtune.wire.payload_sizes import PLAIN, mask_bytes, message_bytes, update_bytes
+
+Tensors = dict[str, tuple[str, tuple[int, ...]]]
+"""Element type and shape by name."""
+
+
+@dataclass(frozen=True)
+class MethodSizes:
+    """What one device trains and sends under one method; bytes are those of one copy.
+
+    Attributes:
+        method: its name.
+        parameters: trained scalars (results call them ``parameters_updated``).
+        share: of all weights of the model.
+        update: bytes of one update, values and header; 0 where nothing is exchanged.
+        fits: whether one message may hold that update (:class:`meshtune.wire.payload.Limits`).
+        mask: bytes of its coded mask, sent once.
+        router: bytes of its task statistics or task codes, sent once.
+        control: bytes of frames and headers of what is sent once.
+    """
+
+    method: str
+    parameters: int
+    share: float
+    update: int
+    fits: bool
+    mask: int
+    router: int
+    control: int
+
+    @property
+    def once(self) -> int:
+        """Bytes of all that is sent once, before the first round."""
+        return self.mask + self.router + self.control
+
+
+def method_sizes(
+    skeleton: Skeleton,
+    name: str,
+    adapter: AdapterConfig,
+    exchange: ExchangeConfig,
+    router: RouterConfig | None = None,
+) -> MethodSizes:
+    """Return what one device trains and sends under the method called ``name``.
+
+    Args:
+        skeleton: the model's shape.
+        name: a name of ``meshtune methods``.
+        adapter: rank and density; how the density is spread over layers changes no total.
+        exchange: form of values and values per scale.
+        router: sketch and prompts of the task statistics; the defaults where not given.
+
+    Raises:
+        UserError: there is no such method, or the density is outside (0, 1].
+    """
+    method = get_method(name)
+    counts = sizes(skeleton.layers, adapter.rank)
+    density = adapter.share if method.masks else 1.0  # what has no mask trains all of B
+    trained = _trained(skeleton, method, adapter, density)
+    update = update_bytes(trained, exchange.values, exchange.block) if method.exchanges else 0
+    elements = trained if exchange.values in PLAIN else update
+    fits = update <= Limits().total and elements <= Limits().elements
+    mask, statistics, control = 0, 0, 0
+    if method.exchanges:
+        mask = mask_bytes(sum(counts), density) if method.kind == "sparse" else 0
+        control = _announced(skeleton, method, adapter, mask) - mask
+        for message, tensors in _router(skeleton, method, router or RouterConfig()):
+            inside = sum(DTYPES[dtype] * math.prod(shape) for dtype, shape in tensors.values())
+            statistics, control = statistics + inside, control + message_bytes(message, tensors) - inside
+    return MethodSizes(name, trained, trained / skeleton.parameters, update, fits, mask, statistics, control)
+
+
+def _trained(skeleton: Skeleton, method: Method, adapter: AdapterConfig, density: float) -> int:
+    if method.kind == "full":
+        return skeleton.parameters
+    if method.kind == "lora":
+        return adapter.rank * sum(layer.inputs + layer.outputs for layer in skeleton.layers)
+    return sum(layer_counts(None, sizes(skeleton.layers, adapter.rank), density, "uniform"))
+
+
+def _announced(skeleton: Skeleton, method: Method, adapter: AdapterConfig, mask: int) -> int:
+    recipe = Recipe(seed=0, kind=adapter.projection, block=0, rank=adapter.rank)
+    own = Announcement(0, "task", 10_000, recipe)  # a name and a number of usual length
+    message = Message("announce", 0, 0, 0, facts(own, method, skeleton.layers))
+    return message_bytes(message, {"mask": ("U8", (mask,))} if method.kind == "sparse" else {})
+
+
+def _router(skeleton: Skeleton, method: Method, router: RouterConfig) -> list[tuple[Message, Tensors]]:
+    """Return the messages of task statistics (method section 8) and of task codes (eq. 26), and what is in them."""
+    messages: list[tuple[Message, Tensors]] = []
+    if method.routes:
+        k = skeleton.width
+        q = min(router.sketch, router.prompts, k)
+        held: Tensors = {
+            "mean": ("BF16", (k,)), "eigenvalues": ("BF16", (q,)), "eigenvectors": ("BF16", (k, q)),
+            "diagonal": ("BF16", (k,)),
+        }  # fmt: skip
+        if router.embeds:
+            held["embedding"] = ("BF16", (k,))
+        messages.append((Message("router", 0, 0, 0, {"count": router.prompts}), held))
+    if method.codes:
+        codes = sum(places(skeleton.layers).values())
+        messages.append((Message("router", 0, 0, 0), {"codes": ("BF16", (codes,))}))
+    return messages

@@ -1,0 +1,182 @@
+"""A run's plan: clusters, links, power, time, energy and bytes, without weights, data or training.
+
+The order is that of the method's section 7: densities, the payload, clusters on mean gains, then what an exchange costs
+every device. What a run draws anew each round (fading, losses) enters as probabilities.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.sites import sizes
+from meshtune.config.run_config import RunConfig
+from meshtune.errors import UserError
+from meshtune.methods.base import Method
+from meshtune.methods.registry import get_method
+from meshtune.model.skeleton import Skeleton, skeleton
+from meshtune.network.density_limits import Budget, budget_note, budgets, densities_of, form, sharing
+from meshtune.network.geometry import Ground, air_of, carrier, check_pairs, clustering, ground_of, median_gain
+from meshtune.network.layer_densities import Planned, from_run, uniform
+from meshtune.network.mean_links import mesh
+from meshtune.network.site import Site, site_of
+from meshtune.network.virtual_clock import ends
+from meshtune.node.announcements import recipes
+from meshtune.planning.assembly import clusters_of, devices_of, links_of, methods_of
+from meshtune.planning.model_sizes import MethodSizes, method_sizes
+from meshtune.planning.plan_notes import notes_of
+from meshtune.planning.plan_record import Limit, Plan
+from meshtune.planning.round_costs import costs_of, tokens_of
+from meshtune.runs.observer import Observer, Silent
+from meshtune.topology.graphs import components, falls_apart
+from meshtune.wireless.compute import compute_limit, link_limit
+from meshtune.wireless.config import RadioConfig
+
+
+def plan(config: RunConfig, run: Path | None = None, observer: Observer | None = None, why: int | None = None) -> Plan:
+    """Return the plan of a run.
+
+    Args:
+        config: the run's settings; task data are not looked at.
+        run: the folder of a run whose masks give the densities; None for equal ones.
+        observer: told what is under way.
+        why: a device that is explained in full, however many there are.
+
+    Raises:
+        UserError: the model's shape cannot be had, a setting is impossible, or ``run`` does not fit.
+    """
+    watcher = observer or Silent()
+    devices = len(config.device_tasks)
+    if why is not None and not 0 <= why < devices:
+        raise UserError(f"there is no device {why}: the plan has devices 0 to {devices - 1}")
+    method = _payload_method(config)
+    radio = config.radio or RadioConfig()
+    site = site_of(config, radio)
+    where = ground_of(site)
+    if config.clusters.kind == "agnes":
+        check_pairs(where)  # before what takes long with many devices
+    watcher.event("phase", name="the model's shape", total=1)
+    shape = skeleton(config.model, config.adapter.per_layer)
+    watcher.event("advance", name="the model's shape", done=1)
+    recipes(config, shape.layers)
+    planned, adapter, largest = _densities(config, site, shape, method, run)
+    found = {name: method_sizes(shape, name, adapter, config.exchange, config.router) for name in config.methods}
+    size = found[method.name]
+    air = air_of(where, 8 * size.update, config.clusters.most)
+    formed = config.model_copy(update={"clusters": clustering(config.clusters, bool(method.masks))})
+    net = mesh(formed, where, air, 8 * size.update, planned.use, watcher)
+    limits = _limits(config, where, shape, size, median_gain(where, air), largest)
+    costs = costs_of(config, where, net, shape, size, method)
+    graph = costs.graph(net)
+    parts = sorted(map(len, components(graph)), reverse=True)
+    rounds = config.train.rounds
+    slowest = float(costs.compute_seconds.max())
+    slots = int(net.within.budget.slot.max(initial=0)) + 1
+    together = config.round_seconds or ends(slowest, slots, radio.gamma)
+    computing = rounds * float(costs.compute_energy.sum())
+    sending = rounds * net.within.budget.sender_energy.sum() + costs.exchanges * costs.between_energy.sum()
+    return Plan(
+        model=config.model.name,
+        weights=shape.parameters,
+        layers=len(shape.layers),
+        rank=adapter.rank,
+        positions=sum(sizes(shape.layers, adapter.rank)),
+        values=size.parameters,
+        density=planned.density,
+        payload_method=method.name,
+        payload=size.update,
+        channel=radio.channel,
+        spectrum=radio.spectrum,
+        cast=radio.cast,
+        p_max=radio.p_max,
+        gamma=radio.gamma,
+        planned_gamma=radio.planned_gamma,
+        s_max=net.clusters.s_max,
+        rate=planned.rate,
+        rounds=rounds,
+        exchanges=costs.exchanges,
+        tokens=tokens_of(config),
+        round_seconds=together,
+        run_seconds=rounds * together,
+        run_energy=float(computing + sending),
+        run_compute_energy=computing,
+        parts=tuple(parts),
+        limits=limits,
+        methods=methods_of(found, size, costs, net),
+        clusters=clusters_of(net),
+        devices=devices_of(config, net, costs, found, why, watcher),
+        links=links_of(net, costs),
+        notes=notes_of(config, where, net, costs, planned, limits, together, falls_apart(graph)),
+    )
+
+
+def _densities(
+    config: RunConfig, site: Site, shape: Skeleton, method: Method, run: Path | None
+) -> tuple[Planned, AdapterConfig, Budget | None]:
+    """Return the densities, the adapter with the largest of them, and the budget that this is, if it was planned."""
+    if run is not None:
+        planned = from_run(config, shape.layers, len(config.device_tasks), method, run)
+        return planned, config.adapter.model_copy(update={"density": planned.density}), None
+    found = budgets(config, site, shape.layers) if config.adapter.density == "planned" else None
+    each = densities_of(config, found)
+    adapter = config.adapter.model_copy(update={"density": max(each)})
+    if not method.masks:
+        return uniform(config, shape.layers, each, masked=False), adapter, None
+    planned = uniform(config, shape.layers, each)
+    if found is None:
+        return planned, adapter, None
+    largest = max(found.values(), key=lambda budget: budget.values)
+    notes = [budget_note(found)]
+    if min(each) < max(each):
+        notes.append("what is sent is planned for those who train most, and clusters are formed for their updates")
+    return replace(planned, notes=(*notes, *planned.notes)), adapter, largest
+
+
+def _payload_method(config: RunConfig) -> Method:
+    """Return whose update the links are planned for.
+
+    Raises:
+        UserError: none does.
+    """
+    methods = [get_method(name) for name in config.methods]
+    if not any(method.exchanges for method in methods):
+        raise UserError(
+            f"methods=[{', '.join(config.methods)}] send nothing, so there is no exchange to plan: name one that does, "
+            "like proposed"
+        )
+    return carrier(methods)
+
+
+def _limits(
+    config: RunConfig, where: Ground, shape: Skeleton, size: MethodSizes, gain: float | None, planned: Budget | None
+) -> tuple[Limit, ...]:
+    """Return the bounds; the link's for ``gain``, the median of all in range, or for that a budget was planned with."""
+    positions = sum(sizes(shape.layers, config.adapter.rank))
+    samples = config.train.steps * config.train.batch
+
+    def limit(name: str, values: float, sentence: str) -> Limit:
+        if math.isinf(values):
+            return Limit(name, None, None, True, sentence)
+        return Limit(name, values, values / positions, size.parameters <= values, sentence)
+
+    compute = config.compute
+    told = (
+        f"compute.c_max={compute.c_max:g} cycles a round at compute.epsilon={compute.epsilon:g} a value and step"
+        if compute.c_max is not None and compute.epsilon is not None
+        else "compute.c_max and compute.epsilon are not set"
+    )
+    found = [limit("compute", compute_limit(compute, samples, config.train.batch), told)]
+    whose = "" if planned is None or planned.device is None else f" of device {planned.device}"
+    gain = gain if planned is None else planned.gain
+    if gain is not None:
+        u = sharing(where)
+        receivers = "a broadcast at" if where.config.cast == "broadcast" else f"{u} neighbours (radio.u_plan) of"
+        told = f"{receivers} the median gain in range{whose}, {10 * math.log10(gain):.1f} dB"
+        try:
+            values = link_limit(where.radio, gain, u, *form(config.exchange, size.parameters))
+            found.append(limit("link", values, told))
+        except UserError as error:
+            found.append(limit("link", 0.0, str(error)))
+    return tuple(found)

@@ -1,0 +1,161 @@
+"""What a run costs the devices of a plan: time and joules of computing, copies and joules of exchanges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshtune.config.run_config import RunConfig
+from meshtune.methods.base import Method
+from meshtune.methods.registry import get_method
+from meshtune.model.skeleton import Skeleton
+from meshtune.network.geometry import Ground
+from meshtune.network.mean_links import Mesh
+from meshtune.node.dissemination import spread
+from meshtune.planning.model_sizes import MethodSizes
+from meshtune.planning.one_cluster import Passed, pass_on
+from meshtune.planning.relay_load import Carriage, carriage
+from meshtune.topology.backbone import Backbone
+from meshtune.topology.linked import Linked
+from meshtune.wireless.arrays import Floats, Ints
+from meshtune.wireless.compute import compute_energy, compute_time, frequencies, round_cycles
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """Copies of announcements that leave each device, before the first round: one for each that they are brought to.
+
+    Attributes:
+        own: (n,) of its own, to its neighbours.
+        passed: (n,) of others'.
+    """
+
+    own: Ints
+    passed: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Costs:
+    """What a run costs the devices.
+
+    Attributes:
+        compute_seconds: (n,) of a round; ``compute_energy``: (n,) joules of a round.
+        ways: updates that each device sends, by whether others' are passed on.
+        told: announcements that each device sends.
+        relay: whether methods that pass them on may (``graph.relay``).
+        crossing: updates over each directed link between clusters.
+        passed: of the method that links are planned for, what goes on within a single cluster; None of several.
+        between_energy: (n,) joules of one exchange between clusters, or of one within a single one, hop by hop.
+        rounds: of the run; ``exchanges``: how many of them end in such an exchange.
+    """
+
+    compute_seconds: Floats
+    compute_energy: Floats
+    ways: Mapping[bool, Carriage]
+    told: Told
+    relay: bool
+    crossing: Ints
+    passed: Passed | None
+    between_energy: Floats
+    rounds: int
+    exchanges: int
+
+    def graph(self, net: Mesh) -> dict[int, tuple[int, ...]]:
+        """Return whom each device exchanges with at all, on mean gains."""
+        found: list[set[int]] = [set() for _ in net.positions]
+        later = self.passed.links if self.passed is not None else ()
+        for device, other in (*net.within.pairs(), *net.between.pairs(), *later):
+            found[device].add(other)
+        return {device: tuple(sorted(near)) for device, near in enumerate(found)}
+
+
+def tokens_of(config: RunConfig) -> int:
+    """Return the tokens that a device trains in a round, at most."""
+    return config.train.steps * config.train.batch * config.train.max_tokens
+
+
+def costs_of(config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size: MethodSizes, method: Method) -> Costs:
+    """Return the costs of a run.
+
+    Args:
+        config: the run's settings.
+        where: places and gains.
+        net: clusters and links.
+        shape: of the model.
+        size: of the updates that links are planned for; ``method``: whose they are.
+    """
+    devices, train = len(where.positions), config.train
+    tokens = np.full(devices, tokens_of(config))
+    cycles = round_cycles(
+        config.compute, shape.parameters, tokens, np.full(devices, size.parameters), train.steps * train.batch,
+        train.batch,
+    )  # fmt: skip
+    speed = frequencies(config.compute, devices, config.seed)
+    if config.clusters.kind == "single":
+        relay = config.graph.relay
+        found = _within(where, net, 8.0 * size.update, relay)
+        ways = {others: one.carriage for others, one in found.items()}
+        passed: Passed | None = found[method.relays and relay]
+        crossing, spent = np.zeros(0, dtype=np.int64), found[method.relays and relay].energy
+        sending = [one for one in map(get_method, config.methods) if one.exchanges]
+        again = any(found[one.relays and relay].windows for one in sending)
+    else:
+        relay, passed = True, None
+        ways, crossing, spent = _between(where, net, method)
+        again = bool(len(crossing))
+    return Costs(
+        compute_seconds=compute_time(cycles, speed),
+        compute_energy=compute_energy(cycles, speed, config.compute.kappa),
+        ways=ways,
+        told=announced(net.linked, net.backbone, config.clusters.kind == "single"),
+        relay=relay,
+        crossing=crossing,
+        passed=passed,
+        between_energy=spent,
+        rounds=train.rounds,
+        exchanges=train.rounds // config.clusters.inner_rounds if again else 0,
+    )
+
+
+def announced(linked: Linked, joined: Backbone, single: bool) -> Told:
+    """Return the announcements that each device sends, as a run's handshake brings them to all.
+
+    Args:
+        linked: neighbours within clusters; ids are 0 to n - 1.
+        joined: the links between clusters.
+        single: whether there is one cluster of all devices, which need not all be linked.
+    """
+    near = [len(others) for _, others in sorted(linked.heard.items())]
+    if not single:  # clusters in a forest: one way, and too many devices to follow them one by one
+        way = carriage(joined, near, relay=True, one_copy=False)
+        return Told(way.own + way.out, way.passed)
+    passed = np.zeros(len(near), dtype=np.int64)
+    for hop in spread(linked.heard, [(device,) for device in range(len(near))]):
+        for sender, _, source in hop:
+            passed[sender] += sender != source
+    return Told(np.array(near, dtype=np.int64), passed)
+
+
+def _within(where: Ground, net: Mesh, bits: float, relay: bool) -> dict[bool, Passed]:
+    """Return what goes on within a single cluster, without others' updates and, if ``relay``, with them."""
+    pairs = net.within.pairs()
+    return {others: pass_on(where, net.linked.heard, pairs, bits, others) for others in {False, relay}}
+
+
+def _between(where: Ground, net: Mesh, method: Method) -> tuple[dict[bool, Carriage], Ints, Floats]:
+    """Return what each device sends, without and with others' updates, what crosses each link, and joules (n,)."""
+    one_copy, devices = where.config.cast == "broadcast", len(where.positions)
+    served = net.within.budget.u.tolist()
+    ways = {relay: carriage(net.backbone, served, relay, one_copy) for relay in (False, True)}
+    way = ways[method.relays]
+    # One way over each link, then back: the order of the links in ``between``.
+    crossing = way.crossing.T.reshape(-1)
+    between = net.between.budget
+    if one_copy:
+        spent = between.sender_energy * (way.out + way.passed - way.arrivals * way.own)
+    else:
+        each = np.where(between.served, between.power * np.where(between.served, between.delay, 0.0), 0.0)
+        spent = np.bincount(net.between.sender, each * crossing, devices).astype(np.float64)
+    return ways, crossing, spent + net.within.budget.sender_energy * way.arrivals

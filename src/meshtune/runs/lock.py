@@ -1,0 +1,89 @@
+"""One process at a time writes to a run's folder: a lock of the operating system, gone when its holder is.
+
+Readers need none: every file is replaced as a whole, and a log says how many of its lines are finished.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from meshtune.runs.checksums import parse
+from meshtune.runs.disk import sweep, told
+from meshtune.runs.observer import Observer
+from meshtune.errors import UserError
+from meshtune.printable import printable
+
+LOCK = ".lock"
+
+
+@contextmanager
+def held(folder: Path, observer: Observer) -> Iterator[None]:
+    """Hold the lock of the existing ``folder`` and sweep what killed processes left unfinished in it.
+
+    Where the file system has no locks the run goes on without one, and says so.
+
+    Raises:
+        UserError: another process holds it; names that process.
+    """
+    file = folder / LOCK
+    lock = FileLock(file, timeout=0, thread_local=False)
+    locked = False
+    try:
+        lock.acquire(blocking=False)
+        locked = True
+    except Timeout:
+        raise UserError(f"{folder} is in use by {_holder(file)}: wait until that has ended, or stop it") from None
+    except PermissionError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}): name another folder") from error
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError):
+            _check_writable(folder)
+        text = f"{folder} is on a file system without locks: see to it that no other meshtune writes there meanwhile"
+        observer.event("note", text=text)
+    try:
+        with told(folder):
+            sweep(folder)
+        if locked:
+            _sign(file, _self())
+        yield
+    finally:
+        if locked:
+            _sign(file, "")
+            lock.release()
+
+
+def _check_writable(folder: Path) -> None:
+    probe = folder / f"{LOCK}.{os.getpid()}.part"
+    with told(folder, "name another folder"):
+        probe.touch()
+        probe.unlink()
+
+
+def _self() -> str:
+    command = " ".join(["meshtune", *sys.argv[1:]])
+    started = datetime.now(UTC).astimezone().isoformat(" ", "seconds")
+    return json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "command": command, "started": started})
+
+
+def _sign(file: Path, text: str) -> None:
+    with suppress(OSError):  # it is only told; the lock itself holds
+        file.write_text(text, encoding="utf-8")
+
+
+def _holder(file: Path) -> str:
+    """Return who holds the lock, as it says itself."""
+    try:
+        said = parse(file.read_bytes())
+        pid, host, command, started = (printable(str(said[key]), 200) for key in ("pid", "host", "command", "started"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+    return f"process {pid} on {host} ({command}), since {started}"

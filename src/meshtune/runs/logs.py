@@ -1,0 +1,195 @@
+"""A log of JSON lines, each with its number and a check, so that a damaged line and a missing one are noticed.
+
+How many lines are finished is kept elsewhere, in the run's manifest: lines beyond that are those of a process that was
+killed while it wrote, and where there are fewer, some are gone. A log without numbers is one of an earlier version,
+which is only read: lines that are no JSON are dropped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meshtune.runs.checksums import has_check, line_of, parse, record_of
+from meshtune.runs.disk import read_bytes, replace_file, sync_folder, told
+from meshtune.errors import UserError
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Found:
+    """What a log holds.
+
+    Attributes:
+        records: of the good lines by number, ascending.
+        last: the number of the last line that is or was there.
+        end: bytes up to the end of the last good line.
+        reasons: what is wrong with lines that are no records of this log, by number.
+    """
+
+    records: dict[int, Record]
+    last: int
+    end: int
+    reasons: dict[int, str]
+
+    @property
+    def fault(self) -> str | None:
+        """Which lines are damaged or gone; None where none is."""
+        count = self.last - len(self.records)
+        if not count:
+            return None
+        first = next(n for n in range(1, self.last + 1) if n not in self.records)
+        reason = self.reasons.get(first)
+        many = f"line {first}" if count == 1 else f"{count} lines, the first of them line {first},"
+        return f"is damaged: {many} cannot be read or is gone{f' ({reason})' if reason else ''}"
+
+
+class Log:
+    """The log ``file``.
+
+    Args:
+        file: its path; it need not exist.
+        check: raises ValueError where a record is not one of this log.
+    """
+
+    def __init__(self, file: Path, check: Callable[[Record], None]) -> None:
+        self.file, self._check = file, check
+        self._last: int | None = None
+
+    @property
+    def numbered(self) -> bool:
+        """Whether there are lines with numbers and checks: an earlier version wrote none."""
+        return self.file.is_file() and any(has_check(line) for line in read_bytes(self.file).split(b"\n"))
+
+    def read(self, finished: int | None, remedy: str) -> list[Record]:
+        """Return the records.
+
+        Args:
+            finished: how many lines there are at least; None where nobody has counted.
+            remedy: what to do where lines are damaged.
+
+        Raises:
+            UserError: lines are damaged or gone.
+        """
+        found = self.scan(finished)
+        if found.fault:
+            raise UserError(f"{self.file} {found.fault}: {remedy}")
+        return list(found.records.values())
+
+    def scan(self, finished: int | None) -> Found:
+        """Return what the log holds; ``finished`` as in :meth:`read`."""
+        data = read_bytes(self.file) if self.file.is_file() else b""
+        lines = data.split(b"\n")
+        if finished is None and not any(has_check(line) for line in lines):
+            return self._unnumbered(lines)
+        records: dict[int, Record] = {}
+        reasons: dict[int, str] = {}
+        most = len(lines) + (finished or 0)
+        at, end = 0, 0
+        for line in lines:
+            at += len(line) + 1
+            number, record = record_of(line) or (0, {})
+            if not 0 < number <= most:
+                continue
+            end = min(at, len(data))
+            try:
+                self._check(record)
+                records.setdefault(number, record)
+            except ValueError as error:
+                reasons[number] = str(error)
+        last = max([finished or 0, *records, *reasons])
+        return Found(dict(sorted(records.items())), last, end, reasons)
+
+    def append(self, records: Sequence[Mapping[str, Any]], finished: int | None, count: Callable[[int], None]) -> None:
+        """Add ``records`` in one write: all are kept or none.
+
+        Args:
+            records: what is added.
+            finished: how many lines there are at least.
+            count: told how many lines there are then; where it fails, nothing is kept.
+
+        Raises:
+            UserError: there is no space, or the folder may not be written.
+        """
+        if not records:
+            return
+        with told(self.file.parent):
+            if self._last is None:
+                self._settle(finished)
+            assert self._last is not None
+            before = self.file.stat().st_size if self.file.exists() else 0
+        lines = b"".join(line_of(record, self._last + n) for n, record in enumerate(records, start=1))
+        try:
+            with told(self.file.parent), self.file.open("ab") as log:
+                log.write(lines)
+                log.flush()
+                os.fsync(log.fileno())
+                if not before:
+                    sync_folder(self.file.parent)
+            count(self._last + len(records))
+        except UserError:
+            with suppress(OSError):  # where even that is barred, the next process drops what is unfinished
+                if before:
+                    os.truncate(self.file, before)
+                else:
+                    self.file.unlink(missing_ok=True)
+            raise
+        except BaseException:  # Ctrl+C: what is in the file now is found out before the next line is added
+            self._last = None
+            raise
+        self._last += len(records)
+
+    def repair(self, finished: int | None, count: Callable[[int], None]) -> str | None:
+        """Drop damaged lines and number the others anew; return what was wrong, None where all is well.
+
+        Raises:
+            UserError: as :meth:`append`.
+        """
+        found = self.scan(finished)
+        self._last = None
+        if found.fault is None:
+            return None
+        replace_file(self.file, [line_of(record, n) for n, record in enumerate(found.records.values(), start=1)])
+        count(len(found.records))
+        return f"{self.file} {found.fault}"
+
+    def _settle(self, finished: int | None) -> None:
+        """Find the last line; cut off what a killed process left unfinished after it."""
+        found = self.scan(finished)
+        if self.file.exists():
+            if self.file.stat().st_size > found.end:
+                os.truncate(self.file, found.end)
+            if not _ends(self.file):
+                with self.file.open("ab") as log:
+                    log.write(b"\n")
+        self._last = found.last
+
+    def _unnumbered(self, lines: Sequence[bytes]) -> Found:
+        records: dict[int, Record] = {}
+        reasons: dict[int, str] = {}
+        for line in lines:
+            try:
+                record = parse(line)
+            except ValueError:
+                continue  # cut off by a crash
+            if isinstance(record, dict):
+                number = len(records) + len(reasons) + 1
+                try:
+                    self._check(record)
+                    records[number] = record
+                except ValueError as error:
+                    reasons[number] = str(error)
+        return Found(records, len(records) + len(reasons), 0, reasons)
+
+
+def _ends(file: Path) -> bool:
+    with file.open("rb") as log:
+        if not log.seek(0, os.SEEK_END):
+            return True
+        log.seek(-1, os.SEEK_END)
+        return log.read(1) == b"\n"

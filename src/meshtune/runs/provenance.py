@@ -1,0 +1,56 @@
+"""What a run's preparation and checkpoints were made with, so that they are never mixed with what they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshtune.runs.store import RunStore
+from meshtune.errors import UserError
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Digests of everything a run is a function of, besides the code.
+
+    Attributes:
+        config: of the configuration that the run was made with.
+        base: of the base model's weights and tokenizer.
+        data: of all training questions, device by device; None where the data are not at hand.
+        asked: of the questions of the run's own exam; None where another one is sat.
+    """
+
+    config: str
+    base: str
+    data: str | None = None
+    asked: str | None = None
+
+    def facts(self) -> dict[str, str]:
+        """Return what is stored."""
+        return {key: value for key, value in vars(self).items() if value is not None}
+
+    def check(self, stored: Any, store: RunStore, file: str) -> None:
+        """Make sure that ``file`` of ``store`` was made with the same, as far as both sides know.
+
+        Raises:
+            UserError: it was not; says what differs.
+        """
+        known: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
+        path = store.path
+        for key, value in self.facts().items():
+            if key == "asked" and key not in known:
+                continue  # what an exam of another kind had to work out again
+            if known.get(key) != value:
+                raise UserError(
+                    {
+                        "config": f"{file} in {path} was made with another configuration than config.json holds: put "
+                        "that back as it was, or start a run of its own in another folder",
+                        "base": f"the base model is not the one that {path} was begun with, its weights or its "
+                        "tokenizer differ: set model.name, or what it names, as it was",
+                        "data": f"the training data are not those that {path} was begun with: set data, or "
+                        "MESHTUNE_DATA, as it was",
+                        "asked": f"the questions of the exam are not those that {path} was begun with: set data, or "
+                        "MESHTUNE_DATA, as it was",
+                    }[key]
+                )

@@ -1,0 +1,191 @@
+"""The state of a run as tensors and JSON-able facts, and back: what a checkpoint after a round holds.
+
+Every distinct tensor stands there once. What is read is checked against what the run knows, its methods, devices and
+the sizes of its experts, before any of it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from meshtune.methods.base import Member, Update
+from meshtune.network.federation_state import FederationState
+from meshtune.network.virtual_clock import pack, unpack
+from meshtune.runs.records import LONGEST, first_fault
+from meshtune.wire.ledger import Ledger
+
+Count = Annotated[int, Field(ge=0, le=LONGEST)]
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class _Member(_Facts):
+    values: str
+    moments: dict[str, str]
+    held: list[list[int | str]]
+    residual: str | None = None
+    history: list[str]
+
+
+class _Bytes(_Facts):
+    bytes: list[Annotated[list[int | str], Field(min_length=5, max_length=5)]]
+    payload: dict[str, Annotated[list[Count], Field(min_length=2, max_length=2)]]
+
+
+class _Tick(_Facts):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    seconds: Annotated[float, Field(ge=0)]
+    sending: Annotated[float, Field(ge=0)]
+    computing: Annotated[float, Field(ge=0)]
+    airtime: Annotated[float, Field(ge=0)]
+    outages: Count
+    lost: Count
+    late: Count
+    away: Count
+
+
+class _State(_Facts):
+    round: Count
+    members: dict[str, list[_Member]]
+    carried: dict[str, list[Annotated[list[Count], Field(min_length=4, max_length=4)]]]
+    ledger: _Bytes
+    seconds: dict[str, Annotated[float, Field(ge=0)]]
+    clocks: dict[str, list[_Tick]] = Field(default_factory=dict)
+
+
+def pack_state(state: FederationState) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the state as tensors (each distinct one once) and JSON-able facts."""
+    tensors: dict[str, Tensor] = {}
+    names: dict[int, str] = {}
+
+    def put(tensor: Tensor) -> str:
+        if id(tensor) not in names:
+            names[id(tensor)] = f"t{len(names)}"
+            tensors[names[id(tensor)]] = tensor.detach().cpu().contiguous()
+        return names[id(tensor)]
+
+    members = {
+        method: [
+            {
+                "values": put(m.expert.values),
+                "moments": {name: put(tensor) for name, tensor in m.moments.items()},
+                "held": [
+                    [u.source, u.version, put(u.values), *([] if u.coded is None else [put(u.coded)])]
+                    for u in m.held.values()
+                ],
+                **({} if m.residual is None else {"residual": put(m.residual)}),
+                "history": list(m.history),
+            }
+            for m in pile
+        ]
+        for method, pile in state.members.items()
+    }
+    carried = {
+        method: [[s, r, source, v] for (s, r), crossed in links.items() for source, v in crossed.items()]
+        for method, links in state.carried.items()
+    }
+    facts = {
+        "round": state.round,
+        "members": members,
+        "carried": carried,
+        "ledger": state.ledger.to_json(),
+        "seconds": state.seconds,
+        "clocks": pack(state.clocks),
+    }
+    return tensors, facts
+
+
+def unpack_state(fresh: FederationState, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> FederationState:
+    """Fill a state that has just begun with what :func:`pack_state` wrote; the inverse of it, bit for bit.
+
+    Methods that the fresh state has not are left out.
+
+    Raises:
+        ValueError: it is not the state of such a run; says what does not fit. Nothing of it is used then.
+    """
+    try:
+        found = _State.model_validate(facts)
+    except ValidationError as error:
+        raise ValueError(first_fault(error)) from error
+    _fit(found, fresh, tensors)
+    ledger, clocks = _past(found, facts)
+    updates: dict[tuple[Any, ...], Update] = {}
+    for method, pile in fresh.members.items():
+        for member, saved in zip(pile, found.members[method], strict=True):
+            member.expert = member.expert.with_values(tensors[saved.values])
+            member.moments = {name: tensors[key] for name, key in saved.moments.items()}
+            member.history = tuple(saved.history)
+            member.residual = None if saved.residual is None else tensors[saved.residual]
+            for source, version, *names in saved.held:
+                keys = [str(name) for name in names]
+                parts = [tensors[key] for key in keys]
+                made = Update(int(source), int(version), *parts)
+                member.held[made.source] = updates.setdefault((source, version, *keys), made)
+    for method, links in fresh.carried.items():
+        for sender, receiver, source, version in found.carried[method]:
+            links.setdefault((sender, receiver), {})[source] = version
+    fresh.ledger, fresh.round, fresh.seconds = ledger, found.round, dict(facts["seconds"])
+    fresh.clocks.update({m: c for m, c in clocks.items() if m in fresh.members})
+    return fresh
+
+
+def _past(found: _State, facts: Mapping[str, Any]) -> tuple[Ledger, Any]:
+    """Return the ledger and the clocks."""
+    for method, round_, sender, kind, count in found.ledger.bytes:
+        if not (isinstance(method, str) and isinstance(kind, str)):
+            raise ValueError("the ledger: a method or a kind is no name")
+        if any(not isinstance(n, int) or not 0 <= n <= LONGEST for n in (round_, sender, count)):
+            raise ValueError("the ledger: a round, a device or a count of bytes is impossible")
+    return Ledger.from_json(facts["ledger"]), unpack(facts.get("clocks", {}))
+
+
+def _fit(found: _State, fresh: FederationState, tensors: Mapping[str, Tensor]) -> None:
+    """Make sure that all of ``found`` is that of the devices and methods of ``fresh``."""
+    for method, pile in fresh.members.items():
+        saved = found.members.get(method)
+        if saved is None or len(saved) != len(pile) or (method in fresh.carried and method not in found.carried):
+            raise ValueError(f"{method} has not {len(pile)} devices")
+        if method in fresh.clocks and len(found.clocks.get(method, [])) != found.round + 1:
+            raise ValueError(f"the clock of {method} has not {found.round + 1} rounds")
+        for member, one in zip(pile, saved, strict=True):
+            _fit_member(member, one, len(pile), found.round, tensors)
+        if any(max(link[:3]) >= len(pile) or link[3] > found.round for link in found.carried.get(method, [])):
+            raise ValueError(f"{method} has carried what no device sent")
+
+
+def _fit_member(member: Member, saved: _Member, devices: int, round_: int, tensors: Mapping[str, Tensor]) -> None:
+    where = f"device {member.device}"
+    values = member.expert.values
+
+    def sized(key: Any, dtype: torch.dtype | None = None) -> Tensor:
+        tensor = tensors.get(key) if isinstance(key, str) else None
+        if tensor is None or tensor.dim() != 1 or (dtype is not None and tensor.dtype != dtype):
+            raise ValueError(f"{where} has no such tensor")
+        return tensor
+
+    if sized(saved.values, values.dtype).numel() != member.expert.count:
+        raise ValueError(f"{where} has not {member.expert.count} values")
+    for key in saved.moments.values():
+        if key not in tensors or tensors[key].numel() not in (1, member.expert.count):
+            raise ValueError(f"{where} has no such optimiser state")
+    if saved.residual is not None and sized(saved.residual).numel() != member.expert.count:
+        raise ValueError(f"{where} has no such residual")
+    for entry in saved.held:
+        if not 3 <= len(entry) <= 4:
+            raise ValueError(f"{where} holds no such update")
+        source, version, *keys = entry
+        if (
+            type(source) is not int
+            or type(version) is not int
+            or not (0 <= source < devices and 0 <= version <= round_)
+        ):
+            raise ValueError(f"{where} holds an update that no device sent")
+        for part in keys:
+            sized(part)

@@ -1,0 +1,130 @@
+"""From a run's folder back to where the run was: what its devices announced, and its newest checkpoint.
+
+Both are restored without the training data, so that a finished run can also be asked where its data are not. Both say
+what they were made with, and neither is used with anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from meshtune.adapter.sites import LayerSpec
+from meshtune.methods.base import Announcement, Member, Method, Workshop
+from meshtune.network.federation_state import FederationState
+from meshtune.network.handshake_cost import greeting
+from meshtune.network.radio_network import Network
+from meshtune.node.announcements import handshake
+from meshtune.runs.manifest import DamagedError, reason
+from meshtune.runs.observer import Observer
+from meshtune.runs.store import RunStore, round_name
+from meshtune.simulator.checkpoint import unpack_state
+from meshtune.simulator.reclustering import Formed, replay
+from meshtune.training.divergence import greeted
+from meshtune.wire.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint, read and found undamaged.
+
+    Attributes:
+        number: the round it was made after.
+        tensors, facts: what :func:`meshtune.simulator.checkpoint.pack_state` made, and what was stored beside.
+    """
+
+    number: int
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+def newest(store: RunStore, rounds: int, observer: Observer | None = None) -> Loaded | None:
+    """Return the newest checkpoint; None where no round is finished.
+
+    Args:
+        store: the run's folder.
+        rounds: how many rounds the run has at most.
+        observer: where given, a damaged checkpoint is told there and the one before it is taken instead.
+
+    Raises:
+        UserError: the newest one is damaged, and there is no observer.
+    """
+    for number in reversed(store.rounds()):
+        try:
+            if number > rounds:
+                raise store.damaged(round_name(number), f"the run has {rounds} rounds")
+            tensors, facts = store.load_round(number)
+            if facts.get("round") != number:
+                raise store.damaged(round_name(number), f"it says that it was made after round {facts.get('round')}")
+            return Loaded(number, tensors, facts)
+        except DamagedError as error:
+            if observer is None:
+                raise
+            left = [n for n in store.rounds() if n < number]
+            instead = f"after round {left[-1]}" if left else "after the preparation, at the first round"
+            observer.event("note", text=f"{reason(error)}: going on {instead} instead")
+    return None
+
+
+@greeted()
+def begin(
+    methods: Sequence[Method],
+    graph: Mapping[int, Sequence[int]],
+    own: Sequence[Announcement],
+    layers: Sequence[LayerSpec],
+    workshop: Workshop,
+    network: Network | None = None,
+) -> FederationState:
+    """Return the state after the handshake, before the first round; over ``network`` where there is a radio."""
+    state = FederationState({}, {m.name: {} for m in methods}, Ledger())
+    clusters = {} if network is None else network.clusters.index
+    agreed = None if network is None else network.agreement
+    found = own if agreed is None else agreed.of(own)
+    for method in methods:
+        said = [method.announces(a, workshop) for a in found]
+        negotiated = agreed if method.negotiates else None
+        hops = [] if negotiated is None else negotiated.charge(method.name, state.ledger)
+        told = None if negotiated is None else negotiated.mates
+        known = handshake(said, method, graph, layers, state.ledger, hops, told)
+        state.members[method.name] = [
+            Member(
+                a.device,
+                a,
+                method.begin(a, known[a.device], workshop),
+                known=known[a.device],
+                clusters=clusters,
+                timely=network is not None,
+            )
+            for a in said
+        ]
+        if network is not None:
+            state.clocks[method.name] = [greeting(network, hops)]
+    return state
+
+
+@greeted()
+def restore(
+    fresh: FederationState,
+    loaded: Loaded | None,
+    store: RunStore,
+    methods: Sequence[Method],
+    workshop: Workshop,
+    network: Network | None = None,
+) -> tuple[FederationState, list[Formed]]:
+    """Return ``fresh`` as it was when ``loaded`` was made, and the clusters formed anew until then.
+
+    Where nothing is loaded, it is as it was. ``network`` is the first round's.
+
+    Raises:
+        DamagedError: the checkpoint is none of such a run.
+    """
+    if loaded is None:
+        return fresh, []
+    try:
+        state = unpack_state(fresh, loaded.tensors, loaded.facts)
+    except ValueError as error:
+        raise store.damaged(round_name(loaded.number), error) from error
+    return state, replay(network, methods, state.members, state.clocks, state.round, workshop)

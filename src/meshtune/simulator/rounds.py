@@ -1,0 +1,148 @@
+"""The round loop: train what is distinct once, exchange, mix, checkpoint.
+
+Several methods run side by side on the same data. Two devices' training is the same where they start from the same
+values with the same optimiser past on the same rows; it is then done once and shared.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from meshtune.config.run_config import RunConfig
+from meshtune.data.partition import DeviceData
+from meshtune.errors import DivergedError
+from meshtune.methods.base import Member, Method, Workshop
+from meshtune.model.base import Base
+from meshtune.network.federation_state import FederationState, JobKey, distinct_jobs
+from meshtune.node.updates import exchange
+from meshtune.runs.observer import Observer
+from meshtune.simulator.radio_exchange import Flight
+from meshtune.training.divergence import diverged, explained
+from meshtune.training.full_parameters import train_full
+from meshtune.training.trainer import Job, train
+
+
+def play_round(
+    base: Base,
+    config: RunConfig,
+    methods: Sequence[Method],
+    devices: Sequence[DeviceData],
+    graph: Mapping[int, Sequence[int]],
+    workshop: Workshop,
+    state: FederationState,
+    observer: Observer,
+    flight: Flight | None = None,
+    judge: Callable[[Mapping[str, Sequence[Member]]], None] | None = None,
+) -> dict[str, float]:
+    """Play one round for all methods; return the mean loss of every ``method/device``.
+
+    The exchange goes over the air with ``flight``, else for free over ``graph``. ``judge`` is shown what has been
+    trained, before anything is sent.
+
+    Raises:
+        UserError: a device's training diverged, or a device refused a message.
+    """
+    losses = _train(base, config, methods, devices, state, observer)
+    started = time.perf_counter()
+    if judge is not None:
+        judge(state.members)
+        _add(state.seconds, "check", time.perf_counter() - started)
+        started = time.perf_counter()
+    state.round += 1
+    workshop.forget()
+    for method in methods:
+        members = state.members[method.name]
+        with explained(config, method, state.round):
+            if flight is None:
+                exchange(
+                    method,
+                    members,
+                    graph,
+                    state.round,
+                    config.exchange,
+                    config.graph.relay,
+                    state.carried[method.name],
+                    state.ledger,
+                    workshop,
+                )
+            else:
+                flight.exchange(method, members, state.round, state.ledger, state.clocks[method.name], workshop)
+        for member in members:
+            trained = member.expert
+            method.mix(member, workshop)
+            if member.expert is trained:  # its own unrounded values: what the update left out is still in them
+                member.residual = None
+    _add(state.seconds, "exchange", time.perf_counter() - started)
+    return losses
+
+
+def _train(
+    base: Base,
+    config: RunConfig,
+    methods: Sequence[Method],
+    devices: Sequence[DeviceData],
+    state: FederationState,
+    observer: Observer,
+) -> dict[str, float]:
+    first = state.round * config.train.steps
+    users = distinct_jobs(config, methods, state, len(devices))
+    jobs: dict[str, dict[JobKey, Job]] = {}
+    for kind, sharing in users.items():
+        for key, mine in sharing.items():
+            who, lr, member = key[0], key[3], mine[0][1]
+            jobs.setdefault(kind, {})[key] = Job(
+                # All weights are trained in the model's own place; other values in place, so in a copy.
+                member.expert if kind == "full" else member.expert.with_values(member.expert.values.clone()),
+                [
+                    [row for device in who for row in devices[device].batch(first + step, config.train.batch)]
+                    for step in range(config.train.steps)
+                ],
+                lr,
+                first,
+                {name: tensor.clone() for name, tensor in member.moments.items()},
+            )
+    total = len(jobs) * config.train.steps
+    done = 0
+    losses: dict[str, float] = {}
+    for kind, pile in jobs.items():
+        names = list(users[kind].values())
+        started = time.perf_counter()
+
+        def on_step(
+            step: int,
+            now: list[float],
+            tokens: int,
+            names: Any = names,
+            started: float = started,
+            done: int = done,
+        ) -> None:
+            observer.event(
+                "step",
+                round=state.round,
+                rounds=config.train.rounds,
+                step=done + step + 1,
+                steps=total,
+                losses={f"{m}/{u.device}": loss for mine, loss in zip(names, now, strict=True) for m, u in mine},
+                tokens_per_second=tokens / (time.perf_counter() - started),
+            )
+
+        try:
+            (train_full if kind == "full" else train)(base, list(pile.values()), config.train, on_step)
+        except DivergedError as error:
+            name, member = names[error.number][0]
+            method = next(method for method in methods if method.name == name)
+            raise diverged(config, method, member.device, state.round + 1, error.what) from error
+        _add(state.seconds, f"train {kind}", time.perf_counter() - started)
+        done += config.train.steps
+        for key, job in pile.items():
+            for name, member in users[kind][key]:
+                member.expert, member.moments = job.expert, job.moments
+                member.history = (*member.history, key[1])
+                losses[f"{name}/{member.device}"] = sum(job.losses) / len(job.losses)
+    return losses
+
+
+def _add(seconds: dict[str, float], key: str, value: float) -> None:
+    seconds[key] = seconds.get(key, 0.0) + value

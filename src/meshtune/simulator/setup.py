@@ -1,0 +1,150 @@
+"""What a run works with and does not change: its data, its base model, its methods, its site.
+
+All that can be wrong with them is told here, before a folder is made: first what needs no model, then the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from meshtune.config.run_config import RunConfig
+from meshtune.data.partition import DeviceData, Exam, deal, exam_questions, exams
+from meshtune.data.pools import gather
+from meshtune.data.row_counts import counts_note, cut_rows
+from meshtune.data.unlearnt import unlearnt_note
+from meshtune.errors import UserError
+from meshtune.methods.base import Announcement, Method, Workshop
+from meshtune.methods.registry import get_method
+from meshtune.model.base import Base
+from meshtune.model.loading import load, locate
+from meshtune.network.density_limits import Budget, budget_note, budgets, densities_of
+from meshtune.network.site import Site, open_site
+from meshtune.network.virtual_clock import Pace
+from meshtune.node.announcements import announce, recipes
+from meshtune.runs.observer import Observer
+from meshtune.runs.store import RunStore
+from meshtune.simulator.reopening import begun_with
+from meshtune.simulator.resume import Loaded
+from meshtune.tasks.registry import get_task
+from meshtune.topology.graphs import neighbours
+from meshtune.training.full_parameters import weights_of
+from meshtune.training.learning_rate import check_rates, find_rates, rates_note, with_rates
+from meshtune.training.process_memory import foresee
+
+
+@dataclass
+class Scene:
+    """What a run works with and does not change."""
+
+    config: RunConfig
+    base: Base
+    methods: list[Method]
+    devices: list[DeviceData]
+    papers: Sequence[Exam]
+    counts: Mapping[str, Any]
+    workshop: Workshop
+    site: Site | None
+    pace: Pace | None
+    budgets: Mapping[str, Budget] | None
+
+    @property
+    def densities(self) -> tuple[float, ...]:
+        """Of every device."""
+        return densities_of(self.config, self.budgets)
+
+
+def open_scene(config: RunConfig, observer: Observer) -> Scene:
+    """Load all that ``config`` names, and tell ``observer`` what there is to say of it.
+
+    Raises:
+        UserError: something in the configuration, the data or the model that the user can mend.
+    """
+    methods = [get_method(name) for name in config.methods]
+    observer.event("phase", name="load", total=1)
+    if config.radio is None:
+        neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
+    site = open_site(config)  # what can be wrong with a graph or with places and gains is told first too
+    locate(config.model)
+    pools = gather(config)  # what can be wrong in the data is told before a large model is loaded
+    devices = deal(config, pools=pools)
+    asked = exam_questions(config, pools)
+    for note in (*pools.notes, counts_note(devices, pools.exams, asked)):
+        observer.event("note", text=note)
+    _check_judges(config)
+    check_rates(config, methods)
+    base = load(config.model, config.adapter.per_layer)
+    if config.train.max_tokens > base.longest:
+        raise UserError(
+            f"train.max_tokens={config.train.max_tokens} is beyond the {base.longest} positions that {base.name} has: "
+            "lower it"
+        )
+    layers = base.adapters.layers
+    recipes(config, layers)  # says so before anything is trained if blocks run out
+    planned = budgets(config, site, layers) if site is not None and config.adapter.density == "planned" else None
+    for device in devices:
+        device.tokenizer = base.tokenizer
+    papers = exams(config, base.tokenizer, asked)
+    long, cuts = cut_rows(config, devices, papers)
+    for note in long:
+        observer.event("note", text=note)
+    counts = {name: {**found, **cuts.get(name, {})} for name, found in pools.facts.items()}
+    workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
+    pace = None if config.radio is None else Pace(config, base.parameters, devices)
+    observer.event("advance", name="load", done=1)
+    for note in base.notes():
+        observer.event("note", text=note)
+    unlearnt = unlearnt_note(config)
+    if unlearnt is not None:
+        observer.event("note", text=unlearnt)
+    if planned is not None:
+        observer.event("note", text=budget_note(planned))
+    return Scene(config, base, methods, devices, papers, counts, workshop, site, pace, planned)
+
+
+def planned(scene: Scene, store: RunStore, last: Loaded | None, observer: Observer) -> tuple[Scene, dict[str, Any]]:
+    """Tell how much memory the run will take; return it with the micro-batch that it was begun with, or begins with."""
+    found = foresee(scene.base, scene.config, scene.methods, scene.devices, scene.densities)
+    observer.event("note", text=found.text())
+    # Other micro-batches than it was begun with would round otherwise.
+    plan = begun_with(store, last) or {"micro_tokens": found.micro_tokens, "checkpoint": found.checkpoint}
+    train = scene.config.train.model_copy(update=plan)
+    config = scene.config.model_copy(update={"train": train})
+    return replace(scene, config=config), {**plan, "forecast_bytes": found.total}
+
+
+def announced(scene: Scene, observer: Observer) -> tuple[list[Announcement], dict[str, Any]]:
+    """Work out what every device announces, and the learning rates that are left open."""
+    rates: dict[str, Any] = {}
+
+    def settle(own: Sequence[Announcement]) -> RunConfig:
+        found = find_rates(scene.base, scene.config, scene.methods, scene.devices, own, scene.workshop, observer)
+        rates.update({kind: one.facts() for kind, one in found.items()})
+        return with_rates(scene.config, scene.methods, rates)
+
+    made = announce(scene.base, scene.config, scene.devices, scene.methods, observer, scene.densities, settle)
+    return made, {"rates": rates} if rates else {}
+
+
+def rated(scene: Scene, rates: Mapping[str, Any], store: RunStore, observer: Observer) -> Scene:
+    """Return ``scene`` with the learning rates that were found, after telling them."""
+    if not rates:
+        return scene
+    observer.event("note", text=rates_note(rates))
+    if not any(event["event"] == "rates" for event in store.events()):
+        store.append({"event": "rates", **rates})
+    return replace(scene, config=with_rates(scene.config, scene.methods, rates))
+
+
+def _check_judges(config: RunConfig) -> None:
+    """Make sure that answers can be judged, before hours are spent on them.
+
+    Raises:
+        UserError: an exam runs what the model has written, and it cannot be isolated here.
+    """
+    named = [name for task in config.tasks for name in (task.task, *task.also)]
+    if config.eval.write and not config.eval.unsafe_code and any(get_task(name).executes for name in named):
+        from meshtune.sandbox.execution import check_sandbox
+
+        check_sandbox()

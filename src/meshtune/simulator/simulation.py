@@ -1,0 +1,231 @@
+"""A whole run on one machine, from configuration to results: the ``local`` engine.
+
+Prepare, shake hands, play rounds, sit the exam. The store holds everything after each of these steps, so a run that
+was stopped goes on where it was, and ends with the same numbers as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from meshtune.config.run_config import RunConfig, validate
+from meshtune.data.partition import digest, exam_digest
+from meshtune.errors import UserError
+from meshtune.evaluation.exam import candidates, signature, sit
+from meshtune.evaluation.results import results, whole_exam
+from meshtune.evaluation.time_forecast import Duration, Forecast, foretell, measure_speed
+from meshtune.network.federation_state import FederationState
+from meshtune.network.link_fit import crowded
+from meshtune.network.radio_network import Network, connect
+from meshtune.network.virtual_clock import elapsed, joules
+from meshtune.routing.features import Features
+from meshtune.runs.checksums import checksum
+from meshtune.runs.lock import held
+from meshtune.runs.manifest import bound
+from meshtune.runs.observer import Observer
+from meshtune.runs.provenance import Stamp
+from meshtune.runs.store import RunStore
+from meshtune.simulator.checkpoint import pack_state
+from meshtune.simulator.radio_exchange import Flight
+from meshtune.simulator.reclustering import Formed, told
+from meshtune.simulator.reopening import prepared, reopened
+from meshtune.simulator.resume import Loaded, begin, newest, restore
+from meshtune.simulator.rounds import play_round
+from meshtune.simulator.setup import Scene, announced, open_scene, planned, rated
+from meshtune.topology.linked import Graph
+from meshtune.training.own_task import OwnTasks, looks
+from meshtune.training.process_memory import peak_memory
+
+
+def run(config: RunConfig, out: Path, observer: Observer) -> Path:
+    """Run ``config`` in the folder ``out`` to its end and return the folder.
+
+    A folder that holds the same run is resumed at its last finished round; a finished one is not run again.
+
+    Raises:
+        UserError: something in the configuration, the data, the model or the folder that the user can mend.
+    """
+    started = time.perf_counter()
+    facts = config.model_dump(mode="json")
+    with ExitStack() as stack:
+        store = None
+        if RunStore.exists(out):
+            RunStore.open(out).check_config(facts)  # before the lock: another run's folder is not touched
+            stack.enter_context(held(out, observer))
+            store = reopened(out, observer, facts)
+        else:
+            RunStore.check_free(out)
+        scene = open_scene(config, observer)  # before a folder is made: bad input leaves nothing behind
+        if store is None:
+            RunStore.make_folder(out)
+            stack.enter_context(held(out, observer))
+            # Another process may have made the same run while this one loaded.
+            store = reopened(out, observer, facts) if RunStore.exists(out) else RunStore.create(out, facts)
+        return _played(scene, store, observer, time.perf_counter() - started)
+
+
+def _played(scene: Scene, store: RunStore, observer: Observer, loaded: float) -> Path:
+    config = scene.config
+    stamp = _stamp(scene, store, exam=True)
+    last = newest(store, config.train.rounds, observer)
+    scene, plan = planned(scene, store, last, observer)
+    store.append({"event": "start", "round": last.number if last else 0, "load_seconds": loaded, **plan})
+    if not any(event["event"] == "data" for event in store.events()):
+        store.append({"event": "data", "tasks": scene.counts})
+    scene, state, graph, network, made = _begin(scene, store, stamp, last, observer)
+    flight = None if network is None or scene.pace is None else Flight(network, scene.pace)
+    forecast = _foretold(scene, state, store, observer)
+    own_tasks = OwnTasks(scene.base, scene.config, config, scene.methods, scene.devices, observer)
+    for number in range(state.round, config.train.rounds):
+        if number and config.eval.every is not None and number % config.eval.every == 0:
+            _sit(scene, state, store, observer)
+        began = time.perf_counter()
+        losses = play_round(
+            scene.base,
+            scene.config,
+            scene.methods,
+            scene.devices,
+            graph,
+            scene.workshop,
+            state,
+            observer,
+            flight,
+            own_tasks.judge if looks(config, number + 1) else None,
+        )
+        judged = own_tasks.taken()
+        tensors, packed = pack_state(state)
+        store.save_round(number + 1, tensors, {**packed, "made": made})
+        took = time.perf_counter() - began
+        line = forecast.correct(took)
+        if line is not None:
+            observer.event("note", text=line)
+        bytes_now = {m.name: state.ledger.total(m.name) for m in scene.methods}
+        clocks = {m: {"seconds": elapsed(clock), "joules": joules(clock)} for m, clock in state.clocks.items()}
+        store.append(
+            {
+                "event": "round",
+                "round": number + 1,
+                "losses": losses,
+                "bytes": bytes_now,
+                "seconds": took,
+                "peak_memory_bytes": peak_memory(),
+                **({"clocks": clocks} if clocks else {}),
+                **({"own_tasks": judged} if judged else {}),
+            }
+        )
+        observer.event("round", round=number + 1, bytes=bytes_now)
+        formed = [] if flight is None else [one for one in flight.formed if one.round == number + 1]
+        _log(formed, store)
+        line = told(formed)
+        if line is not None:
+            observer.event("note", text=line)
+    return _finish(scene, state, network, store, observer)
+
+
+def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None = None) -> Path:
+    """Sit the exam again from the newest checkpoint of a run, with other exam settings.
+
+    Args:
+        path: the run's folder.
+        observer: told about progress.
+        changes: replaces parts of the configuration that do not touch training: ``eval``, ``router``.
+
+    Raises:
+        UserError: the folder holds no run, or no round of it is finished.
+    """
+    RunStore.open(path)
+    with held(path, observer):
+        store = reopened(path, observer)
+        tree = store.config()
+        begun = validate(tree, str(path))
+        last = newest(store, begun.train.rounds)
+        if last is None:
+            raise UserError(f"{path} has no finished round to evaluate: resume it with meshtune run --out {path}")
+        for key, value in (changes or {}).items():
+            tree[key] = {**tree[key], **value} if isinstance(value, Mapping) else value
+        config = validate(tree, str(path))
+        for name in config.router.names:
+            begun.router.check_announced(name)
+        scene = open_scene(config, observer)
+        scene, state, _, network, _ = _begin(scene, store, _stamp(scene, store), last, observer)
+        return _finish(scene, state, network, store, observer)
+
+
+def _stamp(scene: Scene, store: RunStore, exam: bool = False) -> Stamp:
+    """Return what the run is made with, and with ``exam`` what it asks: another exam asks something else."""
+    asked = exam_digest({paper.name: paper.questions for paper in scene.papers}) if exam else None
+    return Stamp(checksum(bound(store.config())), scene.base.digest, digest(scene.devices), asked)
+
+
+def _begin(
+    scene: Scene, store: RunStore, stamp: Stamp, last: Loaded | None, observer: Observer
+) -> tuple[Scene, FederationState, Graph, Network | None, dict[str, Any]]:
+    """Return the scene with the rates that were found, where the run stands, who hears whom, and what a checkpoint
+    says that it was made with.
+    """
+    layers = scene.base.adapters.layers
+    own, facts = prepared(store, scene.config, layers, stamp, lambda: announced(scene, observer), last, observer)
+    scene = rated(scene, facts.get("rates", {}), store, observer)
+    graph, network = connect(scene.config, scene.site, own, layers, scene.workshop)
+    if network is not None:
+        for note in network.notes():
+            observer.event("note", text=note)
+        if not any(event["event"] == "network" for event in store.events()):
+            store.append({"event": "network", **network.facts()})
+    state = begin(scene.methods, graph, own, layers, scene.workshop, network)
+    if network is not None:
+        counts = {m.name: max(one.expert.count for one in state.members[m.name]) for m in scene.methods if m.exchanges}
+        for note in crowded(network.site, scene.config.exchange, network.wished, counts):
+            observer.event("note", text=note)
+    made = {**stamp.facts(), "prepared": facts["digest"], "plan": facts["made"]["plan"]}
+    if last is None:
+        state.seconds.update(facts["seconds"])
+        return scene, state, graph, network, made
+    state, formed = restore(state, last, store, scene.methods, scene.workshop, network)
+    _log(formed, store)
+    observer.event("note", text=f"going on after round {last.number} of {scene.config.train.rounds}")
+    return scene, state, graph, network, made
+
+
+def _foretold(scene: Scene, state: FederationState, store: RunStore, observer: Observer) -> Forecast:
+    """Tell how long the run will take from here."""
+    left = scene.config.train.rounds - state.round
+    if not left:
+        return Forecast(Duration(0.0, 0.0, False), 0)
+    speed = measure_speed(scene.base, scene.config, scene.devices, scene.workshop)
+    labels = {c.label: c.method for c in candidates(scene.config, scene.methods, state)}
+    found = foretell(speed, scene.config, scene.methods, scene.devices, state, scene.papers, labels)
+    observer.event("note", text=found.text())
+    store.append({"event": "forecast", "round": state.round, "training": found.training, "scoring": found.scoring})
+    return Forecast(found, left)
+
+
+def _log(formed: Sequence[Formed], store: RunStore) -> None:
+    """Log the clusters formed anew that are not logged yet: a crash may have come in between."""
+    if formed:
+        logged = {(event.get("method"), event.get("round")) for event in store.events() if event["event"] == "network"}
+        for one in formed:
+            if (one.method, one.round) not in logged:
+                store.append({"event": "network", **one.facts()})
+
+
+def _sit(scene: Scene, state: FederationState, store: RunStore, observer: Observer) -> dict[str, Features]:
+    return sit(scene.base, scene.config, scene.methods, scene.papers, state, scene.workshop, store, observer)
+
+
+def _finish(scene: Scene, state: FederationState, network: Network | None, store: RunStore, observer: Observer) -> Path:
+    features = _sit(scene, state, store, observer)
+    scores, events = store.read_scores(), store.events()
+    for note in whole_exam(scores, signature(scene.config), state)[1]:
+        observer.event("note", text=note)
+    found = results(
+        scene.base, scene.config, scene.methods, state, scene.workshop, features, scores, events, network, scene.budgets
+    )
+    store.write_json("results.json", found)
+    store.append({"event": "done", "round": state.round, "seconds": found["header"]["seconds"]})
+    observer.event("done", path=store.path)
+    return store.path

@@ -1,0 +1,1 @@
+"""How experts learn: the batched trainer, calibration, learning rates, memory."""

@@ -1,0 +1,67 @@
+"""What a user is told where training leaves the numbers that a float holds, or a device refuses a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from meshtune.config.run_config import RunConfig
+from meshtune.errors import DivergedError, PayloadError, UserError
+from meshtune.methods.base import Method
+
+SAFE = {"sparse": 3e-3, "lora": 1e-3, "full": 1e-4}
+"""By kind of expert a learning rate that a base of usual widths bears."""
+
+
+@contextmanager
+def explained(config: RunConfig, method: Method, round_: int) -> Iterator[None]:
+    """Turn what can go wrong in the exchange of a round into a sentence that a user can act on.
+
+    Raises:
+        DivergedError: naming method, device, round and a remedy.
+        UserError: instead of a PayloadError.
+    """
+    try:
+        yield
+    except DivergedError as error:
+        raise diverged(config, method, error.number, round_, error.what) from error
+    except PayloadError as error:
+        raise refused(f"{method.name} stopped in round {round_}", error) from error
+
+
+def diverged(config: RunConfig, method: Method, device: int, round_: int, what: str) -> DivergedError:
+    """Return the error of a device whose training diverged."""
+    where = f"{method.name} diverged on device {device} in round {round_}, {what}"
+    return DivergedError(what, device, f"{where}: {remedy(config, method)}")
+
+
+def remedy(config: RunConfig, method: Method | None) -> str:
+    """Return how to run again so that ``method`` (None: the frozen model) does not leave what a float holds."""
+    again = "a folder keeps its settings, so run the same configuration in another one (--out) with"
+    wider = "" if config.model.dtype in ("float32", "bfloat16") else "--set model.dtype=float32"
+    if method is None:
+        return f"{again} {wider or '--set model.dtype=float32'}"
+    key = config.train.key(method.kind, method.name)
+    lower = min(config.train.peak(method.kind, method.name) / 10, SAFE[method.kind])
+    return f"{again} --set {key}={lower:.0e} {wider}".rstrip()
+
+
+@contextmanager
+def greeted() -> Iterator[None]:
+    """Turn a message that is refused before the first round into a sentence.
+
+    Raises:
+        UserError: instead of a PayloadError.
+    """
+    try:
+        yield
+    except PayloadError as error:
+        raise refused("devices cannot introduce themselves to each other", error) from error
+
+
+def refused(what: str, error: PayloadError) -> UserError:
+    """Return the error of a message that a device of this very run refused, which means that something is broken."""
+    return UserError(
+        f"{what}, a device refused a message ({error}): start the same command again, which goes on after the last "
+        "finished round, and report it if it comes again"
+    )

@@ -1,0 +1,89 @@
+"""How large this process is, and how large its run will make it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from meshtune.adapter.sites import sizes
+from meshtune.config.run_config import RunConfig
+from meshtune.data.partition import DeviceData
+from meshtune.methods.base import Method
+from meshtune.model.base import Base
+from meshtune.training.memory_forecast import Forecast, forecast
+
+SCALAR = 14 * 4
+"""Bytes a trained scalar takes at its peak: value, gradient and two moments; value and moments that the round began
+with; the update that went out and what it left out; value and moments in a checkpoint that is being written."""
+POSITION = 2 * 8
+"""Bytes of a sparse scalar's position in B and in B transposed."""
+
+DENSE = 4 * 4
+"""Bytes of a scalar of the dense run behind masks by magnitude: value, gradient and two moments."""
+FULL, SENT = 3 * 4, 2 * 2
+"""Bytes of a weight where all are trained: gradient and two moments of the one device that trains; while updates are
+averaged, each device's as published and as arrived. The weights themselves lie in files."""
+
+LOOK = 8
+"""Steps whose rows are looked at."""
+
+
+def peak_memory() -> int | None:
+    """Return the largest resident size of this process so far, in bytes; None on Windows, which does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def size_now(base: Base) -> int:
+    """Return the bytes this process takes now, on the GPU where the model is there; 0 where nobody tells."""
+    if base.device.type == "cuda":
+        return int(torch.cuda.memory_allocated(base.device))
+    pages = Path("/proc/self/statm")
+    if not pages.exists():
+        return peak_memory() or 0
+    import resource
+
+    return int(pages.read_text().split()[1]) * resource.getpagesize()
+
+
+def foresee(
+    base: Base,
+    config: RunConfig,
+    methods: Sequence[Method],
+    devices: Sequence[DeviceData],
+    densities: Sequence[float] | None = None,
+) -> Forecast:
+    """Return how much memory the run will take, its micro-batches made to fit the budget.
+
+    ``densities`` are the devices', where they are not the configuration's.
+
+    Raises:
+        UserError: the budget cannot be kept.
+    """
+    layers, rank = base.adapters.layers, config.adapter.rank
+    everywhere = sum(sizes(layers, rank))
+    share = config.adapter.share if densities is None else sum(densities) / len(densities)
+    sparse = share * everywhere
+    dense = rank * sum(layer.inputs + layer.outputs for layer in layers)
+    device = 0.0
+    for masks in {method.masks for method in methods if method.kind == "sparse"}:
+        device += POSITION * (sparse if masks else everywhere)  # without a mask every position is trained
+    for method in methods:
+        if method.kind != "full":
+            device += SCALAR * (dense if method.kind == "lora" else sparse if method.masks else everywhere)
+    if any(method.masks not in ("", "calibrated") for method in methods):
+        device = max(device, (DENSE + POSITION) * everywhere)  # masks by magnitude: a whole dense run before
+    each = max(FULL, SENT * len(devices) + 4)
+    whole = sum(each * base.parameters for method in methods if method.kind == "full")
+    steps = [
+        [len(row.tokens) - 1 for data in devices for row in data.batch(step, config.train.batch)]
+        for step in range(min(LOOK, config.train.rounds * config.train.steps))
+    ]
+    return forecast(base, config.train, steps, lambda: size_now(base), int(device * len(devices) + whole))

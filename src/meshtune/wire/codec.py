@@ -1,0 +1,246 @@
+"""A vector of values near its entropy: quantised in blocks, sent as a difference, entropy-coded by zstd.
+
+Version v of a source is sent as Q(x_v - y_{v-1}), and both ends then hold the reconstruction
+
+    y_v = bf16(y_{v-1} + Q(x_v - y_{v-1})).
+
+The difference is taken against what the receiver holds, not against what was meant, so what rounding left out of one
+version is in the next: error feedback in the manner of EF21 (Richtarik, Sokolov, Fatkhullin 2021). y is rounded to
+bfloat16, so that a keyframe in bfloat16 carries it exactly and all devices that hold a version hold the same bits,
+whichever way it came. docs/payload.md shows the bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+
+import numpy as np
+import torch
+import zstandard
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meshtune.errors import PayloadError
+from meshtune.printable import printable
+from meshtune.wire.value_forms import BITS, BLOCKS
+
+_FORMS = {1: "int4", 2: "int8", 3: "bfloat16"}
+_NUMBERS = {name: number for number, name in _FORMS.items()}
+_HEAD = struct.Struct("<BBHIHI")  # form, what is compressed, block, values, largest scale, bytes of the first part
+_SCALES, _BODY = 1, 2  # bits of "what is compressed": scales (of a keyframe the exponents), and the rest
+_SHIFT = 19  # a scale keeps the sign, the exponent and four bits of the mantissa of a float32
+_SMALLEST, _LARGEST = 1 << 4, (255 << 4) - 1  # scales that are normal floats
+_BEYOND = torch.finfo(torch.bfloat16).max
+
+
+class _Zstd(threading.local):
+    """A thread's own contexts: making them takes as long as coding a small vector."""
+
+    def __init__(self) -> None:
+        # Level 1 has the Huffman stage; higher levels search longer for repetitions, and noise has none.
+        self.compressor = zstandard.ZstdCompressor(level=1)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_zstd = _Zstd()
+
+
+def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> bytes:
+    """Return Q(values - base) as bytes; :func:`apply_difference` reads them.
+
+    Each block of ``block`` values has a scale s, the smallest on a logarithmic grid (sixteen steps an octave) with
+    L s >= max |x|, L = 7 for int4 and 127 for int8; a value becomes the nearest of -L..L times s, so it is off by at
+    most s / 2.
+
+    Args:
+        values: what is to be sent, fp32 (n,).
+        base: what the receiver holds, bf16 (n,).
+        form: ``int4`` or ``int8``.
+        block: values per scale.
+
+    Raises:
+        PayloadError: a value is NaN or infinite.
+    """
+    count, top = values.numel(), (1 << (BITS[form] - 1)) - 1
+    rest = torch.empty(-(-count // block) * block)
+    rest[:count].copy_(base)  # one type first: torch subtracts two types slowly
+    torch.sub(values, rest[:count], out=rest[:count])
+    rest[count:] = 0.0
+    rest = rest.view(-1, block)
+    peak = rest.abs().amax(dim=1)
+    codes, largest, steps = _scales((peak / top).numpy())
+    if largest > _LARGEST:
+        check_finite(values)
+        # Two finite ends may lie too far apart for a float32: the next difference has what is cut off here.
+        rest.clamp_(-_BEYOND, _BEYOND)
+        codes, largest, steps = _scales((peak.clamp_(max=_BEYOND) / top).numpy())
+    # Never negative, so cutting the fraction off rounds to the nearest.
+    torch.addcmul(torch.tensor(top + 0.5), rest, torch.from_numpy(1.0 / steps)[:, None], out=rest)
+    symbols = rest.view(-1)[:count].numpy().astype(np.uint8)
+    if form == "int4":
+        half = (count + 1) // 2
+        high, low = symbols[:half] * np.uint8(16), symbols[half:]
+        high[: low.size] |= low
+        symbols = high
+    scales, scales_small = _shrink(codes)
+    body, body_small = _shrink(symbols)
+    flags = _SCALES * scales_small + _BODY * body_small
+    return _HEAD.pack(_NUMBERS[form], flags, block, count, largest, len(scales)) + scales + body
+
+
+def apply_difference(data: bytes, base: Tensor, due: str | None = None) -> Tensor:
+    """Return bf16(base + Q), bf16 (n,), of the bytes of :func:`encode_difference`.
+
+    Args:
+        data: the bytes.
+        base: what the difference is taken to, bf16 (n,).
+        due: the form that it has to have; None for any.
+
+    Raises:
+        PayloadError: the bytes are damaged, of another form, or are not of as many values as ``base`` has.
+    """
+    form, flags, block, largest, scales, body = _open(data, base.numel())
+    if form not in BITS:
+        raise PayloadError("coded values are no difference")
+    if due not in (None, form):
+        raise PayloadError(f"a difference came in {form}, {due} is due")
+    count, top = base.numel(), (1 << (BITS[form] - 1)) - 1
+    if not BLOCKS[0] <= block <= BLOCKS[1]:
+        raise PayloadError(f"coded values have blocks of {block}: {BLOCKS[0]} to {BLOCKS[1]} are allowed")
+    codes = _expand(scales, -(-count // block), bool(flags & _SCALES))
+    if not _SMALLEST <= largest <= _LARGEST:
+        raise PayloadError("coded values have an impossible scale")
+    steps = _steps(codes, largest)
+    packed = _expand(body, -(-count * BITS[form] // 8), bool(flags & _BODY))
+    symbols = packed
+    if form == "int4":
+        symbols = np.empty(2 * packed.size, dtype=np.uint8)
+        np.right_shift(packed, 4, out=symbols[: packed.size])
+        np.bitwise_and(packed, 15, out=symbols[packed.size :])
+        symbols = symbols[:count]
+    if symbols.size and int(symbols.max()) > 2 * top:
+        raise PayloadError("coded values have a symbol that is none")
+    whole = count // block * block
+    found = torch.from_numpy((symbols - np.uint8(top)).view(np.int8).astype(np.float32))  # wraps round to -top..top
+    found[:whole].view(-1, block).mul_(torch.from_numpy(steps[: whole // block])[:, None])
+    if whole < count:
+        found[whole:].mul_(float(steps[-1]))
+    return found.add_(base.float()).clamp_(-_BEYOND, _BEYOND).bfloat16()
+
+
+def encode_keyframe(values: Tensor) -> bytes | None:
+    """Return bf16 values (n,) as bytes, bit for bit, or None where coding makes them no smaller.
+
+    A value's exponent says much about its neighbours', its sign and mantissa nothing: they are coded apart.
+
+    Raises:
+        PayloadError: a value is NaN or infinite.
+    """
+    check_finite(values)
+    bits = values.contiguous().view(torch.int16).numpy().view(np.uint16)
+    exponents = (bits >> 7).astype(np.uint8)
+    others = ((bits >> 8) & 0x80).astype(np.uint8) | (bits & 0x7F).astype(np.uint8)
+    first, first_small = _shrink(exponents)
+    second, second_small = _shrink(others)
+    if _HEAD.size + len(first) + len(second) >= 2 * values.numel():
+        return None
+    flags = _SCALES * first_small + _BODY * second_small
+    return _HEAD.pack(_NUMBERS["bfloat16"], flags, 0, values.numel(), 0, len(first)) + first + second
+
+
+def decode_keyframe(data: bytes, count: int) -> Tensor:
+    """Return the bf16 values (count,) of :func:`encode_keyframe`.
+
+    Raises:
+        PayloadError: the bytes are damaged, or are not of ``count`` finite values.
+    """
+    form, flags, block, largest, first, second = _open(data, count)
+    if form != "bfloat16" or block or largest:
+        raise PayloadError("coded values are no keyframe")
+    exponents = _expand(first, count, bool(flags & _SCALES)).astype(np.uint16)
+    others = _expand(second, count, bool(flags & _BODY)).astype(np.uint16)
+    bits = (others & 0x80) << 8 | exponents << 7 | others & 0x7F
+    values = torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16)
+    check_finite(values)
+    return values
+
+
+def check_finite(values: Tensor) -> None:
+    """Raise PayloadError where a value is NaN or infinite."""
+    if not torch.isfinite(values).all():
+        raise PayloadError("values to exchange are not finite")
+
+
+def shrink(data: NDArray[np.uint8]) -> bytes:
+    """Return ``data`` as one zstd frame that names its content's size."""
+    return _zstd.compressor.compress(np.ascontiguousarray(data).data)
+
+
+def expand(data: bytes, size: int) -> bytes:
+    """Return the ``size`` bytes of one zstd frame; nothing is allocated before the frame is seen to claim as many.
+
+    Raises:
+        PayloadError: it is damaged, or of another size.
+    """
+    try:
+        claimed = zstandard.frame_content_size(data)
+        if claimed != size:
+            raise PayloadError(f"compressed bytes claim to be {claimed}, {size} are due")
+        found = _zstd.decompressor.decompress(data, max_output_size=size, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise PayloadError(f"compressed bytes are damaged: {printable(str(error), 100)}") from error
+    if len(found) != size:
+        raise PayloadError(f"compressed bytes are {len(found)}, {size} are due")
+    return found
+
+
+def _scales(least: NDArray[np.float32]) -> tuple[NDArray[np.uint8], int, NDArray[np.float32]]:
+    """Return a byte per block, 0 where ``least`` is, the largest scale's place on the grid, and the scales.
+
+    A scale is ``least`` rounded up to the grid. An infinite or undefined one has a place above the largest there is.
+    """
+    places = ((least.view(np.uint32) + np.uint32((1 << _SHIFT) - 1)) >> np.uint32(_SHIFT)).view(np.int32)
+    largest = max(int(places.max(initial=0)), _SMALLEST)
+    # What is below 2^-15 of the largest takes the smallest scale that a byte says.
+    np.maximum(places, max(largest - 254, _SMALLEST), out=places)
+    codes = (places - (largest - 255)).astype(np.uint8)
+    if not least.all():
+        codes[least == 0] = 0
+    steps: NDArray[np.float32] = (places << _SHIFT).view(np.float32)
+    return codes, largest, steps
+
+
+def _steps(codes: NDArray[np.uint8], largest: int) -> NDArray[np.float32]:
+    """Return the scales that a sender's bytes stand for; one of 0 stands for a block of zeros."""
+    places = np.maximum(codes + np.int32(largest - 255), _SMALLEST, dtype=np.int32)
+    steps: NDArray[np.float32] = (places << _SHIFT).view(np.float32)
+    if not codes.all():
+        steps[codes == 0] = 0.0
+    return steps
+
+
+def _shrink(data: NDArray[np.uint8]) -> tuple[bytes, bool]:
+    """Return ``data``, compressed where that is smaller, and whether it is."""
+    small = shrink(data) if data.size else b""
+    return (small, True) if len(small) < data.size else (data.tobytes(), False)
+
+
+def _expand(data: bytes, size: int, small: bool) -> NDArray[np.uint8]:
+    if not small and len(data) != size:
+        raise PayloadError(f"coded values have a part of {len(data)} bytes, {size} are due")
+    return np.frombuffer(expand(data, size) if small else data, dtype=np.uint8)
+
+
+def _open(data: bytes, count: int) -> tuple[str, int, int, int, bytes, bytes]:
+    """Return form, flags, block, largest scale, scales and body; refuse another number of values than ``count``."""
+    if len(data) < _HEAD.size:
+        raise PayloadError("coded values end before their head")
+    form, flags, block, found, largest, length = _HEAD.unpack_from(data)
+    if form not in _FORMS or flags & ~(_SCALES | _BODY):
+        raise PayloadError(f"coded values of form {form} with flags {flags} are not part of the format")
+    if found != count:
+        raise PayloadError(f"{found} coded values came where {count} are due: another mask or model")
+    if length > len(data) - _HEAD.size:
+        raise PayloadError("coded values claim more bytes of scales than there are")
+    return _FORMS[form], flags, block, largest, data[_HEAD.size : _HEAD.size + length], data[_HEAD.size + length :]

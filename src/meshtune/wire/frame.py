@@ -1,0 +1,55 @@
+"""The frame of a message: what it is, in which version, and a digest of everything else in it.
+
+A receiver checks the digest before it reads anything behind it, so that a bit that the transport changed is noticed:
+XXH3 in 64 bits misses one damaged message in 2^64. It protects against damage, not against malice, for anybody can
+compute it; what a well-formed message may say is checked in :mod:`meshtune.wire.validation`.
+"""
+
+from __future__ import annotations
+
+import xxhash
+
+from meshtune.errors import PayloadError
+
+MAGIC = b"MTUN"
+VERSION = 3
+DIGEST = 8
+"""Bytes of the digest."""
+
+PREFIX = len(MAGIC) + 1 + DIGEST
+"""Bytes before the block."""
+
+_START = MAGIC + bytes([VERSION])
+
+
+def seal(block: bytes) -> bytes:
+    """Return ``block`` behind magic, version and digest."""
+    return b"".join((_START, _digest(block), block))
+
+
+def unseal(data: bytes) -> bytes:
+    """Return the block of a frame.
+
+    Raises:
+        PayloadError: the bytes are no frame, are of another version, or are not what was sent.
+    """
+    if data[: len(MAGIC)] != MAGIC or len(data) <= len(MAGIC):
+        raise PayloadError("these bytes are no meshtune message")
+    version = data[len(MAGIC)]
+    if version != VERSION:
+        raise PayloadError(
+            f"a message of format version {version} cannot be read, this version of meshtune reads {VERSION}: "
+            "let all devices run the same version"
+        )
+    if len(data) < PREFIX:
+        raise PayloadError("a message ends before its digest")
+    block = data[PREFIX:]
+    if data[len(_START) : PREFIX] != _digest(block):
+        raise PayloadError("a message is damaged: its digest is not that of its content")
+    return block
+
+
+def _digest(block: bytes) -> bytes:
+    state = xxhash.xxh3_64(_START)
+    state.update(block)
+    return state.digest()

@@ -1,0 +1,223 @@
+"""What crosses the air: one documented, versioned frame around a safetensors block; never pickle.
+
+The frame (:mod:`meshtune.wire.frame`) holds a digest; the ``__metadata__`` of the block carries kind, sender,
+round, source and a small JSON object; docs/payload.md shows it byte by byte. The digest is checked first, then every
+size against limits, before a tensor is made. Whatever :func:`decode` accepts, :func:`encode` can pass on.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_block
+from safetensors.torch import save as save_block
+from torch import Tensor
+
+from meshtune.errors import PayloadError
+from meshtune.printable import printable, quoted
+from meshtune.wire.frame import PREFIX, seal, unseal
+
+KINDS = ("announce", "router", "update", "proposal", "claim")
+DTYPES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I8": 1, "I32": 4, "I64": 8}
+"""Element types of the format, in safetensors' names, with their bytes per element."""
+
+_LENGTH = struct.Struct("<Q")
+_METADATA = "__metadata__"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is accepted of one message.
+
+    Attributes:
+        total: bytes of the whole message.
+        header: bytes of the safetensors header, which holds the meta.
+        tensors: number of tensors.
+        elements: number of elements of all tensors together.
+        dimensions: number of dimensions of one tensor.
+    """
+
+    total: int = 1 << 30
+    header: int = 1 << 16
+    tensors: int = 64
+    elements: int = 1 << 29
+    dimensions: int = 8
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message between two devices.
+
+    Attributes:
+        kind: ``announce`` (who I am, my mask), ``router`` (my task statistics), ``update`` (my expert), ``proposal``
+            (positions I would take for my group), ``claim`` (positions that my group takes).
+        sender: the device that sends it now.
+        round: the round it is sent in; 0 before the first.
+        source: the device whose content it is; not the sender where it is relayed.
+        meta: small facts, as JSON knows them: tuples arrive as lists, keys as strings; no NaN or infinity.
+        tensors: named tensors; their order is not kept.
+    """
+
+    kind: str
+    sender: int
+    round: int
+    source: int
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def encode(message: Message, limits: Limits | None = None) -> bytes:
+    """Return the message as bytes; equal messages give equal bytes.
+
+    Raises:
+        PayloadError: something in it is not part of the format, or it is beyond ``limits``.
+    """
+    bounds = limits or Limits()
+    head = _head(message.kind, message.sender, message.round, message.source, message.meta)
+    if _METADATA in message.tensors:
+        raise PayloadError(f"a tensor cannot be named {_METADATA}")
+    try:
+        # Views of one storage are fine on the air; safetensors wants each tensor to own its bytes.
+        own = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in message.tensors.items()
+        }
+        block = bytes(save_block(own, {"m": head}))
+    except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise PayloadError(f"a message's tensors cannot be written: {printable(str(error), 100)}") from error
+    _check_total(PREFIX + len(block), bounds)
+    _entries(_header(block, bounds), len(block), bounds)
+    return seal(block)
+
+
+def decode(data: bytes, limits: Limits | None = None) -> Message:
+    """Return the message in ``data``.
+
+    Raises:
+        PayloadError: it is damaged, of another version, or beyond ``limits``.
+    """
+    bounds = limits or Limits()
+    _check_total(len(data), bounds)
+    block = unseal(data)
+    header = _header(block, bounds)
+    metadata = header.pop(_METADATA, None)
+    _entries(header, len(block), bounds)
+    try:
+        if set(metadata) != {"m"}:
+            raise ValueError("metadata of something else")
+        kind, sender, number, source, meta = _parse(metadata["m"])
+        _head(kind, sender, number, source, meta)
+    except (TypeError, ValueError) as error:
+        raise PayloadError("a message's head is damaged") from error
+    try:
+        tensors = load_block(block)
+    except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError, OverflowError) as error:
+        raise PayloadError(f"a message's tensors are damaged: {printable(str(error), 100)}") from error
+    return Message(kind, sender, number, source, meta, {name: tensors[name] for name in header})
+
+
+def byte_split(message: Message, data: bytes) -> dict[str, int]:
+    """Return the bytes of ``data``, the encoded ``message``, by use: values, masks, router, control.
+
+    Tensors count by what they are for; frame and header are control. The four sum to ``len(data)``.
+    """
+    split = {"values": 0, "masks": 0, "router": 0, "control": 0}
+    for name, tensor in message.tensors.items():
+        use = "router" if message.kind == "router" else "masks" if name == "mask" else "values"
+        split[use] += tensor.numel() * tensor.element_size()
+    split["control"] = len(data) - sum(split.values())
+    return split
+
+
+def _head(kind: Any, sender: Any, number: Any, source: Any, meta: Any) -> str:
+    """Return the part of the header that is ours, as JSON; refuse what the format does not know."""
+    if kind not in KINDS:
+        raise PayloadError(f"a message of kind {quoted(kind)} is not part of the format: {', '.join(KINDS)}")
+    for name, value in (("sender", sender), ("round", number), ("source", source)):
+        if not _whole(value):
+            raise PayloadError(f"a message's {name} is {quoted(value)}: it must be a whole number from 0 to 2^63 - 1")
+    if not isinstance(meta, Mapping):
+        raise PayloadError("a message's meta must be a mapping")
+    try:
+        content = [kind, sender, number, source, dict(meta)]
+        text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"a message's meta is no plain JSON: {printable(str(error), 100)}") from error
+    return text
+
+
+def _check_total(size: int, bounds: Limits) -> None:
+    if size > bounds.total:
+        raise PayloadError(f"a message of {size} bytes is over the limit of {bounds.total}")
+
+
+def _header(block: bytes, bounds: Limits) -> dict[str, Any]:
+    """Return the header of a safetensors block, its size checked before it is parsed."""
+    if len(block) < _LENGTH.size:
+        raise PayloadError("a message ends before its header")
+    (size,) = _LENGTH.unpack_from(block)
+    if size > bounds.header or size > len(block) - _LENGTH.size:
+        raise PayloadError(f"a message's header claims {size} bytes, more than there are or than are allowed")
+    try:
+        header = _parse(block[_LENGTH.size : _LENGTH.size + size].decode())
+    except ValueError as error:
+        raise PayloadError("a message's header is damaged") from error
+    if not isinstance(header, dict):
+        raise PayloadError("a message's header is damaged")
+    return header
+
+
+def _entries(header: Mapping[str, Any], length: int, bounds: Limits) -> None:
+    """Check every tensor entry of a header against the limits and the ``length`` bytes that there are."""
+    entries = {name: entry for name, entry in header.items() if name != _METADATA}
+    if len(entries) > bounds.tensors:
+        raise PayloadError(f"a message of {len(entries)} tensors is over the limit of {bounds.tensors}")
+    elements = 0
+    for name, entry in entries.items():
+        try:
+            dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
+            size = DTYPES.get(dtype)
+        except (KeyError, TypeError, ValueError) as error:
+            raise PayloadError(f"tensor {quoted(name)} of a message is described wrongly") from error
+        if size is None:
+            raise PayloadError(f"tensor {quoted(name)} has type {quoted(dtype)}, which is not part of the format")
+        # Each dimension is bounded too: an empty tensor may otherwise claim any size beside its zero.
+        if not isinstance(shape, list) or len(shape) > bounds.dimensions:
+            raise PayloadError(f"tensor {quoted(name)} has more dimensions than the limit of {bounds.dimensions}")
+        if not all(_whole(n) and n <= bounds.elements for n in shape):
+            raise PayloadError(f"tensor {quoted(name)} has a dimension outside 0 to {bounds.elements}")
+        count = 1
+        for n in shape:
+            count *= n
+        elements += count
+        if elements > bounds.elements:
+            raise PayloadError(f"a message of over {bounds.elements} elements is over the limit")
+        inside = _whole(start) and _whole(stop) and start <= stop <= length
+        if not inside or count * size != stop - start:
+            raise PayloadError(f"tensor {quoted(name)} claims bytes that are not there")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def _parse(text: str) -> Any:
+    """Return parsed JSON; a key given twice, which two readers may read differently, is a ValueError."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a key is given twice")
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error

@@ -1,0 +1,85 @@
+"""A mask as bytes: a bitmap or the gaps between its positions, entropy-coded, whichever is smallest.
+
+Of n positions of which each is used with probability p a mask costs at least n H(p) bits, H the binary entropy; a
+bitmap costs n. Gaps between uses are nearly geometric, and zstd's Huffman stage codes them close to that bound.
+docs/payload.md shows the bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshtune.errors import PayloadError
+from meshtune.wire.codec import expand, shrink
+
+_HEAD = struct.Struct("<BIII")  # form, positions there are, positions in use, bytes before compression
+_BITMAP, _GAPS, _SMALL = 0, 2, 1  # form: one of the first two, plus the third where it is compressed
+_MORE = 255  # a gap's byte that says: as many, and the next byte is added
+
+
+def encode_positions(used: NDArray[np.int64], total: int) -> bytes:
+    """Return sorted positions below ``total`` as bytes: never more than 13 above those of a bitmap.
+
+    Raises:
+        PayloadError: a position is out of place, or there are more than 2^32 - 1 of them.
+    """
+    inside = used.size == 0 or (used[0] >= 0 and used[-1] < total)
+    if not 0 <= total < 1 << 32 or not inside or (used[1:] <= used[:-1]).any():
+        raise PayloadError(f"a mask must be ascending positions from 0 to {total - 1}, each once")
+    bits = np.zeros(total, dtype=np.uint8)
+    bits[used] = 1
+    ways: list[tuple[int, int, bytes]] = []
+    for form, plain in ((_BITMAP, np.packbits(bits)), (_GAPS, _gaps(used))):
+        ways += [(form, plain.size, plain.tobytes()), (form + _SMALL, plain.size, shrink(plain))]
+    form, size, body = min(ways, key=lambda way: len(way[2]))
+    return _HEAD.pack(form, total, used.size, size) + body
+
+
+def decode_positions(data: bytes, total: int) -> NDArray[np.int64]:
+    """Return the sorted positions below ``total`` that :func:`encode_positions` wrote.
+
+    Raises:
+        PayloadError: the bytes are damaged, or are of a mask of another size.
+    """
+    if len(data) < _HEAD.size:
+        raise PayloadError("a mask ends before its head")
+    form, found, count, size = _HEAD.unpack_from(data)
+    if found != total:
+        raise PayloadError(f"a mask of {found} positions came where {total} are due: another model or rank")
+    way, small = form & ~_SMALL, bool(form & _SMALL)
+    if way not in (_BITMAP, _GAPS) or count > total:
+        raise PayloadError(f"a mask of form {form} with {count} of {total} positions is not part of the format")
+    # Every byte of 255 stands for as many unused positions, every other one for a position in use.
+    fits = size == (total + 7) // 8 if way == _BITMAP else count <= size <= count + (total - count) // _MORE
+    body = data[_HEAD.size :]
+    if not fits or (not small and len(body) != size):
+        raise PayloadError("a mask's bytes do not fit its positions")
+    plain = np.frombuffer(expand(body, size) if small else body, dtype=np.uint8)
+    if way == _BITMAP:
+        bits = np.unpackbits(plain)
+        if bits[total:].any():
+            raise PayloadError("a mask has positions behind its end")
+        used = np.flatnonzero(bits)
+    else:
+        last = plain != _MORE
+        if size and not last[-1]:
+            raise PayloadError("a mask ends within a gap")
+        reached = np.cumsum(plain, dtype=np.int64)[last]
+        used = reached + np.arange(reached.size)
+    if used.size != count or (count and used[-1] >= total):
+        raise PayloadError("a mask has other positions than it claims")
+    return used.astype(np.int64)
+
+
+def _gaps(used: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return how many unused positions lie before each one in use, a byte each, 255 for each 255 of them before it."""
+    gaps = np.diff(used, prepend=-1) - 1
+    more = gaps // _MORE
+    if not more.any():
+        return gaps.astype(np.uint8)
+    plain = np.full(used.size + int(more.sum()), _MORE, dtype=np.uint8)
+    plain[np.cumsum(more + 1) - 1] = gaps % _MORE
+    return plain

@@ -1,0 +1,158 @@
+"""What a receiver checks of a message before it believes it: who sent it, when, and whether its parts fit.
+
+The digest of a frame says that a message arrived as it was sent. It does not say that the sender is honest, of the same
+version, or sane. So everything that a message claims is held against what its receiver knows: which devices there are,
+which round it is, how many values are due and of which type. Whatever does not fit is a
+:class:`~meshtune.errors.PayloadError` that says why and quotes at most 100 characters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshtune.errors import PayloadError
+from meshtune.printable import quoted
+
+if TYPE_CHECKING:  # topology checks its messages here too, and needs no torch
+    from torch import Tensor
+
+    from meshtune.wire.payload import Message
+
+MOST_ROWS = 10**9
+"""Most rows, or prompts, that a device may claim: what weighs its update in means."""
+
+LONGEST_NAME = 256
+"""Characters of a task key."""
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """What a device knows before it reads a message.
+
+    Attributes:
+        round: its own round: a message may be of this one or of one before.
+        device: its id, which no message may bear as its sender or source; None where nobody in particular reads it.
+        devices: ids of those who may send or be told of; None where strangers may, as in the handshake.
+        relays: whether devices pass on what others said.
+    """
+
+    round: int = 0
+    device: int | None = None
+    devices: Collection[int] | None = None
+    relays: bool = True
+
+
+def check_envelope(message: Message, kind: str, receiver: Receiver) -> None:
+    """Check who sent ``message``, whose content it is, of which kind and of which round.
+
+    Raises:
+        PayloadError: it is of another kind or of a round that is still to come; it bears the receiver's own id, or an
+            unknown one; or it is passed on where nobody does that.
+    """
+    if message.kind != kind:
+        raise PayloadError(f"a message of kind {quoted(message.kind)} came where one of kind {kind} is due")
+    for name, value in (("sender", message.sender), ("source", message.source)):
+        if value == receiver.device:
+            raise PayloadError(f"device {value} was sent a message that names it as its {name}")
+        if receiver.devices is not None and value not in receiver.devices:
+            raise PayloadError(f"a message names device {quoted(value)} as its {name}, which has not announced itself")
+    if message.sender != message.source and not receiver.relays:
+        raise PayloadError(
+            f"device {message.sender} passed on a message of device {message.source}, which nobody does here"
+        )
+    if message.round > receiver.round:
+        raise PayloadError(
+            f"device {message.sender} sent a message of round {quoted(message.round)} in round {receiver.round}"
+        )
+
+
+def check_tensors(message: Message, needed: Collection[str], allowed: Collection[str] = ()) -> None:
+    """Check that ``message`` has the tensors that are ``needed``, and otherwise none but those ``allowed``."""
+    missing = [name for name in needed if name not in message.tensors]
+    if missing:
+        raise PayloadError(f"{_whose(message)} came without {' and '.join(missing)}")
+    more = [name for name in message.tensors if name not in (*needed, *allowed)]
+    if more:
+        raise PayloadError(f"{_whose(message)} came with a tensor {quoted(min(more))} that is not part of it")
+
+
+def numbers(message: Message, name: str, shape: tuple[int, ...], dtypes: Collection[str] = ()) -> Tensor:
+    """Return the tensor ``name``, finite numbers in floating point.
+
+    Args:
+        message: what it came in.
+        name: of the tensor, which is there.
+        shape: exactly; nothing is broadcast.
+        dtypes: names of the types that are allowed; all floating ones where none is given.
+    """
+    tensor = packed(message, name, shape, dtypes)
+    if not tensor.dtype.is_floating_point:
+        raise PayloadError(f"{_whose(message)} has {name} of type {_type(tensor)}, floating point is due")
+    if not bool(tensor.isfinite().all()):
+        raise PayloadError(f"{_whose(message)} has {name} that are not finite")
+    return tensor
+
+
+def packed(message: Message, name: str, shape: tuple[int, ...] | None, dtypes: Collection[str]) -> Tensor:
+    """Return the tensor ``name``, of exactly ``shape``, or of any one dimension for None, and one of ``dtypes``."""
+    tensor = message.tensors[name]
+    fits = tensor.dim() == 1 if shape is None else tuple(tensor.shape) == shape
+    if not fits:
+        due = "a vector" if shape is None else f"one of {list(shape)}"
+        raise PayloadError(f"{_whose(message)} has {name} of shape {quoted(list(tensor.shape))}, {due} is due")
+    if dtypes and _type(tensor) not in dtypes:
+        raise PayloadError(f"{_whose(message)} has {name} of type {_type(tensor)}, {' or '.join(dtypes)} is due")
+    return tensor
+
+
+def fact(meta: Mapping[str, Any], name: str) -> Any:
+    """Return ``meta[name]``."""
+    if name not in meta:
+        raise PayloadError(f"a message does not say its {name}")
+    return meta[name]
+
+
+def whole(value: Any, name: str, low: int, high: int | None) -> int:
+    """Return ``value``, a whole number from ``low`` to ``high`` (None: or more); True and 3.0 are none."""
+    if type(value) is not int or value < low or (high is not None and value > high):
+        bounds = "or more" if high is None else f"to {high}"
+        raise PayloadError(f"{name} is {quoted(value)}: a whole number of {low} {bounds} is due")
+    return value
+
+
+def text(value: Any, name: str, longest: int = LONGEST_NAME) -> str:
+    """Return ``value``, a string of 1 to ``longest`` characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
+        raise PayloadError(f"{name} is {quoted(value)}: text of 1 to {longest} characters is due")
+    return value
+
+
+def floats(value: Any, name: str, count: int) -> tuple[float, ...]:
+    """Return ``value``, a list of ``count`` finite numbers."""
+    if not isinstance(value, list | tuple) or len(value) != count:
+        raise PayloadError(f"{name} is {quoted(value)}: {count} numbers are due")
+    return tuple(real(each, name) for each in value)
+
+
+def real(value: Any, name: str) -> float:
+    """Return ``value``, a finite number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            found = float(value)
+        except OverflowError:
+            found = math.inf
+        if math.isfinite(found):
+            return found
+    raise PayloadError(f"{name} is {quoted(value)}: a finite number is due")
+
+
+def _whose(message: Message) -> str:
+    article = "an" if message.kind[0] in "aeiou" else "a"
+    return f"{article} {message.kind} message of device {message.source}"
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

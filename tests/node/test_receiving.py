@@ -1,0 +1,304 @@
+"""What a message may not say, however right its digest: each lie by its own reason, before anything is made of it."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from letters import FORMS, LAYERS, RANK, ROUND, SIZES, WIDTH, Exchange, announced, packed, replace_codes
+from meshtune.adapter import projection
+from meshtune.adapter.sites import places
+from meshtune.config.run_config import ExchangeConfig
+from meshtune.errors import PayloadError
+from meshtune.methods.base import Announcement
+from meshtune.methods.registry import get_method
+from meshtune.node.announcements import to_messages
+from meshtune.node.mask_negotiation import claimed
+from meshtune.node.receiving import from_messages
+from meshtune.node.updates import Post
+from meshtune.wire.payload import Message, decode, encode
+from meshtune.wire.validation import Receiver
+
+COUNT = 800
+NAN, INF = float("nan"), float("inf")
+
+
+def values(fill: float = 0.0, count: int = COUNT, dtype: torch.dtype = torch.bfloat16) -> Mapping[str, torch.Tensor]:
+    return {"values": torch.full((count,), fill, dtype=dtype)}
+
+
+def spoilt(value: float) -> Mapping[str, torch.Tensor]:
+    found = torch.zeros(COUNT, dtype=torch.bfloat16)
+    found[7] = value
+    return {"values": found}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_was_sent_is_taken(form: str) -> None:
+    scene = Exchange(form)
+    source, version, got = scene.read(decode(encode(scene.message())))
+    assert (source, version) == (1, ROUND)
+    assert got == scene.update.values.double().tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"tensors": spoilt(NAN)}, "not finite"),
+        ({"tensors": spoilt(INF)}, "not finite"),
+        ({"tensors": spoilt(-INF)}, "not finite"),
+        ({"tensors": values(1.0, 1)}, r"shape \[1\], one of \[800\] is due"),
+        ({"tensors": values(1.0, COUNT - 1)}, r"shape \[799\]"),
+        ({"tensors": {"values": torch.zeros((), dtype=torch.bfloat16)}}, r"shape \[\]"),
+        ({"tensors": {"values": torch.zeros((1, COUNT), dtype=torch.bfloat16)}}, r"shape \[1, 800\]"),
+        ({"tensors": {"values": torch.zeros((COUNT, 0), dtype=torch.bfloat16)}}, r"shape \[800, 0\]"),
+        ({"tensors": values(dtype=torch.int32)}, "type int32, bfloat16 is due"),
+        ({"tensors": values(dtype=torch.int64)}, "type int64"),
+        ({"tensors": values(dtype=torch.float16)}, "type float16"),
+        ({"tensors": values(dtype=torch.float32)}, "type float32"),
+        ({"tensors": values(dtype=torch.uint8)}, "is coded, values of type bfloat16 are due"),
+        ({"tensors": {}}, "without values"),
+        ({"tensors": {**values(), "extra": torch.zeros(1)}}, "'extra' that is not part of it"),
+        ({"meta": {"version": 1 << 62}}, "is 4611686018427387904: a whole number of 1 to 3"),
+        ({"meta": {"version": ROUND + 1}}, "is 4"),
+        ({"meta": {"version": 0}}, "is 0"),
+        ({"meta": {"version": True}}, "is True"),
+        ({"meta": {"version": 2.0}}, r"is 2\.0"),
+        ({"meta": {"version": [1]}}, r"is \[1\]"),
+        ({"round": 1 << 62}, "of round 4611686018427387904 in round 3"),
+        ({"round": ROUND + 1}, "of round 4 in round 3"),
+        ({"round": 0}, "a whole number of 1 to 0"),
+        ({"source": 0}, "sent a message that names it as its source"),
+        ({"sender": 0, "source": 0}, "sent a message that names it as its sender"),
+        ({"source": 77}, "names device 77 as its source, which has not announced itself"),
+        ({"sender": 77}, "names device 77 as its sender"),
+        ({"kind": "router"}, "kind 'router' came where one of kind update is due"),
+        ({"meta": {"since": ROUND - 1}}, "is coded|of type"),
+    ],
+)
+def test_an_update_that_cannot_be_is_refused_and_changes_nothing(changes: dict[str, Any], part: str) -> None:
+    scene = Exchange("bfloat16")
+    message = decode(encode(replace(scene.message(), **changes)))
+    reader = scene.receiver()
+    if changes == {"meta": {"since": ROUND - 1}}:  # says nothing to values that are sent as they are
+        message = replace(message, tensors={"values": torch.zeros(40, dtype=torch.uint8)})
+    with pytest.raises(PayloadError, match=part):
+        scene.post().deliver(reader, message)
+    assert reader.held == {1: scene.old}
+    scene.post().deliver(reader, scene.message())  # and the source is not locked out
+    assert reader.held[1].version == ROUND
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"meta": {"since": True}}, "is True"),
+        ({"meta": {"since": 1 << 62}}, "is 4611686018427387904"),
+        ({"meta": {"since": -1}}, "is -1"),
+        ({"meta": {"since": "2"}}, "is '2'"),
+        ({"meta": {"since": ROUND - 2}}, "as the difference to version 1, device 0 holds version 2"),
+        ({"meta": {"since": None}}, "no keyframe"),
+        ({"meta": {}}, "no keyframe"),
+        ({"tensors": values(dtype=torch.float32)}, "type float32, uint8 is due"),
+        ({"meta": {}, "tensors": values(dtype=torch.float32)}, "type float32, bfloat16 is due"),
+        ({"meta": {}, "tensors": values(NAN)}, "not finite"),
+        ({"meta": {}, "tensors": values(count=5)}, r"shape \[5\]"),
+        ({"tensors": {"values": torch.zeros((9, 2), dtype=torch.uint8)}}, "a vector is due"),
+    ],
+)
+def test_a_difference_that_cannot_be_is_refused(changes: dict[str, Any], part: str) -> None:
+    scene = Exchange("int4")
+    message = decode(encode(replace(scene.message(), **changes)))
+    with pytest.raises(PayloadError, match=part):
+        scene.post().deliver(scene.receiver(), message)
+
+
+def test_a_difference_of_another_form_is_refused() -> None:
+    """All devices of a federation code their values alike."""
+    scene = Exchange("int4")
+    with pytest.raises(PayloadError, match="came in int8, int4 is due"):
+        scene.read(Exchange("int8").message())
+
+
+def test_nobody_passes_on_where_nobody_relays() -> None:
+    scene = Exchange("bfloat16")
+    message = scene.message(sender=2)
+    scene.post().deliver(scene.receiver(), message)
+    for method, relay in (("proposed", False), ("ffa", True)):
+        post = Post(get_method(method), scene.workshop, ExchangeConfig(), ROUND, relay)
+        with pytest.raises(PayloadError, match="device 2 passed on a message of device 1, which nobody does here"):
+            post.deliver(scene.receiver(), message)
+
+
+def told(
+    changes: Mapping[str, Any] | None = None, drop: str = "", which: int = 0, kind: str = "orthogonal", **parts: Any
+) -> list[Message]:
+    """Return a device's announcement, statistics and codes with changes in the meta of one, or other ``parts``."""
+    found = to_messages(announced(1, kind=kind), replace_codes(get_method("proposed")), LAYERS)
+    meta = {**found[which].meta, **(changes or {})}
+    meta.pop(drop, None)
+    found[which] = decode(encode(replace(found[which], **{"meta": meta, **parts})))
+    return found
+
+
+def hear(messages: list[Message], kind: str = "orthogonal", **more: Any) -> Announcement:
+    recipe = announced(0, kind=kind).recipe
+    return from_messages(messages, LAYERS, recipe, method=get_method("proposed"), width=WIDTH, **more)
+
+
+def test_an_announcement_says_what_was_announced() -> None:
+    for kind in ("orthogonal", "gaussian"):
+        own, found = announced(1, kind=kind), hear(told(kind=kind), kind)
+        assert (found.device, found.group, found.samples, found.recipe) == (1, "b", 20, own.recipe)
+        assert found.mask_digest == own.mask_digest
+        assert found.statistics is not None
+        assert own.statistics is not None
+        np.testing.assert_allclose(found.statistics.mean, own.statistics.mean, rtol=2**-8)
+        assert found.codes is not None
+
+
+RECIPE = [3, "orthogonal", 1, RANK, 1]
+
+
+def recipe(place: int, value: Any) -> dict[str, Any]:
+    return {"recipe": [*RECIPE[:place], value, *RECIPE[place + 1 :]]}
+
+
+@pytest.mark.parametrize(
+    ("messages", "part"),
+    [
+        ([], "no message"),
+        (told(drop="group"), "does not say its group"),
+        (told(drop="samples"), "does not say its samples"),
+        (told(drop="recipe"), "does not say its recipe"),
+        (told(drop="fingerprint"), "does not say its fingerprint"),
+        (told({"group": ""}), "is '': text of 1 to 256 characters"),
+        (told({"group": "x" * 50_000}), "is 'xxx"),
+        (told({"group": 3}), "is 3"),
+        (told({"samples": 10**18}), "is 1000000000000000000: a whole number of 1 to 1000000000"),
+        (told({"samples": -5}), "is -5"),
+        (told({"samples": 0}), "is 0"),
+        (told({"samples": True}), "is True"),
+        (told({"samples": 3.5}), r"is 3\.5"),
+        (told({"samples": "9"}), "is '9'"),
+        (told({"voted": 1}), "says 1 to whether"),
+        (told(recipe(3, 5_000_000)), "projections of rank 5000000, here it is 4"),
+        (told(recipe(3, 10**12)), "is 1000000000000: a whole number of 1 to 2147483647"),
+        (told(recipe(3, 0)), "is 0"),
+        (told(recipe(3, 4.0)), r"is 4\.0"),
+        (told(recipe(1, "gaussian")), "of kind 'gaussian', here it is 'orthogonal'"),
+        (told(recipe(1, "x" * 10_000)), "is 'xxx"),
+        (told(recipe(0, 4)), "of seed 4, here it is 3"),
+        (told(recipe(0, -1)), "is -1"),
+        (told(recipe(2, 6)), "is 6: a whole number of 0 to 5"),
+        (told(recipe(2, 1 << 40)), "is 1099511627776"),
+        (told(recipe(2, -1)), "is -1"),
+        (told(recipe(2, 0)), "generates another projection"),
+        (told(recipe(4, 2)), "of generator 2, here it is 1"),
+        (told({"recipe": RECIPE[:4]}), "seed, kind, block, rank and generator are due"),
+        (told({"recipe": {}}), "are due"),
+        (told({"fingerprint": None}), "is None"),
+        (told({"fingerprint": {"integers": "0" * 16}}), "does not say its probes"),
+        (told({"fingerprint": {"integers": 16, "probes": [0.0] * 4}}), "is 16"),
+        (told({"fingerprint": {"integers": "0" * 17, "probes": [0.0] * 4}}), "text of 1 to 16"),
+        (told({"fingerprint": {"integers": "0" * 16, "probes": [0.0] * 8}}), "4 numbers are due"),
+        (told({"fingerprint": {"integers": "0" * 16, "probes": ["0"] * 4}}), "is '0'"),
+        (told({"fingerprint": {"integers": "0" * 16, "probes": [10**400] * 4}}), "a finite number is due"),
+        (told({"fingerprint": {"integers": "0" * 16, "probes": [0.0] * 4}}), "generates another projection"),
+        (told(tensors={}), "came without its mask"),
+        (told(tensors={"mask": torch.zeros(20)}), "type float32, uint8 is due"),
+        (told(tensors={"mask": packed(np.arange(9), sum(SIZES) + 1)}), "a mask of 2401 positions"),
+        (told(round=1), "a message of round 1 in round 0"),
+        ([replace(told()[0], kind="router")], "kind 'router' came where one of kind announce is due"),
+        (told(which=1, drop="count"), "does not say its count"),
+        (told({"count": 0}, which=1), "is 0"),
+        (told({"count": 10**18}, which=1), "is 1000000000000000000"),
+        (told({"count": "20"}, which=1), "is '20'"),
+        (told(which=1, tensors={"mean": torch.zeros(WIDTH)}), "without eigenvalues and eigenvectors and diagonal"),
+        (told(which=1, source=2), "has a part of device 2"),
+        ([told()[0], told()[1], told()[1]], "says the same twice"),
+        ([told()[0], told()[2], told()[2]], "says the same twice"),
+        (told(which=2, tensors={"codes": torch.zeros(5)}), r"shape \[5\], one of \[\d+\] is due"),
+        (told(which=2, tensors={"codes": torch.full((sum(places(LAYERS).values()),), NAN)}), "not finite"),
+    ],
+)  # fmt: skip
+def test_an_announcement_that_cannot_be_is_refused(messages: list[Message], part: str) -> None:
+    with pytest.raises(PayloadError, match=part) as caught:
+        hear(messages)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "part"),
+    [
+        ("mean", torch.zeros(WIDTH + 1), "shape"),
+        ("mean", torch.zeros(1), "shape"),
+        ("mean", torch.full((WIDTH,), INF), "not finite"),
+        ("mean", torch.zeros(WIDTH, dtype=torch.int64), "floating point is due"),
+        ("eigenvalues", torch.tensor([1.0, 1.0, -1e-3]), "variance below 0"),
+        ("eigenvalues", torch.tensor([1.0, NAN, 0.0]), "not finite"),
+        ("eigenvalues", torch.ones(WIDTH + 1), "is 13: a whole number of 0 to 12"),
+        ("eigenvalues", torch.ones(2), "shape"),
+        ("eigenvectors", torch.zeros(3, WIDTH), "shape"),
+        ("eigenvectors", torch.full((WIDTH, 3), NAN), "not finite"),
+        ("diagonal", torch.full((WIDTH,), -1.0), "variance below 0"),
+        ("embedding", torch.zeros(WIDTH, 1), "shape"),
+        ("other", torch.zeros(WIDTH), "'other' that is not part of it"),
+    ],
+)
+def test_statistics_that_cannot_be_are_refused(name: str, tensor: torch.Tensor, part: str) -> None:
+    tensors = {**told()[1].tensors, name: tensor}
+    with pytest.raises(PayloadError, match=part):
+        hear(told(which=1, tensors=tensors))
+
+
+def test_a_recipe_is_held_against_the_configuration_before_anything_is_generated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A gaussian projection of rank 5e6 took 17 seconds, one of 1e12 all memory."""
+    first = told(kind="gaussian")[0]
+    for name in ("_gaussian", "_cosine_rows"):
+        monkeypatch.delattr(projection, name)
+    tracemalloc.start()
+    for rank in (5_000_000, 10**12, (1 << 31) - 1):
+        message = replace(first, meta={**first.meta, "recipe": [3, "gaussian", 1, rank, 1]})
+        with pytest.raises(PayloadError, match="rank"):
+            hear([message], "gaussian")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_what_a_receiver_knows_of_others_bounds_an_announcement_too() -> None:
+    messages = told()
+    assert hear(messages, receiver=Receiver(5, 0, [1, 2])).device == 1
+    with pytest.raises(PayloadError, match="names it as its sender"):
+        hear(messages, receiver=Receiver(5, 1))
+    with pytest.raises(PayloadError, match="names device 1 as its sender, which has not announced itself"):
+        hear(messages, receiver=Receiver(5, 0, [2, 3]))
+    passed = [replace(message, sender=2) for message in messages]
+    assert hear(passed, receiver=Receiver(5, 0)).device == 1
+    with pytest.raises(PayloadError, match="which nobody does here"):
+        hear(passed, receiver=Receiver(5, 0, relays=False))
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "part"),
+    [
+        (Message("proposal", 2, 0, 2, {}, {}), "proposal", "without mask"),
+        (Message("proposal", 2, 0, 2, {}, {"mask": packed(np.arange(4), 99)}), "proposal", "a mask of 99 positions"),
+        (Message("proposal", 2, 0, 2, {}, {"mask": torch.zeros(13, dtype=torch.int8)}), "proposal", "uint8 is due"),
+        (Message("proposal", 2, 1, 2, {}, {"mask": packed(np.arange(4), sum(SIZES))}), "proposal", "round 1"),
+        (Message("claim", 2, 0, 2, {}, {"mask": packed(np.arange(4), sum(SIZES))}), "claim", "does not say its group"),
+        (Message("claim", 2, 0, 2, {"group": "a"}, {"mask": packed(np.arange(4), 5)}), "proposal", "kind 'claim'"),
+    ],
+)
+def test_claims_that_cannot_be_are_refused(message: Message, kind: str, part: str) -> None:
+    with pytest.raises(PayloadError, match=part):
+        claimed(decode(encode(message)), kind, SIZES)

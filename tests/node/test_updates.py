@@ -1,0 +1,296 @@
+"""What crosses a graph: the same bits whichever way they came, differences where they are understood, exact bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.projection import Recipe
+from meshtune.adapter.sites import describe, sizes
+from meshtune.config.run_config import ExchangeConfig
+from meshtune.errors import DivergedError, PayloadError, UserError
+from meshtune.methods.base import Announcement, Member, Method, Workshop
+from meshtune.methods.registry import get_method
+from meshtune.network.federation_state import FederationState
+from meshtune.node.receiving import receive, version_of
+from meshtune.node.updates import Carried, Post, exchange
+from meshtune.simulator.checkpoint import pack_state, unpack_state
+from meshtune.wire.ledger import Ledger
+from meshtune.wire.payload import Limits, Message, decode, encode
+
+DEVICES = 6
+LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 24, 40, False) for i in range(2)]
+GROUPS = ["a", "b", "a", "c", "d", "e"]
+FORMS = ["float32", "bfloat16", "int8", "int4"]
+FULL = {d: [e for e in range(DEVICES) if e != d] for d in range(DEVICES)}
+RING = {d: sorted({(d - 1) % DEVICES, (d + 1) % DEVICES}) for d in range(DEVICES)}
+
+
+def start(name: str) -> tuple[Method, FederationState, Workshop]:
+    method, workshop = get_method(name), Workshop(LAYERS, AdapterConfig(rank=4), seed=5)
+    known = {}
+    for device, group in enumerate(GROUPS):
+        draw = np.random.default_rng(device)
+        masks = tuple(np.sort(draw.choice(size, 60, replace=False)) for size in sizes(LAYERS, 4))
+        recipe = Recipe(seed=3, kind="orthogonal", block=ord(group) - 97, rank=4)
+        known[device] = Announcement(device, group, 10 * (device + 1), recipe, masks)
+    members = [Member(d, own, method.begin(own, known, workshop), known=dict(known)) for d, own in known.items()]
+    return method, FederationState({name: members}, {name: {}}, Ledger()), workshop
+
+
+def play(
+    method: Method,
+    state: FederationState,
+    workshop: Workshop,
+    graph: Mapping[int, Sequence[int]],
+    form: str,
+    train: bool = True,
+) -> None:
+    """A round in which values move by a known random step; the engine's own order of things."""
+    members = state.members[method.name]
+    state.round += 1
+    workshop.forget()
+    for member in members:
+        draw = np.random.default_rng([state.round, member.device])
+        step = torch.from_numpy(draw.laplace(size=member.expert.count).astype("f4")) * 0.01 * train
+        member.expert = member.expert.with_values(member.expert.values + step)
+    carried: Carried = state.carried[method.name]
+    exchange(
+        method,
+        members,
+        graph,
+        state.round,
+        ExchangeConfig(values=form, block=32),
+        True,
+        carried,
+        state.ledger,
+        workshop,
+    )
+    for member in members:
+        trained = member.expert
+        method.mix(member, workshop)
+        if member.expert is trained:
+            member.residual = None
+
+
+def random_graph(draw: np.random.Generator) -> dict[int, list[int]]:
+    """A connected graph: a random tree and some links more."""
+    links = {(int(draw.integers(0, d)), d) for d in range(1, DEVICES)}
+    links |= {(min(a, b), max(a, b)) for a, b in draw.integers(0, DEVICES, (2, 2)).tolist() if a != b}
+    return {d: sorted({b if a == d else a for a, b in links if d in (a, b)}) for d in range(DEVICES)}
+
+
+class Air:
+    """Every message of every exchange as bytes, opened a second time by receivers who share nothing."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent: list[tuple[int, Message]] = []
+        plain = Post.deliver
+
+        def deliver(post: Post, member: Member, message: Message) -> None:
+            self.sent.append((member.device, decode(encode(message))))
+            plain(post, member, message)
+
+        monkeypatch.setattr(Post, "deliver", deliver)
+
+    def open(self, members: Sequence[Member], post: Post) -> None:
+        for receiver, message in self.sent:
+            held = members[receiver].held.get(message.source)
+            if held is None or held.version < version_of(message):
+                members[receiver].held[message.source] = receive(members[receiver], message, post)
+        self.sent.clear()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["proposed", "lora"])
+@pytest.mark.parametrize("changing", [False, True])
+def test_all_who_hold_a_version_hold_the_same_bits(
+    form: str, name: str, changing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Directly, relayed or by keyframe: over graphs that change every round a receiver often lacks the version before.
+
+    A second set of devices opens the same bytes with nothing shared between them, and comes to the same bits.
+    """
+    method, state, workshop = start(name)
+    _, lonely, _ = start(name)
+    air = Air(monkeypatch)
+    published: dict[tuple[int, int], torch.Tensor] = {}
+    ways = set()
+    draw = np.random.default_rng(7)
+    graph = random_graph(draw)
+    for _ in range(6):
+        play(method, state, workshop, graph, form)
+        ways |= {("since" in m.meta, m.sender == m.source) for _, m in air.sent}
+        air.open(lonely.members[name], Post(method, workshop, ExchangeConfig(values=form), state.round))
+        for member in state.members[name]:
+            published[member.device, state.round] = member.held[member.device].values
+        for member, other in zip(state.members[name], lonely.members[name], strict=True):
+            for source, update in member.held.items():
+                assert torch.equal(update.values, published[source, update.version])
+                if source != member.device:
+                    assert torch.equal(other.held[source].values, update.values)
+                    assert other.held[source].version == update.version
+        if changing:
+            graph = random_graph(draw)
+    relayed = {True, False} if name == "proposed" else {True}
+    differences = {True, False} if changing else {True}
+    assert ways == {(d, r) for d in (differences if form.startswith("int") else {False}) for r in relayed}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_one_tensor_holds_one_version(form: str) -> None:
+    """Equal experts are trained and scored once only where they are seen to be equal."""
+    method, state, workshop = start("proposed")
+    for _ in range(4):
+        play(method, state, workshop, RING, form)
+    tensors: dict[tuple[int, int], set[int]] = {}
+    for member in state.members["proposed"]:
+        for update in member.held.values():
+            tensors.setdefault((update.source, update.version), set()).add(id(update.values))
+    assert all(len(ids) == 1 for ids in tensors.values())
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
+def test_the_ledger_counts_every_byte_that_was_sent(
+    form: str, graph: dict[int, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, state, workshop = start("proposed")
+    air = Air(monkeypatch)
+    for number in range(1, 5):
+        play(method, state, workshop, graph, form)
+        direct = [m for _, m in air.sent if m.sender == m.source]
+        relayed = [m for _, m in air.sent if m.sender != m.source]
+        counted = state.ledger.per_round("proposed")[number]
+        assert counted["values"] == sum(m.tensors["values"].nbytes for m in direct)
+        assert counted["values"] + counted["control"] == sum(len(encode(m)) for m in direct)
+        assert counted["relayed"] == sum(len(encode(m)) for m in relayed)
+        air.sent.clear()
+
+
+@pytest.mark.parametrize("form", ["int8", "int4"])
+def test_nothing_that_training_did_is_lost(form: str) -> None:
+    """Mixing takes each device's own values from it; what its update had left out is in a later one.
+
+    So the reconstructions and what is still to be sent sum to what was trained, and that rest stays one round's.
+    """
+    method, state, workshop = start("proposed")
+    trained = torch.zeros(120, dtype=torch.float64)
+    weights = {0: 10 / 40, 2: 30 / 40}
+    for _ in range(20):
+        play(method, state, workshop, FULL, form)
+        for device, weight in weights.items():
+            draw = np.random.default_rng([state.round, device])
+            trained += weight * torch.from_numpy(draw.laplace(size=120).astype("f4")).double() * 0.01
+    members = state.members["proposed"]
+    got = members[0].expert.values.double()
+    owed = torch.zeros(120, dtype=torch.float64)
+    for device, weight in weights.items():
+        residual = members[device].residual
+        assert residual is not None
+        assert float(residual.abs().max()) < 0.02
+        owed += weight * residual.double()
+    torch.testing.assert_close(got + owed, trained, rtol=0, atol=1e-5)
+    assert members[1].residual is None  # alone in its group: what was left out is still in its own values
+
+
+@pytest.mark.parametrize("name", ["proposed", "lora", "local"])
+def test_without_training_everyone_comes_to_the_exact_values(name: str) -> None:
+    method, state, workshop = start(name)
+    play(method, state, workshop, FULL, "int4")
+    for _ in range(8):
+        play(method, state, workshop, FULL, "int4", train=False)
+    for member in state.members[name]:
+        own = member.held[member.device].values.float()
+        torch.testing.assert_close(own, member.expert.values, rtol=2.0**-7, atol=5e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
+def test_an_exchange_goes_on_from_a_checkpoint_bit_for_bit(
+    form: str, graph: dict[int, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, whole, workshop = start("proposed")
+    for _ in range(3):
+        play(method, whole, workshop, graph, form)
+    tensors, facts = pack_state(whole)
+    _, fresh, other = start("proposed")
+    cut = unpack_state(fresh, {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(facts)))
+    air = Air(monkeypatch)
+    messages = []
+    for state, shop in ((whole, workshop), (cut, other)):
+        for _ in range(2):
+            play(method, state, shop, graph, form)
+        messages.append([(receiver, encode(message)) for receiver, message in air.sent])
+        air.sent.clear()
+    assert messages[0] == messages[1]
+    first, second = pack_state(whole), pack_state(cut)
+    assert first[1] == second[1]
+    assert all(torch.equal(first[0][name], second[0][name]) for name in first[0])
+
+
+def update(meta: dict[str, Any], values: torch.Tensor, number: int = 3) -> Message:
+    return Message("update", 1, number, 1, meta, {"values": values})
+
+
+@pytest.mark.parametrize(
+    "message, part",
+    [
+        (Message("update", 1, 3, 1, {}, {}), "without values"),
+        (update({}, torch.zeros(2, 2)), "shape"),
+        (
+            update({"since": 2}, torch.zeros(20, dtype=torch.uint8)),
+            "as the difference to version 2, device 0 holds version 0",
+        ),
+        (update({"since": 0}, torch.zeros(20, dtype=torch.uint8)), "version 3 of device 1 came as the difference"),
+        (update({"since": 0, "version": 1}, torch.zeros(20, dtype=torch.uint8)), "form 0"),
+        (update({"version": "x"}, torch.zeros(2)), "is 'x'"),
+        (update({"version": -1}, torch.zeros(2)), "is -1"),
+        (update({"version": True}, torch.zeros(2)), "is True"),
+        (update({}, torch.zeros(20, dtype=torch.uint8)), "form 0"),
+    ],
+)
+def test_updates_that_cannot_be_read_are_refused(message: Message, part: str) -> None:
+    method, state, workshop = start("proposed")
+    with pytest.raises(PayloadError, match=part):
+        receive(state.members["proposed"][0], message, Post(method, workshop, ExchangeConfig(values="int4"), 3))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_values_that_are_not_finite_are_not_published(form: str, value: float) -> None:
+    method, state, workshop = start("proposed")
+    member = state.members["proposed"][2]
+    values = torch.zeros(member.expert.count)
+    values[5] = value
+    member.expert = member.expert.with_values(values)
+    with pytest.raises(DivergedError) as caught:
+        play(method, state, workshop, FULL, form, train=False)
+    assert caught.value.number == 2
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_values_beyond_bfloat16_are_published_where_the_form_holds_them(form: str) -> None:
+    """3.4e38 rounds to infinity in bfloat16; a difference sends as much as it can, and the rest with the next."""
+    method, state, workshop = start("proposed")
+    member = state.members["proposed"][3]
+    member.expert = member.expert.with_values(torch.full((member.expert.count,), 3.4e38))
+    if form == "bfloat16":
+        with pytest.raises(DivergedError, match="beyond what bfloat16 holds"):
+            play(method, state, workshop, FULL, form, train=False)
+        return
+    play(method, state, workshop, FULL, form, train=False)
+    assert torch.isfinite(state.members["proposed"][0].held[3].values).all()
+
+
+def test_more_values_than_a_message_holds_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, state, workshop = start("proposed")
+    monkeypatch.setattr("meshtune.node.updates.encode", lambda message: encode(message, Limits(elements=100)))
+    with pytest.raises(UserError, match=r"proposed sends 120 values at once, more than a message may hold \("):
+        play(method, state, workshop, FULL, "bfloat16")
