@@ -22,7 +22,8 @@ from meshtune.data.partition import Exam, deal, exam_questions, exams
 from meshtune.decoding.sampling import Writing
 from meshtune.decoding.scoring import measure
 from meshtune.evaluation.asks import Pile
-from meshtune.methods.base import Workshop, only
+from meshtune.methods.base import only
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import get_method
 from meshtune.model.base import Base
 from meshtune.model.encoding import Row

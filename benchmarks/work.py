@@ -28,8 +28,9 @@ from meshtune.config.learning_config import ModelConfig, TrainConfig
 from meshtune.config.run_config import RunConfig, TaskConfig
 from meshtune.data.partition import DeviceData
 from meshtune.errors import UserError
-from meshtune.methods.base import Announcement, Workshop
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.model.encoding import Row
 from meshtune.model.loading import locate

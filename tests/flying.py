@@ -13,8 +13,10 @@ from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, sizes
 from meshtune.config.run_config import RunConfig, validate
-from meshtune.methods.base import Announcement, Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement
 from meshtune.network.federation_state import FederationState
 from meshtune.network.radio_network import Network, form
 from meshtune.network.site import open_site

@@ -13,8 +13,10 @@ from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, places, sizes
 from meshtune.config.run_config import ExchangeConfig
-from meshtune.methods.base import Announcement, Member, Method, Update, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement, Member, Update
 from meshtune.node.announcements import to_messages
 from meshtune.node.mask_negotiation import claimed
 from meshtune.node.receiving import checked_version, from_messages, receive

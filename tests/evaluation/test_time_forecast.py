@@ -89,7 +89,7 @@ def test_a_run_tells_its_time_and_keeps_what_it_told(
 
 
 def test_speed_is_measured_on_rows_of_the_run(world: Path, whole_settings: dict[str, Any]) -> None:
-    from meshtune.methods.base import Workshop
+    from meshtune.methods.experts import Workshop
 
     config = validate({**whole_settings, "data": str(world), "model": {"name": TINY}}, "test")
     base = load(ModelConfig(name=TINY, device="cpu"))

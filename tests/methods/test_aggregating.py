@@ -11,8 +11,10 @@ import torch
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe, projection
 from meshtune.adapter.sites import describe
-from meshtune.methods.base import Announcement, Answer, Member, Method, Update, Workshop
+from meshtune.methods.base import Answer, Method
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement, Member, Update
 from meshtune.node.magnitude_masks import kept
 from meshtune.routing.arrow import ArrowRouter
 from meshtune.routing.features import Features

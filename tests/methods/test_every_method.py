@@ -13,9 +13,11 @@ from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, places, sizes
 from meshtune.errors import UserError
-from meshtune.methods.base import Announcement, Member, Method, Update, Workshop
+from meshtune.methods.base import Method
 from meshtune.methods.config import PaperConfig
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import METHODS, get_method
+from meshtune.methods.state import Announcement, Member, Update
 from meshtune.routing.config import RouterConfig
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader, WhitenedRouter

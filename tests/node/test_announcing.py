@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flying import LAYERS, Counted, World, world
-from meshtune.methods.base import Announcement
+from meshtune.methods.state import Announcement
 from meshtune.node.announcements import from_messages, handshake, to_messages
 from meshtune.node.dissemination import spread
 from meshtune.planning.planner import plan

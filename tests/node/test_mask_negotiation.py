@@ -17,8 +17,9 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.inference.opening import open_speaker
-from meshtune.methods.base import NEGOTIATED, Announcement, Workshop
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import METHODS, get_method
+from meshtune.methods.state import NEGOTIATED, Announcement
 from meshtune.network.handshake_cost import greeting
 from meshtune.network.radio_network import form
 from meshtune.network.site import open_site

@@ -16,8 +16,8 @@ from meshtune.adapter import projection
 from meshtune.adapter.sites import places
 from meshtune.config.run_config import ExchangeConfig
 from meshtune.errors import PayloadError
-from meshtune.methods.base import Announcement
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement
 from meshtune.node.announcements import to_messages
 from meshtune.node.mask_negotiation import claimed
 from meshtune.node.receiving import from_messages

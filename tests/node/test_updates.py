@@ -15,8 +15,10 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, sizes
 from meshtune.config.run_config import ExchangeConfig
 from meshtune.errors import DivergedError, PayloadError, UserError
-from meshtune.methods.base import Announcement, Member, Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement, Member
 from meshtune.network.federation_state import FederationState
 from meshtune.node.receiving import receive, version_of
 from meshtune.node.updates import Carried, Post, exchange

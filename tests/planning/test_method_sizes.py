@@ -12,8 +12,9 @@ from meshtune.adapter.sites import places, sizes
 from meshtune.config.learning_config import ModelConfig
 from meshtune.config.run_config import ExchangeConfig
 from meshtune.errors import UserError
-from meshtune.methods.base import Announcement, Workshop
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import METHODS, get_method
+from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.model.loading import load
 from meshtune.model.skeleton import Skeleton, skeleton

@@ -17,8 +17,10 @@ from meshtune.decoding.scoring import measure, measure_written
 from meshtune.errors import DivergedError, UserError
 from meshtune.evaluation.asks import Key, Pile
 from meshtune.evaluation.written_answers import write_answers
-from meshtune.methods.base import Answer, Member, Method, Workshop, only
+from meshtune.methods.base import Answer, Method, only
 from meshtune.methods.config import Reading
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Member
 from meshtune.model.base import Base
 from meshtune.network.federation_state import FederationState
 from meshtune.printable import printable

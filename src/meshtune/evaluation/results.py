@@ -22,7 +22,8 @@ from meshtune.config.run_config import RunConfig
 from meshtune.evaluation.curves import curves, whole
 from meshtune.evaluation.exam import candidates, router_of, signature
 from meshtune.evaluation.intervals import Sample, mean_over
-from meshtune.methods.base import Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
 from meshtune.model.base import Base
 from meshtune.network.density_limits import Budget
 from meshtune.network.federation_state import FederationState

@@ -19,7 +19,8 @@ from meshtune.data.partition import DeviceData, Exam
 from meshtune.decoding.generation import generate
 from meshtune.decoding.sampling import Writing
 from meshtune.decoding.scoring import Ask, score
-from meshtune.methods.base import Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
 from meshtune.model.base import Base
 from meshtune.model.encoding import Row
 from meshtune.network.federation_state import FederationState, distinct_jobs

@@ -11,7 +11,9 @@ from meshtune.config.run_config import RunConfig, validate
 from meshtune.errors import UserError, check_name
 from meshtune.evaluation.exam import FROZEN
 from meshtune.inference.session import Speaker
-from meshtune.methods.base import BankMethod, Method, Workshop
+from meshtune.methods.bank import BankMethod
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.model.loading import load
 from meshtune.network.radio_network import connect

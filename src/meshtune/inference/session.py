@@ -14,7 +14,9 @@ from meshtune.decoding.scoring import score
 from meshtune.errors import UserError
 from meshtune.evaluation.asks import ask_of, bank_of
 from meshtune.evaluation.exam import FROZEN, router_of
-from meshtune.methods.base import Answer, Member, Method, Workshop, only
+from meshtune.methods.base import Answer, Method, only
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Member
 from meshtune.model.base import Base
 from meshtune.model.encoding import encode_prompt, encode_question
 from meshtune.routing.features import Features

@@ -15,7 +15,9 @@ from torch import Tensor
 from meshtune.adapter.expert import Expert
 from meshtune.adapter.shared import Source, aggregate
 from meshtune.adapter.sites import places, sizes
-from meshtune.methods.base import Announcement, Member, Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Announcement, Member
 
 
 class AggregatingMethod(Method):

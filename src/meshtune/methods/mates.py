@@ -21,7 +21,7 @@ from meshtune.adapter.shared import aggregate
 from meshtune.adapter.sites import sizes
 
 if TYPE_CHECKING:
-    from meshtune.methods.base import Update
+    from meshtune.methods.state import Update
 
 
 def alike(shapes: Sequence[SparseExpert]) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from meshtune.config.run_config import RunConfig
-from meshtune.methods.base import Member, Method
+from meshtune.methods.base import Method
+from meshtune.methods.state import Member
 from meshtune.network.virtual_clock import Clock
 from meshtune.node.updates import Carried
 from meshtune.wire.ledger import Ledger

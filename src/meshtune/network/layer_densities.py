@@ -16,7 +16,8 @@ from meshtune.adapter.layer_budget import layer_counts
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.errors import MeshtuneError, UserError
-from meshtune.methods.base import Masks, Method
+from meshtune.methods.base import Method
+from meshtune.methods.state import Masks
 from meshtune.node.stored_announcements import PREPARED, load_announcements
 from meshtune.runs.store import RunStore
 from meshtune.topology.collision import Use, expected, of_masks

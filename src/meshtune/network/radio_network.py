@@ -17,8 +17,10 @@ import numpy as np
 
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.config.run_config import RunConfig
-from meshtune.methods.base import Announcement, Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement
 from meshtune.network.geometry import air_of, carrier, clustering, ground_of
 from meshtune.network.mean_links import flow
 from meshtune.network.site import Site

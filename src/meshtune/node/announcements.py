@@ -23,8 +23,9 @@ from meshtune.adapter.sites import LayerSpec, narrowest, sizes
 from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.errors import UserError
-from meshtune.methods.base import Announcement, Method
+from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.node.announcing import Parcel, tell
 from meshtune.node.magnitude_masks import magnitude_masks

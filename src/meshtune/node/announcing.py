@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
-from meshtune.methods.base import Announcement
+from meshtune.methods.state import Announcement
 from meshtune.node.dissemination import spread
 from meshtune.wire.ledger import Ledger
 

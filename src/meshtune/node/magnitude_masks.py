@@ -19,8 +19,8 @@ from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.errors import DivergedError
-from meshtune.methods.base import Masks
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Masks
 from meshtune.model.base import Base
 from meshtune.runs.observer import Observer
 from meshtune.training.divergence import diverged

@@ -20,7 +20,8 @@ import torch
 from meshtune.adapter.mask import collision_rate, join
 from meshtune.adapter.mask_claims import Mask, Turn, negotiate
 from meshtune.config.run_config import RunConfig
-from meshtune.methods.base import NEGOTIATED, Announcement, Masks, Method
+from meshtune.methods.base import Method
+from meshtune.methods.state import NEGOTIATED, Announcement, Masks
 from meshtune.node.receiving import mask_of
 from meshtune.topology.graphs import components
 from meshtune.training.divergence import greeted

@@ -18,7 +18,8 @@ from meshtune.adapter.mask_claims import Mask
 from meshtune.adapter.projection import Fingerprint, Recipe, fingerprint
 from meshtune.adapter.sites import LayerSpec, places, sizes
 from meshtune.errors import PayloadError, UserError
-from meshtune.methods.base import Announcement, Masks, Member, Method, Update
+from meshtune.methods.base import Method
+from meshtune.methods.state import Announcement, Masks, Member, Update
 from meshtune.printable import quoted
 from meshtune.routing.statistics import Statistics
 from meshtune.wire.codec import apply_difference, decode_keyframe

@@ -15,7 +15,7 @@ from torch import Tensor
 from meshtune.adapter.mask import pack, unpack
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.config.run_config import RunConfig
-from meshtune.methods.base import Announcement
+from meshtune.methods.state import Announcement
 from meshtune.model.digest import tensors_digest
 from meshtune.node.announcements import recipes
 from meshtune.routing.statistics import Statistics

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from meshtune.config.run_config import ExchangeConfig
 from meshtune.errors import DivergedError, PayloadError, UserError
-from meshtune.methods.base import Member, Method, Update, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Member, Update
 from meshtune.node.receiving import checked_version, receive
 from meshtune.wire.codec import apply_difference, encode_difference, encode_keyframe
 from meshtune.wire.ledger import Ledger

@@ -14,8 +14,9 @@ from meshtune.adapter.layer_budget import layer_counts
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import places, sizes
 from meshtune.config.run_config import ExchangeConfig
-from meshtune.methods.base import Announcement, Method
+from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement
 from meshtune.model.skeleton import Skeleton
 from meshtune.node.announcements import facts
 from meshtune.routing.config import RouterConfig

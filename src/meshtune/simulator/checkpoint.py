@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from meshtune.methods.base import Member, Update
+from meshtune.methods.state import Member, Update
 from meshtune.network.federation_state import FederationState
 from meshtune.network.virtual_clock import pack, unpack
 from meshtune.runs.records import LONGEST, first_fault

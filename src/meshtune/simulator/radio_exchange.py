@@ -14,7 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meshtune.methods.base import Member, Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Member
 from meshtune.network.radio_network import Network
 from meshtune.network.virtual_clock import Clock, Pace, Tick, elapsed
 from meshtune.node.dissemination import Hop, outages, window

@@ -12,7 +12,7 @@ from enum import Enum
 
 import numpy as np
 
-from meshtune.methods.base import Member, Update
+from meshtune.methods.state import Member, Update
 from meshtune.network.site import Site
 from meshtune.network.virtual_clock import SLACK, Tick
 from meshtune.node.updates import Post

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshtune.config.run_config import RunConfig
-from meshtune.methods.base import Member, Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Member
 from meshtune.network.handshake_cost import greeting
 from meshtune.network.radio_network import Network, sized
 from meshtune.network.virtual_clock import Clock, Tick, elapsed

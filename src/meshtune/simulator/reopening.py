@@ -12,7 +12,7 @@ from typing import Any
 from meshtune.adapter.sites import LayerSpec
 from meshtune.config.run_config import RunConfig
 from meshtune.errors import MeshtuneError, UserError
-from meshtune.methods.base import Announcement
+from meshtune.methods.state import Announcement
 from meshtune.node.stored_announcements import PREPARED, load_announcements, save_announcements
 from meshtune.runs.manifest import DamagedError, reason
 from meshtune.runs.observer import Observer

@@ -13,7 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from meshtune.adapter.sites import LayerSpec
-from meshtune.methods.base import Announcement, Member, Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Announcement, Member
 from meshtune.network.federation_state import FederationState
 from meshtune.network.handshake_cost import greeting
 from meshtune.network.radio_network import Network

@@ -13,7 +13,9 @@ from typing import Any
 from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.errors import DivergedError
-from meshtune.methods.base import Member, Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Member
 from meshtune.model.base import Base
 from meshtune.network.federation_state import FederationState, JobKey, distinct_jobs
 from meshtune.node.updates import exchange

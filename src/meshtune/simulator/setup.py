@@ -15,8 +15,10 @@ from meshtune.data.pools import gather
 from meshtune.data.row_counts import counts_note, cut_rows
 from meshtune.data.unlearnt import unlearnt_note
 from meshtune.errors import UserError
-from meshtune.methods.base import Announcement, Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.model.loading import load, locate
 from meshtune.network.density_limits import Budget, budget_note, budgets, densities_of

@@ -26,7 +26,9 @@ from meshtune.config.learning_config import LR_KEYS, TrainConfig
 from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.errors import DivergedError, UserError
-from meshtune.methods.base import Announcement, Method, Workshop
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.runs.observer import Observer
 from meshtune.training.trainer import Job, train

@@ -17,7 +17,8 @@ from meshtune.config.learning_config import lower_rate
 from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.decoding.scoring import row_losses
-from meshtune.methods.base import Member, Method
+from meshtune.methods.base import Method
+from meshtune.methods.state import Member
 from meshtune.model.base import Base
 from meshtune.runs.observer import Observer
 from meshtune.training.full_parameters import holding

@@ -5,8 +5,9 @@ No federation: what crosses no air as values has crossed it as data. A step sees
 
 from __future__ import annotations
 
-from meshtune.methods.base import Member, Workshop
 from meshtune.methods.catalogue.lora import Lora
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Member
 
 
 class Central(Lora):

@@ -13,8 +13,9 @@ import numpy as np
 from meshtune.adapter.expert import Expert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
-from meshtune.methods.base import Announcement, Workshop
 from meshtune.methods.catalogue.lora import Lora
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Announcement
 
 
 class Ffa(Lora):

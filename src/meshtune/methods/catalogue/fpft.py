@@ -6,8 +6,9 @@ The one exception to a frozen base. What was averaged stays; nothing else of a r
 from __future__ import annotations
 
 from meshtune.adapter.expert import Expert
-from meshtune.methods.base import Announcement, Member, Workshop
 from meshtune.methods.catalogue.lora import Lora
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Announcement, Member
 
 
 class Fpft(Lora):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from meshtune.adapter.expert import Expert
-from meshtune.methods.base import Announcement, Answer, Member, Method, Workshop, only
+from meshtune.methods.base import Answer, Method, only
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Announcement, Member
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 

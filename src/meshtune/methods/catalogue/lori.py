@@ -11,7 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meshtune.methods.base import Answer, BankMethod, Member, Workshop
+from meshtune.methods.bank import BankMethod
+from meshtune.methods.base import Answer
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Member
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meshtune.methods.base import Answer, BankMethod, Member, Workshop, held_gates
+from meshtune.methods.bank import BankMethod
+from meshtune.methods.base import Answer, held_gates
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Member
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 

@@ -17,7 +17,9 @@ from meshtune.adapter.route import Bank
 from meshtune.adapter.shared import Shared
 from meshtune.adapter.sites import sizes
 from meshtune.methods.aggregating import AggregatingMethod
-from meshtune.methods.base import Answer, Member, Workshop, held_gates
+from meshtune.methods.base import Answer, held_gates
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Member
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 

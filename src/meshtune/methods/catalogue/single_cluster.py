@@ -13,8 +13,10 @@ import torch
 
 from meshtune.adapter.shared import Shared
 from meshtune.methods.aggregating import AggregatingMethod
-from meshtune.methods.base import Answer, Member, Workshop
+from meshtune.methods.base import Answer
 from meshtune.methods.config import PaperConfig
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Member
 from meshtune.routing.config import RouterConfig
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader, Router
