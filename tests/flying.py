@@ -75,7 +75,7 @@ class World:
         """A round in which values move by a known random step; the engine's own order of things."""
         members = self.state.members[self.method.name]
         self.state.round += 1
-        self.workshop.forget()
+        self.workshop.release()
         for member in members:
             draw = np.random.default_rng([self.state.round, member.device])
             step = torch.from_numpy(draw.laplace(size=member.expert.count).astype("f4")) * 0.01

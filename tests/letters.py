@@ -100,7 +100,7 @@ class Exchange:
         assert update.values.shape == (self.update.values.numel(),)
         assert torch.isfinite(update.values).all()
         reader.held[0] = publish(reader, ROUND, post)
-        self.workshop.forget()
+        self.workshop.release()
         self.method.mix(reader, self.workshop)
         return update.source, update.version, update.values.double().tolist()
 

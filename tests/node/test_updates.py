@@ -57,7 +57,7 @@ def play(
     """A round in which values move by a known random step; the engine's own order of things."""
     members = state.members[method.name]
     state.round += 1
-    workshop.forget()
+    workshop.release()
     for member in members:
         draw = np.random.default_rng([state.round, member.device])
         step = torch.from_numpy(draw.laplace(size=member.expert.count).astype("f4")) * 0.01 * train

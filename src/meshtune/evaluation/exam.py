@@ -62,7 +62,7 @@ def router_of(member: Member, kind: str, config: RunConfig, workshop: Workshop) 
     """Return the router ``member`` fits from the statistics it received; devices that know the same share it."""
     if kind in get_args(Reading):
         return Reader(kind, config.paper.top_k)
-    key = (kind, *sorted(member.known))
+    key = (kind, *((device, member.known[device].digest) for device in sorted(member.known)))
     if key not in workshop.routers:
         sources: dict[str, list[Statistics]] = {}
         for device in sorted(member.known):

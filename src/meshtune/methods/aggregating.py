@@ -56,10 +56,10 @@ class AggregatingMethod(Method):
     def expansion(self, member: Member, devices: Sequence[int], workshop: Workshop) -> Tensor:
         """Return Bbar of ``devices``, of each of which it holds an update, all layers end to end (sum of d r,)."""
         updates = [member.held[device] for device in devices]
-        key = (self.masked, *((u.source, u.version, id(u.values)) for u in updates))
+        known = [member.known[device] for device in devices]
+        what = ((u.digest, a.mask_digest, a.samples) for u, a in zip(updates, known, strict=True))
 
         def make() -> Tensor:
-            known = [member.known[update.source] for update in updates]
             return aggregate(
                 [update.values for update in updates],
                 [workshop.positions(a) for a in known],
@@ -68,7 +68,14 @@ class AggregatingMethod(Method):
                 self.masked,
             )
 
-        return workshop.once(key, make)
+        return workshop.once(("expansion", self.masked, *what), make)
+
+    def contents(self, member: Member) -> tuple[object, ...]:
+        """Return what identifies all that it holds, cluster by cluster."""
+        return tuple(
+            tuple((member.held[device].digest, member.known[device].digest) for device in devices)
+            for devices in self.clusters(member)
+        )
 
     def source(self, announced: Announcement, workshop: Workshop) -> Source:
         """Return a member's projections and, where it announced them, its task codes by place."""

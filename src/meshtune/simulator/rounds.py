@@ -53,7 +53,7 @@ def play_round(
         _add(state.seconds, "check", time.perf_counter() - started)
         started = time.perf_counter()
     state.round += 1
-    workshop.forget()
+    workshop.release()
     for method in methods:
         members = state.members[method.name]
         with explained(config, method, state.round):

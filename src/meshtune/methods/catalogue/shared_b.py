@@ -41,8 +41,7 @@ class SharedB(AggregatingMethod):
         assert router is not None
         sources = self.sources(member)
         gates = held_gates(router, features, [group for group, _ in sources], member.own.group)
-        each = [self.expansion(member, devices, workshop) for devices in self.clusters(member)]
-        key = ("shared_b", router.by_token, *map(id, each))
+        key = ("shared_b", self.masked, router.by_token, *self.contents(member))
         bank = workshop.once(key, lambda: self._bank(member, router, workshop))
         return Answer((None,) * len(sources), gates, bank)
 

@@ -42,8 +42,7 @@ class SingleCluster(AggregatingMethod):
         workshop: Workshop,
     ) -> Answer:
         assert isinstance(router, Reader)
-        each = [self.expansion(member, devices, workshop) for devices in self.clusters(member)]
-        key = ("shared", router.reading, router.top_k, *map(id, each))
+        key = ("shared", self.masked, router.reading, router.top_k, *self.contents(member))
         bank = workshop.once(key, lambda: self._bank(member, router, workshop))
         return Answer((None,), np.ones((len(groups), 1)), bank)
 
