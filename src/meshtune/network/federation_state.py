@@ -9,7 +9,7 @@ from meshtune.config.run_config import RunConfig
 from meshtune.methods.base import Method
 from meshtune.methods.state import Member
 from meshtune.network.virtual_clock import Clock
-from meshtune.node.updates import Carried
+from meshtune.node.node import Node
 from meshtune.wire.ledger import Ledger
 
 JobKey = tuple[tuple[int, ...], str, tuple[str, ...], float]
@@ -21,20 +21,23 @@ class FederationState:
     """Everything that changes from round to round, and nothing else.
 
     Attributes:
-        members: per method one member per device.
-        carried: per method what crossed each link, where links are free.
+        nodes: per method one node per device.
         ledger: bytes so far.
         round: rounds done.
         seconds: training seconds by kind of adapter, and exchange seconds.
         clocks: per method its virtual clock, where there is a radio.
     """
 
-    members: dict[str, list[Member]]
-    carried: dict[str, Carried]
+    nodes: dict[str, list[Node]]
     ledger: Ledger
     round: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     clocks: dict[str, Clock] = field(default_factory=dict)
+
+    @property
+    def members(self) -> dict[str, list[Member]]:
+        """Per method what its nodes know and hold."""
+        return {method: [node.member for node in nodes] for method, nodes in self.nodes.items()}
 
 
 def distinct_jobs(
@@ -44,7 +47,8 @@ def distinct_jobs(
     found: dict[str, dict[JobKey, list[tuple[str, Member]]]] = {}
     for method in methods:
         lr = config.train.peak(method.kind, method.name)
-        for member in state.members[method.name]:
+        for node in state.nodes[method.name]:
+            member = node.member
             who = tuple(range(devices)) if method.pooled else (member.device,)
             key = (who, member.expert.digest, member.history, lr)
             found.setdefault(method.kind, {}).setdefault(key, []).append((method.name, member))

@@ -38,6 +38,8 @@ class Tick:
         lost: payloads sent that did not arrive, or not before the round ended.
         late: devices that computed too long to send anything.
         away: devices that were not there.
+        inventory: joules of saying who holds what.
+        inventory_seconds: how long that took; it fits into the slack of the windows, or counts in ``seconds``.
     """
 
     seconds: float = 0.0
@@ -48,6 +50,8 @@ class Tick:
     lost: int = 0
     late: int = 0
     away: int = 0
+    inventory: float = 0.0
+    inventory_seconds: float = 0.0
 
 
 def ends(slowest: float, slots: int, gamma: float) -> float:
@@ -66,7 +70,7 @@ def elapsed(clock: Clock) -> float:
 
 def joules(clock: Clock) -> float:
     """Return the joules so far, sent and computed."""
-    return sum(tick.sending + tick.computing for tick in clock)
+    return sum(tick.sending + tick.computing + tick.inventory for tick in clock)
 
 
 def summary(clock: Clock) -> dict[str, Any]:

@@ -8,7 +8,6 @@ generated or allocated for it (:mod:`meshtune.wire.validation`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,6 +19,7 @@ from meshtune.adapter.sites import LayerSpec, places, sizes
 from meshtune.errors import PayloadError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.state import Announcement, Masks, Member, Update
+from meshtune.node.updates import UpdateRules
 from meshtune.printable import quoted
 from meshtune.routing.statistics import Statistics
 from meshtune.wire.codec import apply_difference, decode_keyframe
@@ -37,25 +37,22 @@ from meshtune.wire.validation import (
     whole,
 )
 
-if TYPE_CHECKING:
-    from meshtune.node.updates import Post
-
 _STATISTICS = ("mean", "eigenvalues", "eigenvectors", "diagonal")
 
 
-def receive(member: Member, message: Message, post: Post) -> Update:
+def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
     """Return the update in ``message``, whichever way it is coded.
 
     Raises:
         PayloadError: it is damaged, is not what ``member`` expects of its source, or is a difference to a version that
             the member does not hold.
     """
-    version, count = checked_version(member, message, post), post.count(member, message.source)
-    form, since = post.settings.values, message.meta.get("since")
+    version, count = checked_version(member, message, rules), rules.count(member, message.source)
+    form, since = rules.settings.values, message.meta.get("since")
     if since is None and message.tensors["values"].dtype != torch.uint8:
-        plain = "bfloat16" if post.settings.differences else form  # a keyframe that coding makes no smaller
+        plain = "bfloat16" if rules.settings.differences else form  # a keyframe that coding makes no smaller
         return Update(message.source, version, numbers(message, "values", (count,), [plain]))
-    if not post.settings.differences:
+    if not rules.settings.differences:
         raise PayloadError(f"an update of device {message.source} is coded, values of type {form} are due")
     values = packed(message, "values", None, ["uint8"])
     data = values.numpy().tobytes()
@@ -68,17 +65,17 @@ def receive(member: Member, message: Message, post: Post) -> Update:
             f"version {version} of device {message.source} came as the difference to version {since}, "
             f"device {member.device} holds version {has}"
         )
-    base = post.origin(member, message.source) if held is None else held.values
+    base = rules.origin(member, message.source) if held is None else held.values
     return Update(message.source, version, apply_difference(data, base, form), values)
 
 
-def checked_version(member: Member, message: Message, post: Post) -> int:
+def checked_version(member: Member, message: Message, rules: UpdateRules) -> int:
     """Return the version of the update in ``message``, which comes from whom, and when, ``member`` can believe.
 
     Raises:
         PayloadError: it is no update, is not of a device that the member knows, or is of a round still to come.
     """
-    check_envelope(message, "update", Receiver(post.round, member.device, member.known, post.relays))
+    check_envelope(message, "update", Receiver(rules.round, member.device, member.known, rules.relays))
     check_tensors(message, ["values"])
     return version_of(message)
 

@@ -22,16 +22,25 @@ from meshtune.wire.ledger import Ledger
 Count = Annotated[int, Field(ge=0, le=LONGEST)]
 
 
+_Three = Annotated[list[Count], Field(min_length=3, max_length=3)]
+_Four = Annotated[list[Count], Field(min_length=4, max_length=4)]
+
+
 class _Facts(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
 
-class _Member(_Facts):
+class _Node(_Facts):
     values: str
     moments: dict[str, str]
     held: list[list[int | str]]
     residual: str | None = None
     history: list[str]
+    sent: list[_Three]
+    came: list[_Three]
+    theirs: list[_Three]
+    told: list[_Four]
+    refused: dict[str, Count]
 
 
 class _Bytes(_Facts):
@@ -49,12 +58,13 @@ class _Tick(_Facts):
     lost: Count
     late: Count
     away: Count
+    inventory: Annotated[float, Field(ge=0)] = 0.0
+    inventory_seconds: Annotated[float, Field(ge=0)] = 0.0
 
 
 class _State(_Facts):
     round: Count
-    members: dict[str, list[_Member]]
-    carried: dict[str, list[Annotated[list[Count], Field(min_length=4, max_length=4)]]]
+    nodes: dict[str, list[_Node]]
     ledger: _Bytes
     seconds: dict[str, Annotated[float, Field(ge=0)]]
     clocks: dict[str, list[_Tick]] = Field(default_factory=dict)
@@ -71,30 +81,10 @@ def pack_state(state: FederationState) -> tuple[dict[str, Tensor], dict[str, Any
             tensors[names[id(tensor)]] = tensor.detach().cpu().contiguous()
         return names[id(tensor)]
 
-    members = {
-        method: [
-            {
-                "values": put(m.expert.values),
-                "moments": {name: put(tensor) for name, tensor in m.moments.items()},
-                "held": [
-                    [u.source, u.version, put(u.values), *([] if u.coded is None else [put(u.coded)])]
-                    for u in m.held.values()
-                ],
-                **({} if m.residual is None else {"residual": put(m.residual)}),
-                "history": list(m.history),
-            }
-            for m in pile
-        ]
-        for method, pile in state.members.items()
-    }
-    carried = {
-        method: [[s, r, source, v] for (s, r), crossed in links.items() for source, v in crossed.items()]
-        for method, links in state.carried.items()
-    }
+    nodes = {method: [node.snapshot(put) for node in pile] for method, pile in state.nodes.items()}
     facts = {
         "round": state.round,
-        "members": members,
-        "carried": carried,
+        "nodes": nodes,
         "ledger": state.ledger.to_json(),
         "seconds": state.seconds,
         "clocks": pack(state.clocks),
@@ -117,22 +107,19 @@ def unpack_state(fresh: FederationState, tensors: Mapping[str, Tensor], facts: M
     _fit(found, fresh, tensors)
     ledger, clocks = _past(found, facts)
     updates: dict[tuple[Any, ...], Update] = {}
-    for method, pile in fresh.members.items():
-        for member, saved in zip(pile, found.members[method], strict=True):
-            member.expert = member.expert.with_values(tensors[saved.values])
-            member.moments = {name: tensors[key] for name, key in saved.moments.items()}
-            member.history = tuple(saved.history)
-            member.residual = None if saved.residual is None else tensors[saved.residual]
-            for source, version, *names in saved.held:
-                keys = [str(name) for name in names]
-                parts = [tensors[key] for key in keys]
-                made = Update(int(source), int(version), *parts)
-                member.held[made.source] = updates.setdefault((source, version, *keys), made)
-    for method, links in fresh.carried.items():
-        for sender, receiver, source, version in found.carried[method]:
-            links.setdefault((sender, receiver), {})[source] = version
+
+    def take(first: str | int, *more: Any) -> Any:
+        if isinstance(first, str):
+            return tensors[first]
+        version, *names = more
+        made = Update(first, version, *(tensors[name] for name in names))
+        return updates.setdefault((first, version, *names), made)
+
+    for method, pile in fresh.nodes.items():
+        for node, saved in zip(pile, found.nodes[method], strict=True):
+            node.restore(saved.model_dump(), take)
     fresh.ledger, fresh.round, fresh.seconds = ledger, found.round, dict(facts["seconds"])
-    fresh.clocks.update({m: c for m, c in clocks.items() if m in fresh.members})
+    fresh.clocks.update({m: c for m, c in clocks.items() if m in fresh.nodes})
     return fresh
 
 
@@ -149,18 +136,16 @@ def _past(found: _State, facts: Mapping[str, Any]) -> tuple[Ledger, Any]:
 def _fit(found: _State, fresh: FederationState, tensors: Mapping[str, Tensor]) -> None:
     """Make sure that all of ``found`` is that of the devices and methods of ``fresh``."""
     for method, pile in fresh.members.items():
-        saved = found.members.get(method)
-        if saved is None or len(saved) != len(pile) or (method in fresh.carried and method not in found.carried):
+        saved = found.nodes.get(method)
+        if saved is None or len(saved) != len(pile):
             raise ValueError(f"{method} has not {len(pile)} devices")
         if method in fresh.clocks and len(found.clocks.get(method, [])) != found.round + 1:
             raise ValueError(f"the clock of {method} has not {found.round + 1} rounds")
         for member, one in zip(pile, saved, strict=True):
-            _fit_member(member, one, len(pile), found.round, tensors)
-        if any(max(link[:3]) >= len(pile) or link[3] > found.round for link in found.carried.get(method, [])):
-            raise ValueError(f"{method} has carried what no device sent")
+            _fit_node(member, one, len(pile), found.round, tensors)
 
 
-def _fit_member(member: Member, saved: _Member, devices: int, round_: int, tensors: Mapping[str, Tensor]) -> None:
+def _fit_node(member: Member, saved: _Node, devices: int, round_: int, tensors: Mapping[str, Tensor]) -> None:
     where = f"device {member.device}"
     values = member.expert.values
 
@@ -189,3 +174,6 @@ def _fit_member(member: Member, saved: _Member, devices: int, round_: int, tenso
             raise ValueError(f"{where} holds an update that no device sent")
         for part in keys:
             sized(part)
+    for neighbour, source, *versions in (*saved.sent, *saved.came, *saved.theirs, *saved.told):
+        if max(neighbour, source) >= devices or max(versions) > round_:
+            raise ValueError(f"{where} has traded what no device sent")

@@ -21,6 +21,7 @@ from meshtune.network.radio_network import Network, sized
 from meshtune.network.virtual_clock import Clock, Tick, elapsed
 from meshtune.node.announcements import carried
 from meshtune.node.announcing import Parcel, tell
+from meshtune.node.node import Node
 from meshtune.topology.graphs import components, falls_apart
 from meshtune.topology.linked import Graph
 from meshtune.topology.phrases import listed
@@ -81,7 +82,7 @@ def network_of(first: Network, clock: Clock, round_: int) -> Network:
 def reform(
     first: Network,
     method: Method,
-    members: Sequence[Member],
+    nodes: Sequence[Node],
     round_: int,
     ledger: Ledger,
     clock: Clock,
@@ -92,7 +93,7 @@ def reform(
     Args:
         first: the network of the first round.
         method: nothing is formed for one that does not exchange.
-        members: one per device, by id; their clusters and whom they know are updated.
+        nodes: one per device, by id; their clusters and whom they know are updated.
         round_: from 1 on; bytes are counted as this one's.
         ledger: counts what leaves a device.
         clock: of the method, the rounds before ``round_`` at least.
@@ -101,9 +102,9 @@ def reform(
     if not method.exchanges or round_ == 1 or behind(first.site.config, round_) != round_ - 1:
         return None
     before, now = (network_of(first, clock, number) for number in (round_ - 1, round_))
-    for member in members:
-        member.clusters = now.clusters.index
-    hops = introduce(method, members, now.graph, round_, ledger, workshop)
+    for node in nodes:
+        node.member.clusters = now.clusters.index
+    hops = introduce(method, [node.member for node in nodes], now.graph, round_, ledger, workshop)
     apart = falls_apart(now.graph) if len(components(now.graph)) > len(components(before.graph)) else None
     changed = moved(before.clusters.clusters, now.clusters.clusters)
     return Formed(method.name, round_, now, changed, apart), greeting(now, hops)
@@ -112,7 +113,7 @@ def reform(
 def replay(
     first: Network | None,
     methods: Sequence[Method],
-    members: Mapping[str, Sequence[Member]],
+    nodes: Mapping[str, Sequence[Node]],
     clocks: Mapping[str, Clock],
     rounds: int,
     workshop: Workshop,
@@ -127,7 +128,7 @@ def replay(
     for round_ in range(1, rounds + 1):
         for method in methods:
             clock = clocks[method.name]
-            again = reform(first, method, members[method.name], round_, Ledger(), clock, workshop)
+            again = reform(first, method, nodes[method.name], round_, Ledger(), clock, workshop)
             found += [] if again is None else [again[0]]
     return found
 
@@ -146,6 +147,8 @@ def introduce(
             parcels[source] = carried(method.reintroduces(members[source], workshop), method, workshop.layers)
         return parcels[source]
 
+    for member in members:
+        member.starts.clear()
     return tell([member.known for member in members], graph, parcel, method.name, round_, ledger)
 
 

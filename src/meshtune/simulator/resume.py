@@ -20,6 +20,7 @@ from meshtune.network.federation_state import FederationState
 from meshtune.network.handshake_cost import greeting
 from meshtune.network.radio_network import Network
 from meshtune.node.announcements import handshake
+from meshtune.node.node import Node
 from meshtune.runs.manifest import DamagedError, reason
 from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore, round_name
@@ -81,7 +82,7 @@ def begin(
     network: Network | None = None,
 ) -> FederationState:
     """Return the state after the handshake, before the first round; over ``network`` where there is a radio."""
-    state = FederationState({}, {m.name: {} for m in methods}, Ledger())
+    state = FederationState({}, Ledger())
     clusters = {} if network is None else network.clusters.index
     agreed = None if network is None else network.agreement
     found = own if agreed is None else agreed.of(own)
@@ -91,17 +92,23 @@ def begin(
         hops = [] if negotiated is None else negotiated.charge(method.name, state.ledger)
         told = None if negotiated is None else negotiated.mates
         known = handshake(said, method, graph, layers, state.ledger, hops, told)
-        state.members[method.name] = [
-            Member(
-                a.device,
-                a,
-                method.begin(a, known[a.device], workshop),
-                known=known[a.device],
-                clusters=clusters,
-                timely=network is not None,
+        state.nodes[method.name] = [
+            Node(
+                Member(
+                    a.device,
+                    a,
+                    method.begin(a, known[a.device], workshop),
+                    known=known[a.device],
+                    clusters=clusters,
+                    timely=network is not None,
+                ),
+                reliable=network is None,
             )
             for a in said
         ]
+        for node in state.nodes[method.name]:
+            node.links = tuple(graph[node.device])
+            node.near = {neighbour: frozenset(graph[neighbour]) for neighbour in node.links}
         if network is not None:
             state.clocks[method.name] = [greeting(network, hops)]
     return state
@@ -129,4 +136,4 @@ def restore(
         state = unpack_state(fresh, loaded.tensors, loaded.facts)
     except ValueError as error:
         raise store.damaged(round_name(loaded.number), error) from error
-    return state, replay(network, methods, state.members, state.clocks, state.round, workshop)
+    return state, replay(network, methods, state.nodes, state.clocks, state.round, workshop)

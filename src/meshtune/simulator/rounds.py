@@ -18,9 +18,11 @@ from meshtune.methods.experts import Workshop
 from meshtune.methods.state import Member
 from meshtune.model.base import Base
 from meshtune.network.federation_state import FederationState, JobKey, distinct_jobs
-from meshtune.node.updates import exchange
+from meshtune.node.transport import CountedTransport, MemoryTransport
+from meshtune.node.updates import UpdateRules
 from meshtune.runs.observer import Observer
-from meshtune.simulator.radio_exchange import Flight
+from meshtune.simulator.free_links import exchange
+from meshtune.simulator.radio_exchange import RadioExchange
 from meshtune.training.divergence import diverged, explained
 from meshtune.training.full_parameters import train_full
 from meshtune.training.trainer import Job, train
@@ -31,17 +33,16 @@ def play_round(
     config: RunConfig,
     methods: Sequence[Method],
     devices: Sequence[DeviceData],
-    graph: Mapping[int, Sequence[int]],
     workshop: Workshop,
     state: FederationState,
     observer: Observer,
-    flight: Flight | None = None,
+    radio: RadioExchange | None = None,
     judge: Callable[[Mapping[str, Sequence[Member]]], None] | None = None,
 ) -> dict[str, float]:
     """Play one round for all methods; return the mean loss of every ``method/device``.
 
-    The exchange goes over the air with ``flight``, else for free over ``graph``. ``judge`` is shown what has been
-    trained, before anything is sent.
+    The exchange goes over the air with ``radio``, else for free over every node's links. ``judge`` is shown what has
+    been trained, before anything is sent.
 
     Raises:
         UserError: a device's training diverged, or a device refused a message.
@@ -55,27 +56,17 @@ def play_round(
     state.round += 1
     workshop.release()
     for method in methods:
-        members = state.members[method.name]
+        nodes = state.nodes[method.name]
+        rules = UpdateRules(method, workshop, config.exchange, state.round, config.graph.relay)
+        for node in nodes:
+            node.begin_round(rules)
         with explained(config, method, state.round):
-            if flight is None:
-                exchange(
-                    method,
-                    members,
-                    graph,
-                    state.round,
-                    config.exchange,
-                    config.graph.relay,
-                    state.carried[method.name],
-                    state.ledger,
-                    workshop,
-                )
+            if radio is None:
+                exchange(nodes, CountedTransport(MemoryTransport(), state.ledger, method.name, state.round))
             else:
-                flight.exchange(method, members, state.round, state.ledger, state.clocks[method.name], workshop)
-        for member in members:
-            trained = member.expert
-            method.mix(member, workshop)
-            if member.expert is trained:  # its own unrounded values: what the update left out is still in them
-                member.residual = None
+                radio.exchange(method, nodes, state.round, state.ledger, state.clocks[method.name])
+        for node in nodes:
+            node.end_round()
     _add(state.seconds, "exchange", time.perf_counter() - started)
     return losses
 

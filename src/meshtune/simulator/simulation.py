@@ -30,13 +30,12 @@ from meshtune.runs.observer import Observer
 from meshtune.runs.provenance import Stamp
 from meshtune.runs.store import RunStore
 from meshtune.simulator.checkpoint import pack_state
-from meshtune.simulator.radio_exchange import Flight
+from meshtune.simulator.radio_exchange import RadioExchange
 from meshtune.simulator.reclustering import Formed, told
 from meshtune.simulator.reopening import prepared, reopened
 from meshtune.simulator.resume import Loaded, begin, newest, restore
 from meshtune.simulator.rounds import play_round
 from meshtune.simulator.setup import Scene, announced, open_scene, planned, rated
-from meshtune.topology.linked import Graph
 from meshtune.training.own_task import OwnTasks, looks
 from meshtune.training.process_memory import peak_memory
 
@@ -76,8 +75,8 @@ def _played(scene: Scene, store: RunStore, observer: Observer, loaded: float) ->
     store.append({"event": "start", "round": last.number if last else 0, "load_seconds": loaded, **plan})
     if not any(event["event"] == "data" for event in store.events()):
         store.append({"event": "data", "tasks": scene.counts})
-    scene, state, graph, network, made = _begin(scene, store, stamp, last, observer)
-    flight = None if network is None or scene.pace is None else Flight(network, scene.pace)
+    scene, state, network, made = _begin(scene, store, stamp, last, observer)
+    radio = None if network is None or scene.pace is None else RadioExchange(network, scene.pace)
     forecast = _foretold(scene, state, store, observer)
     own_tasks = OwnTasks(scene.base, scene.config, config, scene.methods, scene.devices, observer)
     for number in range(state.round, config.train.rounds):
@@ -89,11 +88,10 @@ def _played(scene: Scene, store: RunStore, observer: Observer, loaded: float) ->
             scene.config,
             scene.methods,
             scene.devices,
-            graph,
             scene.workshop,
             state,
             observer,
-            flight,
+            radio,
             own_tasks.judge if looks(config, number + 1) else None,
         )
         judged = own_tasks.taken()
@@ -118,7 +116,7 @@ def _played(scene: Scene, store: RunStore, observer: Observer, loaded: float) ->
             }
         )
         observer.event("round", round=number + 1, bytes=bytes_now)
-        formed = [] if flight is None else [one for one in flight.formed if one.round == number + 1]
+        formed = [] if radio is None else [one for one in radio.formed if one.round == number + 1]
         _log(formed, store)
         line = told(formed)
         if line is not None:
@@ -151,7 +149,7 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
         for name in config.router.names:
             begun.router.check_announced(name)
         scene = open_scene(config, observer)
-        scene, state, _, network, _ = _begin(scene, store, _stamp(scene, store), last, observer)
+        scene, state, network, _ = _begin(scene, store, _stamp(scene, store), last, observer)
         return _finish(scene, state, network, store, observer)
 
 
@@ -163,7 +161,7 @@ def _stamp(scene: Scene, store: RunStore, exam: bool = False) -> Stamp:
 
 def _begin(
     scene: Scene, store: RunStore, stamp: Stamp, last: Loaded | None, observer: Observer
-) -> tuple[Scene, FederationState, Graph, Network | None, dict[str, Any]]:
+) -> tuple[Scene, FederationState, Network | None, dict[str, Any]]:
     """Return the scene with the rates that were found, where the run stands, who hears whom, and what a checkpoint
     says that it was made with.
     """
@@ -184,11 +182,11 @@ def _begin(
     made = {**stamp.facts(), "prepared": facts["digest"], "plan": facts["made"]["plan"]}
     if last is None:
         state.seconds.update(facts["seconds"])
-        return scene, state, graph, network, made
+        return scene, state, network, made
     state, formed = restore(state, last, store, scene.methods, scene.workshop, network)
     _log(formed, store)
     observer.event("note", text=f"going on after round {last.number} of {scene.config.train.rounds}")
-    return scene, state, graph, network, made
+    return scene, state, network, made
 
 
 def _foretold(scene: Scene, state: FederationState, store: RunStore, observer: Observer) -> Forecast:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 KINDS = ("values", "masks", "router", "control", "relayed")
-REPEATED = "repeated"
-"""The one further kind. It is listed only where something was sent again, which needs an air that loses packets."""
+REPEATED, INVENTORY = "repeated", "inventory"
+"""Further kinds, listed only where there are some: what was sent again as the air lost it, and who holds what."""
+FURTHER = (REPEATED, INVENTORY)
 
 _Key = tuple[str, int, int, str]  # method, round, sender, kind
 
@@ -32,8 +33,8 @@ class Ledger:
             ValueError: a kind is unknown or a count negative; nothing of the message is counted then.
         """
         for kind, count in split.items():
-            if kind not in (*KINDS, REPEATED):
-                raise ValueError(f"{kind} is no kind of bytes: {', '.join((*KINDS, REPEATED))}")
+            if kind not in (*KINDS, *FURTHER):
+                raise ValueError(f"{kind} is no kind of bytes: {', '.join((*KINDS, *FURTHER))}")
             if count < 0:
                 raise ValueError(f"device {sender} cannot send {count} bytes of {kind} to device {receiver}")
         total = sum(split.values())

@@ -23,7 +23,9 @@ from meshtune.errors import PayloadError
 from meshtune.printable import printable, quoted
 from meshtune.wire.frame import PREFIX, seal, unseal
 
-KINDS = ("announce", "router", "update", "proposal", "claim")
+KINDS = ("announce", "router", "update", "proposal", "claim", "have", "want")
+INVENTORY = ("have", "want")
+"""Kinds that say who holds what, and who asks for what."""
 DTYPES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I8": 1, "I32": 4, "I64": 8}
 """Element types of the format, in safetensors' names, with their bytes per element."""
 
@@ -56,7 +58,8 @@ class Message:
 
     Attributes:
         kind: ``announce`` (who I am, my mask), ``router`` (my task statistics), ``update`` (my expert), ``proposal``
-            (positions I would take for my group), ``claim`` (positions that my group takes).
+            (positions I would take for my group), ``claim`` (positions that my group takes), ``have`` (what I hold),
+            ``want`` (what I ask for).
         sender: the device that sends it now.
         round: the round it is sent in; 0 before the first.
         source: the device whose content it is; not the sender where it is relayed.
@@ -123,10 +126,13 @@ def decode(data: bytes, limits: Limits | None = None) -> Message:
 
 
 def byte_split(message: Message, data: bytes) -> dict[str, int]:
-    """Return the bytes of ``data``, the encoded ``message``, by use: values, masks, router, control.
+    """Return the bytes of ``data``, the encoded ``message``, by use: values, masks, router, control; or inventory.
 
-    Tensors count by what they are for; frame and header are control. The four sum to ``len(data)``.
+    Tensors count by what they are for; frame and header are control. What says who holds what is all inventory. The
+    parts sum to ``len(data)``.
     """
+    if message.kind in INVENTORY:
+        return {"inventory": len(data)}
     split = {"values": 0, "masks": 0, "router": 0, "control": 0}
     for name, tensor in message.tensors.items():
         use = "router" if message.kind == "router" else "masks" if name == "mask" else "values"

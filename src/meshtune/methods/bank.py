@@ -1,0 +1,77 @@
+"""Experts kept apart by group (method section 6, ``bank``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from meshtune.adapter.expert import Expert, SparseExpert
+from meshtune.methods.base import Answer, Method
+from meshtune.methods.experts import Workshop
+from meshtune.methods.mates import alike, joined_mean, trained_mean
+from meshtune.methods.state import Announcement, Member
+from meshtune.routing.routers import OracleRouter
+
+
+class BankMethod(Method):
+    """Experts kept apart by group: nothing is overwritten, no cross terms (method section 6, ``bank``)."""
+
+    relays = True
+
+    def reintroduces(self, member: Member, workshop: Workshop) -> Announcement:
+        own = member.known[member.device]
+        trained = self.begin(own, member.known, workshop)
+        if not isinstance(trained, SparseExpert):
+            return own
+        return replace(own, masks=tuple(mask.cpu().numpy() for mask in trained.masks), voted=True)
+
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
+        if self.kind == "lora":
+            return workshop.lora()
+        if own.voted:
+            return workshop.alone(own)
+        mates = [known[d] for d in sorted(known) if known[d].group == own.group]
+        return workshop.group_expert([mate for mate in mates if not mate.voted])
+
+    def mix(self, member: Member, workshop: Workshop) -> None:
+        # A device alone in its group goes on with its own unrounded values; a group takes the mean of what was sent.
+        # A mate several hops away counts with the newest that has arrived, which is as many rounds old; unless rounds
+        # end on time, when those who are not heard in one are left out of its mean.
+        mates = len(member.groups()[member.own.group])
+        mixed = member.counted(member.holders(member.own.group))
+        if mates > 1 and (len(mixed) > 1 or not member.timely):
+            member.expert = self._mean(member, mixed, workshop, member.device)
+
+    def of_group(self, member: Member, group: str, workshop: Workshop) -> Expert:
+        """Return the group's expert: the mean of what the member holds from the group."""
+        return self._mean(member, member.holders(group), workshop)
+
+    def _mean(self, member: Member, devices: Sequence[int], workshop: Workshop, own: int | None = None) -> Expert:
+        """Return the mean of what is held from these devices of one group; what ``own`` trains of it, if given."""
+        updates = [member.held[d] for d in devices]
+        samples = {d: member.known[d].samples for d in member.known}
+        first = self.begin(member.known[devices[0]], member.known, workshop)
+        if not isinstance(first, SparseExpert):  # all have one shape
+            return workshop.mean(first, updates, samples)
+        others = (self.begin(member.known[d], member.known, workshop) for d in devices[1:])
+        shapes = [first, *(shape for shape in others if isinstance(shape, SparseExpert))]
+        if alike(shapes):
+            return workshop.mean(first, updates, samples)
+        weights = [float(samples[d]) for d in devices]
+        if own is not None:
+            return trained_mean(shapes, updates, weights, devices.index(own))
+        key = ("joined", *((u.digest, shape.form, w) for u, shape, w in zip(updates, shapes, weights, strict=True)))
+        return workshop.once(key, lambda: joined_mean(shapes, updates, weights))
+
+    def bank(self, member: Member, workshop: Workshop) -> dict[str, Expert]:
+        """Return the experts it can answer with, by group, in the order of :meth:`sources`."""
+        return {g: self.of_group(member, g, workshop) for g, _ in self.sources(member)}
+
+    def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
+        return [(g, tuple(member.holders(g))) for g in member.groups() if member.holders(g)]
+
+    def oracle(self, member: Member, groups: Sequence[str], workshop: Workshop) -> Answer:
+        """Return the perfect router's answer; a group it has no expert of is answered by its own group's."""
+        bank = self.bank(member, workshop)
+        gates = OracleRouter(list(bank)).gates_for([g if g in bank else member.own.group for g in groups])
+        return Answer(tuple(bank.values()), gates)

@@ -1,0 +1,114 @@
+"""Builds experts from announcements, so that equal experts exist once in a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.expert import Expert, LoraExpert, Projections, SparseExpert
+from meshtune.adapter.full_expert import FullExpert
+from meshtune.adapter.mask import join, vote
+from meshtune.adapter.projection import Recipe
+from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.methods.state import Announcement, Update
+from meshtune.routing.routers import Router
+from meshtune.wire.content_cache import ContentCache, Made
+
+
+class Workshop:
+    """Builds experts from announcements; shared by the devices of a process so that equal experts exist once.
+
+    Args:
+        layers: the adapted layers of the base model.
+        adapter: rank and scale.
+        seed: of LoRA's common initialisation.
+        dtype: of the frozen projections.
+        device: where projections live.
+        weights: returns all weights of the base model (parameters,), for methods that train them.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[LayerSpec],
+        adapter: AdapterConfig,
+        seed: int,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+        weights: Callable[[], Tensor] | None = None,
+    ) -> None:
+        self.layers = layers
+        self.adapter = adapter
+        self.seed = seed
+        self._dtype, self._device, self._weights = dtype, device, weights
+        self._full: FullExpert | None = None
+        self._projections: dict[Recipe, Projections] = {}
+        self._voted: dict[tuple[object, ...], SparseExpert] = {}
+        self._cache = ContentCache()
+        self._positions: dict[str, Tensor] = {}
+        self.routers: dict[tuple[object, ...], Router] = {}
+
+    def projections(self, recipe: Recipe) -> Projections:
+        """Return the A of ``recipe``, made once."""
+        if recipe not in self._projections:
+            self._projections[recipe] = Projections(recipe, self._dtype, self._device)
+        return self._projections[recipe]
+
+    def lora(self) -> LoraExpert:
+        """Return a fresh LoRA expert; the same on every device, so that averages mean something."""
+        return LoraExpert(self.layers, self.adapter.rank, self.adapter.scale, seed=self.seed, device=self._device)
+
+    def full(self) -> FullExpert:
+        """Return the base model itself, as what is trained."""
+        if self._full is None:
+            assert self._weights is not None
+            self._full = FullExpert(self.layers, self._weights())
+        return self._full
+
+    def alone(self, own: Announcement) -> SparseExpert:
+        """Return a fresh sparse expert over the device's own mask, B = 0."""
+        return self._voted_expert([own])
+
+    def group_expert(self, members: Sequence[Announcement]) -> SparseExpert:
+        """Return a fresh sparse expert over the mask the group's members agree on by vote, B = 0."""
+        return self._voted_expert(members)
+
+    def _voted_expert(self, members: Sequence[Announcement]) -> SparseExpert:
+        key = tuple((member.device, member.recipe, member.mask_digest) for member in members)
+        if key not in self._voted:
+            masks = (
+                list(members[0].masks)
+                if len(members) == 1
+                else vote([(m.device, list(m.masks)) for m in members], sizes(self.layers, self.adapter.rank))
+            )
+            self._voted[key] = SparseExpert(self.layers, self.projections(members[0].recipe), masks, self.adapter.scale)
+        return self._voted[key]
+
+    def mean(self, shape: Expert, updates: Sequence[Update], samples: Mapping[int, int]) -> Expert:
+        """Return ``shape`` with sum_j w_j values_j / sum_j w_j of what arrived, w_j = N_j (eq. 9, normalised once)."""
+
+        def make() -> Expert:
+            total = sum(samples[u.source] for u in updates)
+            mixed = torch.zeros_like(updates[0].values, dtype=torch.float32)
+            for update in updates:
+                mixed.add_(update.values.float(), alpha=samples[update.source] / total)
+            return shape.with_values(mixed)
+
+        return self.once(("mean", shape.form, *((u.digest, samples[u.source]) for u in updates)), make)
+
+    def positions(self, announced: Announcement) -> Tensor:
+        """Return where a device's values stand in all layers' B laid end to end (nnz,)."""
+        if announced.mask_digest not in self._positions:
+            joined = join(announced.masks, sizes(self.layers, self.adapter.rank))
+            self._positions[announced.mask_digest] = torch.from_numpy(joined)
+        return self._positions[announced.mask_digest]
+
+    def once(self, key: tuple[object, ...], make: Callable[[], Made]) -> Made:
+        """See :meth:`meshtune.wire.content_cache.ContentCache.once`."""
+        return self._cache.once(key, make)
+
+    def release(self) -> None:
+        """Free what was made in past rounds."""
+        self._cache.release()

@@ -1,0 +1,146 @@
+"""Who holds what: a node itself, each of its neighbours as far as they told it, and the newest that there is.
+
+Neighbours tell each other in ``have`` messages: triples (source, version held, newer version heard of), only those
+that have changed since they were last told. In this way the newest version of every update becomes known in a whole
+part of the graph before anything large is sent, so that nobody asks for a copy that is about to be outdated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+
+from meshtune.errors import PayloadError
+from meshtune.wire.payload import Message
+from meshtune.wire.validation import Receiver, check_envelope, check_tensors, packed
+
+Entry = tuple[int, int, int]
+"""A source, the version of its update that the sender holds, and a newer one that it has heard of; 0 for none."""
+_WIDE = 1 << 31
+
+
+class Inventory:
+    """What one node knows of who holds which version.
+
+    Attributes:
+        holds: by source the version that this node holds, and can send.
+        theirs: by neighbour and source the version that the neighbour holds.
+        newest: by source the newest version heard of since :meth:`open`.
+    """
+
+    def __init__(self) -> None:
+        self.holds: dict[int, int] = {}
+        self.theirs: dict[int, dict[int, int]] = {}
+        self.newest: dict[int, int] = {}
+        self._told: dict[int, dict[int, tuple[int, int]]] = {}
+
+    def open(self, holds: Mapping[int, int], neighbours: Iterable[int] = ()) -> None:
+        """Begin a time in which updates are passed on among those who are there.
+
+        Args:
+            holds: by source the version that this node can send.
+            neighbours: who can be heard; what others hold may be out of reach.
+        """
+        self.holds, self.newest = dict(holds), dict(holds)
+        for neighbour in neighbours:
+            for source, version in self.theirs.get(neighbour, {}).items():
+                self.newest[source] = max(version, self.newest.get(source, 0))
+        for told in self._told.values():
+            told.update({source: (version, 0) for source, (version, _) in told.items()})
+
+    def hold(self, source: int, version: int) -> None:
+        """Take note that this node holds another version."""
+        self.holds[source] = version
+        self.newest[source] = max(version, self.newest.get(source, 0))
+
+    def hears(self, neighbour: int, source: int) -> int:
+        """Return the version of ``source``'s update that ``neighbour`` holds, 0 for none."""
+        return self.theirs.get(neighbour, {}).get(source, 0)
+
+    def news(self, neighbour: int, hearsay: bool = True) -> list[Entry]:
+        """Return what has changed since ``neighbour`` was last told; it counts as told from now on.
+
+        Without ``hearsay`` only of what this node holds itself.
+        """
+        told = self._told.setdefault(neighbour, {})
+        found = []
+        for source in sorted(self.newest.keys() | told.keys()):
+            held, newest = self.holds.get(source, 0), self.newest.get(source, 0)
+            state = (held, newest if hearsay and newest > held else 0)
+            if told.get(source, (0, 0)) != state:
+                told[source] = state
+                found.append((source, *state))
+        return found
+
+    def heed(self, neighbour: int, entries: Iterable[Entry]) -> None:
+        """Take in what ``neighbour`` told."""
+        theirs = self.theirs.setdefault(neighbour, {})
+        for source, version, newest in entries:
+            theirs[source] = version
+            self.newest[source] = max(version, newest, self.newest.get(source, 0))
+
+    def snapshot(self) -> dict[str, list[list[int]]]:
+        """Return plain values for a checkpoint."""
+        return {
+            "theirs": [[n, s, v] for n, held in self.theirs.items() for s, v in held.items()],
+            "told": [[n, s, *state] for n, told in self._told.items() for s, state in told.items()],
+        }
+
+    def restore(self, data: Mapping[str, Sequence[Sequence[int]]]) -> None:
+        """The inverse of :meth:`snapshot`."""
+        for neighbour, source, version in data["theirs"]:
+            self.theirs.setdefault(neighbour, {})[source] = version
+        for neighbour, source, version, newest in data["told"]:
+            self._told.setdefault(neighbour, {})[source] = (version, newest)
+
+
+def have_message(sender: int, round_: int, entries: Sequence[Entry]) -> Message:
+    """Return the message that tells a neighbour of ``entries``."""
+    wide = any(source >= _WIDE for source, _, _ in entries)
+    rows = torch.tensor(entries, dtype=torch.int64 if wide else torch.int32).reshape(-1, 3)
+    return Message("have", sender, round_, sender, {}, {"entries": rows})
+
+
+def entries_of(message: Message, receiver: Receiver) -> list[Entry]:
+    """Return what a ``have`` message tells.
+
+    Raises:
+        PayloadError: it is none, or tells of versions that cannot be.
+    """
+    check_envelope(message, "have", receiver)
+    check_tensors(message, ["entries"])
+    rows = message.tensors["entries"]
+    packed(message, "entries", (rows.shape[0] if rows.dim() else 0, 3), ["int32", "int64"])
+    found = [(int(source), int(version), int(newest)) for source, version, newest in rows.tolist()]
+    for source, version, newest in found:
+        if source < 0 or not 0 <= version <= message.round or not 0 <= newest <= message.round:
+            raise PayloadError(
+                f"device {message.sender} tells of versions {version} and {newest} of device {source} in round "
+                f"{message.round}"
+            )
+    return found
+
+
+def want_message(sender: int, round_: int, sources: Sequence[int]) -> Message:
+    """Return the message that asks a neighbour for the updates of ``sources``."""
+    wide = any(source >= _WIDE for source in sources)
+    return Message(
+        "want",
+        sender,
+        round_,
+        sender,
+        {},
+        {"sources": torch.tensor(sources, dtype=torch.int64 if wide else torch.int32)},
+    )
+
+
+def sources_of(message: Message, receiver: Receiver) -> list[int]:
+    """Return whose updates a ``want`` message asks for.
+
+    Raises:
+        PayloadError: it is none.
+    """
+    check_envelope(message, "want", receiver)
+    check_tensors(message, ["sources"])
+    return [int(source) for source in packed(message, "sources", None, ["int32", "int64"]).tolist()]

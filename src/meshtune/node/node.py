@@ -1,0 +1,286 @@
+"""One device under one method, without I/O: what it says, what it makes of what it hears, and how it goes on.
+
+A node knows its own announcement, what it has heard, and what each neighbour is known to hold. It never reads another
+node's memory and never waits: whoever is host to it trains its jobs, carries its envelopes and tells it what arrived.
+The host of a simulation has thousands of nodes in one process, that of a peer has one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from meshtune.errors import PayloadError
+from meshtune.methods.base import Answer, Method
+from meshtune.methods.state import Member, Update
+from meshtune.node.envelope import Envelope
+from meshtune.node.inventory import Inventory, entries_of, have_message, sources_of, want_message
+from meshtune.node.receiving import checked_version, receive
+from meshtune.node.updates import UpdateRules, publish, read_message, write_update
+from meshtune.routing.features import Features
+from meshtune.routing.routers import Router
+from meshtune.wire.payload import Message, byte_split, encode
+from meshtune.wire.validation import Receiver
+
+
+class Node:
+    """One device under one method.
+
+    Args:
+        member: what it knows, holds and trains.
+        reliable: whether all that is sent arrives, so that what was sent is known to be held.
+
+    Attributes:
+        rules: what all know of this round's updates; see :meth:`begin_round`.
+        links: the neighbours that it can send to now.
+        near: by neighbour whom that one hears, as far as it said so.
+        inventory: who holds what.
+        refused: messages that were not believed, by the name of the error.
+        sent: over reliable links, by neighbour and source the version that was sent there.
+        came: likewise what came from there.
+    """
+
+    rules: UpdateRules
+
+    def __init__(self, member: Member, reliable: bool = True) -> None:
+        self.member, self.reliable = member, reliable
+        self.links: tuple[int, ...] = ()
+        self.near: dict[int, frozenset[int]] = {}
+        self.inventory = Inventory()
+        self.refused: Counter[str] = Counter()
+        self.sent: dict[int, dict[int, int]] = {}
+        self.came: dict[int, dict[int, int]] = {}
+        self._asked: list[tuple[int, int]] = []
+        self._given_up: set[tuple[int, int]] = set()
+        self._deaf: set[int] = set()
+
+    @property
+    def device(self) -> int:
+        """Its id."""
+        return self.member.device
+
+    @property
+    def method(self) -> Method:
+        """How it learns, mixes and answers."""
+        return self.rules.method
+
+    def begin_round(self, rules: UpdateRules) -> None:
+        """Take in what holds for the round."""
+        self.rules = rules
+
+    def publish(self) -> Update:
+        """Turn what was trained into the update of this round, which the node holds from now on.
+
+        Raises:
+            DivergedError: a value is NaN or infinite, or beyond what the form holds.
+        """
+        update = publish(self.member, self.rules.round, self.rules)
+        self.member.held[self.device] = update
+        return update
+
+    def exchange(self) -> list[Envelope]:
+        """Return what it sends over reliable links: its own update, and what a neighbour cannot hear directly.
+
+        What is passed on was held before this round: all nodes send at the same time.
+        """
+        found = []
+        for receiver in self.links:
+            sent, came = self.sent.setdefault(receiver, {}), self.came.get(receiver, {})
+            known = sent.get(self.device, 0) if self.method.keeps else 0
+            found.append(self._envelope(receiver, self.device, known))
+            sent[self.device] = self.rules.round
+            for source in sorted(self.member.held) if self.rules.relays else ():
+                version = self.member.held[source].version
+                known = max(sent.get(source, 0), came.get(source, 0))
+                direct = source in (self.device, receiver) or source in self.near.get(receiver, ())
+                if not direct and known < version:
+                    found.append(self._envelope(receiver, source, known))
+                    sent[source] = version
+        return found
+
+    def own_updates(self, receivers: Sequence[int], one_copy: bool) -> list[Envelope]:
+        """Return its own update for neighbours who may not get it.
+
+        Args:
+            receivers: who is there.
+            one_copy: a broadcast: one message that all of them can open.
+        """
+        known = {receiver: self.inventory.hears(receiver, self.device) for receiver in receivers}
+        least = min(known.values(), default=0)
+        return [self._envelope(one, self.device, least if one_copy else known[one]) for one in receivers]
+
+    def open(self, links: Collection[int], own: bool) -> None:
+        """Begin to pass on what is held.
+
+        Args:
+            links: the neighbours that are there.
+            own: whether its own update is ready.
+        """
+        self.links = tuple(sorted(links))
+        held = {source: update.version for source, update in self.member.held.items()}
+        if not own:
+            held.pop(self.device, None)
+        self.inventory.open(held, self.links)
+        self._given_up, self._deaf = set(), set()
+
+    def news(self, hearsay: bool = True) -> list[Envelope]:
+        """Return what neighbours have yet to be told of what it holds and, with ``hearsay``, has heard of."""
+        found = []
+        for neighbour in self.links:
+            entries = self.inventory.news(neighbour, hearsay)
+            if entries:
+                found.append(self._control(neighbour, have_message(self.device, self.rules.round, entries)))
+        return found
+
+    def wants(self) -> list[Envelope]:
+        """Ask for what it lacks: of each neighbour for one update at most, of the lowest neighbour that has it.
+
+        An update is asked for in the newest version that anybody in reach holds, and never twice of one neighbour.
+        """
+        free = [one for one in self.links if one not in self._deaf]
+        found = []
+        for source in sorted(self.inventory.newest):
+            newest = self.inventory.newest[source]
+            held = self.member.held.get(source)
+            if source == self.device or (held is not None and held.version >= newest):
+                continue
+            bringer = next((one for one in free if self._brings(one, source, newest)), None)
+            if bringer is not None:
+                free.remove(bringer)
+                found.append(self._control(bringer, want_message(self.device, self.rules.round, [source])))
+        return found
+
+    def serve(self, one_copy: bool) -> list[Envelope]:
+        """Return the updates that it was asked for; in a broadcast that of the lowest source only."""
+        asked, self._asked = self._asked, []
+        if one_copy and asked:
+            lowest = min(source for _, source in asked)
+            asked = [(receiver, source) for receiver, source in asked if source == lowest]
+            least = min(self.inventory.hears(receiver, lowest) for receiver, _ in asked)
+            return [self._envelope(receiver, lowest, least) for receiver, _ in asked]
+        return [self._envelope(one, source, self.inventory.hears(one, source)) for one, source in asked]
+
+    def missed(self, neighbour: int, source: int) -> None:
+        """Take note that what was asked of ``neighbour`` did not come: it is not asked of it again."""
+        self._given_up.add((neighbour, source))
+
+    def unlink(self, neighbour: int) -> None:
+        """Ask ``neighbour`` for nothing more for as long as updates are passed on."""
+        self._deaf.add(neighbour)
+
+    def receive(self, sender: int, data: bytes, now: float = 0.0) -> None:
+        """Take in a message. What cannot be believed is refused, counted, and changes nothing.
+
+        Args:
+            sender: the neighbour whose link it came over.
+            data: the message.
+            now: seconds on the host's clock.
+        """
+        try:
+            message = read_message(data, self.rules)
+            if message.sender != sender:
+                raise PayloadError(f"device {sender} sent a message that names {message.sender} as its sender")
+            {"update": self._hold, "have": self._heed, "want": self._note}.get(message.kind, self._foreign)(
+                message, data
+            )
+        except PayloadError as error:
+            self.refused[type(error).__name__] += 1
+
+    def end_round(self) -> None:
+        """Mix what has arrived into what the next round starts from."""
+        trained = self.member.expert
+        self.method.mix(self.member, self.rules.factory)
+        if self.member.expert is trained:  # its own unrounded values: what the update left out is still in them
+            self.member.residual = None
+
+    def answer(self, groups: Sequence[str], router: Router | None, features: Features) -> Answer:
+        """Return who answers each prompt; see :meth:`meshtune.methods.base.Method.answer`."""
+        return self.method.answer(self.member, groups, router, features, self.rules.factory)
+
+    def snapshot(self, put: Callable[[Tensor], str]) -> dict[str, Any]:
+        """Return what it has become, as plain values; what it announced and who it knows is not part of it.
+
+        Args:
+            put: keeps a tensor and returns the name that it is kept under.
+        """
+        member = self.member
+        return {
+            "values": put(member.expert.values),
+            "moments": {name: put(tensor) for name, tensor in member.moments.items()},
+            "held": [
+                [u.source, u.version, put(u.values), *([] if u.coded is None else [put(u.coded)])]
+                for u in member.held.values()
+            ],
+            **({} if member.residual is None else {"residual": put(member.residual)}),
+            "history": list(member.history),
+            "sent": [[n, source, version] for n, sent in self.sent.items() for source, version in sent.items()],
+            "came": [[n, source, version] for n, came in self.came.items() for source, version in came.items()],
+            **self.inventory.snapshot(),
+            "refused": dict(self.refused),
+        }
+
+    def restore(self, data: Mapping[str, Any], take: Callable[..., Any]) -> None:
+        """The inverse of :meth:`snapshot`, for a node that has just begun.
+
+        Args:
+            data: what it returned.
+            take: returns a tensor by its name; given a source, a version and one name or two, that update.
+        """
+        member = self.member
+        member.expert = member.expert.with_values(take(data["values"]))
+        member.moments = {name: take(key) for name, key in data["moments"].items()}
+        member.history = tuple(data["history"])
+        member.residual = None if data.get("residual") is None else take(data["residual"])
+        for source, version, *names in data["held"]:
+            member.held[int(source)] = take(int(source), int(version), *names)
+        for neighbour, source, version in data["sent"]:
+            self.sent.setdefault(neighbour, {})[source] = version
+        for neighbour, source, version in data["came"]:
+            self.came.setdefault(neighbour, {})[source] = version
+        self.inventory.restore(data)
+        self.refused.update(data["refused"])
+
+    def _brings(self, neighbour: int, source: int, newest: int) -> bool:
+        may = source == neighbour or self.rules.relays
+        return may and self.inventory.hears(neighbour, source) == newest and (neighbour, source) not in self._given_up
+
+    def _envelope(self, receiver: int, source: int, known: int) -> Envelope:
+        update = self.member.held[source]
+        data, split = write_update(update, self.device, known, self.rules)
+        return Envelope(self.device, receiver, source, update.version, data, split)
+
+    def _control(self, receiver: int, message: Message) -> Envelope:
+        data = encode(message)
+        return Envelope(self.device, receiver, self.device, 0, data, byte_split(message, data))
+
+    def _hold(self, message: Message, data: bytes) -> None:
+        member, rules = self.member, self.rules
+        version = checked_version(member, message, rules)
+        held = member.held.get(message.source)
+        if held is None or held.version < version:
+            base = "" if held is None else held.digest
+            found = rules.cache.once(("opened", data, base), lambda: receive(member, message, rules))
+            values = rules.cache.once(("values", found.digest), lambda: found.values)
+            member.held[message.source] = replace(found, values=values)
+            self.inventory.hold(message.source, version)
+        if self.reliable:
+            self.came.setdefault(message.sender, {})[message.source] = version
+
+    def _heed(self, message: Message, data: bytes) -> None:
+        self.inventory.heed(message.sender, entries_of(message, self._receiver()))
+
+    def _note(self, message: Message, data: bytes) -> None:
+        for source in sources_of(message, self._receiver()):
+            if source not in self.member.held:
+                raise PayloadError(f"device {message.sender} asks for the update of device {source}, which is not here")
+            self._asked.append((message.sender, source))
+
+    def _foreign(self, message: Message, data: bytes) -> None:
+        raise PayloadError(f"a message of kind {message.kind} comes before the first round only")
+
+    def _receiver(self) -> Receiver:
+        return Receiver(self.rules.round, self.device, None, self.rules.relays)

@@ -1,0 +1,23 @@
+"""One round's exchange over links that cost nothing and always deliver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshtune.node.node import Node
+from meshtune.node.transport import Transport
+
+
+def exchange(nodes: Sequence[Node], transport: Transport) -> None:
+    """Let every node publish its update and send what its neighbours lack, and every node take in what arrives.
+
+    Args:
+        nodes: those of one method, in the order in which they send; their round has begun.
+        transport: carries what they send.
+    """
+    for node in nodes:
+        node.publish()
+    at = {node.device: node for node in nodes}
+    sending = [envelope for node in nodes if node.method.exchanges for envelope in node.exchange()]
+    for envelope in transport.carry(sending):
+        at[envelope.receiver].receive(envelope.sender, envelope.data)
