@@ -21,9 +21,10 @@ from meshtune.network.federation_state import FederationState
 from meshtune.network.radio_network import Network, form
 from meshtune.network.site import open_site
 from meshtune.network.virtual_clock import SLACK
-from meshtune.simulator.radio_exchange import Flight
+from meshtune.node.updates import UpdateRules
+from meshtune.simulator.radio_exchange import RadioExchange
 from meshtune.simulator.resume import begin
-from meshtune.wire.ledger import Ledger
+from meshtune.wire.ledger import INVENTORY, Ledger
 from meshtune.wireless.arrays import Floats
 from meshtune.wireless.mobility import Mobility
 
@@ -49,7 +50,7 @@ class Pace:
 
 
 class Counted(Ledger):
-    """Counts, by sender, its own messages and those of others that it passes on."""
+    """Counts, by sender, its own messages and those of others that it passes on, but for who holds what."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +58,8 @@ class Counted(Ledger):
 
     def record(self, method: str, round_: int, sender: int, receiver: int, split: Any, relayed: bool) -> None:
         super().record(method, round_, sender, receiver, split, relayed)
-        (self.passed if relayed else self.own)[sender] += 1
+        if INVENTORY not in split:
+            (self.passed if relayed else self.own)[sender] += 1
 
 
 @dataclass
@@ -67,27 +69,29 @@ class World:
     config: RunConfig
     method: Method
     network: Network
-    flight: Flight
+    radio: RadioExchange
     state: FederationState
     workshop: Workshop
 
     def play(self) -> None:
         """A round in which values move by a known random step; the engine's own order of things."""
-        members = self.state.members[self.method.name]
+        nodes = self.state.nodes[self.method.name]
         self.state.round += 1
         self.workshop.release()
-        for member in members:
+        rules = UpdateRules(self.method, self.workshop, self.config.exchange, self.state.round, self.config.graph.relay)
+        for node in nodes:
+            member = node.member
             draw = np.random.default_rng([self.state.round, member.device])
             step = torch.from_numpy(draw.laplace(size=member.expert.count).astype("f4")) * 0.01
             member.expert = member.expert.with_values(member.expert.values + step)
         name = self.method.name
         clock = self.state.clocks[name]
-        self.flight.exchange(self.method, members, self.state.round, self.state.ledger, clock, self.workshop)
-        for member in members:
-            trained = member.expert
-            self.method.mix(member, self.workshop)
-            if member.expert is trained:
-                member.residual = None
+        for node in nodes:
+            node.begin_round(rules)
+        self.radio.exchange(self.method, nodes, self.state.round, self.state.ledger, clock)
+        for node in nodes:
+            node.end_round()
+            assert not node.refused
 
     def versions(self, device: int) -> dict[int, int]:
         """Return which version of each device's update ``device`` holds."""
@@ -131,4 +135,4 @@ def world(
     network = form(site, [method], own, LAYERS, workshop)
     state = begin([method], network.graph, own, LAYERS, workshop, network)
     pace: Any = Pace(config, np.full(len(positions), 2.0))
-    return World(config, method, network, Flight(network, pace), state, workshop)
+    return World(config, method, network, RadioExchange(network, pace), state, workshop)

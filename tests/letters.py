@@ -19,8 +19,9 @@ from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Member, Update
 from meshtune.node.announcements import to_messages
 from meshtune.node.mask_negotiation import claimed
+from meshtune.node.node import Node
 from meshtune.node.receiving import checked_version, from_messages, receive
-from meshtune.node.updates import Post, publish
+from meshtune.node.updates import UpdateRules, publish, write_update
 from meshtune.routing.statistics import summarise
 from meshtune.wire.payload import Message, decode, encode
 from meshtune.wire.positions import encode_positions
@@ -72,18 +73,24 @@ class Exchange:
         self.method, self.workshop = get_method(method), Workshop(LAYERS, AdapterConfig(rank=RANK), seed=5)
         self.settings = ExchangeConfig(values=form, block=32)  # type: ignore[arg-type]
         self.members = members(self.method, self.workshop)
-        old = publish(self.members[1], ROUND - 1, self.post(ROUND - 1))
+        old = publish(self.members[1], ROUND - 1, self.rules(ROUND - 1))
         self.members[1].held[1] = old
         grown = self.members[1].expert
         self.members[1].expert = grown.with_values(grown.values * 1.5)
         self.old = old if holds else None
-        self.update = publish(self.members[1], ROUND, self.post())
+        self.update = publish(self.members[1], ROUND, self.rules())
 
-    def post(self, round_: int = ROUND) -> Post:
-        return Post(self.method, self.workshop, self.settings, round_)
+    def rules(self, round_: int = ROUND) -> UpdateRules:
+        return UpdateRules(self.method, self.workshop, self.settings, round_)
+
+    def deliver(self, reader: Member, message: Message, rules: UpdateRules | None = None) -> None:
+        """Let ``reader`` take in ``message``, which came over its sender's link."""
+        node = Node(reader)
+        node.begin_round(rules or self.rules())
+        node.take(message.sender, encode(message))
 
     def message(self, sender: int = 1, known: int = ROUND - 1) -> Message:
-        return self.post().parcel(self.update, sender, ROUND, known)[0]
+        return decode(write_update(self.update, sender, known, self.rules())[0])
 
     def receiver(self) -> Member:
         """Device 0, which has read nothing yet."""
@@ -93,13 +100,13 @@ class Exchange:
 
     def read(self, message: Message) -> Any:
         """Return what device 0 holds after ``message``, and mix it, which must not break either."""
-        reader, post = self.receiver(), self.post()
-        checked_version(reader, message, post)
-        update = receive(reader, message, post)
-        post.deliver(reader, message)
+        reader, rules = self.receiver(), self.rules()
+        checked_version(reader, message, rules)
+        update = receive(reader, message, rules)
+        self.deliver(reader, message)
         assert update.values.shape == (self.update.values.numel(),)
         assert torch.isfinite(update.values).all()
-        reader.held[0] = publish(reader, ROUND, post)
+        reader.held[0] = publish(reader, ROUND, rules)
         self.workshop.release()
         self.method.mix(reader, self.workshop)
         return update.source, update.version, update.values.double().tolist()

@@ -21,7 +21,7 @@ from meshtune.methods.state import Announcement
 from meshtune.node.announcements import to_messages
 from meshtune.node.mask_negotiation import claimed
 from meshtune.node.receiving import from_messages
-from meshtune.node.updates import Post
+from meshtune.node.updates import UpdateRules
 from meshtune.wire.payload import Message, decode, encode
 from meshtune.wire.validation import Receiver
 
@@ -89,9 +89,9 @@ def test_an_update_that_cannot_be_is_refused_and_changes_nothing(changes: dict[s
     if changes == {"meta": {"since": ROUND - 1}}:  # says nothing to values that are sent as they are
         message = replace(message, tensors={"values": torch.zeros(40, dtype=torch.uint8)})
     with pytest.raises(PayloadError, match=part):
-        scene.post().deliver(reader, message)
+        scene.deliver(reader, message)
     assert reader.held == {1: scene.old}
-    scene.post().deliver(reader, scene.message())  # and the source is not locked out
+    scene.deliver(reader, scene.message())  # and the source is not locked out
     assert reader.held[1].version == ROUND
 
 
@@ -116,7 +116,7 @@ def test_a_difference_that_cannot_be_is_refused(changes: dict[str, Any], part: s
     scene = Exchange("int4")
     message = decode(encode(replace(scene.message(), **changes)))
     with pytest.raises(PayloadError, match=part):
-        scene.post().deliver(scene.receiver(), message)
+        scene.deliver(scene.receiver(), message)
 
 
 def test_a_difference_of_another_form_is_refused() -> None:
@@ -129,11 +129,11 @@ def test_a_difference_of_another_form_is_refused() -> None:
 def test_nobody_passes_on_where_nobody_relays() -> None:
     scene = Exchange("bfloat16")
     message = scene.message(sender=2)
-    scene.post().deliver(scene.receiver(), message)
+    scene.deliver(scene.receiver(), message)
     for method, relay in (("proposed", False), ("ffa", True)):
-        post = Post(get_method(method), scene.workshop, ExchangeConfig(), ROUND, relay)
+        rules = UpdateRules(get_method(method), scene.workshop, ExchangeConfig(), ROUND, relay)
         with pytest.raises(PayloadError, match="device 2 passed on a message of device 1, which nobody does here"):
-            post.deliver(scene.receiver(), message)
+            scene.deliver(scene.receiver(), message, rules)
 
 
 def told(

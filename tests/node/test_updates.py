@@ -20,9 +20,13 @@ from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Member
 from meshtune.network.federation_state import FederationState
-from meshtune.node.receiving import receive, version_of
-from meshtune.node.updates import Carried, Post, exchange
+from meshtune.node.envelope import Envelope
+from meshtune.node.node import Node
+from meshtune.node.receiving import receive
+from meshtune.node.transport import CountedTransport, MemoryTransport, Transport
+from meshtune.node.updates import UpdateRules
 from meshtune.simulator.checkpoint import pack_state, unpack_state
+from meshtune.simulator.free_links import exchange
 from meshtune.wire.ledger import Ledger
 from meshtune.wire.payload import Limits, Message, decode, encode
 
@@ -43,7 +47,7 @@ def start(name: str) -> tuple[Method, FederationState, Workshop]:
         recipe = Recipe(seed=3, kind="orthogonal", block=ord(group) - 97, rank=4)
         known[device] = Announcement(device, group, 10 * (device + 1), recipe, masks)
     members = [Member(d, own, method.begin(own, known, workshop), known=dict(known)) for d, own in known.items()]
-    return method, FederationState({name: members}, {name: {}}, Ledger()), workshop
+    return method, FederationState({name: [Node(member) for member in members]}, Ledger()), workshop
 
 
 def play(
@@ -53,32 +57,25 @@ def play(
     graph: Mapping[int, Sequence[int]],
     form: str,
     train: bool = True,
+    transport: Transport | None = None,
 ) -> None:
-    """A round in which values move by a known random step; the engine's own order of things."""
-    members = state.members[method.name]
+    """A round in which values move by a known random step; the simulator's own order of things."""
+    nodes = state.nodes[method.name]
     state.round += 1
     workshop.release()
-    for member in members:
+    rules = UpdateRules(method, workshop, ExchangeConfig(values=form, block=32), state.round)  # type: ignore[arg-type]
+    for node in nodes:
+        member = node.member
         draw = np.random.default_rng([state.round, member.device])
         step = torch.from_numpy(draw.laplace(size=member.expert.count).astype("f4")) * 0.01 * train
         member.expert = member.expert.with_values(member.expert.values + step)
-    carried: Carried = state.carried[method.name]
-    exchange(
-        method,
-        members,
-        graph,
-        state.round,
-        ExchangeConfig(values=form, block=32),
-        True,
-        carried,
-        state.ledger,
-        workshop,
-    )
-    for member in members:
-        trained = member.expert
-        method.mix(member, workshop)
-        if member.expert is trained:
-            member.residual = None
+        node.begin_round(rules)
+        node.links = tuple(graph[member.device])
+        node.near = {neighbour: frozenset(graph[neighbour]) for neighbour in node.links}
+    exchange(nodes, CountedTransport(transport or MemoryTransport(), state.ledger, method.name, state.round))
+    for node in nodes:
+        node.end_round()
+        assert not node.refused
 
 
 def random_graph(draw: np.random.Generator) -> dict[int, list[int]]:
@@ -88,48 +85,44 @@ def random_graph(draw: np.random.Generator) -> dict[int, list[int]]:
     return {d: sorted({b if a == d else a for a, b in links if d in (a, b)}) for d in range(DEVICES)}
 
 
-class Air:
-    """Every message of every exchange as bytes, opened a second time by receivers who share nothing."""
+class Recorder(MemoryTransport):
+    """Keeps every envelope that it carries."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.sent: list[tuple[int, Message]] = []
-        plain = Post.deliver
+    def __init__(self) -> None:
+        self.sent: list[Envelope] = []
 
-        def deliver(post: Post, member: Member, message: Message) -> None:
-            self.sent.append((member.device, decode(encode(message))))
-            plain(post, member, message)
+    def carry(self, envelopes: Sequence[Envelope]) -> Sequence[Envelope]:
+        self.sent += envelopes
+        return envelopes
 
-        monkeypatch.setattr(Post, "deliver", deliver)
-
-    def open(self, members: Sequence[Member], post: Post) -> None:
-        for receiver, message in self.sent:
-            held = members[receiver].held.get(message.source)
-            if held is None or held.version < version_of(message):
-                members[receiver].held[message.source] = receive(members[receiver], message, post)
-        self.sent.clear()
+    @property
+    def messages(self) -> list[Message]:
+        return [decode(one.data) for one in self.sent]
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["proposed", "lora"])
 @pytest.mark.parametrize("changing", [False, True])
-def test_all_who_hold_a_version_hold_the_same_bits(
-    form: str, name: str, changing: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_who_hold_a_version_hold_the_same_bits(form: str, name: str, changing: bool) -> None:
     """Directly, relayed or by keyframe: over graphs that change every round a receiver often lacks the version before.
 
     A second set of devices opens the same bytes with nothing shared between them, and comes to the same bits.
     """
     method, state, workshop = start(name)
     _, lonely, _ = start(name)
-    air = Air(monkeypatch)
+    air = Recorder()
     published: dict[tuple[int, int], torch.Tensor] = {}
     ways = set()
     draw = np.random.default_rng(7)
     graph = random_graph(draw)
     for _ in range(6):
-        play(method, state, workshop, graph, form)
-        ways |= {("since" in m.meta, m.sender == m.source) for _, m in air.sent}
-        air.open(lonely.members[name], Post(method, workshop, ExchangeConfig(values=form), state.round))
+        play(method, state, workshop, graph, form, transport=air)
+        ways |= {("since" in m.meta, m.sender == m.source) for m in air.messages}
+        for one in air.sent:
+            reader = lonely.nodes[name][one.receiver]
+            reader.begin_round(UpdateRules(method, start(name)[2], ExchangeConfig(values=form), state.round))
+            reader.receive(one.sender, one.data)
+        air.sent.clear()
         for member in state.members[name]:
             published[member.device, state.round] = member.held[member.device].values
         for member, other in zip(state.members[name], lonely.members[name], strict=True):
@@ -160,15 +153,13 @@ def test_one_tensor_holds_one_version(form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
-def test_the_ledger_counts_every_byte_that_was_sent(
-    form: str, graph: dict[int, list[int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_ledger_counts_every_byte_that_was_sent(form: str, graph: dict[int, list[int]]) -> None:
     method, state, workshop = start("proposed")
-    air = Air(monkeypatch)
+    air = Recorder()
     for number in range(1, 5):
-        play(method, state, workshop, graph, form)
-        direct = [m for _, m in air.sent if m.sender == m.source]
-        relayed = [m for _, m in air.sent if m.sender != m.source]
+        play(method, state, workshop, graph, form, transport=air)
+        direct = [m for m in air.messages if m.sender == m.source]
+        relayed = [m for m in air.messages if m.sender != m.source]
         counted = state.ledger.per_round("proposed")[number]
         assert counted["values"] == sum(m.tensors["values"].nbytes for m in direct)
         assert counted["values"] + counted["control"] == sum(len(encode(m)) for m in direct)
@@ -215,22 +206,19 @@ def test_without_training_everyone_comes_to_the_exact_values(name: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
-def test_an_exchange_goes_on_from_a_checkpoint_bit_for_bit(
-    form: str, graph: dict[int, list[int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_exchange_goes_on_from_a_checkpoint_bit_for_bit(form: str, graph: dict[int, list[int]]) -> None:
     method, whole, workshop = start("proposed")
     for _ in range(3):
         play(method, whole, workshop, graph, form)
     tensors, facts = pack_state(whole)
     _, fresh, other = start("proposed")
     cut = unpack_state(fresh, {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(facts)))
-    air = Air(monkeypatch)
     messages = []
     for state, shop in ((whole, workshop), (cut, other)):
+        air = Recorder()
         for _ in range(2):
-            play(method, state, shop, graph, form)
-        messages.append([(receiver, encode(message)) for receiver, message in air.sent])
-        air.sent.clear()
+            play(method, state, shop, graph, form, transport=air)
+        messages.append(air.sent)
     assert messages[0] == messages[1]
     first, second = pack_state(whole), pack_state(cut)
     assert first[1] == second[1]
@@ -261,7 +249,7 @@ def update(meta: dict[str, Any], values: torch.Tensor, number: int = 3) -> Messa
 def test_updates_that_cannot_be_read_are_refused(message: Message, part: str) -> None:
     method, state, workshop = start("proposed")
     with pytest.raises(PayloadError, match=part):
-        receive(state.members["proposed"][0], message, Post(method, workshop, ExchangeConfig(values="int4"), 3))
+        receive(state.members["proposed"][0], message, UpdateRules(method, workshop, ExchangeConfig(values="int4"), 3))
 
 
 @pytest.mark.parametrize("form", FORMS)

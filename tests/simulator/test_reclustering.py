@@ -62,10 +62,10 @@ def test_devices_that_swap_places_swap_clusters() -> None:
     for _ in range(2):
         w.play()
         assert network_of(w.network, w.state.clocks["proposed"], w.state.round).clusters.clusters == ((0, 1), (2, 3))
-    assert w.flight.formed == []
+    assert w.radio.formed == []
     assert w.versions(0) == dict.fromkeys(range(4), 2)
     w.play()
-    (formed,) = w.flight.formed
+    (formed,) = w.radio.formed
     assert (formed.round, formed.method, formed.moved, formed.apart) == (3, "proposed", (1, 2), None)
     assert formed.network.clusters.clusters == ((0, 2), (1, 3))
     assert [(link.low, link.high) for link in formed.network.backbone.links] == [(1, 2)]
@@ -82,7 +82,7 @@ def test_devices_that_swap_places_swap_clusters() -> None:
     )
     w.play()
     assert [w.versions(device) for device in range(4)] == [dict.fromkeys(range(4), 4)] * 4
-    assert len(w.flight.formed) == 1  # the next is before round 5
+    assert len(w.radio.formed) == 1  # the next is before round 5
 
 
 @pytest.mark.parametrize("name", ["paper", "paper_masked", "shared_b"])
@@ -118,9 +118,9 @@ def test_who_does_not_move_is_played_with_as_if_nobody_could(name: str) -> None:
     (one, facts), (other, same) = pack_state(still.state), pack_state(stays.state)
     assert facts == same
     assert all(torch.equal(one[key], other[key]) for key in one)
-    assert still.flight.formed == []
-    assert [(formed.round, formed.moved) for formed in stays.flight.formed] == [(2, ()), (3, ()), (4, ())]
-    assert told(stays.flight.formed[:1]) is None
+    assert still.radio.formed == []
+    assert [(formed.round, formed.moved) for formed in stays.radio.formed] == [(2, ()), (3, ()), (4, ())]
+    assert told(stays.radio.formed[:1]) is None
 
 
 def test_what_is_first_heard_is_charged_to_the_byte_and_the_joule() -> None:
@@ -158,7 +158,9 @@ def test_nobody_who_is_known_is_announced_again() -> None:
     for _ in range(3):
         w.play()
         plain.play()
-    assert w.state.ledger.per_round("proposed")[3] == plain.state.ledger.per_round("proposed")[3]
+    one, other = (ledger.per_round("proposed")[3] for ledger in (w.state.ledger, plain.state.ledger))
+    assert one.pop("inventory") > 0  # new neighbours are told what is held, and nothing else
+    assert one == {kind: count for kind, count in other.items() if kind != "inventory"}
     assert w.state.clocks["proposed"][3].seconds == plain.state.clocks["proposed"][3].seconds
 
 
@@ -258,9 +260,9 @@ def test_devices_may_come_and_go_as_they_like(name: str, form: str) -> None:
             if isinstance(w.method, BankMethod):
                 assert set(w.method.bank(member, w.workshop)) == {member.known[d].group for d in member.held}
         met += sum(len(member.known) for member in members) - sum(before)
-    assert len(w.flight.formed) == 11
-    assert any(formed.moved for formed in w.flight.formed)
-    assert len({len(components(formed.network.graph)) for formed in w.flight.formed}) > 1
+    assert len(w.radio.formed) == 11
+    assert any(formed.moved for formed in w.radio.formed)
+    assert len({len(components(formed.network.graph)) for formed in w.radio.formed}) > 1
     assert met  # somebody was first heard of on the way
 
 
@@ -309,7 +311,7 @@ def test_links_of_a_geometric_graph_follow_devices() -> None:
     w.play()
     again = network_of(w.network, w.state.clocks["proposed"], 2)
     assert again.inner == {0: (2,), 1: (3,), 2: (0,), 3: (1,)}
-    (formed,) = w.flight.formed
+    (formed,) = w.radio.formed
     assert formed.moved == ()  # nobody changes sides where there is one cluster
     assert {source: version for source, version in w.versions(0).items() if version == 2} == {0: 2, 2: 2}
     # Device 1 takes along what it heard, 2 likewise: once met, each is told of everybody, and brings what it holds.

@@ -181,14 +181,20 @@ class Node:
             now: seconds on the host's clock.
         """
         try:
-            message = read_message(data, self.rules)
-            if message.sender != sender:
-                raise PayloadError(f"device {sender} sent a message that names {message.sender} as its sender")
-            {"update": self._hold, "have": self._heed, "want": self._note}.get(message.kind, self._foreign)(
-                message, data
-            )
+            self.take(sender, data)
         except PayloadError as error:
             self.refused[type(error).__name__] += 1
+
+    def take(self, sender: int, data: bytes) -> None:
+        """Take in a message, as :meth:`receive` does, and say what is wrong with it.
+
+        Raises:
+            PayloadError: it is damaged, or says what cannot be; nothing is changed.
+        """
+        message = read_message(data, self.rules)
+        if message.sender != sender:
+            raise PayloadError(f"device {sender} sent a message that names device {message.sender} as its sender")
+        {"have": self._heed, "want": self._note}.get(message.kind, self._hold)(message, data)
 
     def end_round(self) -> None:
         """Mix what has arrived into what the next round starts from."""
@@ -250,6 +256,7 @@ class Node:
 
     def _envelope(self, receiver: int, source: int, known: int) -> Envelope:
         update = self.member.held[source]
+        self.rules.cache.once(("values", update.digest), lambda: update.values)
         data, split = write_update(update, self.device, known, self.rules)
         return Envelope(self.device, receiver, source, update.version, data, split)
 
@@ -278,9 +285,6 @@ class Node:
             if source not in self.member.held:
                 raise PayloadError(f"device {message.sender} asks for the update of device {source}, which is not here")
             self._asked.append((message.sender, source))
-
-    def _foreign(self, message: Message, data: bytes) -> None:
-        raise PayloadError(f"a message of kind {message.kind} comes before the first round only")
 
     def _receiver(self) -> Receiver:
         return Receiver(self.rules.round, self.device, None, self.rules.relays)
