@@ -37,6 +37,13 @@ class Head(Protocol):
         ...
 
 
+def states_of(out: Any) -> Tensor:
+    """Return the last hidden states of what a decoder returned."""
+    states: Any = getattr(out, "last_hidden_state", None)
+    found: Tensor = states if states is not None else out[0]
+    return found
+
+
 class LinearHead:
     """l = s W h + b, or c tanh(s (W h + b) / c).
 
