@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from meshtune.cli import endings
 from meshtune.cli.main import app
-from meshtune.cli.progress import watch
+from meshtune.cli.watching import watch
 from meshtune.errors import UserError
 
 MODULE = [sys.executable, "-m", "meshtune.cli.main"]
