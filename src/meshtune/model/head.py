@@ -97,7 +97,7 @@ class _Given(tuple[Any, ...]):
         return None
 
 
-class _Slot(threading.local):
+class _StatesSlot(threading.local):
     states: Tensor | None = None
 
 
@@ -111,7 +111,7 @@ class OwnHead:
 
     def __init__(self, model: nn.Module, decoder: nn.Module) -> None:
         self._model = model
-        self._slot = slot = _Slot()
+        self._slot = slot = _StatesSlot()
         inner = decoder.forward
 
         def forward(*args: Any, **kwargs: Any) -> Any:

@@ -13,7 +13,7 @@ from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.methods.base import Method
 from meshtune.model.base import Base
-from meshtune.training.memory_forecast import Forecast, forecast
+from meshtune.training.memory_forecast import MemoryForecast, forecast
 
 SCALAR = 14 * 4
 """Bytes a trained scalar takes at its peak: value, gradient and two moments; value and moments that the round began
@@ -59,7 +59,7 @@ def foresee(
     methods: Sequence[Method],
     devices: Sequence[DeviceData],
     densities: Sequence[float] | None = None,
-) -> Forecast:
+) -> MemoryForecast:
     """Return how much memory the run will take, its micro-batches made to fit the budget.
 
     ``densities`` are the devices', where they are not the configuration's.
