@@ -52,7 +52,7 @@ def play(
     form: str,
     train: bool = True,
 ) -> None:
-    """A round in which values move by a known random step; the engine's own order of things."""
+    """A round in which values move by a known random step; the simulator's own order of things."""
     members = state.members[method.name]
     state.round += 1
     workshop.forget()

@@ -1,7 +1,7 @@
 """The rows of a run's tasks: what may be trained on, what is set aside for choosing settings, and what may be asked.
 
 All are read and checked before a model is loaded. A task without a test split gets one from its training rows, drawn by
-the run's seed; questions that ask the same stay on one side. ``engine.leaks`` finds rows that are trained on and asked.
+the run's seed; questions that ask the same stay on one side. ``data.leakage`` finds rows that are trained on and asked.
 """
 
 from __future__ import annotations
