@@ -17,7 +17,8 @@ from meshtune.training.memory_forecast import MemoryForecast, forecast
 
 SCALAR = 14 * 4
 """Bytes a trained scalar takes at its peak: value, gradient and two moments; value and moments that the round began
-with; the update that went out and what it left out; value and moments in a checkpoint that is being written."""
+with; the update that went out and what it left out; value, moments, update and what it left out in a checkpoint that is
+being written."""
 POSITION = 2 * 8
 """Bytes of a sparse scalar's position in B and in B transposed."""
 
