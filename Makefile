@@ -1,7 +1,7 @@
 # make demo   a whole run in minutes, without a download: ten devices, six tasks, a small base model
 # make test   the tests (not those marked slow), on all cores; pytest's summary is the last line
 # make bench  the speed and memory targets, each as a ratio to something else in the same run
-# make check  format, lint and types
+# make check  format, lint, types, and that imports point down
 # make clean  what the others made
 #
 # Each makes .venv with PYTHON and installs into it once; make bench another, with the rivals in it.
@@ -25,12 +25,13 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(RIVALS)/.installed
 	@PYTHONPATH=src $(RIVALS)/bin/python benchmarks/bench.py
 
 clean:
-	rm -rf $(VENV) $(RIVALS) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runs/demo
+	rm -rf $(VENV) $(RIVALS) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis runs/demo
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt

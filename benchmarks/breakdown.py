@@ -128,8 +128,7 @@ def show(seconds: dict[str, float], table: str) -> None:
 
 
 def main() -> None:
-    from training_speed import our_jobs
-    from work import MICRO, SIZE, TASKS, rows_of, tokens_in
+    from work import MICRO, SIZE, TASKS, our_jobs, rows_of, tokens_in
 
     from meshtune.config.learning_config import ModelConfig, TrainConfig
     from meshtune.model.loading import load

@@ -16,30 +16,15 @@ import torch
 from breakdown import measure, show
 from peft_loop import train_device, wrap
 from record import Row, at_least, options, over, report, turns
-from work import ALPHA, DENSITY, MICRO, RANK, SIZE, TASKS, Batches, plain_model, rows_of, tokens_in
+from work import MICRO, SIZE, TASKS, Batches, our_jobs, plain_model, rows_of, tokens_in
 
-from meshtune.adapter.expert import Projections, SparseExpert
-from meshtune.adapter.projection import Recipe
-from meshtune.adapter.sites import sizes
 from meshtune.config.learning_config import ModelConfig, TrainConfig
 from meshtune.errors import UserError
 from meshtune.model.base import Base
 from meshtune.model.encoding import portions
 from meshtune.model.loading import load
 from meshtune.model.micro_batch import LANES
-from meshtune.training.trainer import Job, train
-
-
-def our_jobs(base: Base, batches: Batches) -> list[Job]:
-    """Return a fresh sparse expert for every device, with its rows."""
-    draw = np.random.default_rng(0)
-    jobs = []
-    for device, mine in enumerate(batches):
-        masks = [np.sort(draw.choice(s, int(s * DENSITY), replace=False)) for s in sizes(base.adapters.layers, RANK)]
-        recipe = Recipe(seed=0, kind="orthogonal", block=device, rank=RANK)
-        projections = Projections(recipe, base.dtype, str(base.device))
-        jobs.append(Job(SparseExpert(base.adapters.layers, projections, masks, ALPHA / RANK), mine, 1e-3))
-    return jobs
+from meshtune.training.trainer import train
 
 
 def widths(batches: Batches) -> list[list[int]]:

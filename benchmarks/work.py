@@ -22,6 +22,7 @@ from record import options
 
 from meshtune.adapter.blocks import capacity
 from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.config.learning_config import ModelConfig, TrainConfig
@@ -40,6 +41,7 @@ from meshtune.simulator.rounds import play_round
 from meshtune.tasks.base import Question, shared_prompt
 from meshtune.tasks.loader import VARIABLE, load
 from meshtune.topology.graphs import neighbours
+from meshtune.training.trainer import Job
 
 CHOICE = ("boolq", "piqa", "social_i_qa", "hellaswag", "arc_easy", "arc_challenge", "scienceqa")
 WRITTEN = {"gsm8k": ("question", "answer"), "mbpp": ("text", "code"), "dolly_open_qa": ("instruction", "response")}
@@ -140,6 +142,18 @@ class _Given(DeviceData):
         rows = list(self.batches[step % len(self.batches)])
         assert len(rows) == size
         return rows
+
+
+def our_jobs(base: Base, batches: Batches) -> list[Job]:
+    """Return a fresh sparse expert for every device, with its rows."""
+    draw = np.random.default_rng(0)
+    jobs = []
+    for device, mine in enumerate(batches):
+        masks = [np.sort(draw.choice(s, int(s * DENSITY), replace=False)) for s in sizes(base.adapters.layers, RANK)]
+        recipe = Recipe(seed=0, kind="orthogonal", block=device, rank=RANK)
+        projections = Projections(recipe, base.dtype, str(base.device))
+        jobs.append(Job(SparseExpert(base.adapters.layers, projections, masks, ALPHA / RANK), mine, 1e-3))
+    return jobs
 
 
 def federation(

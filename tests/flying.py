@@ -34,7 +34,7 @@ RANK = 4
 
 @dataclass
 class Pace:
-    """Devices that compute as long as they are told; stands in for the engine's, which asks rows and processors."""
+    """Devices that compute as long as they are told; stands in for the simulator's, which asks rows and processors."""
 
     config: RunConfig
     computing: Floats  # seconds, joules alike
@@ -74,7 +74,7 @@ class World:
     workshop: Workshop
 
     def play(self) -> None:
-        """A round in which values move by a known random step; the engine's own order of things."""
+        """A round in which values move by a known random step; the simulator's own order of things."""
         nodes = self.state.nodes[self.method.name]
         self.state.round += 1
         self.workshop.release()

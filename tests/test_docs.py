@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -126,11 +127,59 @@ def test_every_command_works(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
         execute(command, long, made)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name} links {target}"
+def links(page: Path) -> list[Path]:
+    """Return the files that ``page`` links."""
+    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    return [(page.parent / target).resolve() for target in targets if "://" not in target]
+
+
+def test_every_link_leads_somewhere_and_every_page_is_linked() -> None:
+    found = {(page.name, target) for page in PAGES for target in links(page)}
+    assert {(name, str(target)) for name, target in found if not target.exists()} == set()
+    assert set(PAGES) - {target for _, target in found} <= {ROOT / "README.md"}
+
+
+def named(text: str) -> set[str]:
+    """Return the modules, or things in them, and the files that ``text`` names; those of results are not kept here."""
+    files = set(re.findall(r"(?<![\w/<])(?:src|tests|benchmarks|scripts|configs|docs)/[\w/.-]+\.\w+", text))
+    modules = re.findall(r"\bmeshtune(?:\.[a-z]\w*){2,}(?:\.\w+)*", text)
+    return set(modules) | {file for file in files if "/results/" not in file}
+
+
+def is_there(name: str) -> bool:
+    if "/" in name:
+        return (ROOT / name).is_file()
+    parts = name.split(".")
+    for cut in range(len(parts), 1, -1):
+        file = ROOT.joinpath("src", *parts[:cut]).with_suffix(".py")
+        if file.is_file():
+            return cut == len(parts) or re.search(rf"\b{parts[cut]}\b", file.read_text("utf-8")) is not None
+    return ROOT.joinpath("src", *parts, "__init__.py").is_file()
+
+
+def test_what_is_named_is_there() -> None:
+    assert named("meshtune.model.loading.load, `meshtune.seeds`, src/a.py") == {
+        "meshtune.model.loading.load",
+        "src/a.py",
+    }
+    tried = ("meshtune.model.loading.load", "meshtune.model.nobody", "meshtune.model.loading.nobody", "docs/nobody.md")
+    assert [is_there(name) for name in tried] == [True, False, False, False]
+    files = [*PAGES, *(file for folder in ("src", "benchmarks", "scripts") for file in (ROOT / folder).rglob("*.py"))]
+    found = {(file.name, name) for file in files for name in named(file.read_text("utf-8"))}
+    assert len(found) > 500
+    assert {(file, name) for file, name in found if not is_there(name)} == set()
+
+
+def test_the_architecture_names_every_package_in_the_order_that_is_kept() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^      (\w+)/ ", page, re.MULTILINE)
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0][
+        "layers"
+    ]
+    assert listed == layers[:-1]
+    short = re.findall(rf"`((?:{'|'.join(listed)})\.[a-z]\w*)`", page)
+    assert len(short) > 10
+    assert [name for name in short if not is_there(f"meshtune.{name}")] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

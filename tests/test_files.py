@@ -1,4 +1,4 @@
-"""Files that somebody else names; what is no file is tried in tests/engine/test_hostile_config.py."""
+"""Files that somebody else names; what is no file is tried in tests/config/test_hostile_config.py."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshtune.tasks import registry
-from meshtune.tasks.base import PUBLIC_TEST, Question, Row, Task, text
+from meshtune.tasks.base import PUBLIC_TEST, Question, Task, TaskRow, text
 
 
 class Adding(Task):
@@ -22,16 +22,16 @@ class Adding(Task):
     written = True
     longest_answer = 5
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         return f"How much is {text(row, 'sum')}?"
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         return f"{text(row, 'sum')} ="
 
-    def options(self, row: Row) -> tuple[str]:
+    def options(self, row: TaskRow) -> tuple[str]:
         return (text(row, "result"),)
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         return 0
 
     def judge(self, question: Question, text: str) -> bool:

@@ -150,9 +150,9 @@ def test_a_whole_model_reads_as_under_peft(tmp_path: Path, top_k: int, temperatu
     peft = pytest.importorskip("peft", reason="PEFT is not installed: the environment of make bench has it")
     from peft.tuners.lora.arrow import create_arrow_model
 
-    from meshtune.model.base import Base
+    from meshtune.model.probes.probed_base import open_base
 
-    base: Any = Base(tiny("llama"), None, "llama")
+    base: Any = open_base(tiny("llama"), None, "llama")
     layers = base.adapters.layers
     made = [pointed(g, layers) for g in range(EXPERTS)]
     settings = peft.LoraConfig(r=RANK, lora_alpha=1.5 * RANK, target_modules="all-linear")

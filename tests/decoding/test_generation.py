@@ -24,6 +24,7 @@ from meshtune.model import kv_cache as past
 from meshtune.model.base import Base
 from meshtune.model.encoding import encode_prompt
 from meshtune.model.loading import load
+from meshtune.model.probes.probed_base import open_base
 from writers import Numbers, cases, dense, mixed, prompts_of, said, sparse
 
 NEW = 7
@@ -32,12 +33,12 @@ GREEDY = Writing(NEW)
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def any_base(request: pytest.FixtureRequest) -> Base:
-    return Base(tiny(request.param).double(), Numbers(), request.param)
+    return open_base(tiny(request.param).double(), Numbers(), request.param)
 
 
 @pytest.fixture
 def llama() -> Base:
-    return Base(tiny("llama").double(), Numbers(), "llama")
+    return open_base(tiny("llama").double(), Numbers(), "llama")
 
 
 def alone(base: Base, prompt: Sequence[int], route: Route | None, count: int = NEW) -> list[int]:
@@ -122,7 +123,7 @@ def test_a_model_whose_cache_does_not_do_is_read_anew_every_step(
 
     monkeypatch.setattr(Base, "extend", refuse if broken == "refuses" else forget)
     monkeypatch.setenv("MESHTUNE_CACHE", str(tmp_path))  # what was found out about it before does not count
-    llama = Base(tiny("llama").double(), Numbers(), "llama")
+    llama = open_base(tiny("llama").double(), Numbers(), "llama")
     assert any("cache" in note for note in llama.notes())
     assert isinstance(past.begin(llama), past.Plain)
     check(llama, cases(llama), None, 60)

@@ -15,6 +15,7 @@ from meshtune.decoding.sampling import Writing, draw
 from meshtune.decoding.scoring import Ask
 from meshtune.model import kv_cache as past
 from meshtune.model.base import Base
+from meshtune.model.probes.probed_base import open_base
 from writers import LENGTHS, Numbers, cases, mixed, prompts_of, said
 
 LOGITS = np.array([1.0, -0.5, 2.0, 0.0, 1.5])
@@ -58,12 +59,12 @@ def test_draws_at_the_borders_of_the_interval_are_possible_tokens() -> None:
 
 @pytest.fixture(params=ARCHITECTURES)
 def any_base(request: pytest.FixtureRequest) -> Base:
-    return Base(tiny(request.param).double(), Numbers(), request.param)
+    return open_base(tiny(request.param).double(), Numbers(), request.param)
 
 
 @pytest.fixture
 def llama() -> Base:
-    return Base(tiny("llama").double(), Numbers(), "llama")
+    return open_base(tiny("llama").double(), Numbers(), "llama")
 
 
 def test_a_row_draws_the_same_whatever_stands_beside_it(any_base: Base) -> None:

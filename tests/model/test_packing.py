@@ -14,6 +14,7 @@ from meshtune.model.base import Base
 from meshtune.model.encoding import portions
 from meshtune.model.norms import _RmsNorm, quicken_norms
 from meshtune.model.packing import Packed
+from meshtune.model.probes.probed_base import open_base
 
 ROWS = [(5, 9, 3, 8, 7, 7, 2), (4, 4), (9,), (1, 2, 3, 4, 5, 6), tuple(range(1, 31))]
 
@@ -27,7 +28,7 @@ def alone(base: Base, row: tuple[int, ...]) -> torch.Tensor:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_row_reads_as_alone(architecture: str) -> None:
     """Gemma3's sliding window of 16 is shorter than the longest row."""
-    base = Base(tiny(architecture).eval().double(), None, architecture)
+    base = open_base(tiny(architecture).eval().double(), None, architecture)
     assert base.packs
     with torch.no_grad():
         expected = torch.cat([alone(base, row) for row in ROWS])
@@ -41,7 +42,7 @@ def test_every_row_reads_as_alone(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ["llama", "gemma3"])
 def test_parts_of_a_row_do_not_see_each_other(architecture: str) -> None:
     """Two endings of one beginning side by side read as each alone behind it, also beyond a sliding window."""
-    base = Base(tiny(architecture).eval().double(), None, architecture)
+    base = open_base(tiny(architecture).eval().double(), None, architecture)
     start, endings = tuple(range(1, 25)), [(7, 8, 9), (5, 6)]
     row = (*start, *endings[0], *endings[1])
     positions = [*range(24), 24, 25, 26, 24, 25]
@@ -68,7 +69,7 @@ def test_a_model_that_looks_past_a_rows_end_is_read_padded() -> None:
 
     model = tiny("llama").eval()
     model.model.layers[0].input_layernorm = Leaky(model.model.layers[0].input_layernorm)
-    base = Base(model, None, "leaky")
+    base = open_base(model, None, "leaky")
     assert not base.packs
     with torch.no_grad():
         torch.testing.assert_close(
@@ -79,7 +80,7 @@ def test_a_model_that_looks_past_a_rows_end_is_read_padded() -> None:
 def test_eager_models_are_read_padded() -> None:
     model = tiny("llama").eval()
     model.set_attn_implementation("eager")
-    assert not Base(model, None, "eager").packs
+    assert not open_base(model, None, "eager").packs
 
 
 @given(lengths=st.lists(st.integers(1, 40), max_size=30), most=st.integers(1, 100), few=st.sampled_from([1, 2, 4]))

@@ -24,6 +24,7 @@ from meshtune.adapter.sites import sizes
 from meshtune.config.learning_config import TrainConfig
 from meshtune.model.base import Base
 from meshtune.model.encoding import Row
+from meshtune.model.probes.probed_base import open_base
 from meshtune.training.trainer import Job, accumulate, train
 
 STEPS, RANK, RATE = 20, 4, 3e-4
@@ -140,7 +141,7 @@ def dtype(request: pytest.FixtureRequest) -> torch.dtype:
 def test_twenty_steps_are_those_of_the_plain_path(family: str, kind: str, dtype: torch.dtype) -> None:
     model = tiny(family).eval().to(dtype)
     plain = plain_copy(model)
-    base = Base(model, None, family)
+    base = open_base(model, None, family)
     assert base.packs
     config = TrainConfig(rounds=1, steps=STEPS, lr=RATE, micro_tokens=48)
     rows = ragged(1)

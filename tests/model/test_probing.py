@@ -20,9 +20,10 @@ from meshtune.adapter.route import Segments
 from meshtune.config.learning_config import TrainConfig
 from meshtune.decoding.scoring import Ask, score
 from meshtune.errors import UserError
-from meshtune.model import base as base_module
 from meshtune.model.base import Base
 from meshtune.model.encoding import Row
+from meshtune.model.probes import probed_base
+from meshtune.model.probes.probed_base import open_base
 from meshtune.seeds import stream
 from meshtune.training.trainer import Job, accumulate, train
 
@@ -69,7 +70,7 @@ def expert_of(base: Base) -> SparseExpert:
 
 def agrees(kind: str, tiny: Callable[[str], Any] = any_tiny) -> Base:
     """Check scores in every order, a training step and passes in two threads against plain transformers."""
-    base = Base(tiny(kind), None, kind)
+    base = open_base(tiny(kind), None, kind)
     plain = tiny(kind)
     asks = [Ask(question(length, 3, 1, 5, seed=length)) for length in (6, 30, 13, 21)]
     limit = 1e-6 if kind == "llama" else 1e-4
@@ -128,7 +129,7 @@ def test_options_score_as_each_alone_whatever_their_order(kind: str) -> None:
 def test_scale_and_cap_are_what_the_model_does_with_them(
     kind: str, more: dict[str, float], scale: float, cap: float | None
 ) -> None:
-    base = Base(any_tiny(kind, **more), None, kind)
+    base = open_base(any_tiny(kind, **more), None, kind)
     assert (base.paths.linear, base.paths.scale, base.paths.cap) == (True, scale, cap)
 
 
@@ -171,11 +172,11 @@ def test_a_bias_in_the_head_counts() -> None:
 @pytest.mark.parametrize("kind", BIDIRECTIONAL)
 def test_a_model_that_looks_ahead_is_refused(kind: str) -> None:
     with pytest.raises(UserError, match=r"looks ahead: .* use a causal language model$"):
-        Base(any_tiny(kind), None, kind)
+        open_base(any_tiny(kind), None, kind)
 
 
 def test_a_model_that_keeps_a_state_reads_in_one_thread() -> None:
-    base = Base(any_tiny("recurrent_gemma"), None, "recurrent_gemma")
+    base = open_base(any_tiny("recurrent_gemma"), None, "recurrent_gemma")
     assert not base.threads
     assert any(note.startswith("passes run one after the other") for note in base.notes())
 
@@ -186,14 +187,14 @@ def test_values_that_float16_cannot_hold_are_one_sentence() -> None:
         model.model.layers[0].mlp.up_proj.weight.mul_(1e4)
         model.model.layers[0].mlp.gate_proj.weight.mul_(1e4)
     with pytest.raises(UserError, match=r"not finite in model.dtype=float16: hold the model in float32 or bfloat16$"):
-        Base(model.to(torch.float16), None, "loud")
+        open_base(model.to(torch.float16), None, "loud")
     for remedy in (torch.float32, torch.bfloat16):
-        Base(model.to(remedy), None, "loud")
+        open_base(model.to(remedy), None, "loud")
 
 
 def test_what_is_left_out_is_named_with_its_share() -> None:
     """Worked out by hand: attention 32x32, 16x32 twice, 32x32; the router 4x32; experts 4 x (48x32 + 32x24)."""
-    base = Base(any_tiny("mixtral", intermediate_size=24), None, "mixtral")
+    base = open_base(any_tiny("mixtral", intermediate_size=24), None, "mixtral")
     inside = 2 * (1024 + 512 + 512 + 1024 + 128 + 4 * (48 * 32 + 32 * 24) + 64)
     assert base.share.share == pytest.approx(2 * 3072 / inside)
     assert base.share.left_out[:2] == ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
@@ -205,7 +206,7 @@ def test_what_is_left_out_is_named_with_its_share() -> None:
 
 def test_layers_that_are_not_called_are_left_out() -> None:
     """Mamba multiplies by the weight of dt_proj itself, so that an adapter there would do nothing."""
-    base = Base(any_tiny("mamba"), None, "mamba")
+    base = open_base(any_tiny("mamba"), None, "mamba")
     assert base.paths.left_out == tuple(f"backbone.layers.{n}.mixer.dt_proj" for n in (0, 1))
     assert not any(layer.name.endswith("dt_proj") for layer in base.adapters.layers)
 
@@ -214,13 +215,13 @@ def test_a_verdict_is_kept_and_a_damaged_or_unwritable_one_is_found_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probed = []
-    probe = base_module.probe
-    monkeypatch.setattr(base_module, "probe", lambda *args: probed.append(1) or probe(*args))
+    probe = probed_base.probe
+    monkeypatch.setattr(probed_base, "probe", lambda *args: probed.append(1) or probe(*args))
     monkeypatch.setenv("MESHTUNE_CACHE", str(tmp_path / "kept"))
-    first = Base(any_tiny("bamba"), None, "first").paths
-    assert Base(any_tiny("bamba"), None, "second").paths == first
+    first = open_base(any_tiny("bamba"), None, "first").paths
+    assert open_base(any_tiny("bamba"), None, "second").paths == first
     assert len(probed) == 1
-    Base(any_tiny("bamba").double(), None, "another type")
+    open_base(any_tiny("bamba").double(), None, "another type")
     assert len(probed) == 2
     (*_, file) = sorted((tmp_path / "kept").iterdir())
     whole = file.read_text()
@@ -235,17 +236,17 @@ def test_a_verdict_is_kept_and_a_damaged_or_unwritable_one_is_found_anew(
         for kept in (tmp_path / "kept").iterdir():
             kept.write_text(content)
         probed.clear()
-        assert Base(any_tiny("bamba"), None, "again").paths == first
+        assert open_base(any_tiny("bamba"), None, "again").paths == first
         assert len(probed) == 1
     (tmp_path / "no folder").write_text("")
     monkeypatch.setenv("MESHTUNE_CACHE", str(tmp_path / "no folder"))
-    assert Base(any_tiny("bamba"), None, "nowhere").paths == first
+    assert open_base(any_tiny("bamba"), None, "nowhere").paths == first
 
 
 def test_verdicts_differ_by_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal weights, but another scale in the configuration."""
     monkeypatch.setenv("MESHTUNE_CACHE", str(tmp_path))
-    scales = [Base(any_tiny("granite", logits_scaling=s), None, "granite").paths.scale for s in (4.0, 2.0)]
+    scales = [open_base(any_tiny("granite", logits_scaling=s), None, "granite").paths.scale for s in (4.0, 2.0)]
     assert scales == [0.25, 0.5]
     assert len([json.loads(file.read_text()) for file in tmp_path.iterdir()]) == 2
 

@@ -28,7 +28,7 @@ from meshtune.node.updates import UpdateRules
 from meshtune.simulator.checkpoint import pack_state, unpack_state
 from meshtune.simulator.free_links import exchange
 from meshtune.wire.ledger import Ledger
-from meshtune.wire.payload import Limits, Message, decode, encode
+from meshtune.wire.payload import Message, PayloadLimits, decode, encode
 
 DEVICES = 6
 LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 24, 40, False) for i in range(2)]
@@ -281,6 +281,6 @@ def test_values_beyond_bfloat16_are_published_where_the_form_holds_them(form: st
 
 def test_more_values_than_a_message_holds_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     method, state, workshop = start("proposed")
-    monkeypatch.setattr("meshtune.node.updates.encode", lambda message: encode(message, Limits(elements=100)))
+    monkeypatch.setattr("meshtune.node.updates.encode", lambda message: encode(message, PayloadLimits(elements=100)))
     with pytest.raises(UserError, match=r"proposed sends 120 values at once, more than a message may hold \("):
         play(method, state, workshop, FULL, "bfloat16")

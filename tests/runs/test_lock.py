@@ -13,11 +13,11 @@ from pathlib import Path
 import filelock
 import pytest
 
+from meshtune.errors import UserError
 from meshtune.runs import lock as module
 from meshtune.runs.disk import alive, replace_file
 from meshtune.runs.lock import LOCK, held
 from meshtune.runs.observer import Silent
-from meshtune.errors import UserError
 from whole_runs import Watch
 
 HOLD = """

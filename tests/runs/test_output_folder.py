@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meshtune.runs.output_folder import check_out, the_run
 from meshtune.errors import UserError
+from meshtune.runs.output_folder import check_out, the_run
 
 
 def refused(path: Path | str) -> str:

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import torch
 
+from meshtune.errors import UserError
 from meshtune.runs import store as module
 from meshtune.runs.checksums import line_of, sealed
 from meshtune.runs.disk import sweep
 from meshtune.runs.store import RunStore
-from meshtune.errors import UserError
 
 CONFIG: dict[str, Any] = {"seed": 0, "adapter": {"rank": 4, "sites": ["mlp_in"]}, "data": None}
 

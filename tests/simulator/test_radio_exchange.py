@@ -17,6 +17,7 @@ from meshtune.adapter.shared import aggregate
 from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import FaultsConfig
 from meshtune.methods.aggregating import AggregatingMethod
+from meshtune.network import radio_network
 from meshtune.network.virtual_clock import elapsed, joules, summary
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader
@@ -249,9 +250,9 @@ def test_a_part_that_is_cut_off_goes_on_by_itself() -> None:
 def test_every_device_is_explained_once_for_all_that_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     network = world("proposed", [(0, 0), (10, 0), (20, 0)]).network
-    explain = type(network.clusters).why
+    explain = radio_network.explain
     monkeypatch.setattr(
-        type(network.clusters), "why", lambda self, device: asked.append(device) or explain(self, device)
+        radio_network, "explain", lambda clusters, device: asked.append(device) or explain(clusters, device)
     )
     first = network.facts()["why"]
     assert network.facts()["why"] == first

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshtune.errors import UserError
-from meshtune.tasks.base import PUBLIC_TEST, EmptyOptionError, Question, Row, Task, shared_prompt
+from meshtune.tasks.base import PUBLIC_TEST, EmptyOptionError, Question, Task, TaskRow, shared_prompt
 
 
 class Capitals(Task):
@@ -20,16 +20,16 @@ class Capitals(Task):
     licence = "none"
     written = True
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         return f"What is the capital of {row['country']}?"
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         return f"{row['country']}:"
 
-    def options(self, row: Row) -> list[str]:
+    def options(self, row: TaskRow) -> list[str]:
         return list(row["capitals"])
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         return 0
 
 
@@ -40,10 +40,10 @@ class Choice(Capitals):
 class Poems(Capitals):
     stops = ("\nThe end", "\n\n")
 
-    def check(self, row: Row) -> str:
+    def check(self, row: TaskRow) -> str:
         return "check"
 
-    def given(self, row: Row) -> str:
+    def given(self, row: TaskRow) -> str:
         return "given"
 
 

@@ -15,6 +15,7 @@ from meshtune.topology.agnes import form
 from meshtune.topology.alone import alone
 from meshtune.topology.backbone import Backbone, backbone
 from meshtune.topology.clusters import Clusters
+from meshtune.topology.why import explain
 from radio_worlds import FACTORS, World, worlds
 
 
@@ -135,7 +136,7 @@ def test_who_is_alone_has_no_link_that_both_ends_can_pay(world: World) -> None:
     clusters = form(world.air, world.use, world.s_max)
     for device, sentence in found.items():
         assert clusters.clusters[clusters.index[device]] == (device,)
-        assert clusters.why(device).reason == sentence
+        assert explain(clusters, device).reason == sentence
 
 
 @settings(max_examples=50, deadline=None)

@@ -17,6 +17,7 @@ from meshtune.topology.agnes import form
 from meshtune.topology.bounds import Air
 from meshtune.topology.clusters import Clusters, single
 from meshtune.topology.collision import expected, rows
+from meshtune.topology.why import explain
 from radio_worlds import World, worlds
 
 
@@ -35,7 +36,7 @@ def test_the_order_of_the_rows_does_not_matter(world: World, random: object) -> 
     found = form(world.air, world.use, world.s_max)
     assert found == form(other.air, other.use, world.s_max)
     for device in world.ids:
-        assert str(found.why(device)) == str(form(other.air, other.use, world.s_max).why(device))
+        assert str(explain(found, device)) == str(explain(form(other.air, other.use, world.s_max), device))
 
 
 @settings(max_examples=100, deadline=None)
@@ -130,7 +131,7 @@ LINE = World((0, 1, 2, 3), ((0, 0), (3, 0), (6, 0), (100, 0)), (64,) * 4, ((0.1,
 
 
 def told(found: Clusters, device: int) -> list[str]:
-    return str(found.why(device)).splitlines()
+    return str(explain(found, device)).splitlines()
 
 
 def test_why_power() -> None:
@@ -149,8 +150,8 @@ def test_why_power() -> None:
         "3 was refused: it is 94 m away, range is 10 m",
     ]
     assert told(found, 3)[0] == "device 3 is alone: no other device is within 10 m, the nearest, 2, is 94 m away"
-    assert [refusal.kind for refusal in found.why(3).refused] == ["range"] * 3
-    assert len(found.why(3, 1).refused) == 1
+    assert [refusal.kind for refusal in explain(found, 3).refused] == ["range"] * 3
+    assert len(explain(found, 3, 1).refused) == 1
 
 
 def test_why_collision() -> None:
@@ -184,7 +185,7 @@ def test_why_alone_for_power_and_alone_in_the_world() -> None:
 def test_every_refusal_has_a_reason_and_one_sentence(world: World) -> None:
     found = form(world.air, world.use, world.s_max)
     for device in world.ids:
-        why = found.why(device, 9)
+        why = explain(found, device, 9)
         ours = found.clusters[found.index[device]]
         assert {refusal.device for refusal in why.refused} == set(world.ids) - set(ours)
         for refusal in why.refused:
@@ -205,7 +206,7 @@ def test_every_refusal_has_a_reason_and_one_sentence(world: World) -> None:
 
 def test_an_unknown_device_is_one_sentence() -> None:
     with pytest.raises(UserError, match="there is no device 9: choose from 0, 1, 2 and 3"):
-        form(LINE.air, LINE.use).why(9)
+        explain(form(LINE.air, LINE.use), 9)
 
 
 @pytest.mark.parametrize("s_max", [0.0, -0.1, 1.01, float("nan")])

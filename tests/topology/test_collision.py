@@ -16,7 +16,7 @@ from meshtune.errors import UserError
 from meshtune.seeds import stream
 from meshtune.topology.collision import (
     DENSITY,
-    State,
+    CollisionState,
     Use,
     collided,
     expected,
@@ -29,8 +29,8 @@ from meshtune.topology.collision import (
 )
 
 
-def pieces(use: Use) -> list[State]:
-    return [State(*pair) for pair in zip(*use.state(), strict=True)]
+def pieces(use: Use) -> list[CollisionState]:
+    return [CollisionState(*pair) for pair in zip(*use.state(), strict=True)]
 
 
 def of(use: Use, order: list[int] | None = None) -> float:
@@ -98,12 +98,12 @@ def test_no_rounding_lets_a_rate_fall_when_a_set_grows(use: Use, data: st.DataOb
 def test_many_pairs_at_once_are_each_pair() -> None:
     use = expected(stream(1, "pairs").uniform(size=(50, 5)), [3, 1, 4, 1, 5])
     none, clear = use.state()
-    together = merged(State(none[7], clear[7]), State(none, clear), use.weights)
-    paired = merged(State(none[::-1], clear[::-1]), State(none, clear), use.weights)
+    together = merged(CollisionState(none[7], clear[7]), CollisionState(none, clear), use.weights)
+    paired = merged(CollisionState(none[::-1], clear[::-1]), CollisionState(none, clear), use.weights)
     for at in range(50):
-        one = merge(State(none[7], clear[7]), State(none[at], clear[at]))
+        one = merge(CollisionState(none[7], clear[7]), CollisionState(none[at], clear[at]))
         assert together[at] == collided(one.clear, use.weights)
-        other = merge(State(none[49 - at], clear[49 - at]), State(none[at], clear[at]))
+        other = merge(CollisionState(none[49 - at], clear[49 - at]), CollisionState(none[at], clear[at]))
         assert paired[at] == collided(other.clear, use.weights)
 
 

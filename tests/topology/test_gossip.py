@@ -17,7 +17,7 @@ from meshtune.topology.bounds import Air
 from meshtune.topology.clusters import assemble
 from meshtune.topology.collision import expected, rows
 from meshtune.topology.gossip import gossip, peers, settle
-from meshtune.topology.messages import Formed, Hello, Message, Proposal, Reports
+from meshtune.topology.messages import ClusterMessage, FormedCluster, Hello, Proposal, Reports
 from meshtune.topology.power import FULL
 from radio_worlds import World, worlds
 
@@ -119,11 +119,11 @@ def test_messages_of_an_earlier_epoch_are_dropped() -> None:
     first, second = peers(PAIR.air, PAIR.use, 0.5, epoch=7)
     assert {message.epoch for message in first.start()} == {7}
     for message in second.start():
-        old = Message(message.sender, message.to, 6, message.body)
+        old = ClusterMessage(message.sender, message.to, 6, message.body)
         assert first.receive(old) == []
     assert set(first.hellos) == {1}
-    assert first.receive(Message(2, (1,), 6, Proposal(1, 1))) == []
-    assert first.receive(Message(2, (1,), 6, Formed(((1, 2),)))) == []
+    assert first.receive(ClusterMessage(2, (1,), 6, Proposal(1, 1))) == []
+    assert first.receive(ClusterMessage(2, (1,), 6, FormedCluster(((1, 2),)))) == []
     assert first.members == (1,)
 
 
@@ -132,8 +132,10 @@ def test_the_worse_of_both_ends_reports_counts() -> None:
     weak = replace(PAIR, limits=(16, 64))
     first, _ = peers(weak.air, weak.use, 0.5)
     hello = Hello((3.0, 0.0), 64.0, PAIR.use.announced[1])
-    said = [*first.start(), *first.receive(Message(2, (1,), 0, hello))]
-    said += first.receive(Message(2, (1,), 0, Reports({1: FULL // 3})))  # 16 W are a quarter of what the strongest has
+    said = [*first.start(), *first.receive(ClusterMessage(2, (1,), 0, hello))]
+    said += first.receive(
+        ClusterMessage(2, (1,), 0, Reports({1: FULL // 3}))
+    )  # 16 W are a quarter of what the strongest has
     assert not any(isinstance(message.body, Proposal) for message in said)
 
 
@@ -147,9 +149,9 @@ def test_an_old_proposal_that_arrives_late_takes_back_no_new_one() -> None:
             said += first.receive(message)
     assert [message.to for message in said if isinstance(message.body, Proposal)] == [(3,)]
     for body in (Proposal(2, 1), Proposal(1, 1)):
-        assert first.receive(Message(2, (1,), 0, body)) == []
-    joined = first.receive(Message(2, (1, 3), 0, Formed(((2, 3),))))
-    assert [message.body for message in joined] == [Proposal(1, 2), Formed(((2, 3), (1, 2)))]
+        assert first.receive(ClusterMessage(2, (1,), 0, body)) == []
+    joined = first.receive(ClusterMessage(2, (1, 3), 0, FormedCluster(((2, 3),))))
+    assert [message.body for message in joined] == [Proposal(1, 2), FormedCluster(((2, 3), (1, 2)))]
     assert first.members == (1, 2, 3)
 
 

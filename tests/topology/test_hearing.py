@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from meshtune.errors import PayloadError
 from meshtune.topology.gossip import peers
-from meshtune.topology.messages import Formed, Hello, Message, Proposal, Reports
+from meshtune.topology.messages import ClusterMessage, FormedCluster, Hello, Proposal, Reports
 from meshtune.topology.peer import Peer
 from meshtune.topology.power import NEVER
 from radio_worlds import World
@@ -71,17 +71,17 @@ LIES = [
     (2, Proposal(0, 1), "is 0: a whole number of 1 to 3"),
     (2, Proposal(1, 1 << 62), "is 4611686018427387904"),
     (2, Proposal(1.0, 1), r"is 1\.0"),  # type: ignore[arg-type]
-    (2, Formed(()), "that is none"),
-    (2, Formed(((1, 2), (1, 3), (1, 4))), "more than 3 devices"),
-    (2, Formed(((2, 1),)), "cannot have been"),
-    (2, Formed(((2, 2),)), "cannot have been"),
-    (2, Formed(((1, 2), (2, 3))), "cannot have been"),
-    (2, Formed(((1, 2), (1, 2))), "cannot have been"),
-    (2, Formed(((1, 3),)), "not its own"),
-    (2, Formed(((2, 3, 4),)), "two devices are due"),  # type: ignore[arg-type]
-    (2, Formed(((2, "3"),)), "is '3'"),  # type: ignore[arg-type]
-    (2, Formed(((2, 1 << 70),)), "a device in a cluster"),
-    (2, Formed([(2, 3)]), "that is none"),  # type: ignore[arg-type]
+    (2, FormedCluster(()), "that is none"),
+    (2, FormedCluster(((1, 2), (1, 3), (1, 4))), "more than 3 devices"),
+    (2, FormedCluster(((2, 1),)), "cannot have been"),
+    (2, FormedCluster(((2, 2),)), "cannot have been"),
+    (2, FormedCluster(((1, 2), (2, 3))), "cannot have been"),
+    (2, FormedCluster(((1, 2), (1, 2))), "cannot have been"),
+    (2, FormedCluster(((1, 3),)), "not its own"),
+    (2, FormedCluster(((2, 3, 4),)), "two devices are due"),  # type: ignore[arg-type]
+    (2, FormedCluster(((2, "3"),)), "is '3'"),  # type: ignore[arg-type]
+    (2, FormedCluster(((2, 1 << 70),)), "a device in a cluster"),
+    (2, FormedCluster([(2, 3)]), "that is none"),  # type: ignore[arg-type]
 ]
 
 
@@ -90,7 +90,7 @@ def test_what_cannot_be_is_refused_and_nothing_of_it_kept(sender: Any, body: Any
     first = opened()
     before = state(first)
     with pytest.raises(PayloadError, match=part) as caught:
-        first.receive(Message(sender, (1,), 0, body))
+        first.receive(ClusterMessage(sender, (1,), 0, body))
     assert len(str(caught.value)) < 300
     assert state(first) == before
 
@@ -113,16 +113,16 @@ def test_a_cluster_of_devices_that_do_not_hear_each_other_is_refused() -> None:
         for message in other.start():
             first.receive(message)
     with pytest.raises(PayloadError, match="a cluster of 2 and 3, which do not hear each other"):
-        first.receive(Message(2, (1,), 0, Formed(((2, 3),))))
+        first.receive(ClusterMessage(2, (1,), 0, FormedCluster(((2, 3),))))
 
 
 def test_a_cluster_that_cuts_the_own_apart_is_refused() -> None:
     first = opened()
-    first.receive(Message(2, (1,), 0, Proposal(1, 1)))
-    first.receive(Message(2, (1,), 0, Formed(((1, 2),))))
+    first.receive(ClusterMessage(2, (1,), 0, Proposal(1, 1)))
+    first.receive(ClusterMessage(2, (1,), 0, FormedCluster(((1, 2),))))
     assert first.members == (1, 2)
     with pytest.raises(PayloadError, match="cuts that of device 1 apart"):
-        first.receive(Message(3, (1,), 0, Formed(((1, 3),))))
+        first.receive(ClusterMessage(3, (1,), 0, FormedCluster(((1, 3),))))
     assert first.members == (1, 2)
 
 
@@ -131,7 +131,7 @@ def test_a_lie_that_came_early_does_not_stop_the_truth() -> None:
     apart = World((1, 2, 3), ((0, 0), (-8, 0), (8, 0)), (1024,) * 3, ((0.1,),) * 3, (1000,), 0.5, 10, None, 1)
     first, *others = peers(apart.air, apart.use, 0.5)
     first.start()
-    assert first.receive(Message(2, (1,), 0, Formed(((2, 3),)))) == []
+    assert first.receive(ClusterMessage(2, (1,), 0, FormedCluster(((2, 3),)))) == []
     for other in others:
         for message in other.start():
             first.receive(message)
@@ -148,14 +148,14 @@ bodies = st.one_of(
     ),
     st.builds(Reports, st.dictionaries(ids, st.integers(-1, NEVER + 1), max_size=4)),
     st.builds(Proposal, st.integers(-1, 5), st.integers(-1, 5)),
-    st.builds(Formed, st.lists(st.tuples(ids, ids), max_size=4).map(tuple)),
+    st.builds(FormedCluster, st.lists(st.tuples(ids, ids), max_size=4).map(tuple)),
     st.none() | st.text(max_size=5),
 )
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.builds(Message, ids, st.just((1,)), st.integers(-1, 1), bodies), max_size=12), st.randoms())
-def test_anything_said_raises_nothing_else(said: list[Message], draw: Any) -> None:
+@given(st.lists(st.builds(ClusterMessage, ids, st.just((1,)), st.integers(-1, 1), bodies), max_size=12), st.randoms())
+def test_anything_said_raises_nothing_else(said: list[ClusterMessage], draw: Any) -> None:
     """Among the true messages of all devices; whoever is refused leaves the device as it was."""
     devices = peers(ROW.air, ROW.use, 0.5)
     first = devices[0]

@@ -15,6 +15,7 @@ from meshtune.config.learning_config import TrainConfig
 from meshtune.errors import UserError
 from meshtune.model.base import Base
 from meshtune.model.encoding import Row
+from meshtune.model.probes.probed_base import open_base
 from meshtune.training.memory_forecast import GIB, forecast, kept_per_token
 from meshtune.training.trainer import Job, accumulate, train
 
@@ -40,7 +41,7 @@ def rows(count: int = 8) -> list[Row]:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("packs", [True, False])
 def test_checkpointing_changes_no_bit(family: str, kind: str, packs: bool) -> None:
-    base = Base(tiny(family).eval(), None, family)
+    base = open_base(tiny(family).eval(), None, family)
     base.packs = packs
     found = []
     for checkpoint in (False, True):
@@ -52,7 +53,7 @@ def test_checkpointing_changes_no_bit(family: str, kind: str, packs: bool) -> No
 
 
 def test_checkpointing_keeps_little_more_than_the_blocks_inputs() -> None:
-    base = Base(tiny("llama").eval(), None, "llama")
+    base = open_base(tiny("llama").eval(), None, "llama")
     assert kept_per_token(base)[1] == 2 * 32 * 4
 
     def peak(checkpoint: bool) -> int:
@@ -73,7 +74,7 @@ def test_checkpointing_keeps_little_more_than_the_blocks_inputs() -> None:
 
 
 def test_a_longer_pass_leaves_as_much_behind_by_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    base = Base(tiny("llama").eval(), None, "llama")
+    base = open_base(tiny("llama").eval(), None, "llama")
     few = kept_per_token(base)
     monkeypatch.setattr(module, "SAMPLE", 60)
     many = kept_per_token(base)
@@ -87,7 +88,7 @@ def steps() -> list[list[int]]:
 
 @pytest.fixture(scope="module")
 def base() -> Base:
-    return Base(tiny("llama").eval(), None, "llama")
+    return open_base(tiny("llama").eval(), None, "llama")
 
 
 def test_without_a_budget_the_forecast_is_of_what_was_asked_for(base: Base) -> None:

@@ -19,7 +19,7 @@ from safetensors.torch import load as load_block
 from frames import PREFIX, frame, sealed
 from meshtune.errors import MeshtuneError
 from meshtune.wire.codec import apply_difference, encode_difference
-from meshtune.wire.payload import KINDS, Limits, Message, PayloadError, byte_split, decode, encode
+from meshtune.wire.payload import KINDS, Message, PayloadError, PayloadLimits, byte_split, decode, encode
 
 TYPES = {
     torch.bfloat16: "BF16",
@@ -336,11 +336,11 @@ def test_limits_are_the_receivers_and_hold_exactly() -> None:
     message = Message("update", 0, 0, 0, {}, {"a": torch.zeros(6, dtype=torch.uint8), "b": torch.zeros(2, 2)})
     data = encode(message)
     (header,) = struct.unpack("<Q", data[13:21])
-    fits = Limits(total=len(data), header=header, tensors=2, elements=10, dimensions=2)
+    fits = PayloadLimits(total=len(data), header=header, tensors=2, elements=10, dimensions=2)
     assert decode(data, fits).tensors.keys() == {"a", "b"}
     assert encode(message, fits) == data
     for name in ("total", "header", "tensors", "elements", "dimensions"):
-        tight = Limits(**{**vars(fits), name: getattr(fits, name) - 1})
+        tight = PayloadLimits(**{**vars(fits), name: getattr(fits, name) - 1})
         with pytest.raises(PayloadError):
             decode(data, tight)
         with pytest.raises(PayloadError):
@@ -375,4 +375,4 @@ def test_too_long_is_refused_before_a_byte_is_looked_at() -> None:
             raise AssertionError("read before its length was checked")
 
     with pytest.raises(PayloadError, match="30 bytes is over the limit of 29"):
-        decode(Untouchable(30), Limits(total=29))
+        decode(Untouchable(30), PayloadLimits(total=29))

@@ -17,7 +17,7 @@ from meshtune.wireless.channels.urban import path_loss_db
 from meshtune.wireless.config import ComputeConfig, PlaceConfig, RadioConfig
 from meshtune.wireless.link import Radio
 from meshtune.wireless.places import in_disc
-from meshtune.wireless.registry import CHANNELS
+from meshtune.wireless.registry import CHANNELS, MODULES
 from meshtune.wireless.selection import select
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wireless.md").read_text(encoding="utf-8")
@@ -26,6 +26,7 @@ NAMES = sorted(set(re.findall(r"`(meshtune\.[\w.]+)`", PAGE)))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_page_names_exists(name: str) -> None:
+    """See :func:`test_every_channel_is_there` for what it has to name."""
     module, _, last = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), last)
@@ -59,7 +60,10 @@ def test_every_setting_is_there_with_its_default() -> None:
 
 
 def test_every_channel_is_there() -> None:
-    assert [name for name in CHANNELS if f"| `{name}` |" not in PAGE] == []
+    """With the class that computes it."""
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| `(meshtune\.wireless\.channels\.[\w.]+)` \|$", PAGE, re.MULTILINE))
+    files = {name: importlib.import_module(f"meshtune.wireless.channels.{MODULES[name]}") for name in CHANNELS}
+    assert rows == {name: f"{file.__name__}.{file.CHANNEL.__name__}" for name, file in files.items()}
 
 
 def test_the_losses_it_compares_at_500_metres() -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from meshtune.errors import PayloadError, UserError
 from meshtune.printable import quoted
 from meshtune.seeds import key
-from meshtune.wire.validation import fact, floats, text, whole
+from meshtune.wire.plain_values import fact, floats, text, whole
 
 KINDS = ("orthogonal", "gaussian")
 PROBES = 8

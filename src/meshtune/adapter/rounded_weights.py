@@ -43,12 +43,12 @@ class QuantisedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., d) for x (..., k), in x's type."""
-        y: Tensor = _Product.apply(x, self.held)  # type: ignore[no-untyped-call]
+        y: Tensor = _RoundedProduct.apply(x, self.held)  # type: ignore[no-untyped-call]
         bias = self.held.bias
         return y if bias is None else y + bias.to(y.dtype)  # type: ignore[operator]
 
 
-class _Product(torch.autograd.Function):
+class _RoundedProduct(torch.autograd.Function):
     """x W^T; nothing is kept for the backward pass."""
 
     @staticmethod

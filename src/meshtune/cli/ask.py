@@ -63,7 +63,7 @@ def ask(
     For example: meshtune ask runs/demo "Is the sky blue?" --options "yes|no" --device 3
     """
     from meshtune.cli.limits import check_address_space
-    from meshtune.cli.progress import watch
+    from meshtune.cli.watching import watch
     from meshtune.config.learning_config import COLDEST
     from meshtune.routing.config import check_router
     from meshtune.tasks.base import checked_options

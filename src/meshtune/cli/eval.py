@@ -40,9 +40,9 @@ def evaluate(
     For example: meshtune eval runs/demo --questions 30 --router cosine
     """
     from meshtune.cli.limits import check_address_space
-    from meshtune.cli.progress import watch
     from meshtune.cli.show import show_run
     from meshtune.cli.signals import Stopped, stoppable
+    from meshtune.cli.watching import watch
     from meshtune.routing.config import check_router
     from meshtune.runs.store import RunStore
 

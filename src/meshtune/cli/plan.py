@@ -52,7 +52,7 @@ def plan(
     if picture is not None and (picture.suffix.lower() != ".png" or not picture.parent.is_dir()):
         raise UserError(f"--map {picture} cannot be drawn: name a .png file in a folder that is there")
     from meshtune.cli.limits import check_address_space
-    from meshtune.cli.progress import watch
+    from meshtune.cli.watching import watch
     from meshtune.config.run_config import load_config
 
     config = load_config(file, settings or [])

@@ -1,22 +1,13 @@
-"""Shows what the engine is doing: a live view on a terminal, plain lines elsewhere. Both write to stderr.
-
-The engine only tells (:class:`meshtune.runs.observer.Observer`); nothing here changes what it does.
-"""
+"""What a run is doing, in plain lines, and the words that any view of it shares."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
 from meshtune.printable import printable
 from meshtune.report.result_tables import bytes_text
-
-if TYPE_CHECKING:
-    from meshtune.cli.live import Live
-    from meshtune.runs.observer import Observer
 
 PHASES = {
     "load": "loading model and data",
@@ -25,34 +16,6 @@ PHASES = {
     "score": "scoring",
 }
 QUIET_SECONDS = 5.0
-
-
-@contextmanager
-def watch(stream: TextIO | None = None) -> Iterator[Observer]:
-    """Yield an observer that suits ``stream``, by default stderr; what it draws is cleared away on
-    leaving.
-    """
-    target = stream or sys.stderr
-    if target.isatty():
-        from meshtune.cli.live import Live
-
-        with Live(target) as live, _noting(live):
-            yield live
-    else:
-        lines = Lines(target)
-        with _noting(lines):
-            yield lines
-
-
-@contextmanager
-def _noting(observer: Lines | Live) -> Iterator[None]:
-    """Give an error that leaves a note of what was under way."""
-    try:
-        yield
-    except Exception as error:
-        if observer.doing:
-            error.add_note(observer.doing)
-        raise
 
 
 def doing(kind: str, fields: Mapping[str, Any]) -> str | None:

@@ -52,9 +52,9 @@ def run(
 def carry_out(config: RunConfig, folder: Path) -> None:
     """Run ``config`` in ``folder`` to its end, and show what came of it."""
     from meshtune.cli.limits import check_address_space
-    from meshtune.cli.progress import watch
     from meshtune.cli.show import show_run
     from meshtune.cli.signals import Stopped, stoppable
+    from meshtune.cli.watching import watch
 
     check_address_space()
     try:

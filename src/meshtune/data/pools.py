@@ -1,7 +1,7 @@
 """The rows of a run's tasks: what may be trained on, what is set aside for choosing settings, and what may be asked.
 
 All are read and checked before a model is loaded. A task without a test split gets one from its training rows, drawn by
-the run's seed; questions that ask the same stay on one side. ``engine.leaks`` finds rows that are trained on and asked.
+the run's seed; questions that ask the same stay on one side. ``data.leakage`` finds rows that are trained on and asked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshtune.errors import UserError
 from meshtune.seeds import stream
 from meshtune.tasks.base import Question
 from meshtune.tasks.generated import GeneratedTask
-from meshtune.tasks.loader import Loaded, has_split, read
+from meshtune.tasks.loader import LoadedSplit, has_split, read
 from meshtune.tasks.registry import get_task
 from meshtune.tasks.same import Marks, asked
 
@@ -148,7 +148,7 @@ def _shuffled(config: RunConfig, task: TaskConfig, split: str, rows: Sequence[Qu
     return [rows[int(i)] for i in order]
 
 
-def _cut(config: RunConfig, task: TaskConfig, found: Loaded) -> tuple[list[Question], list[Question]]:
+def _cut(config: RunConfig, task: TaskConfig, found: LoadedSplit) -> tuple[list[Question], list[Question]]:
     """Return the rows to train on and those for testing, whole groups of rows that ask the same."""
     groups: dict[str, list[Question]] = {}
     for question in found.questions:
@@ -187,5 +187,5 @@ def _has_test(config: RunConfig, task: TaskConfig) -> bool:
     return not has_split(task.task, "train", _source(config, task, "train"))
 
 
-def _read(config: RunConfig, task: TaskConfig, split: str) -> Loaded:
+def _read(config: RunConfig, task: TaskConfig, split: str) -> LoadedSplit:
     return read(task.task, split, _source(config, task, split), config.template)

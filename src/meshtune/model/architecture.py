@@ -244,3 +244,25 @@ def _memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # not on Windows
         return None
+
+
+def window_of(config: Any) -> int:
+    """Return the fewest tokens that any number of a text model's configuration names as a window.
+
+    In longer rows a token may not see all before it, or may be turned by other angles.
+    """
+    numbers = {**config.to_dict()}
+    for ropes in (numbers.get("rope_parameters"), numbers.get("rope_scaling")):
+        numbers.update(ropes if isinstance(ropes, dict) else {})
+    found = [
+        value
+        for key, value in numbers.items()
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0 and _names_a_window(key)
+    ]
+    return min(found, default=1 << 30)
+
+
+def _names_a_window(key: str) -> bool:
+    if key in ("attention_chunk_size", "local_attention", "index_topk", "original_max_position_embeddings"):
+        return True
+    return "window" in key and "layer" not in key

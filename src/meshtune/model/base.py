@@ -12,19 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from meshtune.adapter.coverage import adapted_share
-from meshtune.adapter.layer import Adapters, blocks_of, decoder_of, find_linear
-from meshtune.adapter.rounded_weights import any_rounded
+from meshtune.adapter.layer import Adapters, blocks_of, decoder_of
+from meshtune.model.architecture import window_of
 from meshtune.model.checkpointing import again_in_backward, make_checkpointed
 from meshtune.model.compiling import compile_blocks
-from meshtune.model.digest import base_digest
 from meshtune.model.frozen_products import quicken_products
-from meshtune.model.head import Head, LinearHead, NoHead, OwnHead, TokenLosses
+from meshtune.model.head import Head, LinearHead, NoHead, OwnHead, TokenLosses, states_of
 from meshtune.model.norms import quicken_norms
 from meshtune.model.packing import NAME, Packed, hang_in, reading
-from meshtune.model.probes.paths import Paths
-from meshtune.model.probes.probe_cache import key_of, recall, remember
-from meshtune.model.probes.probing import learn, probe
-from meshtune.model.probes.survey import states_of, survey, window_of
+from meshtune.model.paths import Paths
 
 LOGITS = 64 << 20
 """Bytes of logits that are held at a time, in float32."""
@@ -33,35 +29,41 @@ LOGITS = 64 << 20
 class Base:
     """A frozen causal language model with adapters hung into it, and its tokenizer.
 
-    Every quick way of reading it is tried against the model itself first (:mod:`meshtune.model.probes.probing`),
-    unless a verdict on this very base lies on disk.
+    It reads as ``paths`` says; which paths are right for a model is found out by
+    :func:`meshtune.model.probes.probed_base.open_base`.
 
     Args:
-        model: the Hugging Face model; its weights are frozen and its linear layers wrapped in place.
+        model: the Hugging Face model, in evaluation mode; its blocks, norms and products are made quick in place.
         tokenizer: the matching tokenizer.
         name: what the user called it.
-        per_layer: see :class:`meshtune.adapter.layer.Adapters`.
+        digest: of weights and tokenizer, as they were loaded.
+        adapters: hung into ``model``.
+        paths: how it may be read.
         compiled: have torch compile the blocks; the first passes then take minutes.
 
     Attributes:
-        digest: of weights and tokenizer, as they were loaded.
-        paths: what the probes found.
         share: how much of the blocks is adapted.
         packs: whether rows are read as one stream without padding; pads: else in a padded rectangle.
         window: the longest row, in tokens, of which all tokens are known to see all before them.
         longest: the longest row, in tokens, that may be read.
-
-    Raises:
-        UserError: the model looks ahead, computes no finite numbers, or cannot be read as transformers reads it.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, name: str, per_layer: bool = False, compiled: bool = False) -> None:
-        self.model = model.eval()
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        name: str,
+        digest: str,
+        adapters: Adapters,
+        paths: Paths,
+        compiled: bool = False,
+    ) -> None:
+        self.model = model
         self.tokenizer = tokenizer
         self.name = name
-        self.digest = base_digest(model, tokenizer)
+        self.digest = digest
+        self.adapters = adapters
         self.parameters = sum(p.numel() for p in model.parameters())
-        find_linear(model)  # says so where there is nothing to adapt
         self.decoder = decoder_of(model)
         self.blocks = blocks_of(self.decoder)
         text = model.config.get_text_config()
@@ -70,25 +72,8 @@ class Base:
         self.window = window_of(text)
         self._layer = model.get_output_embeddings()
         self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
-        key = key_of(model, self.digest, per_layer, compiled)
-        paths = recall(key)
-        if paths is not None:
-            self.adapters = Adapters(model, per_layer, paths.left_out)
-            self._quicken(compiled)
-        else:
-            rounded = any_rounded(model)
-            if rounded:  # right is what our own products over rounded weights give, not what bitsandbytes' do
-                self.adapters = Adapters(model, per_layer)
-            seen = survey(model, tokenizer, name)
-            if rounded:
-                seen.left_out = ()
-            else:
-                self.adapters = Adapters(model, per_layer, seen.left_out)
-            learnt = learn(self, seen)  # before anything is quickened
-            self._quicken(compiled)
-            paths = probe(self, seen, learnt)
-            remember(key, paths)
-        self.share = adapted_share(self.blocks, self.adapters.layers)
+        self.share = adapted_share(self.blocks, adapters.layers)
+        self._quicken(compiled)
         self.go_by(paths)
 
     def _quicken(self, compiled: bool) -> None:

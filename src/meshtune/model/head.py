@@ -37,6 +37,13 @@ class Head(Protocol):
         ...
 
 
+def states_of(out: Any) -> Tensor:
+    """Return the last hidden states of what a decoder returned."""
+    states: Any = getattr(out, "last_hidden_state", None)
+    found: Tensor = states if states is not None else out[0]
+    return found
+
+
 class LinearHead:
     """l = s W h + b, or c tanh(s (W h + b) / c).
 
@@ -90,7 +97,7 @@ class _Given(tuple[Any, ...]):
         return None
 
 
-class _Slot(threading.local):
+class _StatesSlot(threading.local):
     states: Tensor | None = None
 
 
@@ -104,7 +111,7 @@ class OwnHead:
 
     def __init__(self, model: nn.Module, decoder: nn.Module) -> None:
         self._model = model
-        self._slot = slot = _Slot()
+        self._slot = slot = _StatesSlot()
         inner = decoder.forward
 
         def forward(*args: Any, **kwargs: Any) -> Any:

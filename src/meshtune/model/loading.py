@@ -23,6 +23,7 @@ from meshtune.model.architecture import check_room, first_line, is_gguf, shape_o
 from meshtune.model.base import Base
 from meshtune.model.heap import keep_freed_memory
 from meshtune.model.integrity import check_finite, check_tokenizer, check_weights
+from meshtune.model.probes.probed_base import open_base
 from meshtune.model.quantisation import check_bits, in_bits
 from meshtune.printable import printable
 
@@ -117,7 +118,7 @@ def load(config: ModelConfig, per_layer: bool = False) -> Base:
     if not placed:
         raise UserError(f"model.device={config.device} cannot be used (it holds no numbers): cpu always can")
     check_finite(model, name)
-    return Base(model, tokenizer, config.name, per_layer, config.compile)
+    return open_base(model, tokenizer, config.name, per_layer, config.compile)
 
 
 def _pretrained(name: str, dtype: torch.dtype, bits: int | None, more: Mapping[str, Any]) -> tuple[Any, Any]:

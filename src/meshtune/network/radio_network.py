@@ -32,7 +32,7 @@ from meshtune.topology.collision import expected, measured, of_masks
 from meshtune.topology.graphs import components, falls_apart, neighbours
 from meshtune.topology.linked import Graph, Linked, linked
 from meshtune.topology.phrases import figure, listed
-from meshtune.topology.why import Why
+from meshtune.topology.why import Why, explain
 from meshtune.wire.payload_sizes import update_bytes
 from meshtune.wireless.link_budget import over_the_air
 
@@ -112,7 +112,7 @@ class Network:
         devices = sorted(self.graph)
         if self.linked.rule is not None:
             return {device: Why(device, self.linked.why(device), ()) for device in devices}
-        return {device: self.clusters.why(device) for device in devices}
+        return {device: explain(self.clusters, device) for device in devices}
 
     def outline(self) -> dict[str, Any]:
         """Return what is kept of every network: clusters, their collision rates, links between them, and places."""

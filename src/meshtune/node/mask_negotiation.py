@@ -27,8 +27,9 @@ from meshtune.topology.graphs import components
 from meshtune.training.divergence import greeted
 from meshtune.wire.ledger import Ledger
 from meshtune.wire.payload import Message, byte_split, decode, encode
+from meshtune.wire.plain_values import fact, text
 from meshtune.wire.positions import encode_positions
-from meshtune.wire.validation import Receiver, check_envelope, fact, text
+from meshtune.wire.validation import Receiver, check_envelope
 
 
 @dataclass(frozen=True)

@@ -24,18 +24,9 @@ from meshtune.printable import quoted
 from meshtune.routing.statistics import Statistics
 from meshtune.wire.codec import apply_difference, decode_keyframe
 from meshtune.wire.payload import Message
+from meshtune.wire.plain_values import fact, text, whole
 from meshtune.wire.positions import decode_positions
-from meshtune.wire.validation import (
-    MOST_ROWS,
-    Receiver,
-    check_envelope,
-    check_tensors,
-    fact,
-    numbers,
-    packed,
-    text,
-    whole,
-)
+from meshtune.wire.validation import MOST_ROWS, Receiver, check_envelope, check_tensors, numbers, packed
 
 _STATISTICS = ("mean", "eigenvalues", "eigenvectors", "diagonal")
 

@@ -14,6 +14,7 @@ from meshtune.planning.model_sizes import MethodSizes
 from meshtune.planning.plan_record import ClusterPlan, DevicePlan, LinkPlan, MethodPlan, Refused, Traffic, finite
 from meshtune.planning.round_costs import Costs
 from meshtune.runs.observer import Observer
+from meshtune.topology.why import explain
 from meshtune.wire.payload_sizes import update_bytes
 from meshtune.wireless.arrays import Floats
 
@@ -77,7 +78,7 @@ def devices_of(
     observer.event("phase", name="what each device sends", total=total)
     for device, task in enumerate(config.device_tasks):
         explained = device < EXPLAINED or device == why
-        asked = net.clusters.why(device, ASKED if device == why else TOLD) if explained else None
+        asked = explain(net.clusters, device, ASKED if device == why else TOLD) if explained else None
         refused = () if asked is None else tuple(Refused(r.device, r.kind, r.sentence) for r in asked.refused)
         x, y = net.positions[device].tolist()
         power = float(within.sender_power[device])

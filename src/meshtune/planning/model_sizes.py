@@ -20,7 +20,7 @@ from meshtune.methods.state import Announcement
 from meshtune.model.skeleton import Skeleton
 from meshtune.node.announcements import facts
 from meshtune.routing.config import RouterConfig
-from meshtune.wire.payload import DTYPES, Limits, Message
+from meshtune.wire.payload import DTYPES, Message, PayloadLimits
 from meshtune.wire.payload_sizes import PLAIN, mask_bytes, message_bytes, update_bytes
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
@@ -36,7 +36,7 @@ class MethodSizes:
         parameters: trained scalars (results call them ``parameters_updated``).
         share: of all weights of the model.
         update: bytes of one update, values and header; 0 where nothing is exchanged.
-        fits: whether one message may hold that update (:class:`meshtune.wire.payload.Limits`).
+        fits: whether one message may hold that update (:class:`meshtune.wire.payload.PayloadLimits`).
         mask: bytes of its coded mask, sent once.
         router: bytes of its task statistics or task codes, sent once.
         control: bytes of frames and headers of what is sent once.
@@ -82,7 +82,7 @@ def method_sizes(
     trained = _trained(skeleton, method, adapter, density)
     update = update_bytes(trained, exchange.values, exchange.block) if method.exchanges else 0
     elements = trained if exchange.values in PLAIN else update
-    fits = update <= Limits().total and elements <= Limits().elements
+    fits = update <= PayloadLimits().total and elements <= PayloadLimits().elements
     mask, statistics, control = 0, 0, 0
     if method.exchanges:
         mask = mask_bytes(sum(counts), density) if method.kind == "sparse" else 0

@@ -15,7 +15,7 @@ BYTE_KINDS = ("values", "masks", "router", "control", "relayed")
 REPEATED = "repeated"  # a further kind, of runs whose air lost packets
 
 
-class Row(BaseModel):
+class ResultRow(BaseModel):
     """One device's mean score on one task under one method.
 
     Attributes:

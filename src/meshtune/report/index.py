@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meshtune.report.format import Row
+from meshtune.report.format import ResultRow
 from meshtune.runs.metrics import metrics_in
 
 
@@ -20,7 +20,7 @@ class Index:
         asked: by task the most questions that anyone answered; ``fewest``: by method and task the fewest.
     """
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[ResultRow]) -> None:
         self.rows = rows
         self.methods = list(dict.fromkeys(row.method for row in rows))
         self.tasks = list(dict.fromkeys(row.task for row in rows))
@@ -29,8 +29,8 @@ class Index:
         self.asked: dict[str, int] = {}
         self.fewest: dict[tuple[str, str], int] = {}
         self._measured: dict[str, set[str]] = {}
-        self._final: dict[tuple[str, str], list[Row]] = {}
-        self._cells: dict[tuple[str, str, str], list[Row]] = {}
+        self._final: dict[tuple[str, str], list[ResultRow]] = {}
+        self._cells: dict[tuple[str, str, str], list[ResultRow]] = {}
         last: dict[tuple[str, str], int] = {}
         for row in rows:
             key = (row.method, row.metric)
@@ -43,11 +43,11 @@ class Index:
                 self._final.setdefault((row.method, row.metric), []).append(row)
                 self._cells.setdefault((row.method, row.metric, row.task), []).append(row)
 
-    def final(self, method: str, metric: str) -> list[Row]:
+    def final(self, method: str, metric: str) -> list[ResultRow]:
         """Return the rows of ``method`` and ``metric`` after its last round."""
         return self._final.get((method, metric), [])
 
-    def cell(self, method: str, metric: str, task: str) -> list[Row]:
+    def cell(self, method: str, metric: str, task: str) -> list[ResultRow]:
         """Return those of them that are of ``task``."""
         return self._cells.get((method, metric, task), [])
 

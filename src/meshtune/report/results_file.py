@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from meshtune.errors import UserError
 from meshtune.evaluation.intervals import Estimate, Sample, mean_over, same_questions
 from meshtune.printable import printable
-from meshtune.report.format import FORMAT, VERSION, Header, Row
+from meshtune.report.format import FORMAT, VERSION, Header, ResultRow
 from meshtune.report.index import Index
 from meshtune.runs import checksums as checked
 from meshtune.runs.disk import read_bytes
@@ -29,7 +29,7 @@ class Results(BaseModel):
     format: Literal["meshtune-results"]
     version: Literal[1]
     header: Header
-    rows: list[Row]
+    rows: list[ResultRow]
 
     @property
     def index(self) -> Index:
@@ -74,7 +74,7 @@ class Results(BaseModel):
         without = set(self.unlearnt)
         return [record for record in records if record["task"] not in without]
 
-    def final(self, method: str, metric: str) -> list[Row]:
+    def final(self, method: str, metric: str) -> list[ResultRow]:
         """Return the rows of ``method`` and ``metric`` after its last round."""
         return self.index.final(method, metric)
 

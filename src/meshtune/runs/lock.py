@@ -16,11 +16,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from meshtune.errors import UserError
+from meshtune.printable import printable
 from meshtune.runs.checksums import parse
 from meshtune.runs.disk import sweep, told
 from meshtune.runs.observer import Observer
-from meshtune.errors import UserError
-from meshtune.printable import printable
 
 LOCK = ".lock"
 

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from meshtune.errors import UserError
 from meshtune.runs.checksums import has_check, line_of, parse, record_of
 from meshtune.runs.disk import read_bytes, replace_file, sync_folder, told
-from meshtune.errors import UserError
 
 Record = dict[str, Any]
 
 
 @dataclass
-class Found:
+class LogContent:
     """What a log holds.
 
     Attributes:
@@ -81,7 +81,7 @@ class Log:
             raise UserError(f"{self.file} {found.fault}: {remedy}")
         return list(found.records.values())
 
-    def scan(self, finished: int | None) -> Found:
+    def scan(self, finished: int | None) -> LogContent:
         """Return what the log holds; ``finished`` as in :meth:`read`."""
         data = read_bytes(self.file) if self.file.is_file() else b""
         lines = data.split(b"\n")
@@ -103,7 +103,7 @@ class Log:
             except ValueError as error:
                 reasons[number] = str(error)
         last = max([finished or 0, *records, *reasons])
-        return Found(dict(sorted(records.items())), last, end, reasons)
+        return LogContent(dict(sorted(records.items())), last, end, reasons)
 
     def append(self, records: Sequence[Mapping[str, Any]], finished: int | None, count: Callable[[int], None]) -> None:
         """Add ``records`` in one write: all are kept or none.
@@ -169,7 +169,7 @@ class Log:
                     log.write(b"\n")
         self._last = found.last
 
-    def _unnumbered(self, lines: Sequence[bytes]) -> Found:
+    def _unnumbered(self, lines: Sequence[bytes]) -> LogContent:
         records: dict[int, Record] = {}
         reasons: dict[int, str] = {}
         for line in lines:
@@ -184,7 +184,7 @@ class Log:
                     records[number] = record
                 except ValueError as error:
                     reasons[number] = str(error)
-        return Found(records, len(records) + len(reasons), 0, reasons)
+        return LogContent(records, len(records) + len(reasons), 0, reasons)
 
 
 def _ends(file: Path) -> bool:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meshtune.runs import checksums as checked
-from meshtune.runs.disk import read_bytes, replace_file
 from meshtune.errors import UserError
 from meshtune.printable import printable
+from meshtune.runs import checksums as checked
+from meshtune.runs.disk import read_bytes, replace_file
 
 CONFIG = "config.json"
 MANIFEST = "manifest.json"

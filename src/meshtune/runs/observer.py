@@ -1,4 +1,4 @@
-"""How the engine tells what it is doing, without knowing who watches."""
+"""How a run tells what it is doing, without knowing who watches."""
 
 from __future__ import annotations
 

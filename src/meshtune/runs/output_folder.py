@@ -8,9 +8,9 @@ import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
-from meshtune.runs.store import RunStore
 from meshtune.errors import UserError
 from meshtune.files import nearest, reason, shown_path
+from meshtune.runs.store import RunStore
 
 LONGEST = 1000
 """Characters of a folder's path: the files in it need some too."""

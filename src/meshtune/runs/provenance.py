@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshtune.runs.store import RunStore
 from meshtune.errors import UserError
+from meshtune.runs.store import RunStore
 
 
 @dataclass(frozen=True)

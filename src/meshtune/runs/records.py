@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from meshtune.runs.metrics import metrics_in
 from meshtune.printable import printable
+from meshtune.runs.metrics import metrics_in
 
 LONGEST = 1 << 40
 """No count of rounds, devices or bytes in a run's files is larger: what claims to be is refused before it is used."""

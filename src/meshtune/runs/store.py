@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meshtune.errors import UserError
+from meshtune.printable import printable
 from meshtune.runs import checksums as checked
 from meshtune.runs.disk import is_part, replace_file, told
 from meshtune.runs.logs import Log
 from meshtune.runs.manifest import CONFIG, MANIFEST, DamagedError, Manifest, differences, flat, reason, write_json
 from meshtune.runs.records import check_answers, check_event, check_scoring, distinct
-from meshtune.errors import UserError
-from meshtune.printable import printable
 
 if TYPE_CHECKING:
     from torch import Tensor

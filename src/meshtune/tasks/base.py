@@ -31,7 +31,7 @@ VALIDATION_AS_TEST: Mapping[str, str] = MappingProxyType({"train": "train", "tes
 
 LONGEST = 1_000_000  # characters of a prompt or an option: far beyond any row, and tokenised within seconds
 
-Row = Mapping[str, Any]
+TaskRow = Mapping[str, Any]
 
 
 class EmptyOptionError(UserError):
@@ -102,24 +102,24 @@ class Task(ABC):
     stops: ClassVar[tuple[str, ...]] = ("\n",)
     executes: ClassVar[bool] = False
     ends: ClassVar[bool] = False
-    example: ClassVar[Row] = MappingProxyType({})
+    example: ClassVar[TaskRow] = MappingProxyType({})
     judged: ClassVar[str] = "acc: written as the reference, letter by letter"
     others: ClassVar[str] = "of other tasks"
 
     @abstractmethod
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """Return what the shared template asks."""
 
     @abstractmethod
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """Return the prompt in the task's customary form."""
 
     @abstractmethod
-    def options(self, row: Row) -> Sequence[str]:
+    def options(self, row: TaskRow) -> Sequence[str]:
         """Return the answer options in the order of the row."""
 
     @abstractmethod
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         """Return the index of the right option; the caller checks that it is in range."""
 
     def judge(self, question: Question, text: str) -> bool:
@@ -140,27 +140,27 @@ class Task(ABC):
         """
         return [{"acc": float(self.judge(question, text))} for question, text in zip(questions, texts, strict=True)]
 
-    def check(self, row: Row) -> str:
+    def check(self, row: TaskRow) -> str:
         """Return the program that fails behind a wrong answer."""
         return ""
 
-    def given(self, row: Row) -> str:
+    def given(self, row: TaskRow) -> str:
         """Return the program whose end is asked for."""
         return ""
 
-    def part(self, row: Row) -> str | None:
+    def part(self, row: TaskRow) -> str | None:
         """Return the split that a row of the hub belongs to where the hub has one for all, else None."""
         return None
 
-    def row_id(self, row: Row, number: int) -> str:
+    def row_id(self, row: TaskRow, number: int) -> str:
         """Return an id that is unique within a split: the row's own where it has one, else its number."""
         return str(number)
 
-    def keep(self, row: Row) -> bool:
+    def keep(self, row: TaskRow) -> bool:
         """Tell whether the row belongs to the task at all."""
         return True
 
-    def question(self, row: Row, template: str = "shared", number: int = 0, where: str = "") -> Question:
+    def question(self, row: TaskRow, template: str = "shared", number: int = 0, where: str = "") -> Question:
         """Turn row ``number`` (counted from 0), which stands at ``where``, into a question.
 
         Raises:
@@ -209,7 +209,7 @@ def check_template(template: str) -> None:
         raise UserError(f"unknown template {template!r}: choose one of {', '.join(TEMPLATES)}")
 
 
-def text(row: Row, field: str, may_be_empty: bool = False) -> str:
+def text(row: TaskRow, field: str, may_be_empty: bool = False) -> str:
     """Return a text field, stripped; anything but text, and by default no text, is a UserError."""
     value = row[field]
     if not isinstance(value, str):
@@ -219,7 +219,7 @@ def text(row: Row, field: str, may_be_empty: bool = False) -> str:
     return value.strip()
 
 
-def texts(row: Row, field: str) -> list[str]:
+def texts(row: TaskRow, field: str) -> list[str]:
     """Return a field that is a list of texts; anything else is a UserError."""
     value = row[field]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -227,7 +227,7 @@ def texts(row: Row, field: str) -> list[str]:
     return list(value)
 
 
-def index(row: Row, field: str, first: int = 0) -> int:
+def index(row: TaskRow, field: str, first: int = 0) -> int:
     """Return a whole number, written as a number or as text, counted from ``first``, as an index from 0."""
     value = row[field]
     if isinstance(value, str):
@@ -241,7 +241,7 @@ def index(row: Row, field: str, first: int = 0) -> int:
     return value - first
 
 
-def own_id(row: Row, field: str, number: int) -> str:
+def own_id(row: TaskRow, field: str, number: int) -> str:
     """Return the id that a row has in ``field``, or its ``number`` where that is missing or null."""
     value = row.get(field)
     if value is None:

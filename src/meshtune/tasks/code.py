@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from meshtune.errors import UserError
-from meshtune.tasks.base import Question, Row, Task
+from meshtune.tasks.base import Question, Task, TaskRow
 
 _FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
 
@@ -33,7 +33,7 @@ class CodeTask(Task):
     def program(self, question: Question, text: str) -> str:
         """Return the program that ``text`` is, without its tests."""
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         """The only one."""
         return 0
 

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 from numpy.random import Generator
 
 from meshtune.seeds import stream
-from meshtune.tasks.base import Row, Task, index, text, texts
+from meshtune.tasks.base import Task, TaskRow, index, text, texts
 from meshtune.world.split import is_test
 
 
@@ -45,7 +45,7 @@ class GeneratedTask(Task):
     def make(self, draw: Generator) -> Made:
         """Return one new question."""
 
-    def rows(self, split: str, seed: int = 0) -> Iterator[Row]:
+    def rows(self, split: str, seed: int = 0) -> Iterator[TaskRow]:
         """Yield the rows of a split without end, no prompt twice."""
         draw = stream(seed, "generated", self.name, split)
         seen: set[str] = set()
@@ -55,18 +55,18 @@ class GeneratedTask(Task):
                 seen.add(made.asked)
                 yield {"asked": made.asked, "options": list(made.options), "answer": made.answer}
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """What is asked."""
         return text(row, "asked")
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """What is asked, without the words around it."""
         return text(row, "asked")
 
-    def options(self, row: Row) -> list[str]:
+    def options(self, row: TaskRow) -> list[str]:
         """The options, or the one reference answer."""
         return texts(row, "options")
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         """The number of the right option, counted from 0."""
         return index(row, "answer")

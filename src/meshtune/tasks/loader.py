@@ -31,7 +31,7 @@ _EMPTY = "with an empty answer option"
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedSplit:
     """One split of a task.
 
     Attributes:
@@ -76,7 +76,7 @@ def load(
     return found.questions
 
 
-def read(task_name: str, split: str, source: str | Path | None = None, template: str = "shared") -> Loaded:
+def read(task_name: str, split: str, source: str | Path | None = None, template: str = "shared") -> LoadedSplit:
     """Return what :func:`load` does, with where it came from and what was left out; raises as it does."""
     task = get_task(task_name)
     if split not in SPLITS:
@@ -97,7 +97,7 @@ def read(task_name: str, split: str, source: str | Path | None = None, template:
     if not questions:
         why = "".join(f", {count} rows {reason} are left out" for reason, count in left_out.items())
         raise UserError(f"{name} holds no question of task {task.name}{why}: check the file or choose another source")
-    return Loaded(name, questions, left_out)
+    return LoadedSplit(name, questions, left_out)
 
 
 def has_split(task_name: str, split: str, source: str | Path | None = None) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 from meshtune.topology.bounds import Air, crossing
 from meshtune.topology.clusters import Clusters, assemble, check, single
-from meshtune.topology.collision import State, Use, level, merge, merged, rate
+from meshtune.topology.collision import CollisionState, Use, level, merge, merged, rate
 from meshtune.topology.config import ClusterConfig
 
 TOLD = 50
@@ -81,7 +81,7 @@ class _Greedy:
         collisions = np.empty(low.size, dtype=np.int64)
         for start in range(0, low.size, 1 << 14):  # the states of all pairs at once would be gigabytes
             part = slice(start, start + (1 << 14))
-            a, b = (State(self.state.none[end[part]], self.state.clear[end[part]]) for end in (low, high))
+            a, b = (CollisionState(self.state.none[end[part]], self.state.clear[end[part]]) for end in (low, high))
             collisions[part] = merged(a, b, weights)
         keep = rate(collisions, weights) <= self.s_max
         low, high, ticks, collisions = (array[keep] for array in (low, high, ticks, collisions))
@@ -106,7 +106,7 @@ class _Greedy:
         self.spent[a] += self.spent[b]
         self.members[a], self.members[b] = ours + theirs, []
         none, clear = self.state
-        none[a], clear[a] = merge(State(none[a], clear[a]), State(none[b], clear[b]))
+        none[a], clear[a] = merge(CollisionState(none[a], clear[a]), CollisionState(none[b], clear[b]))
         # What may merge with the new cluster might have merged with both parts, for all bounds are monotone.
         both = self.near[a] & self.near[b]
         for gone in (a, b):
@@ -118,7 +118,7 @@ class _Greedy:
 
     def _push(self, a: int, others: list[int]) -> None:
         weights, (none, clear) = self.use.weights, self.state
-        collisions = merged(State(none[a], clear[a]), State(none[others], clear[others]), weights)
+        collisions = merged(CollisionState(none[a], clear[a]), CollisionState(none[others], clear[others]), weights)
         allowed = (rate(collisions, weights) <= self.s_max).tolist()
         ours = self.members[a]
         for b, level_b, fits in zip(others, level(collisions, weights).tolist(), allowed, strict=True):

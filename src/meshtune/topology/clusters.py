@@ -1,4 +1,4 @@
-"""What clustering ends in: who fine-tunes with whom, at which collision rate and power, and why."""
+"""What clustering ends in: who fine-tunes with whom, at which collision rate and power."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 
 from meshtune.errors import UserError
 from meshtune.topology.bounds import Air
-from meshtune.topology.collision import State, Use, collided, rate, replay
-from meshtune.topology.why import Why, explain
+from meshtune.topology.collision import CollisionState, Use, collided, rate, replay
 
 Merges = tuple[tuple[int, int], ...]
 """How a cluster came about: ids (lower, higher) of the clusters merged, in order."""
@@ -53,14 +52,6 @@ class Clusters:
             device: tuple(other for other in self.clusters[number] if other != device)
             for device, number in sorted(self.index.items())
         }
-
-    def why(self, device: int, most: int = 8) -> Why:
-        """Return why ``device`` is where it is, and why its ``most`` nearest devices elsewhere were refused.
-
-        Raises:
-            UserError: there is no such device.
-        """
-        return explain(self, device, most)
 
 
 def single(air: Air, use: Use) -> Clusters:
@@ -108,5 +99,5 @@ def assemble(air: Air, use: Use, s_max: float, history: Iterable[tuple[int, int]
     )
 
 
-def _split(states: State) -> list[State]:
-    return [State(none, clear) for none, clear in zip(states.none, states.clear, strict=True)]
+def _split(states: CollisionState) -> list[CollisionState]:
+    return [CollisionState(none, clear) for none, clear in zip(states.none, states.clear, strict=True)]

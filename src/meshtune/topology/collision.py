@@ -29,7 +29,7 @@ _ONE = 1 << _BITS
 _AT_ONCE = 1 << 21  # cells of a batch, so that temporary arrays stay within tens of megabytes
 
 
-class State(NamedTuple):
+class CollisionState(NamedTuple):
     """What a set of devices leaves free, cell by cell, in units of 2^-31.
 
     Attributes:
@@ -55,7 +55,7 @@ class Use:
     whole: int
     weights: NDArray[np.int64]
 
-    def state(self, rows: Any = slice(None)) -> State:
+    def state(self, rows: Any = slice(None)) -> CollisionState:
         """Return the state (len(rows), cells) of single devices: P0 = 1 - s, P1 = s."""
         return alone(self.announced[rows], self.whole)
 
@@ -140,20 +140,20 @@ def _weights(sizes: Sequence[int]) -> NDArray[np.int64]:
     return weights
 
 
-def alone(announced: NDArray[np.unsignedinteger[Any]], whole: int) -> State:
+def alone(announced: NDArray[np.unsignedinteger[Any]], whole: int) -> CollisionState:
     """Return the state (..., cells) of single devices from what they announced (..., cells)."""
     free = whole - announced.astype(np.int64)
     none = (free * _ONE // whole).astype(np.uint32)
-    return State(none, np.full_like(none, _ONE))
+    return CollisionState(none, np.full_like(none, _ONE))
 
 
-def merge(a: State, b: State) -> State:
+def merge(a: CollisionState, b: CollisionState) -> CollisionState:
     """Return the state of two disjoint sets together: P0 = P0a P0b, P1 = P1a P0b + P0a P1b (eq. 19, step by step)."""
     none = (a.none.astype(np.int64) * b.none) >> _BITS
-    return State(none.astype(np.uint32), _clear(a, b).astype(np.uint32))
+    return CollisionState(none.astype(np.uint32), _clear(a, b).astype(np.uint32))
 
 
-def replay(states: Mapping[int, State], merges: Sequence[tuple[int, int]], head: int) -> State:
+def replay(states: Mapping[int, CollisionState], merges: Sequence[tuple[int, int]], head: int) -> CollisionState:
     """Return the state of cluster ``head`` after ``merges``, from its members' states (cells,)."""
     left = dict(states)
     for low, high in merges:
@@ -161,7 +161,7 @@ def replay(states: Mapping[int, State], merges: Sequence[tuple[int, int]], head:
     return left[head]
 
 
-def _clear(a: State, b: State) -> NDArray[np.int64]:
+def _clear(a: CollisionState, b: CollisionState) -> NDArray[np.int64]:
     # P0a (P0b + P1b) + P1a P0b: below 2^63, and rising in each of the four, so that a larger set never has more.
     free = a.none.astype(np.int64)
     once = a.clear - free
@@ -173,7 +173,7 @@ def collided(clear: NDArray[Any], weights: NDArray[np.int64]) -> Any:
     return _ONE * int(weights.sum()) - clear.astype(np.int64, copy=False) @ weights
 
 
-def merged(a: State, b: State, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+def merged(a: CollisionState, b: CollisionState, weights: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how many positions would collide (n,), as :func:`collided`, were ``a`` merged with each ``b`` (n, cells).
 
     ``a`` is one set (cells,) or as many as ``b`` (n, cells).
@@ -183,8 +183,8 @@ def merged(a: State, b: State, weights: NDArray[np.int64]) -> NDArray[np.int64]:
     chunk = max(1, _AT_ONCE // weights.size)
     for start in range(0, many, chunk):
         part = slice(start, start + chunk)
-        left = a if a.none.ndim == 1 else State(a.none[part], a.clear[part])
-        found[part] = collided(_clear(left, State(b.none[part], b.clear[part])), weights)
+        left = a if a.none.ndim == 1 else CollisionState(a.none[part], a.clear[part])
+        found[part] = collided(_clear(left, CollisionState(b.none[part], b.clear[part])), weights)
     return found
 
 

@@ -13,12 +13,12 @@ from meshtune.topology.bounds import Air
 from meshtune.topology.clusters import Clusters, assemble, check
 from meshtune.topology.collision import Use
 from meshtune.topology.hearing import Terms
-from meshtune.topology.messages import Hello, Message
+from meshtune.topology.messages import ClusterMessage, Hello
 from meshtune.topology.peer import Peer
 
 
 @dataclass
-class Traffic:
+class GossipTraffic:
     """What was said: messages (one to many counts once), copies received, and bytes that left devices."""
 
     messages: int = 0
@@ -26,7 +26,7 @@ class Traffic:
     bytes: int = 0
 
 
-def settle(peers: Collection[Peer], pick: Callable[[int], int]) -> Traffic:
+def settle(peers: Collection[Peer], pick: Callable[[int], int]) -> GossipTraffic:
     """Deliver messages until nobody has any more to say.
 
     Args:
@@ -34,10 +34,10 @@ def settle(peers: Collection[Peer], pick: Callable[[int], int]) -> Traffic:
         pick: given how many copies are under way, which of them (0 to that, exclusive) arrives next.
     """
     by_id = {peer.device: peer for peer in peers}
-    traffic = Traffic()
-    under_way: list[tuple[int, Message]] = []
+    traffic = GossipTraffic()
+    under_way: list[tuple[int, ClusterMessage]] = []
 
-    def send(messages: list[Message]) -> None:
+    def send(messages: list[ClusterMessage]) -> None:
         for message in messages:
             traffic.messages += 1
             traffic.bytes += message.nbytes
@@ -76,7 +76,7 @@ def peers(air: Air, use: Use, s_max: float = 0.1, epoch: int = 0) -> list[Peer]:
     ]
 
 
-def gossip(air: Air, use: Use, s_max: float = 0.1, seed: int = 0, epoch: int = 0) -> tuple[Clusters, Traffic]:
+def gossip(air: Air, use: Use, s_max: float = 0.1, seed: int = 0, epoch: int = 0) -> tuple[Clusters, GossipTraffic]:
     """Return the clusters that the devices agree on among themselves, and what they said for it.
 
     Args:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from meshtune.errors import PayloadError
 from meshtune.printable import quoted
-from meshtune.topology.messages import Announced, Formed, Hello, Message, Proposal, Reports
+from meshtune.topology.messages import Announced, ClusterMessage, FormedCluster, Hello, Proposal, Reports
 from meshtune.topology.power import NEVER, Scale
-from meshtune.wire.validation import floats, real, whole
+from meshtune.wire.plain_values import floats, real, whole
 
 MOST_DEVICES = (1 << 16) - 1
 """Devices that a message can number: two bytes."""
@@ -44,7 +44,7 @@ class Terms:
     weights: NDArray[np.int64]
 
 
-def check_message(message: Message, device: int, heard: Collection[int]) -> None:
+def check_message(message: ClusterMessage, device: int, heard: Collection[int]) -> None:
     """Check that ``message`` is of another device that ``device`` hears, ``heard`` being those, and of a known kind.
 
     Raises:
@@ -54,7 +54,7 @@ def check_message(message: Message, device: int, heard: Collection[int]) -> None
     if type(sender) is not int or sender == device or sender not in heard:
         raise PayloadError(f"device {device} was sent a message of device {quoted(sender)}, which it does not hear")
     whole(message.epoch, f"the epoch of a message of device {sender}", 0, (1 << 32) - 1)
-    if not isinstance(message.body, Hello | Reports | Formed | Proposal):
+    if not isinstance(message.body, Hello | Reports | FormedCluster | Proposal):
         raise PayloadError(f"device {sender} sent {quoted(message.body)}, which is no message of forming clusters")
 
 
@@ -108,11 +108,11 @@ def check_claim(sender: int, body: Announced, terms: Terms) -> None:
     if isinstance(body, Proposal):
         whole(body.ours, f"the size of the cluster of device {sender}", 1, most)
         whole(body.theirs, f"the size of the cluster that device {sender} proposes to", 1, most)
-    if isinstance(body, Formed):
+    if isinstance(body, FormedCluster):
         _check_merges(sender, body, most)
 
 
-def _check_merges(sender: int, body: Formed, most: int) -> None:
+def _check_merges(sender: int, body: FormedCluster, most: int) -> None:
     merges = body.merges
     if not isinstance(merges, tuple) or not 0 < len(merges) < most:
         raise PayloadError(f"device {sender} tells of a cluster that is none, or of more than {most} devices")

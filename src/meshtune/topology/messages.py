@@ -55,7 +55,7 @@ class Reports:
 
 
 @dataclass(frozen=True)
-class Formed:
+class FormedCluster:
     """A cluster that two others have become.
 
     Attributes:
@@ -92,11 +92,11 @@ class Proposal:
         return 8 + 2 + 2
 
 
-Announced = Hello | Reports | Formed | Proposal
+Announced = Hello | Reports | FormedCluster | Proposal
 
 
 @dataclass(frozen=True)
-class Message:
+class ClusterMessage:
     """A message under way.
 
     Attributes:

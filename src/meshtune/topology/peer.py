@@ -18,9 +18,9 @@ import numpy as np
 
 from meshtune.errors import PayloadError
 from meshtune.topology.bounds import crossing, distance
-from meshtune.topology.collision import State, alone, level, merged, rate, replay
+from meshtune.topology.collision import CollisionState, alone, level, merged, rate, replay
 from meshtune.topology.hearing import Terms, check_claim, check_hello, check_message, check_reports
-from meshtune.topology.messages import Announced, Formed, Hello, Message, Proposal, Reports
+from meshtune.topology.messages import Announced, ClusterMessage, FormedCluster, Hello, Proposal, Reports
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class _Set:
 
     merges: tuple[tuple[int, int], ...]
     members: tuple[int, ...]
-    state: State
+    state: CollisionState
     load: Mapping[int, int]
 
     @property
@@ -62,18 +62,18 @@ class Peer:
         self._size: dict[int, int] = {}  # of the largest cluster heard of that a device is in
         self._offers: set[tuple[int, Proposal]] = set()
         self._made: tuple[int, Proposal] | None = None
-        self._early: list[Message] = []
+        self._early: list[ClusterMessage] = []
 
     @property
     def leads(self) -> bool:
         """Whether it speaks for its cluster."""
         return self.members[0] == self.device
 
-    def start(self) -> list[Message]:
+    def start(self) -> list[ClusterMessage]:
         """Return its first messages: what it is and what it hears."""
         return [*self._say(self.hellos[self.device], Reports(dict(self.losses[self.device]))), *self._open()]
 
-    def receive(self, message: Message) -> list[Message]:
+    def receive(self, message: ClusterMessage) -> list[ClusterMessage]:
         """Return what it says next, having heard ``message``.
 
         Raises:
@@ -97,7 +97,7 @@ class Peer:
             return []
         return self._heed(message.sender, body)
 
-    def _open(self) -> list[Message]:
+    def _open(self) -> list[ClusterMessage]:
         """Start clustering once everyone in range has told what it is and what it hears."""
         near = self.losses[self.device].keys()
         if self.sets or not (near <= self.hellos.keys() and near <= self.losses.keys()):
@@ -120,11 +120,11 @@ class Peer:
                 said += self.receive(message)
         return said
 
-    def _heed(self, sender: int, body: Announced) -> list[Message]:
+    def _heed(self, sender: int, body: Announced) -> list[ClusterMessage]:
         if isinstance(body, Proposal):
             self._offers.add((sender, body))
             return self._step()
-        if not isinstance(body, Formed):
+        if not isinstance(body, FormedCluster):
             return []
         members = body.members
         self._check_links(sender, members)
@@ -149,24 +149,24 @@ class Peer:
             raise PayloadError(f"device {sender} tells of a cluster that cuts that of device {self.device} apart")
 
     def _learn(self, merges: tuple[tuple[int, int], ...]) -> None:
-        members = Formed(merges).members
+        members = FormedCluster(merges).members
         for device in members:
             self._size[device] = max(len(members), self._size.get(device, 0))
             self.sets.pop(device, None)
         if all(device in self._links for device in members):  # else a member is out of range, and so is the cluster
             self.sets[members[0]] = self._build(merges, members)
 
-    def _follow(self, merges: tuple[tuple[int, int], ...]) -> list[Message]:
+    def _follow(self, merges: tuple[tuple[int, int], ...]) -> list[ClusterMessage]:
         self._learn(merges)
-        self.merges, self.members = merges, Formed(merges).members
+        self.merges, self.members = merges, FormedCluster(merges).members
         return []
 
-    def _join(self, merges: tuple[tuple[int, int], ...]) -> list[Message]:
+    def _join(self, merges: tuple[tuple[int, int], ...]) -> list[ClusterMessage]:
         """Be part of a larger cluster, and tell everyone in range: some of them may not hear its leader."""
         self._follow(merges)
-        return self._say(Formed(merges)) + self._step()
+        return self._say(FormedCluster(merges)) + self._step()
 
-    def _step(self) -> list[Message]:
+    def _step(self) -> list[ClusterMessage]:
         """Propose to the best candidate, and merge where it has proposed too."""
         best = self._best() if self.leads else None
         if best is None:
@@ -176,7 +176,7 @@ class Peer:
         said = []
         if self._made != (best, proposal):
             self._made = (best, proposal)
-            said.append(Message(self.device, (best,), self.terms.epoch, proposal))
+            said.append(ClusterMessage(self.device, (best,), self.terms.epoch, proposal))
         if (best, Proposal(len(theirs.members), len(ours.members))) in self._offers:
             pair = (min(self.device, best), max(self.device, best))
             first, second = (self.sets[head].merges for head in pair)
@@ -194,7 +194,7 @@ class Peer:
         u = len(ours.members) + len(theirs.members) - 1
         if terms.most is not None and u + 1 > terms.most:
             return None
-        one = State(theirs.state.none[None], theirs.state.clear[None])
+        one = CollisionState(theirs.state.none[None], theirs.state.clear[None])
         collisions = merged(ours.state, one, terms.weights)[0]
         if rate(collisions, terms.weights) > terms.s_max:
             return None
@@ -213,6 +213,6 @@ class Peer:
         load = {a: sum(self._links[a][b] for b in members if b != a) for a in members}
         return _Set(merges, members, replay(states, merges, members[0]), load)
 
-    def _say(self, *bodies: Announced) -> list[Message]:
+    def _say(self, *bodies: Announced) -> list[ClusterMessage]:
         near = tuple(sorted(self.losses[self.device]))
-        return [Message(self.device, near, self.terms.epoch, body) for body in bodies] if near else []
+        return [ClusterMessage(self.device, near, self.terms.epoch, body) for body in bodies] if near else []

@@ -7,17 +7,15 @@ the order range, size, power (which is how the delay bound binds), collision.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from meshtune.errors import UserError
 from meshtune.topology.alone import reason
-from meshtune.topology.collision import State, alone, collided, merge, rate, replay
+from meshtune.topology.clusters import Clusters
+from meshtune.topology.collision import CollisionState, alone, collided, merge, rate, replay
 from meshtune.topology.phrases import figure, listed, watts
-
-if TYPE_CHECKING:
-    from meshtune.topology.clusters import Clusters
 
 TOLD = 8
 """Nearest devices that a lone device's reason counts."""
@@ -155,7 +153,7 @@ def _union_rate(clusters: Clusters, ours: tuple[int, ...], theirs: tuple[int, ..
     return float(rate(collided(merge(a, b).clear, weights), weights))
 
 
-def _state(clusters: Clusters, members: tuple[int, ...]) -> State:
+def _state(clusters: Clusters, members: tuple[int, ...]) -> CollisionState:
     use, air = clusters.use, clusters.air
     states = {member: alone(use.announced[air.rows[_rank(clusters, member)]], use.whole) for member in members}
     return replay(states, clusters.merges[clusters.index[members[0]]], members[0])

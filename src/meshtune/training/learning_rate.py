@@ -54,7 +54,7 @@ SIZE, POWER = 2.0, 0.375
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRate:
     """The rate of one kind of expert, and how it was found.
 
     Attributes:
@@ -120,7 +120,7 @@ def find_rates(
     own: Sequence[Announcement],
     workshop: Workshop,
     observer: Observer,
-) -> dict[str, Found]:
+) -> dict[str, FoundRate]:
     """Look for the rates that ``config`` leaves open, by kind of expert.
 
     Args:
@@ -148,7 +148,7 @@ def _find(
     devices: Sequence[DeviceData],
     own: Sequence[Announcement],
     workshop: Workshop,
-) -> Found:
+) -> FoundRate:
     started = time.perf_counter()
     lengths = [sum(len(row.tokens) for row in data.batch(0, config.train.batch)) for data in devices]
     who = trying(config, [data.group for data in devices], lengths)
@@ -172,7 +172,7 @@ def _find(
     best, tried = best_rate(loss)
     told = tuple((rate, value if math.isfinite(value) else None) for rate, value in tried)
     seconds = time.perf_counter() - started
-    return Found(rate_of(best, config.train), best, told, tuple(who), seconds)
+    return FoundRate(rate_of(best, config.train), best, told, tuple(who), seconds)
 
 
 def rate_of(best: float, train: TrainConfig) -> float:

@@ -33,7 +33,7 @@ SPARE = 1.2
 
 
 @dataclass(frozen=True)
-class Forecast:
+class MemoryForecast:
     """The largest size of the process, in bytes, and what it is made of.
 
     Attributes:
@@ -71,7 +71,7 @@ class Forecast:
 
 def forecast(
     base: Base, config: TrainConfig, steps: Sequence[Sequence[int]], loaded: Callable[[], int], state: int
-) -> Forecast:
+) -> MemoryForecast:
     """Return the forecast of training under ``config``; with a budget, of the largest micro-batch that keeps it.
 
     Smaller micro-batches are tried first, because computing activations twice costs a third more.
@@ -145,7 +145,7 @@ def _made(
     steps: Sequence[Sequence[int]],
     micro_tokens: int,
     checkpoint: bool,
-) -> Forecast:
+) -> MemoryForecast:
     lanes = torch.get_num_threads() if base.device.type == "cpu" else 1
     cut = [[sum(lengths[i] for i in part) for part in micro_batches(base, lengths, micro_tokens)] for lengths in steps]
     most = [sorted(parts)[-lanes:] for parts in cut]
@@ -157,4 +157,4 @@ def _made(
     lanes = max(map(len, most))
     logits = min(lanes * LOGITS, 4 * base.vocabulary * together)
     passes = int(SPARE * (activations * together + max(logits, WIDE * widest * size * together)))
-    return Forecast(loaded, state, passes, max(map(max, most)), lanes, micro_tokens, checkpoint)
+    return MemoryForecast(loaded, state, passes, max(map(max, most)), lanes, micro_tokens, checkpoint)

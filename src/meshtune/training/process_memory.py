@@ -13,11 +13,12 @@ from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.methods.base import Method
 from meshtune.model.base import Base
-from meshtune.training.memory_forecast import Forecast, forecast
+from meshtune.training.memory_forecast import MemoryForecast, forecast
 
 SCALAR = 14 * 4
 """Bytes a trained scalar takes at its peak: value, gradient and two moments; value and moments that the round began
-with; the update that went out and what it left out; value and moments in a checkpoint that is being written."""
+with; the update that went out and what it left out; value, moments, update and what it left out in a checkpoint that is
+being written."""
 POSITION = 2 * 8
 """Bytes of a sparse scalar's position in B and in B transposed."""
 
@@ -59,7 +60,7 @@ def foresee(
     methods: Sequence[Method],
     devices: Sequence[DeviceData],
     densities: Sequence[float] | None = None,
-) -> Forecast:
+) -> MemoryForecast:
     """Return how much memory the run will take, its micro-batches made to fit the budget.
 
     ``densities`` are the devices', where they are not the configuration's.

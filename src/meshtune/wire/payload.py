@@ -34,7 +34,7 @@ _METADATA = "__metadata__"
 
 
 @dataclass(frozen=True)
-class Limits:
+class PayloadLimits:
     """What is accepted of one message.
 
     Attributes:
@@ -75,13 +75,13 @@ class Message:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def encode(message: Message, limits: Limits | None = None) -> bytes:
+def encode(message: Message, limits: PayloadLimits | None = None) -> bytes:
     """Return the message as bytes; equal messages give equal bytes.
 
     Raises:
         PayloadError: something in it is not part of the format, or it is beyond ``limits``.
     """
-    bounds = limits or Limits()
+    bounds = limits or PayloadLimits()
     head = _head(message.kind, message.sender, message.round, message.source, message.meta)
     if _METADATA in message.tensors:
         raise PayloadError(f"a tensor cannot be named {_METADATA}")
@@ -99,13 +99,13 @@ def encode(message: Message, limits: Limits | None = None) -> bytes:
     return seal(block)
 
 
-def decode(data: bytes, limits: Limits | None = None) -> Message:
+def decode(data: bytes, limits: PayloadLimits | None = None) -> Message:
     """Return the message in ``data``.
 
     Raises:
         PayloadError: it is damaged, of another version, or beyond ``limits``.
     """
-    bounds = limits or Limits()
+    bounds = limits or PayloadLimits()
     _check_total(len(data), bounds)
     block = unseal(data)
     header = _header(block, bounds)
@@ -159,12 +159,12 @@ def _head(kind: Any, sender: Any, number: Any, source: Any, meta: Any) -> str:
     return text
 
 
-def _check_total(size: int, bounds: Limits) -> None:
+def _check_total(size: int, bounds: PayloadLimits) -> None:
     if size > bounds.total:
         raise PayloadError(f"a message of {size} bytes is over the limit of {bounds.total}")
 
 
-def _header(block: bytes, bounds: Limits) -> dict[str, Any]:
+def _header(block: bytes, bounds: PayloadLimits) -> dict[str, Any]:
     """Return the header of a safetensors block, its size checked before it is parsed."""
     if len(block) < _LENGTH.size:
         raise PayloadError("a message ends before its header")
@@ -180,7 +180,7 @@ def _header(block: bytes, bounds: Limits) -> dict[str, Any]:
     return header
 
 
-def _entries(header: Mapping[str, Any], length: int, bounds: Limits) -> None:
+def _entries(header: Mapping[str, Any], length: int, bounds: PayloadLimits) -> None:
     """Check every tensor entry of a header against the limits and the ``length`` bytes that there are."""
     entries = {name: entry for name, entry in header.items() if name != _METADATA}
     if len(entries) > bounds.tensors:

@@ -3,29 +3,23 @@
 The digest of a frame says that a message arrived as it was sent. It does not say that the sender is honest, of the same
 version, or sane. So everything that a message claims is held against what its receiver knows: which devices there are,
 which round it is, how many values are due and of which type. Whatever does not fit is a
-:class:`~meshtune.errors.PayloadError` that says why and quotes at most 100 characters.
+:class:`~meshtune.errors.PayloadError` that says why and quotes at most 100 characters. Its plain values are checked by
+:mod:`meshtune.wire.plain_values`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from meshtune.errors import PayloadError
 from meshtune.printable import quoted
-
-if TYPE_CHECKING:  # topology checks its messages here too, and needs no torch
-    from torch import Tensor
-
-    from meshtune.wire.payload import Message
+from meshtune.wire.payload import Message
 
 MOST_ROWS = 10**9
 """Most rows, or prompts, that a device may claim: what weighs its update in means."""
-
-LONGEST_NAME = 256
-"""Characters of a task key."""
 
 
 @dataclass(frozen=True)
@@ -106,47 +100,6 @@ def packed(message: Message, name: str, shape: tuple[int, ...] | None, dtypes: C
     if dtypes and _type(tensor) not in dtypes:
         raise PayloadError(f"{_whose(message)} has {name} of type {_type(tensor)}, {' or '.join(dtypes)} is due")
     return tensor
-
-
-def fact(meta: Mapping[str, Any], name: str) -> Any:
-    """Return ``meta[name]``."""
-    if name not in meta:
-        raise PayloadError(f"a message does not say its {name}")
-    return meta[name]
-
-
-def whole(value: Any, name: str, low: int, high: int | None) -> int:
-    """Return ``value``, a whole number from ``low`` to ``high`` (None: or more); True and 3.0 are none."""
-    if type(value) is not int or value < low or (high is not None and value > high):
-        bounds = "or more" if high is None else f"to {high}"
-        raise PayloadError(f"{name} is {quoted(value)}: a whole number of {low} {bounds} is due")
-    return value
-
-
-def text(value: Any, name: str, longest: int = LONGEST_NAME) -> str:
-    """Return ``value``, a string of 1 to ``longest`` characters."""
-    if not isinstance(value, str) or not 0 < len(value) <= longest:
-        raise PayloadError(f"{name} is {quoted(value)}: text of 1 to {longest} characters is due")
-    return value
-
-
-def floats(value: Any, name: str, count: int) -> tuple[float, ...]:
-    """Return ``value``, a list of ``count`` finite numbers."""
-    if not isinstance(value, list | tuple) or len(value) != count:
-        raise PayloadError(f"{name} is {quoted(value)}: {count} numbers are due")
-    return tuple(real(each, name) for each in value)
-
-
-def real(value: Any, name: str) -> float:
-    """Return ``value``, a finite number."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            found = float(value)
-        except OverflowError:
-            found = math.inf
-        if math.isfinite(found):
-            return found
-    raise PayloadError(f"{name} is {quoted(value)}: a finite number is due")
 
 
 def _whose(message: Message) -> str:

@@ -11,7 +11,7 @@ from meshtune.world.vocabulary import ANIMALS, MOODS, PEOPLE, ROOMS, listed
 
 
 @dataclass
-class Scene:
+class Passage:
     """A passage and its end.
 
     Attributes:
@@ -35,11 +35,11 @@ class Scene:
         return " ".join(self.sentences)
 
 
-def scene(draw: Generator, people: int, steps: int) -> Scene:
+def scene(draw: Generator, people: int, steps: int) -> Passage:
     """Return a passage in which ``people`` people appear and ``steps`` things happen, first of all that an animal
     goes to somebody. None of its one to three animals goes on more than once.
     """
-    made = Scene(some(draw, PEOPLE, people))
+    made = Passage(some(draw, PEOPLE, people))
     made.sentences.append(f"{listed(made.people)} are in the {one(draw, ROOMS)}.")
     free, still = some(draw, ANIMALS, 3), set[str]()
     holder: dict[str, str] = {}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from meshtune.model.probes.paths import Paths
+from meshtune.model.paths import Paths
 
 PROBES = 2
 """Counts up when the probes change: older verdicts then no longer count."""

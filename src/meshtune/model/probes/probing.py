@@ -15,26 +15,27 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Barrier, BrokenBarrierError
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from meshtune.adapter.expert import Projections, SparseExpert
+from meshtune.adapter.layer import Adapters
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Segments
 from meshtune.errors import UserError
+from meshtune.model.base import Base
 from meshtune.model.cores import threads
 from meshtune.model.encoding import Row
 from meshtune.model.head import fitted
+from meshtune.model.kv_cache import Cached
+from meshtune.model.micro_batch import micro_batch
 from meshtune.model.packing import Packed
-from meshtune.model.probes.paths import READINGS, Paths
+from meshtune.model.paths import READINGS, Paths
 from meshtune.model.probes.survey import Survey, far_off, reason
 from meshtune.seeds import stream
-
-if TYPE_CHECKING:
-    from meshtune.model.base import Base
 
 HEADS = 8
 """Tokens of which logits are computed from hidden states to find out how."""
@@ -57,28 +58,28 @@ class Learnt:
     grad: Tensor
 
 
-def learn(base: Base, seen: Survey) -> Learnt:
-    """Return what an expert learns in ``base``, in which adapters hang and nothing else is changed yet.
+def learn(model: Any, adapters: Adapters, name: str, seen: Survey) -> Learnt:
+    """Return what an expert learns in ``model``, in which ``adapters`` hang and nothing else is changed yet.
 
     Raises:
         UserError: the model's own code gives no gradient.
     """
     batches = []
     for number, (length, prompt) in enumerate(LEARNT):
-        expert = _expert(base, number)
+        expert = _expert(model, adapters, number)
         expert.values.requires_grad_()
         part = seen.rows[number][:length]
         batches.append((expert, [Row(part, min(prompt, len(part) - 1))]))
     expert, (row,) = batches[1]
-    tokens = torch.tensor([row.tokens], device=base.device)
+    tokens = torch.tensor([row.tokens], device=next(iter(model.parameters())).device)
     try:
-        with base.adapters.routed(Segments([(expert, 1)], trainable=True)):
-            logits = base.model(input_ids=tokens, use_cache=False).logits[0]
+        with adapters.routed(Segments([(expert, 1)], trainable=True)):
+            logits = model(input_ids=tokens, use_cache=False).logits[0]
         loss = F.cross_entropy(logits[row.prompt - 1 : -1].double(), tokens[0, row.prompt :])
         (grad,) = torch.autograd.grad(loss, expert.values)
     except Exception as error:  # code that was written for inference alone may fail anywhere
         raise UserError(
-            f"model.name={base.name}: {type(base.model).__name__} gives no gradient to adapters ({reason(error)}): "
+            f"model.name={name}: {type(model).__name__} gives no gradient to adapters ({reason(error)}): "
             "use another base"
         ) from error
     return Learnt(batches, float(loss.detach()), grad)
@@ -242,8 +243,6 @@ def beside(
 
 def _learns(base: Base, learnt: Learnt) -> bool:
     """Of two experts that learn in one pass, the second has the loss and the gradient that it has alone."""
-    from meshtune.model.micro_batch import micro_batch
-
     owned = [(owner, rows[0]) for owner, (_, rows) in enumerate(learnt.batches)]
     losses, grads = micro_batch(base, learnt.batches, owned, False)
     half = base.dtype in (torch.bfloat16, torch.float16)
@@ -266,8 +265,6 @@ def _enters(base: Base, seen: Survey) -> bool:
 
 def _goes_on(base: Base, seen: Survey) -> bool:
     """Rows of unlike length are read, one leaves, and the others are read on."""
-    from meshtune.model.kv_cache import Cached
-
     past = Cached(base)
     at = [max(1, min(9, len(row)) - 3 - number) for number, row in enumerate(seen.rows)]
     found = [past.read([row[:n] for row, n in zip(seen.rows, at, strict=True)], None)]
@@ -294,10 +291,12 @@ def _in_threads(base: Base, *checks: Callable[[], bool]) -> list[bool]:
         return list(pool.map(check, range(len(checks))))
 
 
-def _expert(base: Base, block: int) -> SparseExpert:
+def _expert(model: Any, adapters: Adapters, block: int) -> SparseExpert:
     """Return an expert of a few values in every layer."""
-    layers = base.adapters.layers
+    layers, first = adapters.layers, next(iter(model.parameters()))
     masks = [torch.arange(0, layer.outputs, max(1, layer.outputs // 4)) for layer in layers]
-    made = SparseExpert(layers, Projections(Recipe(0, "gaussian", block, 1), base.dtype, str(base.device)), masks, 1.0)
+    made = SparseExpert(
+        layers, Projections(Recipe(0, "gaussian", block, 1), first.dtype, str(first.device)), masks, 1.0
+    )
     values: Any = stream(0, "probe-values", block).standard_normal(made.count)
     return made.with_values(torch.from_numpy(values).float() * 0.02)

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from meshtune.adapter.layer import blocks_of, decoder_of, find_linear
 from meshtune.errors import UserError
+from meshtune.model.architecture import window_of
+from meshtune.model.head import states_of
 from meshtune.printable import printable
 from meshtune.seeds import stream
 
@@ -142,35 +144,6 @@ def rows_of(model: Any, tokenizer: Any) -> tuple[list[tuple[int, ...]], int]:
         ends[-1] = next((token for token in plain if token != ends[-1]), ends[-1])
     rows = [(*common, *ends[:END]), (*common, *ends[END:])]
     return [*rows, rows[1][: min(SHORT, start)]], start
-
-
-def window_of(config: Any) -> int:
-    """Return the fewest tokens that any number of a text model's configuration names as a window.
-
-    In longer rows a token may not see all before it, or may be turned by other angles.
-    """
-    numbers = {**config.to_dict()}
-    for ropes in (numbers.get("rope_parameters"), numbers.get("rope_scaling")):
-        numbers.update(ropes if isinstance(ropes, dict) else {})
-    found = [
-        value
-        for key, value in numbers.items()
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0 and _names_a_window(key)
-    ]
-    return min(found, default=1 << 30)
-
-
-def _names_a_window(key: str) -> bool:
-    if key in ("attention_chunk_size", "local_attention", "index_topk", "original_max_position_embeddings"):
-        return True
-    return "window" in key and "layer" not in key
-
-
-def states_of(out: Any) -> Tensor:
-    """Return the last hidden states of what a decoder returned."""
-    states: Any = getattr(out, "last_hidden_state", None)
-    found: Tensor = states if states is not None else out[0]
-    return found
 
 
 def reason(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from meshtune.errors import UserError
 from meshtune.printable import printable
-from meshtune.tasks.base import PUBLIC_TEST, Row, Task, own_id, shown, text, texts
+from meshtune.tasks.base import PUBLIC_TEST, Task, TaskRow, own_id, shown, text, texts
 
 
 class ArcEasy(Task):
@@ -25,19 +25,19 @@ class ArcEasy(Task):
         "answerKey": "A",
     }
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """The question."""
         return text(row, "question")
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """The question between ``Question:`` and ``Answer:``."""
         return f"Question: {text(row, 'question')}\nAnswer:"
 
-    def options(self, row: Row) -> list[str]:
+    def options(self, row: TaskRow) -> list[str]:
         """The texts of ``choices``."""
         return texts(_choices(row), "text")
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         """The place of ``answerKey`` among the labels, whichever labels the row uses."""
         labels = texts(_choices(row), "label")
         key = text(row, "answerKey")
@@ -53,12 +53,12 @@ class ArcEasy(Task):
             )
         return labels.index(key)
 
-    def row_id(self, row: Row, number: int) -> str:
+    def row_id(self, row: TaskRow, number: int) -> str:
         """The question's id in ARC."""
         return own_id(row, "id", number)
 
 
-def _choices(row: Row) -> Row:
+def _choices(row: TaskRow) -> TaskRow:
     choices = row["choices"]
     if not isinstance(choices, dict) or not {"text", "label"} <= choices.keys():
         raise UserError("field 'choices' is not an object with the lists 'text' and 'label'")

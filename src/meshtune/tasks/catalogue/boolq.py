@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from meshtune.errors import UserError
-from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, shown, text
+from meshtune.tasks.base import VALIDATION_AS_TEST, Task, TaskRow, shown, text
 
 
 class BoolQ(Task):
@@ -22,25 +22,25 @@ class BoolQ(Task):
         "answer": True,
     }
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """The passage, then the question."""
         return f"{text(row, 'passage')}\n{_asked(row)}"
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """The passage, then the question between ``Question:`` and ``Answer:``."""
         return f"{text(row, 'passage')}\nQuestion: {_asked(row)}\nAnswer:"
 
-    def options(self, row: Row) -> tuple[str, ...]:
+    def options(self, row: TaskRow) -> tuple[str, ...]:
         """Always yes, then no."""
         return ("yes", "no")
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         """0 where the answer is true."""
         if not isinstance(row["answer"], bool):
             raise UserError(f"field 'answer' is {shown(row['answer'])}, not true or false")
         return 0 if row["answer"] else 1
 
 
-def _asked(row: Row) -> str:
+def _asked(row: TaskRow) -> str:
     # The hub's questions carry no question mark; a file that does write one must not get a second.
     return text(row, "question").rstrip("? ") + "?"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from meshtune.tasks.base import Question, Row, Task, text
+from meshtune.tasks.base import Question, Task, TaskRow, text
 from meshtune.tasks.rouge import UnicodeTokenizer
 from meshtune.world.split import is_test
 
@@ -31,22 +31,22 @@ class DollyOpenQA(Task):
     longest_answer = 128
     stops = ("\nQuestion:", "\n### Instruction:")
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """The instruction."""
         return text(row, "instruction")
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """The instruction in the form that Dolly was trained in."""
         told = (
             "Below is an instruction that describes a task. Write a response that appropriately completes the request."
         )
         return f"{told}\n\n### Instruction:\n{text(row, 'instruction')}\n\n### Response:"
 
-    def options(self, row: Row) -> tuple[str]:
+    def options(self, row: TaskRow) -> tuple[str]:
         """The response."""
         return (text(row, "response", may_be_empty=True),)
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         """The only one."""
         return 0
 
@@ -63,10 +63,10 @@ class DollyOpenQA(Task):
             for reference, text in zip(references, texts, strict=True)
         ]
 
-    def keep(self, row: Row) -> bool:
+    def keep(self, row: TaskRow) -> bool:
         """Leave out the other categories."""
         return bool(row.get("category", CATEGORY) == CATEGORY)
 
-    def part(self, row: Row) -> str:
+    def part(self, row: TaskRow) -> str:
         """Decided by the instruction alone, so that one that stands twice is on one side."""
         return "test" if is_test(self.name, str(row.get("instruction", "")).strip()) else "train"

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import ClassVar
 
 from meshtune.errors import UserError
-from meshtune.tasks.base import PUBLIC_TEST, Question, Row, Task, text
+from meshtune.tasks.base import PUBLIC_TEST, Question, Task, TaskRow, text
 from meshtune.tasks.numerals import number_in
 
 MARK = "####"
@@ -31,15 +31,15 @@ class GSM8K(Task):
     longest_answer = 256
     stops = ("\nQuestion:",)
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """The problem."""
         return text(row, "question")
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """The problem between ``Question:`` and ``Answer:``."""
         return f"Question: {text(row, 'question')}\nAnswer:"
 
-    def options(self, row: Row) -> tuple[str]:
+    def options(self, row: TaskRow) -> tuple[str]:
         """The worked solution."""
         solution = text(row, "answer")
         behind = solution.rpartition(MARK)[2] if MARK in solution else ""
@@ -49,7 +49,7 @@ class GSM8K(Task):
             raise UserError(f"field 'answer' has more than one number behind {MARK}: leave the answer alone there")
         return (solution,)
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         """The only one."""
         return 0
 

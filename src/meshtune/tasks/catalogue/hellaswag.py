@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, index, own_id, text, texts
+from meshtune.tasks.base import VALIDATION_AS_TEST, Task, TaskRow, index, own_id, text, texts
 
 
 class HellaSwag(Task):
@@ -33,25 +33,25 @@ class HellaSwag(Task):
         "label": "0",
     }
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """The text to go on with, cleaned."""
         if "ctx_a" in row and "ctx_b" in row:
             return clean(f"{text(row, 'ctx_a')} {text(row, 'ctx_b', may_be_empty=True).capitalize()}")
         return clean(text(row, "ctx"))
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """The activity, a colon and the text to go on with; the option follows as its next words."""
         return f"{clean(text(row, 'activity_label'))}: {self.body(row)}"
 
-    def options(self, row: Row) -> list[str]:
+    def options(self, row: TaskRow) -> list[str]:
         """The endings, cleaned."""
         return [clean(ending) for ending in texts(row, "endings")]
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         """The label, which is text in this schema."""
         return index(row, "label")
 
-    def row_id(self, row: Row, number: int) -> str:
+    def row_id(self, row: TaskRow, number: int) -> str:
         """The source text's id and the row number, for several rows may share one source."""
         return f"{own_id(row, 'ind', number)}-{number}" if row.get("ind") is not None else str(number)
 

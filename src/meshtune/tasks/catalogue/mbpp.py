@@ -6,7 +6,7 @@ import ast
 from typing import ClassVar
 
 from meshtune.errors import UserError
-from meshtune.tasks.base import PUBLIC_TEST, Question, Row, own_id, text, texts
+from meshtune.tasks.base import PUBLIC_TEST, Question, TaskRow, own_id, text, texts
 from meshtune.tasks.code import CodeTask, checked, programs
 
 
@@ -26,25 +26,25 @@ class MBPP(CodeTask):
         "test_setup_code": "",
     }
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """The description, then the tests."""
         return f"{text(row, 'text')}\nThe code must pass these tests:\n{_tests(row)}"
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """The prompt of the paper."""
         told = f"You are an expert Python programmer, and here is your task: {text(row, 'text')}"
         return f"{told} Your code should pass these tests:\n\n{_tests(row)}\n[BEGIN]"
 
-    def options(self, row: Row) -> tuple[str]:
+    def options(self, row: TaskRow) -> tuple[str]:
         """The reference program."""
         return (checked(text(row, "code"), "field 'code'"),)
 
-    def check(self, row: Row) -> str:
+    def check(self, row: TaskRow) -> str:
         """The tests; what they need to be set up may itself need the program, so it stands behind that."""
         setup = checked(text(row, "test_setup_code", may_be_empty=True), "field 'test_setup_code'")
         return f"{setup}\n{_tests(row)}".strip()
 
-    def row_id(self, row: Row, number: int) -> str:
+    def row_id(self, row: TaskRow, number: int) -> str:
         """The row's own number where it has one."""
         return own_id(row, "task_id", number)
 
@@ -53,7 +53,7 @@ class MBPP(CodeTask):
         return next((source for source, tree in programs(text) if any(map(_defines, tree.body))), "")
 
 
-def _tests(row: Row) -> str:
+def _tests(row: TaskRow) -> str:
     if not row["test_list"]:
         raise UserError("field 'test_list' is empty: fill it in or drop the row")
     return "\n".join(checked(test.strip(), "field 'test_list'") for test in texts(row, "test_list"))

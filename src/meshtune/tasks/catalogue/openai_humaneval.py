@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from meshtune.errors import UserError
-from meshtune.tasks.base import Question, Row, text
+from meshtune.tasks.base import Question, TaskRow, text
 from meshtune.tasks.code import CodeTask, checked, longest_program, parsed, pieces, programs
 
 _INDENT = "    "
@@ -34,16 +34,16 @@ class HumanEval(CodeTask):
         "entry_point": "double",
     }
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """The beginning of the function."""
         return f"Complete this Python function:\n{self.given(row)}"
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """The wording that is customary for models that answer instead of going on."""
         told = "Write a solution to the following problem and make sure that it passes the tests:"
         return f"{told}\n```python\n{self.given(row)}\n```"
 
-    def options(self, row: Row) -> tuple[str]:
+    def options(self, row: TaskRow) -> tuple[str]:
         """The whole function."""
         solution = row["canonical_solution"]
         if not isinstance(solution, str) or not solution.strip():
@@ -53,21 +53,21 @@ class HumanEval(CodeTask):
             raise UserError(f"{_BOTH} is no Python function: indent the solution by four spaces, or drop the row")
         return (whole,)
 
-    def given(self, row: Row) -> str:
+    def given(self, row: TaskRow) -> str:
         """The prompt: imports, often a helper, and the function without its body."""
         given, name = checked(text(row, "prompt"), "field 'prompt'"), text(row, "entry_point")
         if _function(parsed(given), name) is None:
             raise UserError(f"field 'prompt' does not define {name}, which 'entry_point' names")
         return given
 
-    def check(self, row: Row) -> str:
+    def check(self, row: TaskRow) -> str:
         """The tests, and their call."""
         tests = checked(text(row, "test"), "field 'test'")
         if _function(parsed(tests), "check") is None:
             raise UserError("field 'test' does not define check: add 'def check(candidate):' with the tests in it")
         return f"{tests}\n\ncheck({text(row, 'entry_point')})"
 
-    def row_id(self, row: Row, number: int) -> str:
+    def row_id(self, row: TaskRow, number: int) -> str:
         """The row's own name."""
         return text(row, "task_id")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, index, text
+from meshtune.tasks.base import VALIDATION_AS_TEST, Task, TaskRow, index, text
 
 
 class PIQA(Task):
@@ -24,18 +24,18 @@ class PIQA(Task):
         "label": 0,
     }
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """The goal."""
         return text(row, "goal")
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """The goal between ``Question:`` and ``Answer:``."""
         return f"Question: {text(row, 'goal')}\nAnswer:"
 
-    def options(self, row: Row) -> tuple[str, ...]:
+    def options(self, row: TaskRow) -> tuple[str, ...]:
         """The two solutions."""
         return (text(row, "sol1", may_be_empty=True), text(row, "sol2", may_be_empty=True))
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         """The label."""
         return index(row, "label")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from meshtune.tasks.base import PUBLIC_TEST, Row, Task, index, own_id, text, texts
+from meshtune.tasks.base import PUBLIC_TEST, Task, TaskRow, index, own_id, text, texts
 
 
 class ScienceQA(Task):
@@ -23,31 +23,31 @@ class ScienceQA(Task):
         "hint": "A solid keeps its shape.",
     }
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """The hint, if any, then the question."""
         return f"{_hint(row)}\n{text(row, 'question')}".strip()
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """The hint as ``Context:``, if any, then the question."""
         context = f"Context: {_hint(row)}\n" if _hint(row) else ""
         return f"{context}Question: {text(row, 'question')}\nAnswer:"
 
-    def options(self, row: Row) -> list[str]:
+    def options(self, row: TaskRow) -> list[str]:
         """The choices."""
         return texts(row, "choices")
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         """The answer, an index already."""
         return index(row, "answer")
 
-    def row_id(self, row: Row, number: int) -> str:
+    def row_id(self, row: TaskRow, number: int) -> str:
         """The problem's id where the row has it (the hub's rows do not)."""
         return own_id(row, "pid", number)
 
-    def keep(self, row: Row) -> bool:
+    def keep(self, row: TaskRow) -> bool:
         """Leave out the rows with an image."""
         return row.get("image") is None
 
 
-def _hint(row: Row) -> str:
+def _hint(row: TaskRow) -> str:
     return text(row, "hint", may_be_empty=True)

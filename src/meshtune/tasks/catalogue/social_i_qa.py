@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from meshtune.tasks.base import VALIDATION_AS_TEST, Row, Task, index, text
+from meshtune.tasks.base import VALIDATION_AS_TEST, Task, TaskRow, index, text
 
 
 class SocialIQA(Task):
@@ -26,15 +26,15 @@ class SocialIQA(Task):
         "label": "1",
     }
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         """The event, then the question."""
         return f"{text(row, 'context')} {text(row, 'question')}"
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         """The event and the question between ``Q:`` and ``A:``."""
         return f"Q: {self.body(row)}\nA:"
 
-    def options(self, row: Row) -> tuple[str, ...]:
+    def options(self, row: TaskRow) -> tuple[str, ...]:
         """The answers A, B and C."""
         return (
             text(row, "answerA", may_be_empty=True),
@@ -42,6 +42,6 @@ class SocialIQA(Task):
             text(row, "answerC", may_be_empty=True),
         )
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         """The label, which is text and counts from 1."""
         return index(row, "label", first=1)

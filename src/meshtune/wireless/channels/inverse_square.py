@@ -10,7 +10,7 @@ from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.channel import Channel, check_distance
 
 
-class Paper(Channel):
+class InverseSquare(Channel):
     """h = rho d^-2."""
 
     def mean_gain(self, distance: Floats, a: Ints, b: Ints) -> Floats:
@@ -19,4 +19,4 @@ class Paper(Channel):
         return found
 
 
-CHANNEL = Paper
+CHANNEL = InverseSquare

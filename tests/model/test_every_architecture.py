@@ -16,6 +16,7 @@ from meshtune.adapter.sites import sizes
 from meshtune.decoding.scoring import Ask, score
 from meshtune.model.base import Base
 from meshtune.model.encoding import Row
+from meshtune.model.probes.probed_base import open_base
 from meshtune.training.calibration import entropies, layer_inputs, prompt_means
 from meshtune.training.trainer import accumulate
 
@@ -24,7 +25,7 @@ RANK = 4
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def any_base(request: pytest.FixtureRequest) -> Base:
-    return Base(tiny(request.param).double(), None, request.param)
+    return open_base(tiny(request.param).double(), None, request.param)
 
 
 def sparse(base: Base, block: int) -> SparseExpert:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from meshtune.cli import endings
 from meshtune.cli.main import app
-from meshtune.cli.progress import watch
+from meshtune.cli.watching import watch
 from meshtune.errors import UserError
 
 MODULE = [sys.executable, "-m", "meshtune.cli.main"]
@@ -54,7 +54,7 @@ def test_a_fault_of_our_own_ends_in_a_sentence_and_a_file_to_report(failing: Any
     report = Path(found[1]).read_text(encoding="utf-8")
     assert Path(found[1]).parent == tmp_path
     assert report.startswith("command: meshtune methods\npython 3.")
-    assert all(word in report for word in ("torch ", "meshtune ", "Traceback", "test_cli_endings.py", "KeyError"))
+    assert all(word in report for word in ("torch ", "meshtune ", "Traceback", "test_endings.py", "KeyError"))
     assert "\x1b" not in report
 
 

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from meshtune.cli.live import Live
-from meshtune.cli.progress import Lines, loss_by_method, remaining, sent_by_method, watch
+from meshtune.cli.progress import Lines, loss_by_method, remaining, sent_by_method
+from meshtune.cli.watching import watch
 
 LOSSES = {"proposed/0": 2.0, "proposed/1": 4.0, "lora/0": 5.0}
 

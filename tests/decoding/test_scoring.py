@@ -18,8 +18,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from meshtune.decoding.scoring import Ask, measure, score
 from meshtune.errors import UserError
-from meshtune.model.base import Base
 from meshtune.model.encoding import Row, encode, encode_prompt, encode_question, encode_training, fit, opening, plain
+from meshtune.model.probes.probed_base import open_base
 from meshtune.tasks.base import Question
 
 PROMPT, OPTIONS = "Question: is 4 even?\nAnswer:", ("yes", "no", "certainly not")
@@ -83,7 +83,7 @@ def test_an_options_log_p_is_that_of_its_own_tokens(around: str, make: Any, mode
         assert whole[: len(before)] == before
         assert row == Row((*begin, *whole), len(begin) + len(before))
         expected.append(by_hand(model, begin + before, whole[len(before) :]))
-    base = Base(copy.deepcopy(model), tokenizer, "tiny")
+    base = open_base(copy.deepcopy(model), tokenizer, "tiny")
     (found,) = score(base, [Ask(rows)], 1000)
     assert found.logprobs == pytest.approx(expected, abs=1e-4)
     assert measure(question, found)["nll"] == pytest.approx(-expected[0] / rows[0].answer, abs=1e-5)

@@ -100,3 +100,7 @@ class Paths:
             left_out=tuple(str(name) for name in data["left_out"]),
             **{name: data[name] for name in flags},
         )
+
+
+PLAINEST = Paths(read="alone", beside=False, threads=False, cache=False, linear=False, whole=True)
+"""Nothing but the model's own code, one row after the other."""

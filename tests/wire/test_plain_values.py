@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from meshtune.errors import PayloadError
 from meshtune.printable import quoted
-from meshtune.wire.validation import floats, real, text, whole
+from meshtune.wire.plain_values import floats, real, text, whole
 
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([10**400, "x" * 9999]),

@@ -14,7 +14,7 @@ from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import run
 from meshtune.tasks import registry
-from meshtune.tasks.base import PUBLIC_TEST, Row, Task, text
+from meshtune.tasks.base import PUBLIC_TEST, Task, TaskRow, text
 
 STEPS = "two\nthree\nfive"
 
@@ -31,16 +31,16 @@ class Steps(Task):
     longest_answer = 40
     stops = ("\nQuestion:",)
 
-    def body(self, row: Row) -> str:
+    def body(self, row: TaskRow) -> str:
         return text(row, "asked")
 
-    def own_prompt(self, row: Row) -> str:
+    def own_prompt(self, row: TaskRow) -> str:
         return text(row, "asked")
 
-    def options(self, row: Row) -> tuple[str]:
+    def options(self, row: TaskRow) -> tuple[str]:
         return (STEPS,)
 
-    def answer(self, row: Row) -> int:
+    def answer(self, row: TaskRow) -> int:
         return 0
 
 

@@ -23,7 +23,7 @@ from meshtune.planning.model_sizes import method_sizes
 from meshtune.routing.config import RouterConfig
 from meshtune.routing.statistics import summarise
 from meshtune.training.full_parameters import weights_of
-from meshtune.wire.payload import Limits, Message, byte_split, encode
+from meshtune.wire.payload import Message, PayloadLimits, byte_split, encode
 
 ADAPTER = AdapterConfig(rank=16, density=0.1)
 PLAIN = ExchangeConfig()
@@ -93,7 +93,7 @@ def test_the_published_models_at_rank_32() -> None:
         assert found["fpft"].share == 1
         assert found["lora"].fits
         assert not found["fpft"].fits
-        assert found["fpft"].update > Limits().total
+        assert found["fpft"].update > PayloadLimits().total
 
 
 def test_impossible_values_are_one_sentence(shape: Skeleton) -> None:

@@ -1,0 +1,1 @@
+"""A run's folder: files written all or nothing, logs, checksums, a lock."""

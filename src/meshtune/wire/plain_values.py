@@ -1,0 +1,57 @@
+"""Checks of the plain values in a message: each is what it has to be, or a PayloadError that quotes little of it.
+
+Needs no torch, so that messages without tensors are checked here too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from meshtune.errors import PayloadError
+from meshtune.printable import quoted
+
+LONGEST_NAME = 256
+"""Characters of a task key."""
+
+
+def fact(meta: Mapping[str, Any], name: str) -> Any:
+    """Return ``meta[name]``."""
+    if name not in meta:
+        raise PayloadError(f"a message does not say its {name}")
+    return meta[name]
+
+
+def whole(value: Any, name: str, low: int, high: int | None) -> int:
+    """Return ``value``, a whole number from ``low`` to ``high`` (None: or more); True and 3.0 are none."""
+    if type(value) is not int or value < low or (high is not None and value > high):
+        bounds = "or more" if high is None else f"to {high}"
+        raise PayloadError(f"{name} is {quoted(value)}: a whole number of {low} {bounds} is due")
+    return value
+
+
+def text(value: Any, name: str, longest: int = LONGEST_NAME) -> str:
+    """Return ``value``, a string of 1 to ``longest`` characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
+        raise PayloadError(f"{name} is {quoted(value)}: text of 1 to {longest} characters is due")
+    return value
+
+
+def floats(value: Any, name: str, count: int) -> tuple[float, ...]:
+    """Return ``value``, a list of ``count`` finite numbers."""
+    if not isinstance(value, list | tuple) or len(value) != count:
+        raise PayloadError(f"{name} is {quoted(value)}: {count} numbers are due")
+    return tuple(real(each, name) for each in value)
+
+
+def real(value: Any, name: str) -> float:
+    """Return ``value``, a finite number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            found = float(value)
+        except OverflowError:
+            found = math.inf
+        if math.isfinite(found):
+            return found
+    raise PayloadError(f"{name} is {quoted(value)}: a finite number is due")
