@@ -103,7 +103,7 @@ def test_chance_is_listed_for_every_task_of_the_hub_with_options() -> None:
     "args, words",
     [
         (["run", "absent.yaml"], "there is no configuration file absent.yaml"),
-        (["demo", "--set", "trian.rounds=2"], "the demo: there is no key trian: did you mean train"),
+        (["demo", "--set", "trian.rounds=2"], "--set trian.rounds=2: there is no key trian: did you mean train"),
         (["demo", "--set", "tasks=[boolq]", "--set", "methods=[proposd]"], "did you mean proposed"),
         (["eval", "absent"], "there is no run absent"),
         (["ask", "absent", "Is 4 even?"], "there is no run absent"),
