@@ -19,6 +19,7 @@ from meshtune.engine.speaker import Speaker
 from meshtune.engine.stamp import Stamp
 from meshtune.engine.store import RunStore, round_name
 from meshtune.errors import UserError, check_name
+from meshtune.files import resuming
 from meshtune.learning.full import weights_of
 from meshtune.learning.loading import load
 from meshtune.methods.base import BankMethod, Method, Workshop
@@ -44,7 +45,7 @@ def open_speaker(
     store = RunStore.open(path)
     store.check_version()
     if store.latest_round() is None:
-        raise UserError(f"{path} has no finished round to ask: go on with meshtune run --out {path}")
+        raise UserError(f"{path} has no finished round to ask: go on with {resuming(path)}")
     tree = store.config()
     if router is not None:
         validate(tree, str(path)).router.check_announced(router)

@@ -18,6 +18,7 @@ from meshtune.engine.config import RunConfig, validate
 from meshtune.engine.resume import PREPARED, load_announcements
 from meshtune.engine.store import RunStore
 from meshtune.errors import MeshtuneError, UserError
+from meshtune.files import resuming
 from meshtune.methods.base import Masks, Method
 from meshtune.topology.collision import Use, expected, of_masks
 from meshtune.wireless.arrays import Ints
@@ -111,7 +112,7 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
             f"--density-from {run}: it has {count} devices, the plan {devices}: plan with --set devices.count={count}"
         )
     if not store.has(PREPARED):
-        raise UserError(f"--density-from {run}: its masks are not prepared yet: go on with meshtune run --out {run}")
+        raise UserError(f"--density-from {run}: its masks are not prepared yet: go on with {resuming(run)}")
     try:
         announced, _ = load_announcements(store, theirs, layers)
     except UserError:

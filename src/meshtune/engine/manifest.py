@@ -14,6 +14,7 @@ from typing import Any
 from meshtune.engine import checked
 from meshtune.engine.disk import read_bytes, replace_file
 from meshtune.errors import UserError
+from meshtune.files import resuming
 from meshtune.printable import printable
 
 CONFIG = "config.json"
@@ -135,7 +136,7 @@ class Manifest:
     def _damaged(self, name: str, why: object) -> DamagedError:
         text = printable(str(why), 120)
         return DamagedError(
-            f"{self.path / name} is damaged ({text}): meshtune run --out {self.path} mends it where it can be, else "
+            f"{self.path / name} is damaged ({text}): {resuming(self.path)} mends it where it can be, else "
             "copy it from elsewhere"
         )
 

@@ -36,6 +36,7 @@ from meshtune.engine.session import prepared, reopened
 from meshtune.engine.stamp import Stamp
 from meshtune.engine.store import RunStore
 from meshtune.errors import UserError
+from meshtune.files import resuming
 from meshtune.routing.features import Features
 from meshtune.topology.linked import Graph
 
@@ -143,7 +144,7 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
         begun = validate(tree, str(path))
         last = newest(store, begun.train.rounds)
         if last is None:
-            raise UserError(f"{path} has no finished round to evaluate: resume it with meshtune run --out {path}")
+            raise UserError(f"{path} has no finished round to evaluate: resume it with {resuming(path)}")
         for key, value in (changes or {}).items():
             tree[key] = {**tree[key], **value} if isinstance(value, Mapping) else value
         config = validate(tree, str(path))

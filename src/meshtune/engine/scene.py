@@ -15,6 +15,7 @@ from meshtune.engine.config import RunConfig
 from meshtune.engine.counts import counts_note, cut_rows
 from meshtune.engine.data import DeviceData, Exam, deal, exam_questions, exams
 from meshtune.engine.federation import announce, recipes
+from meshtune.engine.idle import idle_note
 from meshtune.engine.memory import foresee
 from meshtune.engine.observer import Observer
 from meshtune.engine.pools import gather
@@ -63,6 +64,9 @@ def open_scene(config: RunConfig, observer: Observer) -> Scene:
     """
     methods = [get_method(name) for name in config.methods]
     observer.event("phase", name="load", total=1)
+    idle = idle_note(config)
+    if idle is not None:
+        observer.event("note", text=idle)
     if config.radio is None:
         neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
     site = open_site(config)  # what can be wrong with a graph or with places and gains is told first too

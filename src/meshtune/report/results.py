@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from meshtune.engine import checked
 from meshtune.engine.disk import read_bytes
 from meshtune.errors import UserError
+from meshtune.files import no_run
 from meshtune.learning.intervals import Estimate, Sample, mean_over, same_questions
 from meshtune.printable import printable
 from meshtune.report.format import FORMAT, VERSION, Header, Row
@@ -141,7 +142,7 @@ def load_results(path: Path) -> Results:
     """
     file = path / "results.json" if path.is_dir() else path
     if not path.exists():
-        raise UserError(f"there is no run {path}: give the folder that meshtune run printed")
+        raise no_run(path)
     if not file.is_file():
         raise UserError(f"{path} has no results.json: finish the run first, by repeating its command")
     try:
