@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from meshtune.errors import UserError
-from meshtune.files import nearest, read_file
+from meshtune.files import nearest, no_run, read_file, resuming
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
@@ -24,6 +25,17 @@ def test_a_file_that_has_no_size_until_it_is_read_is_bounded_too() -> None:
     assert table.stat().st_size == 0
     with pytest.raises(UserError, match="has more than 100 bytes"):
         read_file(table, 100, "note")
+
+
+def test_a_command_may_be_pasted_whatever_the_folder_is_called() -> None:
+    for folder in ("runs/demo", "my runs/a$b", "it's", "-x;y"):
+        assert shlex.split(resuming(folder)) == ["meshtune", "run", "--out", folder]
+
+
+def test_an_absent_run_is_told_with_what_lies_beside(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    assert str(no_run(tmp_path / "dmeo")).endswith(f"dmeo: did you mean {tmp_path / 'demo'}?")
+    assert str(no_run(tmp_path / "x")).endswith("/x: give the folder that meshtune run printed")
 
 
 def test_a_mistyped_name_gets_the_nearest(tmp_path: Path) -> None:

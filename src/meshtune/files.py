@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -77,6 +78,20 @@ def nearest(path: Path) -> Path | None:
 def shown_path(path: Path | str) -> str:
     """Return ``path`` as it is shown in an error."""
     return printable(str(path), SHOWN)
+
+
+def resuming(path: Path | str) -> str:
+    """Return the command that goes on with the run in the folder ``path``, to be pasted into a shell."""
+    return f"meshtune run --out {shlex.quote(str(path))}"
+
+
+def no_run(path: Path) -> UserError:
+    """Return what to say where there is no folder ``path`` of a run: names what beside it is called most like it."""
+    near = nearest(path)
+    hint = (
+        f"did you mean {shown_path(near)}?" if near and near.is_dir() else "give the folder that meshtune run printed"
+    )
+    return UserError(f"there is no run {shown_path(path)}: {hint}")
 
 
 def reason(error: BaseException) -> str:

@@ -27,12 +27,13 @@ def piqa(folder: Path, *goals: str) -> dict[str, Any]:
 
 
 def test_a_question_is_short_and_of_one_line(tmp_path: Path) -> None:
-    config = piqa(tmp_path, "Cut it " + "again and " * 40 + "again", "Cut\nit", "Cut a board")
+    config = piqa(tmp_path, "Cut it " + "again and " * 40 + "again", "Cut\nit", "--cut a board", "Cut a board")
     asked, options = a_question(config) or ("", ())
     assert "Cut a board" in asked
     assert not asked.startswith("Question:")
     assert options == ("saw", "spoon")
     assert a_question(piqa(tmp_path, "Cut\nit")) is None
+    assert a_question(piqa(tmp_path, "-5 m of board")) is None  # the command line would take it for an option
     assert a_question(whole(data=str(tmp_path / "gone"))) is None
     assert a_question({"tasks": 5}) is None
 

@@ -105,7 +105,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(finished: Path, tmp_path: Pat
         (tmp_path / "absent", "hello"): "there is no run",
         (tmp_path, "hello"): "holds no run",
         (finished, " "): "the prompt is empty",
-        (finished, "hello", "--format", "xml"): "there is no format xml: choose from table, json",
+        (finished, "hello", "--format", "xml"): "there is no format called xml: choose from table, json",
         (finished, "hello", "--device", "9"): "there is no device 9",
         (finished, "hello", "--method", "lora"): "--method lora: the run has proposed, local, frozen",
         (finished, "hello", "--options", "yes"): "--options needs two or more different answers",

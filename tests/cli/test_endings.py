@@ -65,12 +65,11 @@ def test_a_report_holds_no_question(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         raise ZeroDivisionError
 
     monkeypatch.setattr("meshtune.cli.ask.check_run", broken)
-    result = call("ask", "runs/mine", "my secret question", "--options", "mine|yours", "--device=3")
+    result = call("ask", "runs/mine", "my secret question", "--options", "mine|yours", "--device=3", "--options=his")
     assert result.exit_code == 70
     (report,) = tmp_path.iterdir()
-    assert report.read_text().startswith("command: meshtune ask <9> <18> --options <10> --device=3\n")
-    assert "secret" not in report.read_text()
-    assert "yours" not in report.read_text()
+    assert report.read_text().startswith("command: meshtune ask <9> <18> --options <10> --device=<1> --options=<3>\n")
+    assert not any(word in report.read_text() for word in ("secret", "yours", "his"))
 
 
 def test_where_nothing_can_be_written_the_sentence_says_what_to_do(
@@ -158,11 +157,16 @@ def test_a_file_that_cannot_be_had_is_something_to_mend(failing: Any, error: Exc
         (["ask", "runs/demo", "Q", "--device", "\x1b"], "invalid value for '--device'"),
         (["run", "c.yaml", "extra\x1b"], "unexpected extra argument"),
         (["run", "\x1b[2J.yaml"], "there is no configuration file \\x1b[2J.yaml"),
-        (["demo", "--set", "a\x1b[2J=\u202e"], "the demo: there is no key a\\x1b[2J"),
+        (["demo", "--set", "a\x1b[2J=\u202e"], "--set a\\x1b[2J=\\u202e: there is no key a\\x1b[2J"),
         (["demo", "--set", "seed"], "--set seed is not key=value, for example --set train.rounds=2"),
-        (["demo", "--set", "train=3"], "the demo: train=3: input should be"),
+        (["demo", "--set", "train=3"], "--set train=3: input should be"),
         (["demo", "--set", "x" * 9000], "is not key=value"),
         (["demo", "--out", ""], "--out is empty: name a folder"),
+        (["plan", "c.yaml", "--format", "jsn"], "there is no format called jsn: did you mean json?"),
+        (
+            ["compare", "a", "--format", "\x1b"],
+            "there is no format called \\x1b: choose from table, markdown, json, csv",
+        ),
         (["ask", "\x1b[2J", "Q"], "there is no run \\x1b[2J"),
         (["eval", "runs/\x1b[2J"], "there is no run runs/\\x1b[2J"),
         (["compare", "\x1b[2J"], "there is no run \\x1b[2J"),
@@ -195,6 +199,28 @@ def test_an_output_without_room_is_one_sentence() -> None:
     done = run_shell("meshtune methods > /dev/full")
     assert done.returncode == 2
     assert done.stderr == "error: a file, or the output, cannot be used (No space left on device): free some space\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without /dev/full")
+def test_a_sentence_that_cannot_be_written_leaves_the_exit_code_as_it_is() -> None:
+    done = run_shell("meshtune rnu 2> /dev/full")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+
+
+def test_a_question_from_a_closed_stdin_is_told(tmp_path: Path) -> None:
+    done = run_shell(f"meshtune ask {tmp_path} - <&-")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the question is to be read from stdin, which is closed: pipe one in, or give it in quotes\n"
+    )
+
+
+def test_without_a_verb_the_help_is_shown() -> None:
+    bare, asked = call(), call("--help")
+    assert (bare.exit_code, bare.stderr) == (0, "")
+    assert bare.stdout == asked.stdout
+    assert "Commands:" in bare.stdout.splitlines()
+    assert all(f"{code}" in bare.stdout for code in (0, 2, 70, 129, 130, 141, 143))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a system without ulimit")

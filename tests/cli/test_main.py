@@ -69,6 +69,9 @@ def test_listings_hold_what_is_registered(monkeypatch: pytest.MonkeyPatch, tmp_p
     (tmp_path / "two.gguf").write_bytes(b"x" * 1500)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "config.json").write_text("[" * 200_000)
+    (tmp_path / "gone.gguf").symlink_to("nowhere")
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("MESHTUNE_MODELS", str(tmp_path))
     code, out, _ = call("models")
@@ -76,6 +79,7 @@ def test_listings_hold_what_is_registered(monkeypatch: pytest.MonkeyPatch, tmp_p
     rows = [line.split() for line in out.splitlines() if "$MESHTUNE_MODELS/" in line]
     assert rows == [
         ["$MESHTUNE_MODELS/broken", "unreadable", "config.json", "1", "B"],
+        ["$MESHTUNE_MODELS/deep", "unreadable", "config.json", "200", "kB"],
         ["$MESHTUNE_MODELS/one", "llama", "23", "B"],
         ["$MESHTUNE_MODELS/two.gguf", "GGUF", "1.50", "kB"],
     ]
@@ -99,7 +103,7 @@ def test_chance_is_listed_for_every_task_of_the_hub_with_options() -> None:
     "args, words",
     [
         (["run", "absent.yaml"], "there is no configuration file absent.yaml"),
-        (["demo", "--set", "trian.rounds=2"], "the demo: there is no key trian: did you mean train"),
+        (["demo", "--set", "trian.rounds=2"], "--set trian.rounds=2: there is no key trian: did you mean train"),
         (["demo", "--set", "tasks=[boolq]", "--set", "methods=[proposd]"], "did you mean proposed"),
         (["eval", "absent"], "there is no run absent"),
         (["ask", "absent", "Is 4 even?"], "there is no run absent"),

@@ -134,7 +134,7 @@ def test_a_mistake_is_one_sentence(file: Path, tmp_path: Path, settings: list[st
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--format", "xml"], "--format xml is not known: choose table or json"),
+        (["--format", "xml"], "there is no format called xml: choose from table, json"),
         (["--map", "nowhere/map.png"], "name a .png file in a folder that is there"),
         (["--map", "map.pdf"], "name a .png file in a folder that is there"),
         (["--why", "9"], "there is no device 9: the plan has devices 0 to 3"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 from typing import Any
 
@@ -30,6 +31,33 @@ def step(number: int, round: int = 0) -> dict[str, Any]:
         "losses": LOSSES,
         "tokens_per_second": 1234.5,
     }
+
+
+class Gone(io.StringIO):
+    """A terminal that can be written to until it is closed."""
+
+    there = True
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if not self.there:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+def test_a_terminal_that_is_gone_does_not_hide_why_all_ends() -> None:
+    terminal = Gone()
+
+    def closed() -> None:
+        with watch(terminal) as observer:
+            observer.event("phase", name="load", total=1)
+            terminal.there = False
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        closed()
 
 
 def test_helpers_by_hand() -> None:

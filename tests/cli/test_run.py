@@ -180,6 +180,8 @@ def test_stopping_says_how_to_go_on(engine: Callable[..., list[Any]], tmp_path: 
     result = call("run", tmp_path / "c.yaml", "--out", out)
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1].endswith(f"go on with: meshtune run --out {out}")
+    result = call("run", tmp_path / "c.yaml", "--out", tmp_path / "a b")
+    assert result.stderr.splitlines()[-1].endswith(f"go on with: meshtune run --out '{tmp_path / 'a b'}'")
 
 
 def test_errors_of_the_engine_are_told(engine: Callable[..., list[Any]], tmp_path: Path) -> None:

@@ -229,14 +229,31 @@ def test_a_merged_yaml_anchor_is_no_key_given_twice(file: Path) -> None:
         ),
         ("tasks.0.task=piqa", "--set tasks.0.task=piqa: tasks is not a group of keys"),
         ("seed.x=1", "--set seed.x=1: seed is not a group of keys"),
-        ("train.lrr=1", "FILE: there is no key train.lrr: did you mean train.lr?"),
-        ("train..lr=1", "FILE: there is no key train.: known keys: rounds, "),
-        ("train.lr=fast", "FILE: train.lr=fast: give a learning rate, 1e-12 to 1e+06, or auto"),
-        ("adapter.density=2", "FILE: adapter.density=2: give a share of B's positions, a number in (0, 1], or planned"),
+        ("train.lrr=1", "--set train.lrr=1: there is no key train.lrr: did you mean train.lr?"),
+        ("train..lr=1", "--set train..lr=1: there is no key train.: known keys: rounds, "),
+        ("train.lr=fast", "--set train.lr=fast: give a learning rate, 1e-12 to 1e+06, or auto"),
+        ("adapter.density=2", "--set adapter.density=2: give a share of B's positions, a number in (0, 1], or planned"),
+        ("train={lr: fast}", "--set train={lr: fast}: train.lr=fast: give a learning rate"),
+        ("trian.lr=1", "--set trian.lr=1: there is no key trian: did you mean train?"),
+        ("places.positions=[[0, far]]", "--set places.positions=[[0, far]]: places.positions.0.1=far: input should be"),
+        ("eval.samples=5", "FILE with --set eval.samples=5: eval: 5 samples at temperature 0 would all be the same"),
+        ("faults.late=1", "FILE with --set faults.late=1: faults need a radio and its clock"),
+        ("seed=" + "1" * 50, f"--set seed={'1' * 50}: give 0 to 9,223,372,036,854,775,807"),
     ],
 )
 def test_a_mistaken_override_ends_in_one_sentence(file: Path, override: str, sentence: str) -> None:
     assert refusal(file, f"{TASK}seed: 1", override).startswith(sentence)
+
+
+def test_a_mistake_is_laid_on_the_override_that_made_it_and_on_no_other(file: Path) -> None:
+    both = f"{TASK}train: {{rounds: 0}}"
+    assert refusal(file, both, "train.steps=3").startswith("FILE: train.rounds=0: ")
+    assert refusal(file, both, "train.rounds=-1").startswith("--set train.rounds=-1: ")
+    assert refusal(file, TASK, "train.rounds=-1", "train.rounds=0", "seed=1").startswith("--set train.rounds=0: ")
+    assert refusal(file, f"{TASK}faults: {{late: 1}}", "seed=1").startswith("FILE: faults need a radio")
+    late = refusal(file, TASK, "seed=1", "faults.late=1", "faults.slowdown=2")
+    assert late.startswith("FILE with --set faults.late=1 --set faults.slowdown=2: faults need a radio")
+    assert read(file, both, "train.rounds=1").train.rounds == 1
 
 
 def test_without_a_file_the_sentence_names_the_configuration() -> None:

@@ -77,6 +77,7 @@ def shown(markdown: str) -> list[str]:
 def test_everyday_names_stay_readable_in_the_file_itself() -> None:
     for name in ("social_i_qa", "pass@2 by task", "proposed:top1", "+0.303 [+0.261, +0.341]", "4.85 ± 0.02", "R2 (x)"):
         assert escaped(name) == name
+    assert escaped("a $x^2$") == "a \\$x^2\\$"  # GitHub takes it for a formula
     assert escaped("a@b.org") == "a\\@b.org"
     assert escaped("https://x.org") == "https\\://x.org"
 

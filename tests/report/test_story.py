@@ -113,7 +113,8 @@ def test_sharing_a_task_counts_only_the_devices_that_share_it() -> None:
 def test_who_is_worse_off_at_its_own_task_is_told() -> None:
     assert "cost an owner" not in told(run())
     text = told(run(proposed=everyone(0.75, 0.75)))  # alone device 1 had 80% of sums and device 2 as much of maps
-    assert "cost an owner something: 2 of 3 devices, device 1 (sums, 80% to 75%) most, do worse on its own task" in text
+    who = "2 of 3 devices, device 1 (sums, 80% to 75%) most, do worse on their own tasks than alone."
+    assert f"cost an owner something: {who}" in text
     one = told(run(proposed=everyone(0.75, 0.9)))
     assert "something: 1 of 3 devices, device 1 (sums, 80% to 75%), does worse on its own task than alone." in one
 

@@ -59,8 +59,9 @@ def a_question(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
             one = whole.model_copy(update={"tasks": (task,), "template": "shared"})
             for question in exam_questions(one)[task.key]:
                 asked, options = _asked(question), () if question.written else question.options
-                short = len(asked) + sum(len(option) for option in options) <= LONGEST
-                if short and (asked + "".join(options)).isprintable() and "|" not in "".join(options):
+                words = asked + "".join(options)
+                plain = words.isprintable() and "|" not in "".join(options) and not asked.startswith("-")
+                if plain and len(words) <= LONGEST:
                     return asked, options
     except UserError:  # the data may have gone since, and advice is worth no error
         pass

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meshtune.cli.folders import check_run
-from meshtune.errors import UserError
+from meshtune.errors import UserError, check_name
 from meshtune.printable import printable
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def ask(
     from meshtune.routing.config import check_router
     from meshtune.tasks.base import checked_options
 
-    if form not in FORMATS:
-        raise UserError(f"there is no format {printable(form, 40)}: choose from {', '.join(FORMATS)}")
+    check_name("format", form, FORMATS)
     check_run(run)
     if router is not None:
         check_router(router)
@@ -99,8 +98,10 @@ def _read_prompt() -> str:
     """Return the question on the standard input.
 
     Raises:
-        UserError: it is no text in UTF-8, or longer than any question.
+        UserError: it is closed, no text in UTF-8, or longer than any question.
     """
+    if sys.stdin is None:
+        raise UserError("the question is to be read from stdin, which is closed: pipe one in, or give it in quotes")
     held = sys.stdin.buffer.read(LONGEST + 1)
     if len(held) > LONGEST:
         raise UserError(f"the question on stdin has more than {LONGEST:,} bytes: give a shorter one")

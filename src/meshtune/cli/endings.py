@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from meshtune.errors import UserError
 from meshtune.printable import printable
@@ -61,9 +63,17 @@ def end(error: Exception, verb: str, arguments: Sequence[str]) -> int:
     if code == FAULT:
         sentence = f"{sentence}: please report it with {_report(error, verb, arguments)}"
     if os.environ.get(DEBUG):
-        print(printable_trace(error), file=sys.stderr, end="")
-    print(f"error: {printable(sentence, LONGEST)}", file=sys.stderr)
+        say(printable_trace(error).rstrip("\n"))
+    say(f"error: {printable(sentence, LONGEST)}")
     return code
+
+
+def say(text: str) -> None:
+    """Print the last words of a command on stderr; where they cannot be written, its exit code has to do."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # the terminal is gone, or the disk full
+        shut(sys.stderr)
 
 
 def meaning(error: Exception, verb: str) -> tuple[str, int]:
@@ -85,10 +95,10 @@ def meaning(error: Exception, verb: str) -> tuple[str, int]:
     return f"this is a fault in meshtune ({kind}{': ' if said else ''}{said})", FAULT
 
 
-def shut_output() -> None:
-    """Let nothing be written to the standard output any more: nobody reads it, and Python would complain at its end."""
+def shut(stream: TextIO) -> None:
+    """Let nothing be written to ``stream`` any more: it cannot be, and Python would complain at its end."""
     with suppress(OSError, ValueError, AttributeError):  # it is no file
-        output = sys.stdout.fileno()
+        output = stream.fileno()
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), output)
 
@@ -132,10 +142,17 @@ def _report(error: Exception, verb: str, arguments: Sequence[str]) -> str:
 
 def _command(verb: str, arguments: Sequence[str]) -> list[str]:
     """Return the command line without what may be a user's data: the words of a question and of its options."""
-    words = list(arguments)
     if verb == "ask":
-        return ["meshtune", *(word if word.startswith("--") or word == "ask" else f"<{len(word)}>" for word in words)]
-    return ["meshtune", *(printable(word, CAUSE) for word in words)]
+        return ["meshtune", *(word if word == "ask" else _hidden(word) for word in arguments)]
+    return ["meshtune", *(printable(word, CAUSE) for word in arguments)]
+
+
+def _hidden(word: str) -> str:
+    """Return how many characters a word has, after the name of the option that it may begin with."""
+    option, sign, value = word.partition("=")
+    if not re.fullmatch(r"--[a-z-]+", option):
+        return f"<{len(word)}>"
+    return f"{option}=<{len(value)}>" if sign else option
 
 
 def _versions() -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from meshtune.cli.endings import say
 from meshtune.cli.folders import check_run
 
 
@@ -67,7 +68,7 @@ def evaluate(
                 done = engine.evaluate(run, observer, changes)
             show_run(done)
     except KeyboardInterrupt as stop:
-        typer.echo("stopped: the scores so far are kept, repeat the same command to go on", err=True)
+        say("stopped: the scores so far are kept, repeat the same command to go on")
         if isinstance(stop, Stopped):
             raise typer.Exit(stop.code) from stop
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from meshtune.errors import UserError
+from meshtune.files import no_run
 
 
 def folder_named(text: str | Path) -> Path:
@@ -24,11 +25,5 @@ def check_run(path: Path) -> None:
     Raises:
         UserError: there is none; names the one beside it that is called most like it.
     """
-    if path.is_dir():
-        return
-    from meshtune.files import nearest, shown_path
-
-    near = nearest(path)
-    if near is not None and near.is_dir():
-        raise UserError(f"there is no run {shown_path(path)}: did you mean {shown_path(near)}?")
-    raise UserError(f"there is no run {shown_path(path)}: give the folder that meshtune run printed")
+    if not path.is_dir():
+        raise no_run(path)

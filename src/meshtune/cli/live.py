@@ -61,7 +61,11 @@ class Live:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.__exit__(kind, error, trace)
+        try:
+            self._live.__exit__(kind, error, trace)
+        except OSError:
+            if error is None:  # a terminal that is gone must not hide why all ends
+                raise
 
     def event(self, kind: str, **fields: Any) -> None:
         """Take the event into the view."""

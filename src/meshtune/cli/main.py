@@ -21,7 +21,7 @@ from meshtune import __version__
 from meshtune.cli.ask import ask
 from meshtune.cli.compare import compare
 from meshtune.cli.demo import demo
-from meshtune.cli.endings import SHUT, STOPPED, end, shut_output
+from meshtune.cli.endings import SHUT, STOPPED, end, shut
 from meshtune.cli.eval import evaluate
 from meshtune.cli.methods import methods
 from meshtune.cli.models import models
@@ -45,20 +45,20 @@ class _Group(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        given = sys.argv[1:] if args is None else list(args)
+        given = list(sys.argv[1:] if args is None else args) or ["--help"]
         verb = next((word for word in given if word in self.commands), "")
         try:
             code = super().main(given, prog_name, complete_var, False, windows_expand_args, **extra)
             sys.stdout.flush()
         except BrokenPipeError:
-            shut_output()
+            shut(sys.stdout)
             code = SHUT
         except _UsageError as error:
             code = end(_mistyped(error, verb), verb, given)
         except Exception as error:
             code = end(error, verb, given)
             if isinstance(error, OSError):
-                shut_output()
+                shut(sys.stdout)
         sys.exit(code if isinstance(code, int) else 0)
 
     def make_context(self, *args: Any, **more: Any) -> Any:  # which prints help
@@ -81,7 +81,7 @@ def _read_no_more() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:
-        shut_output()
+        shut(sys.stdout)
         raise typer.Exit(SHUT) from error
 
 
@@ -97,10 +97,9 @@ app = typer.Typer(
     help="Many devices, one frozen LLM, no server: sparse-and-orthogonal LoRA for serverless fine-tuning.",
     epilog=(
         "Exit codes: 0 done, 2 something you can mend (one sentence says what), 70 a fault in meshtune (one sentence "
-        "says what to report), 130 stopped with Ctrl+C, 143 by SIGTERM. MESHTUNE_DEBUG=1 shows where an error came "
-        "from."
+        "says what to report), 129, 130 and 143 stopped by SIGHUP, Ctrl+C and SIGTERM, 141 nobody reads the output. "
+        "MESHTUNE_DEBUG=1 shows where an error came from."
     ),
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # importing what draws boxes takes longer than everything else here

@@ -6,6 +6,9 @@ import json
 import os
 from pathlib import Path
 
+from meshtune.errors import UserError
+from meshtune.files import read_file
+
 # model_type of config.json, and a model people know it by; each goes through the adapter tests as a small
 # random copy.
 TESTED = {
@@ -16,6 +19,8 @@ TESTED = {
     "gpt2": "GPT-2",
     "opt": "OPT",
 }
+LONGEST = 2**20
+"""Bytes of a config.json that is read."""
 
 
 def models() -> None:
@@ -48,13 +53,13 @@ def at_hand(folder: Path) -> list[list[str]]:
 
     rows = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix == ".gguf":
+        if path.suffix == ".gguf" and path.is_file():
             rows.append([f"$MESHTUNE_MODELS/{path.name}", "GGUF", bytes_text(path.stat().st_size)])
         elif (path / "config.json").is_file():
             try:
-                config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+                config = json.loads(read_file(path / "config.json", LONGEST, "configuration"))
                 kind = str(config.get("model_type", "?"))
-            except (OSError, ValueError, AttributeError):
+            except (UserError, ValueError, AttributeError, RecursionError):
                 kind = "unreadable config.json"
             size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
             rows.append([f"$MESHTUNE_MODELS/{path.name}", kind, bytes_text(size)])

@@ -45,10 +45,10 @@ def plan(
 
     Every layer has the same density, for entropies need weights; --density-from takes a run's own masks instead.
     """
-    from meshtune.errors import UserError
+    from meshtune.errors import UserError, check_name
+    from meshtune.printable import printable
 
-    if form not in ("table", "json"):
-        raise UserError(f"--format {form} is not known: choose table or json")
+    check_name("format", form, ("table", "json"))
     if picture is not None and (picture.suffix.lower() != ".png" or not picture.parent.is_dir()):
         raise UserError(f"--map {picture} cannot be drawn: name a .png file in a folder that is there")
     from meshtune.cli.limits import check_address_space
@@ -76,4 +76,4 @@ def plan(
             picture.write_bytes(draw(of_plan(found)))
         except OSError as error:
             raise UserError(f"--map {picture} cannot be written ({error.strerror}): name another file") from error
-        typer.echo(f"Map: {picture}", err=True)
+        typer.echo(f"Map: {printable(str(picture))}", err=True)

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meshtune.cli.endings import say
 from meshtune.cli.folders import folder_named
 from meshtune.errors import UserError
+from meshtune.files import resuming
+from meshtune.printable import printable
 
 if TYPE_CHECKING:
     from meshtune.config.run_config import RunConfig
@@ -67,7 +70,7 @@ def carry_out(config: RunConfig, folder: Path) -> None:
                 done = engine.run(config, folder, observer)
             show_run(done)
     except KeyboardInterrupt as stop:
-        typer.echo(f"stopped: {_resume(folder)}", err=True)
+        say(f"stopped: {_resume(folder)}")
         if isinstance(stop, Stopped):
             raise typer.Exit(stop.code) from stop
         raise
@@ -100,5 +103,5 @@ def _chosen(file: Path | None, settings: list[str], out: Path | None) -> tuple[R
 
 def _resume(folder: Path) -> str:
     if (folder / "config.json").is_file():
-        return f"what is finished is kept, go on with: meshtune run --out {folder}"
+        return f"what is finished is kept, go on with: {printable(resuming(folder))}"
     return "nothing had been done yet, repeat the same command to start again"

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from meshtune.printable import printable
 
+SHOWN = 100
+"""Characters of an override that are shown."""
 VALUE = 60
 """Characters of a value, or of a key that nobody knows, that are shown."""
 MESSAGE = 600
 """Characters of what is wrong with it that are shown."""
 
 
-def sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
+def sentence(model: type[BaseModel], error: ValidationError, where: str, overrides: Sequence[str] = ()) -> str:
     """Return the first mistake in one sentence.
 
     Args:
         model: the whole configuration's.
         error: what pydantic found.
         where: the configuration's origin.
+        overrides: the ``key=value`` that were put into it.
     """
     # A mistyped key first: it explains why another is missing.
     found = error.errors(include_url=False)
     first = min(found, key=lambda one: one["type"] != "extra_forbidden")
     parts = [printable(str(part), VALUE) for part in first["loc"]]
     key = ".".join(parts)
+    where, given_here = _origin(where, first, overrides)
     if first["type"] == "extra_forbidden":
         known = _keys_at(model, parts[:-1])
         near = difflib.get_close_matches(parts[-1], known, n=1)
@@ -43,8 +48,32 @@ def sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
     message = str(cause) if cause is not None else first["msg"]
     given = first.get("input")
     shown = f"={_shown(given)}" if isinstance(given, str | int | float | bool) else ""
-    named = [where, f"{key}{shown}"] if parts else [where]  # keys that do not go together: the message names them
+    # Of keys that do not go together, the message names them.
+    named = [where, f"{key}{shown}"] if parts and not given_here else [where]
     return ": ".join([*named, printable(message[0].lower() + message[1:], MESSAGE)])
+
+
+def _origin(where: str, mistake: Mapping[str, Any], overrides: Sequence[str]) -> tuple[str, bool]:
+    """Return where a mistake comes from, and whether that is an override of this very key.
+
+    Of keys that do not go together, some may have been overridden: those are named behind the configuration.
+
+    Args:
+        where: the configuration's origin.
+        mistake: what pydantic found; its place may be a group of keys, or nowhere.
+        overrides: in the order in which they were applied.
+    """
+    loc, unknown = [str(part) for part in mistake["loc"]], mistake["type"] == "extra_forbidden"
+    partly = []
+    for override in reversed(overrides):
+        path = override.partition("=")[0].split(".")
+        shown = f"--set {printable(override, SHOWN)}"
+        inside = path[: len(loc)] == loc
+        if loc[: len(path)] == path or (inside and unknown):
+            return shown, loc == path
+        if inside and (loc or re.search(rf"\b{re.escape(path[0])}\b", mistake["msg"])):
+            partly.append(shown)
+    return " ".join([where, *(["with", *reversed(partly)] if partly else [])]), False
 
 
 def _shown(value: str | float) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from meshtune.adapter.config import AdapterConfig
-from meshtune.config.config_errors import sentence
+from meshtune.config.config_errors import SHOWN, sentence
 from meshtune.config.learning_config import EvalConfig, ModelConfig, TrainConfig
 from meshtune.config.yaml_reader import parse_yaml, read_yaml
 from meshtune.errors import UserError
@@ -31,8 +31,6 @@ from meshtune.wireless.config import ComputeConfig, PlaceConfig, RadioConfig
 
 MOST_DEVICES = 200_000
 """Devices of a plan or a run: twice as many as a plan was tried with (docs/scaling.md)."""
-SHOWN = 100
-"""Characters of an override that are shown in an error."""
 
 
 class TaskConfig(Settings):
@@ -306,11 +304,16 @@ def override(tree: dict[str, Any], overrides: Sequence[str], where: str) -> RunC
     """
     for setting in overrides:
         _apply(tree, setting)
-    return validate(tree, where)
+    return validate(tree, where, overrides)
 
 
-def validate(tree: Mapping[str, Any], where: str) -> RunConfig:
-    """Return the configuration in ``tree``; ``where`` names its origin in errors.
+def validate(tree: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the configuration in ``tree``.
+
+    Args:
+        tree: keys and values.
+        where: names its origin in errors.
+        overrides: what was applied to it, named instead where the mistake is in one of them.
 
     Raises:
         UserError: the first mistake, in one sentence.
@@ -318,7 +321,7 @@ def validate(tree: Mapping[str, Any], where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise UserError(sentence(RunConfig, error, where)) from error
+        raise UserError(sentence(RunConfig, error, where, overrides)) from error
 
 
 def expand(path: str) -> str:

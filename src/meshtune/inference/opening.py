@@ -10,6 +10,7 @@ from pathlib import Path
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.errors import UserError, check_name
 from meshtune.evaluation.exam import FROZEN
+from meshtune.files import resuming
 from meshtune.inference.session import Speaker
 from meshtune.methods.bank import BankMethod
 from meshtune.methods.base import Method
@@ -47,7 +48,7 @@ def open_speaker(
     store = RunStore.open(path)
     store.check_version()
     if store.latest_round() is None:
-        raise UserError(f"{path} has no finished round to ask: go on with meshtune run --out {path}")
+        raise UserError(f"{path} has no finished round to ask: go on with {resuming(path)}")
     tree = store.config()
     if router is not None:
         validate(tree, str(path)).router.check_announced(router)

@@ -16,6 +16,7 @@ from meshtune.adapter.layer_budget import layer_counts
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.errors import MeshtuneError, UserError
+from meshtune.files import resuming
 from meshtune.methods.base import Method
 from meshtune.methods.state import Masks
 from meshtune.node.stored_announcements import PREPARED, load_announcements
@@ -112,7 +113,7 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
             f"--density-from {run}: it has {count} devices, the plan {devices}: plan with --set devices.count={count}"
         )
     if not store.has(PREPARED):
-        raise UserError(f"--density-from {run}: its masks are not prepared yet: go on with meshtune run --out {run}")
+        raise UserError(f"--density-from {run}: its masks are not prepared yet: go on with {resuming(run)}")
     try:
         announced, _ = load_announcements(store, theirs, layers)
     except UserError:

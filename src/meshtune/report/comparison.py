@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from meshtune.errors import UserError
+from meshtune.errors import UserError, check_name
 from meshtune.printable import printable
 from meshtune.report.differences import difference_table, own_task_table
 from meshtune.report.mapped import of_run
@@ -69,8 +69,7 @@ def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = Non
     """
     runs = load_runs(paths)
     known = dict.fromkeys([*METRICS, *(name for results in runs.values() for name in results.metrics)])
-    if metric not in known:
-        raise UserError(f"there is no metric {metric}: choose from {', '.join(known)}")
+    check_name("metric", metric, known)
     if against is not None and not any(against in results.methods for results in runs.values()):
         known = dict.fromkeys(name for results in runs.values() for name in results.methods)
         raise UserError(f"no run has the method {against}: choose from {', '.join(known)}")
@@ -99,8 +98,7 @@ def compare(paths: Sequence[Path], form: str = "table", metric: str = "nll", aga
     Raises:
         UserError: the format is unknown, or see :func:`tables`.
     """
-    if form not in FORMATS:
-        raise UserError(f"there is no format {form}: choose from {', '.join(FORMATS)}")
+    check_name("format", form, FORMATS)
     if form in ("json", "csv"):
         rows = merged_rows(load_runs(paths))
         if form == "json":
@@ -142,9 +140,8 @@ def write_report(path: Path) -> list[Path]:
 
     results = load_results(path)
     made = tables([path])
-    for metric in (
-        name for name in results.metrics if name != "nll"
-    ):  # costs and routers, already there, do not depend on the metric
+    for metric in [name for name in results.metrics if name != "nll"]:
+        # Costs and routers, already there, do not depend on the metric.
         made += [t for t in tables([path], metric) if t.title.startswith(metric_name(metric))]
     made += [confusion_table(results, router) for router, score in results.header.router.items() if score.confusion]
     ground = of_run(results)

@@ -6,10 +6,11 @@ import re
 
 from meshtune.printable import printable
 
-# Brackets around numbers alone are our intervals; an underscore within a word emphasises nothing; the last three would
-# begin a link.
+# Brackets around numbers alone are our intervals; an underscore within a word emphasises nothing; dollars hold formulas
+# on GitHub; the last three would begin a link.
 _SPECIAL = re.compile(
-    r"(?P<interval>\[[-+\d., ]+\](?![(\[:]))|[\\`*\[\]<&|~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|@(?=[\w-]+\.)|(?<=\bwww)\."
+    r"(?P<interval>\[[-+\d., ]+\](?![(\[:]))|[\\`*\[\]<&|~$]"
+    r"|(?<![^\W_])_|_(?![^\W_])|:(?=//)|@(?=[\w-]+\.)|(?<=\bwww)\."
 )
 
 

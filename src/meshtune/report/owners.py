@@ -87,11 +87,11 @@ def losers(results: Results, metric: str, subject: str) -> str:
     before, now = (value_text(values[worst], metric) for values in (alone, after))
     most = f"device {worst[0]} ({worst[1]}, {before} to {now})"
     who = (
-        f"1 of {len(gains)} devices, {most}, does"
+        f"1 of {len(gains)} devices, {most}, does worse on its own task"
         if len(worse) == 1
-        else (f"{len(worse)} of {len(gains)} devices, {most} most, do")
+        else f"{len(worse)} of {len(gains)} devices, {most} most, do worse on their own tasks"
     )
-    return f"The exchange can cost an owner something: {who} worse on its own task than alone."
+    return f"The exchange can cost an owner something: {who} than alone."
 
 
 def harmed(results: Results, records: Records, subject: str) -> str:

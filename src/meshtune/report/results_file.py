@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from meshtune.errors import UserError
 from meshtune.evaluation.intervals import Estimate, Sample, mean_over, same_questions
+from meshtune.files import no_run
 from meshtune.printable import printable
 from meshtune.report.format import FORMAT, VERSION, Header, ResultRow
 from meshtune.report.index import Index
@@ -141,7 +142,7 @@ def load_results(path: Path) -> Results:
     """
     file = path / "results.json" if path.is_dir() else path
     if not path.exists():
-        raise UserError(f"there is no run {path}: give the folder that meshtune run printed")
+        raise no_run(path)
     if not file.is_file():
         raise UserError(f"{path} has no results.json: finish the run first, by repeating its command")
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from meshtune.errors import UserError
+from meshtune.files import resuming
 from meshtune.printable import printable
 from meshtune.runs import checksums as checked
 from meshtune.runs.disk import read_bytes, replace_file
@@ -135,7 +136,7 @@ class Manifest:
     def _damaged(self, name: str, why: object) -> DamagedError:
         text = printable(str(why), 120)
         return DamagedError(
-            f"{self.path / name} is damaged ({text}): meshtune run --out {self.path} mends it where it can be, else "
+            f"{self.path / name} is damaged ({text}): {resuming(self.path)} mends it where it can be, else "
             "copy it from elsewhere"
         )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshtune.errors import UserError
+from meshtune.files import resuming
 from meshtune.printable import printable
 from meshtune.runs import checksums as checked
 from meshtune.runs.disk import is_part, replace_file, told
@@ -262,7 +263,7 @@ class RunStore:
         """Return the error that says why what :meth:`save` wrote as ``name`` cannot be used."""
         file = self.path / f"{name}.safetensors"
         text = printable(str(why), 120)
-        return DamagedError(f"{file} is damaged ({text}): meshtune run --out {self.path} works it out again")
+        return DamagedError(f"{file} is damaged ({text}): {resuming(self.path)} works it out again")
 
     def save_round(self, number: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write the checkpoint after round ``number`` and drop all but the newest two."""
@@ -294,7 +295,7 @@ class RunStore:
     def _read(self, name: str) -> list[dict[str, Any]]:
         if self._manifest.missing and self._logs[name].numbered:
             self.check_version()
-        return self._logs[name].read(self._manifest.finished(name), f"meshtune run --out {self.path} mends what can be")
+        return self._logs[name].read(self._manifest.finished(name), f"{resuming(self.path)} mends what can be")
 
 
 def round_name(number: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from meshtune.config.idle import idle_note
 from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData, Exam, deal, exam_questions, exams
 from meshtune.data.pools import gather
@@ -65,6 +66,9 @@ def open_scene(config: RunConfig, observer: Observer) -> Scene:
     """
     methods = [get_method(name) for name in config.methods]
     observer.event("phase", name="load", total=1)
+    idle = idle_note(config)
+    if idle is not None:
+        observer.event("note", text=idle)
     if config.radio is None:
         neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
     site = open_site(config)  # what can be wrong with a graph or with places and gains is told first too

@@ -18,6 +18,7 @@ from meshtune.errors import UserError
 from meshtune.evaluation.exam import candidates, signature, sit
 from meshtune.evaluation.results import results, whole_exam
 from meshtune.evaluation.time_forecast import Duration, Forecast, foretell, measure_speed
+from meshtune.files import resuming
 from meshtune.network.federation_state import FederationState
 from meshtune.network.link_fit import crowded
 from meshtune.network.radio_network import Network, connect
@@ -142,7 +143,7 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
         begun = validate(tree, str(path))
         last = newest(store, begun.train.rounds)
         if last is None:
-            raise UserError(f"{path} has no finished round to evaluate: resume it with meshtune run --out {path}")
+            raise UserError(f"{path} has no finished round to evaluate: resume it with {resuming(path)}")
         for key, value in (changes or {}).items():
             tree[key] = {**tree[key], **value} if isinstance(value, Mapping) else value
         config = validate(tree, str(path))

@@ -1,8 +1,8 @@
 """The learning rate of a run that names none (``auto``): looked for before the first round, one by kind of expert.
 
-A few devices train a fresh expert for :data:`STEPS` steps at each of a few rates, on their own first batches, and every
-batch is scored before it is learnt from. The rate with the lowest loss is too high for a whole run, the more so the
-longer it is: :func:`rate_of` lowers it, by a rule fitted once on three bases (docs/configuration.md). Nothing has to be
+A few devices train a fresh expert for :data:`STEPS` steps at each of a few rates, which fall as in the run, on their
+own first batches, and every batch is scored before it is learnt from. The rate with the lowest loss is too high for a
+long run: :func:`rate_of` lowers it, by a rule fitted once on three bases (docs/configuration.md). Nothing has to be
 known of the base for it, neither widths nor norms.
 
 In a federation without a server each device would try by itself and announce the rate it found, one number; all take
@@ -41,16 +41,16 @@ LOWEST, HIGHEST = FIRST / 100, FIRST * 1000
 """Rates beyond which nothing is tried."""
 WALL = 0.05
 """Of the lowest loss: what a loss above it counts for at most."""
-STEPS, JUDGED = 5, 3
+STEPS, JUDGED = 8, 3
 """Steps of a trial, and how many of them, the last ones, are judged."""
 TRIED = 3
 """Rates that are usually tried, for the forecast of what looking costs."""
 SHARE = 0.1
 """Of the steps of one method: what looking may cost, if one device's looking costs no more."""
-MOST = 6
-"""Devices that try, at most."""
-SIZE, POWER = 2.0, 0.375
-"""Of the rule in :func:`rate_of`: fitted (docs/configuration.md)."""
+LEAST, MOST = 3, 6
+"""Devices that try, at least (or all that there are) and at most."""
+LENGTH = 9.0
+"""Steps at the highest rate for which the best rate of a trial is right: fitted (docs/configuration.md)."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _find(
         workshop.lora() if kind == "lora" else workshop.alone(_masked(own[device], workshop)) for device in who
     ]
     batches = [[devices[device].batch(step, config.train.batch) for step in range(STEPS)] for device in who]
-    trial = config.train.model_copy(update={"rounds": 1, "steps": STEPS, "warmup": 1, "final_lr": 1.0})
+    trial = config.train.model_copy(update={"rounds": 1, "steps": STEPS, "warmup": 1})
 
     def loss(rate: float) -> float:
         jobs = [
@@ -178,11 +178,11 @@ def _find(
 def rate_of(best: float, train: TrainConfig) -> float:
     """Return the highest learning rate of a run whose ``best`` rate over a few steps is known, to two digits.
 
-    It is best min(1, SIZE / T^POWER), T being the run's length, counted in steps at the highest rate, as schedules rise
-    and fall.
+    It is best min(1, sqrt(LENGTH / T)), T being the run's length, counted in steps at the highest rate, as schedules
+    rise and fall.
     """
     length = sum(train.rate(1.0, number) for number in range(train.rounds * train.steps))
-    return float(f"{best * min(1.0, SIZE / length**POWER):.2g}")
+    return float(f"{best * min(1.0, math.sqrt(LENGTH / length)):.2g}")
 
 
 def _masked(own: Announcement, workshop: Workshop) -> Announcement:
@@ -207,7 +207,7 @@ def trying(config: RunConfig, groups: Sequence[str], lengths: Sequence[int]) -> 
     for device, group in enumerate(groups):
         turns.append((seen.setdefault(group, 0), lengths[device], device))
         seen[group] += 1
-    return sorted(device for *_, device in sorted(turns)[: min(MOST, max(1, count))])
+    return sorted(device for *_, device in sorted(turns)[: min(MOST, max(LEAST, count))])
 
 
 def best_rate(loss: Callable[[float], float]) -> tuple[float, list[tuple[float, float]]]:
