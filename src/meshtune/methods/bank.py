@@ -18,9 +18,8 @@ class BankMethod(Method):
 
     relays = True
 
-    def reintroduces(self, member: Member, workshop: Workshop) -> Announcement:
-        own = member.known[member.device]
-        trained = self.begin(own, member.known, workshop)
+    def reintroduces(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Announcement:
+        trained = self.begin(own, known, workshop)
         if not isinstance(trained, SparseExpert):
             return own
         return replace(own, masks=tuple(mask.cpu().numpy() for mask in trained.masks), voted=True)

@@ -71,9 +71,15 @@ class Method(ABC):
         name = NEGOTIATED if self.negotiates and NEGOTIATED in own.others else self.masks
         return replace(own, masks=own.others[name]) if name in own.others else own
 
-    def reintroduces(self, member: Member, workshop: Workshop) -> Announcement:
-        """Return what a device's announcement is to those who first hear of it when rounds have been played."""
-        return member.known[member.device]
+    def reintroduces(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Announcement:
+        """Return what a device's announcement is to those who first hear of it when rounds have been played.
+
+        Args:
+            own: what it announced.
+            known: what whoever tells of it knows, itself or another.
+            workshop: builds the experts.
+        """
+        return own
 
     def routers(self, router: RouterConfig, paper: PaperConfig) -> tuple[str, ...]:
         """Return the names of the routers it is scored with, its own first; none where it needs none."""

@@ -1,6 +1,6 @@
 """What the handshake costs over the air: time and energy of announcements, which are larger than what a link carries.
 
-They go through the graph hop by hop, to each device once (:mod:`meshtune.node.announcing`). In each hop a device has
+They go through the graph hop by hop, to each device once (:mod:`meshtune.node.introductions`). In each hop a device has
 one payload for its neighbours, the longest of theirs, and sends it in as many windows of Gamma as it takes for a part
 to fit into its power on mean gains; the hop ends with the slowest device. Announcements are sent until they arrive, one
 copy for each whom they are brought to; fading and lost packets are left out.
@@ -12,18 +12,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from meshtune.network.inventory_cost import inventory_cost
 from meshtune.network.radio_network import Network
 from meshtune.network.virtual_clock import Tick
+from meshtune.node.envelope import Envelope
 from meshtune.wireless.link import Radio, total_power
 from meshtune.wireless.link_budget import link_gains
 
 
-def greeting(network: Network, hops: Sequence[Mapping[tuple[int, int], int]]) -> Tick:
+def greeting(
+    network: Network, hops: Sequence[Mapping[tuple[int, int], int]], control: Sequence[Sequence[Envelope]] = ()
+) -> Tick:
     """Return what a handshake took.
 
     Args:
         network: who hears whom.
-        hops: bytes by link (sender, receiver), hop by hop.
+        hops: bytes of announcements by link (sender, receiver), hop by hop.
+        control: what was said of who knows whom, those messages together that were sent at the same time.
     """
     site, tick = network.site, Tick()
     radio, positions = Radio.of(site.radio), site.mobility.positions(network.time)
@@ -40,6 +45,10 @@ def greeting(network: Network, hops: Sequence[Mapping[tuple[int, int], int]]) ->
             tick.sending += count * radio.gamma * float(total_power(radio, bits / count, len(near), inverse))
         together = site.radio.spectrum == "orthogonal"  # else they take turns
         tick.seconds += site.radio.gamma * (max(windows) if together else sum(windows))
+    for said in control:
+        seconds, joules = inventory_cost(site, positions, said)
+        tick.inventory_seconds += seconds
+        tick.inventory += joules
     return tick
 
 

@@ -6,7 +6,7 @@ through the graph, each brought to each device once, and every device knows whom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,15 +27,12 @@ from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
-from meshtune.node.announcing import Parcel, tell
 from meshtune.node.magnitude_masks import magnitude_masks
 from meshtune.node.mask_negotiation import negotiates
-from meshtune.node.receiving import from_messages
 from meshtune.routing.statistics import summarise
 from meshtune.runs.observer import Observer
 from meshtune.training.calibration import calibration_scores, entropies, layer_inputs, prompt_features
-from meshtune.wire.ledger import Ledger
-from meshtune.wire.payload import Message, byte_split, decode, encode
+from meshtune.wire.payload import Message
 from meshtune.wire.positions import encode_positions
 
 
@@ -172,46 +169,3 @@ def facts(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> dic
         meta["recipe"] = r.to_json()
         meta["fingerprint"] = fingerprint(r, {layer.site: layer.inputs for layer in layers}).to_json()
     return meta
-
-
-def carried(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> Parcel:
-    """Return a device's announcement as it arrives, and the bytes by use of each of its messages.
-
-    Raises:
-        PayloadError: it is not what devices may announce.
-    """
-    wire = [(message, encode(message)) for message in to_messages(own, method, layers)]
-    width = None if own.statistics is None else own.statistics.mean.size
-    arrived = from_messages([decode(data) for _, data in wire], layers, own.recipe, method=method, width=width)
-    return arrived, [byte_split(message, data) for message, data in wire]
-
-
-def handshake(
-    own: Sequence[Announcement],
-    method: Method,
-    graph: Mapping[int, Sequence[int]],
-    layers: Sequence[LayerSpec],
-    ledger: Ledger,
-    hops: list[dict[tuple[int, int], int]] | None = None,
-    told: Mapping[int, Collection[int]] | None = None,
-) -> list[dict[int, Announcement]]:
-    """Bring every device's announcement to all that can be reached; return what each device ends up knowing.
-
-    See :func:`meshtune.node.announcing.tell`: at first everybody knows itself only. Nothing is sent under a method
-    that does not exchange. ``hops`` is added the bytes by link, hop by hop. ``told`` are by source the devices that
-    know its mask already, and are not sent it again.
-    """
-    if not method.exchanges:
-        return [{a.device: a} for a in own]
-    whole = [carried(a, method, layers) for a in own]
-    rest = [[byte_split(m, encode(m)) for m in to_messages(a, method, layers, told=True)] for a in own] if told else []
-
-    def parcel(source: int, receiver: int) -> Parcel:
-        announced, splits = whole[source]
-        return announced, rest[source] if told and receiver in told[source] else splits
-
-    known = [{announced.device: announced} for announced, _ in whole]
-    found = tell(known, graph, parcel, method.name, 0, ledger)
-    if hops is not None:
-        hops += found
-    return known

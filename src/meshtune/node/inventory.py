@@ -8,6 +8,7 @@ part of the graph before anything large is sent, so that nobody asks for a copy 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -95,15 +96,15 @@ class Inventory:
             self._told.setdefault(neighbour, {})[source] = (version, newest)
 
 
-def have_message(sender: int, round_: int, entries: Sequence[Entry]) -> Message:
+def have_message(sender: int, round_: int, entries: Sequence[Entry], meta: Mapping[str, Any] | None = None) -> Message:
     """Return the message that tells a neighbour of ``entries``."""
     wide = any(source >= _WIDE for source, _, _ in entries)
     rows = torch.tensor(entries, dtype=torch.int64 if wide else torch.int32).reshape(-1, 3)
-    return Message("have", sender, round_, sender, {}, {"entries": rows})
+    return Message("have", sender, round_, sender, meta or {}, {"entries": rows})
 
 
-def entries_of(message: Message, receiver: Receiver) -> list[Entry]:
-    """Return what a ``have`` message tells.
+def entries_of(message: Message, receiver: Receiver, newest: int | None = None) -> list[Entry]:
+    """Return what a ``have`` message tells; no version in it can be above ``newest``, by default the message's round.
 
     Raises:
         PayloadError: it is none, or tells of versions that cannot be.
@@ -112,31 +113,26 @@ def entries_of(message: Message, receiver: Receiver) -> list[Entry]:
     check_tensors(message, ["entries"])
     rows = message.tensors["entries"]
     packed(message, "entries", (rows.shape[0] if rows.dim() else 0, 3), ["int32", "int64"])
-    found = [(int(source), int(version), int(newest)) for source, version, newest in rows.tolist()]
-    for source, version, newest in found:
-        if source < 0 or not 0 <= version <= message.round or not 0 <= newest <= message.round:
+    most = message.round if newest is None else newest
+    found = [(int(source), int(held), int(newer)) for source, held, newer in rows.tolist()]
+    for source, held, newer in found:
+        if source < 0 or not 0 <= held <= most or not 0 <= newer <= most:
             raise PayloadError(
-                f"device {message.sender} tells of versions {version} and {newest} of device {source} in round "
+                f"device {message.sender} tells of versions {held} and {newer} of device {source} in round "
                 f"{message.round}"
             )
     return found
 
 
-def want_message(sender: int, round_: int, sources: Sequence[int]) -> Message:
-    """Return the message that asks a neighbour for the updates of ``sources``."""
+def want_message(sender: int, round_: int, sources: Sequence[int], meta: Mapping[str, Any] | None = None) -> Message:
+    """Return the message that asks a neighbour for what it holds of ``sources``."""
     wide = any(source >= _WIDE for source in sources)
-    return Message(
-        "want",
-        sender,
-        round_,
-        sender,
-        {},
-        {"sources": torch.tensor(sources, dtype=torch.int64 if wide else torch.int32)},
-    )
+    asked = torch.tensor(sources, dtype=torch.int64 if wide else torch.int32)
+    return Message("want", sender, round_, sender, meta or {}, {"sources": asked})
 
 
 def sources_of(message: Message, receiver: Receiver) -> list[int]:
-    """Return whose updates a ``want`` message asks for.
+    """Return what a ``want`` message asks for, by source.
 
     Raises:
         PayloadError: it is none.

@@ -63,9 +63,9 @@ class Agreement:
     change: tuple[float, ...]
 
     @property
-    def mates(self) -> dict[int, Collection[int]]:
-        """By device those who know its mask once all claims are made: its own part."""
-        return {device: members for members in self.parts for device in members}
+    def told(self) -> dict[int, dict[int, Masks]]:
+        """By device the masks that it knows once all claims are made: those of its own part."""
+        return {device: {mate: self.masks[mate] for mate in members} for members in self.parts for device in members}
 
     def of(self, own: Sequence[Announcement]) -> list[Announcement]:
         """Return what devices found out, the agreed masks included and the scores, now done with, left out."""

@@ -16,14 +16,15 @@ from torch import Tensor
 
 from meshtune.errors import PayloadError
 from meshtune.methods.base import Answer, Method
-from meshtune.methods.state import Member, Update
+from meshtune.methods.state import Masks, Member, Update
 from meshtune.node.envelope import Envelope
+from meshtune.node.introductions import OF, Introductions
 from meshtune.node.inventory import Inventory, entries_of, have_message, sources_of, want_message
 from meshtune.node.receiving import checked_version, receive
 from meshtune.node.updates import UpdateRules, publish, read_message, write_update
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
-from meshtune.wire.payload import Message, byte_split, encode
+from meshtune.wire.payload import INVENTORY, Message, byte_split, encode
 from meshtune.wire.validation import Receiver
 
 
@@ -32,24 +33,26 @@ class Node:
 
     Args:
         member: what it knows, holds and trains.
+        rules: what all know of each other's updates before the first round.
         reliable: whether all that is sent arrives, so that what was sent is known to be held.
+        masks: masks that it was told before, by device.
 
     Attributes:
         rules: what all know of this round's updates; see :meth:`begin_round`.
         links: the neighbours that it can send to now.
-        near: by neighbour whom that one hears, as far as it said so.
+        introductions: whom it knows.
         inventory: who holds what.
         refused: messages that were not believed, by the name of the error.
         sent: over reliable links, by neighbour and source the version that was sent there.
         came: likewise what came from there.
     """
 
-    rules: UpdateRules
-
-    def __init__(self, member: Member, reliable: bool = True) -> None:
-        self.member, self.reliable = member, reliable
+    def __init__(
+        self, member: Member, rules: UpdateRules, reliable: bool = True, masks: Mapping[int, Masks] | None = None
+    ) -> None:
+        self.member, self.rules, self.reliable = member, rules, reliable
         self.links: tuple[int, ...] = ()
-        self.near: dict[int, frozenset[int]] = {}
+        self.introductions = Introductions(member, masks)
         self.inventory = Inventory()
         self.refused: Counter[str] = Counter()
         self.sent: dict[int, dict[int, int]] = {}
@@ -67,6 +70,27 @@ class Node:
     def method(self) -> Method:
         """How it learns, mixes and answers."""
         return self.rules.method
+
+    def meet(self, links: Collection[int]) -> None:
+        """Begin to get to know whom neighbours know."""
+        self.introductions.open(links)
+
+    def says(self) -> list[Envelope]:
+        """Return what neighbours have yet to be told of whom it knows."""
+        return [self._control(*one) for one in self.introductions.news(self.rules.round)]
+
+    def asks(self) -> list[Envelope]:
+        """Ask neighbours for the announcements that it lacks."""
+        return [self._control(*one) for one in self.introductions.wants(self.rules.round)]
+
+    def introduces(self) -> list[Envelope]:
+        """Return the announcements that it was asked for."""
+        return self.introductions.serve(self.rules)
+
+    def begin(self) -> None:
+        """Start from the expert that follows from whom it knows."""
+        member = self.member
+        member.expert = self.method.begin(member.own, member.known, self.rules.factory)
 
     def begin_round(self, rules: UpdateRules) -> None:
         """Take in what holds for the round."""
@@ -96,7 +120,7 @@ class Node:
             for source in sorted(self.member.held) if self.rules.relays else ():
                 version = self.member.held[source].version
                 known = max(sent.get(source, 0), came.get(source, 0))
-                direct = source in (self.device, receiver) or source in self.near.get(receiver, ())
+                direct = source in (self.device, receiver) or source in self.introductions.near.get(receiver, ())
                 if not direct and known < version:
                     found.append(self._envelope(receiver, source, known))
                     sent[source] = version
@@ -192,9 +216,15 @@ class Node:
             PayloadError: it is damaged, or says what cannot be; nothing is changed.
         """
         message = read_message(data, self.rules)
-        if message.sender != sender:
+        passed_on = message.kind in ("announce", "router")  # as its source said it
+        if message.sender != (message.source if passed_on else sender):
             raise PayloadError(f"device {sender} sent a message that names device {message.sender} as its sender")
-        {"have": self._heed, "want": self._note}.get(message.kind, self._hold)(message, data)
+        if message.meta.get("of") == OF and message.kind in INVENTORY:
+            {"have": self.introductions.heed, "want": self.introductions.note}[message.kind](message, self.rules)
+        elif passed_on:
+            self.introductions.take(message, data, self.rules)
+        else:
+            {"have": self._heed, "want": self._note}.get(message.kind, self._hold)(message, data)
 
     def end_round(self) -> None:
         """Mix what has arrived into what the next round starts from."""

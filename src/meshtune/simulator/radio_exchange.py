@@ -56,7 +56,7 @@ class RadioExchange:
             clock: gets this round's tick.
         """
         config, site, n = self._config, self.network.site, len(nodes)
-        again = reform(self.network, method, nodes, version, ledger, clock, nodes[0].rules.factory)
+        again = reform(self.network, method, nodes, version, ledger, clock)
         slow = slowness(config.faults, config.seed, n, version)
         values = nodes[0].member.expert.count
         computing = self.pace.seconds(method, values)[version - 1] * slow
@@ -96,6 +96,8 @@ class RadioExchange:
             self.formed.append(formed)
             tick.seconds, tick.sending = tick.seconds + hello.seconds, tick.sending + hello.sending
             tick.airtime += hello.airtime
+            tick.inventory += hello.inventory
+            tick.inventory_seconds += hello.inventory_seconds
         clock.append(tick)
 
     def _pass_on(

@@ -9,21 +9,17 @@ is its own from then on. Nothing of it is stored: the network of a round is a fu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meshtune.config.run_config import RunConfig
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
-from meshtune.methods.state import Member
 from meshtune.network.handshake_cost import greeting
 from meshtune.network.radio_network import Network, sized
 from meshtune.network.virtual_clock import Clock, Tick, elapsed
-from meshtune.node.announcements import carried
-from meshtune.node.announcing import Parcel, tell
 from meshtune.node.node import Node
+from meshtune.simulator.introducing import introduce
 from meshtune.topology.graphs import components, falls_apart
-from meshtune.topology.linked import Graph
 from meshtune.topology.phrases import listed
 from meshtune.wire.ledger import Ledger
 
@@ -86,7 +82,6 @@ def reform(
     round_: int,
     ledger: Ledger,
     clock: Clock,
-    workshop: Workshop,
 ) -> tuple[Formed, Tick] | None:
     """Form clusters anew before ``round_``, if it is time to; return them and what announcing took.
 
@@ -97,17 +92,17 @@ def reform(
         round_: from 1 on; bytes are counted as this one's.
         ledger: counts what leaves a device.
         clock: of the method, the rounds before ``round_`` at least.
-        workshop: builds the experts.
     """
     if not method.exchanges or round_ == 1 or behind(first.site.config, round_) != round_ - 1:
         return None
     before, now = (network_of(first, clock, number) for number in (round_ - 1, round_))
     for node in nodes:
         node.member.clusters = now.clusters.index
-    hops = introduce(method, [node.member for node in nodes], now.graph, round_, ledger, workshop)
+        node.begin_round(replace(node.rules, round=round_))
+    hops, said = introduce(nodes, now.graph, ledger)
     apart = falls_apart(now.graph) if len(components(now.graph)) > len(components(before.graph)) else None
     changed = moved(before.clusters.clusters, now.clusters.clusters)
-    return Formed(method.name, round_, now, changed, apart), greeting(now, hops)
+    return Formed(method.name, round_, now, changed, apart), greeting(now, hops, said)
 
 
 def replay(
@@ -116,7 +111,6 @@ def replay(
     nodes: Mapping[str, Sequence[Node]],
     clocks: Mapping[str, Clock],
     rounds: int,
-    workshop: Workshop,
 ) -> list[Formed]:
     """Bring members from the first round's clusters to those of round ``rounds``; return all that were formed anew.
 
@@ -128,28 +122,9 @@ def replay(
     for round_ in range(1, rounds + 1):
         for method in methods:
             clock = clocks[method.name]
-            again = reform(first, method, nodes[method.name], round_, Ledger(), clock, workshop)
+            again = reform(first, method, nodes[method.name], round_, Ledger(), clock)
             found += [] if again is None else [again[0]]
     return found
-
-
-def introduce(
-    method: Method, members: Sequence[Member], graph: Graph, round_: int, ledger: Ledger, workshop: Workshop
-) -> list[dict[tuple[int, int], int]]:
-    """Let all announcements reach whoever lacks them; return the bytes by link, hop by hop.
-
-    What is missing somewhere is first brought in the first hop, so all say what they are before they know anybody new.
-    """
-    parcels: dict[int, Parcel] = {}
-
-    def parcel(source: int, _: int) -> Parcel:
-        if source not in parcels:
-            parcels[source] = carried(method.reintroduces(members[source], workshop), method, workshop.layers)
-        return parcels[source]
-
-    for member in members:
-        member.starts.clear()
-    return tell([member.known for member in members], graph, parcel, method.name, round_, ledger)
 
 
 def moved(before: Clustering, now: Clustering) -> tuple[int, ...]:

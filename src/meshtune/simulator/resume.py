@@ -15,16 +15,16 @@ from torch import Tensor
 from meshtune.adapter.sites import LayerSpec
 from meshtune.methods.base import Method
 from meshtune.methods.experts import Workshop
-from meshtune.methods.state import Announcement, Member
+from meshtune.methods.state import Announcement
 from meshtune.network.federation_state import FederationState
 from meshtune.network.handshake_cost import greeting
 from meshtune.network.radio_network import Network
-from meshtune.node.announcements import handshake
-from meshtune.node.node import Node
+from meshtune.node.envelope import Envelope
 from meshtune.runs.manifest import DamagedError, reason
 from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore, round_name
 from meshtune.simulator.checkpoint import unpack_state
+from meshtune.simulator.introducing import Hop, introduce, nodes_of
 from meshtune.simulator.reclustering import Formed, replay
 from meshtune.training.divergence import greeted
 from meshtune.wire.ledger import Ledger
@@ -89,28 +89,19 @@ def begin(
     for method in methods:
         said = [method.announces(a, workshop) for a in found]
         negotiated = agreed if method.negotiates else None
-        hops = [] if negotiated is None else negotiated.charge(method.name, state.ledger)
-        told = None if negotiated is None else negotiated.mates
-        known = handshake(said, method, graph, layers, state.ledger, hops, told)
-        state.nodes[method.name] = [
-            Node(
-                Member(
-                    a.device,
-                    a,
-                    method.begin(a, known[a.device], workshop),
-                    known=known[a.device],
-                    clusters=clusters,
-                    timely=network is not None,
-                ),
-                reliable=network is None,
-            )
-            for a in said
-        ]
-        for node in state.nodes[method.name]:
+        hops: list[Hop] = [] if negotiated is None else [*negotiated.charge(method.name, state.ledger)]
+        told = {} if negotiated is None else negotiated.told
+        nodes = nodes_of(said, method, workshop, clusters, network is None, told)
+        control: list[Sequence[Envelope]] = []
+        if method.exchanges:
+            met, control = introduce(nodes, graph, state.ledger)
+            hops += met
+        for node in nodes:
+            node.begin()
             node.links = tuple(graph[node.device])
-            node.near = {neighbour: frozenset(graph[neighbour]) for neighbour in node.links}
+        state.nodes[method.name] = nodes
         if network is not None:
-            state.clocks[method.name] = [greeting(network, hops)]
+            state.clocks[method.name] = [greeting(network, hops, control)]
     return state
 
 
@@ -136,4 +127,4 @@ def restore(
         state = unpack_state(fresh, loaded.tensors, loaded.facts)
     except ValueError as error:
         raise store.damaged(round_name(loaded.number), error) from error
-    return state, replay(network, methods, state.nodes, state.clocks, state.round, workshop)
+    return state, replay(network, methods, state.nodes, state.clocks, state.round)

@@ -1,0 +1,90 @@
+"""Nodes that get to know each other: all at the same time, hop by hop, until nobody asks for anybody any more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from meshtune.adapter.expert import Expert
+from meshtune.config.run_config import ExchangeConfig
+from meshtune.methods.base import Method
+from meshtune.methods.experts import Workshop
+from meshtune.methods.state import Announcement, Masks, Member
+from meshtune.node.envelope import Envelope
+from meshtune.node.introductions import as_told
+from meshtune.node.node import Node
+from meshtune.node.updates import UpdateRules
+from meshtune.wire.ledger import Ledger
+
+Hop = Mapping[tuple[int, int], int]
+"""Bytes of announcements by link (sender, receiver)."""
+
+
+def nodes_of(
+    said: Sequence[Announcement],
+    method: Method,
+    factory: Workshop,
+    clusters: Mapping[int, int],
+    reliable: bool,
+    masks: Mapping[int, Mapping[int, Masks]] | None = None,
+) -> list[Node]:
+    """Return a node for every device, each of which knows itself only.
+
+    Args:
+        said: what each announces.
+        method: under which they run.
+        factory: builds their experts.
+        clusters: the cluster of every device, where the air made clusters.
+        reliable: whether links always deliver.
+        masks: by device the masks that it was told before, by device.
+    """
+    rules = UpdateRules(method, factory, ExchangeConfig(), 0)
+    layers, adapter = factory.layers, factory.adapter
+    nodes = []
+    for own in said:
+        known = as_told(own, rules) if method.exchanges else own
+        nothing = Expert(layers, adapter.rank, adapter.scale, torch.zeros(0))  # until it begins
+        member = Member(own.device, own, nothing, known={own.device: known}, clusters=clusters, timely=not reliable)
+        nodes.append(Node(member, rules, reliable, (masks or {}).get(own.device)))
+    return nodes
+
+
+def introduce(
+    nodes: Sequence[Node], graph: Mapping[int, Sequence[int]], ledger: Ledger
+) -> tuple[list[Hop], list[Sequence[Envelope]]]:
+    """Let all announcements reach whoever lacks them.
+
+    Args:
+        nodes: those of one method; whom they know is updated.
+        graph: neighbours by device id.
+        ledger: counts what leaves a device, in the round that the nodes are in.
+
+    Returns:
+        The bytes of announcements by link, hop by hop; and what was said of who knows whom, message by message, those
+        that were sent at the same time together.
+    """
+    at = {node.device: node for node in nodes}
+    control: list[Sequence[Envelope]] = []
+
+    def carry(say: Callable[[Node], list[Envelope]]) -> list[Envelope]:
+        said = [one for node in nodes for one in say(node)]
+        for one in said:
+            rules = at[one.sender].rules
+            ledger.record(rules.method.name, rules.round, one.sender, one.receiver, one.split, one.relayed)
+        for one in said:
+            at[one.receiver].take(one.sender, one.data)
+        return said
+
+    for node in nodes:
+        node.meet(graph[node.device])
+    control.append(carry(Node.says))
+    hops: list[Hop] = []
+    while asked := carry(Node.asks):
+        hop = Counter[tuple[int, int]]()
+        for one in carry(Node.introduces):
+            hop[one.sender, one.receiver] += len(one.data)
+        hops.append(hop)
+        control += [asked, carry(Node.says)]
+    return hops, control
