@@ -22,7 +22,7 @@ import scaling_forms as forms
 from record import clock
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from flying import LAYERS, Counted, World, world
+from flying import Counted, World, shake_hands, world
 from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe, coherence, projection
 from meshtune.adapter.route import Bank
@@ -31,7 +31,6 @@ from meshtune.config.learning_config import ModelConfig
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.model.skeleton import skeleton
 from meshtune.network.virtual_clock import SLACK
-from meshtune.node.announcements import handshake
 from meshtune.planning.plan_record import Plan
 from meshtune.planning.planner import plan
 from meshtune.routing.registry import make_router
@@ -242,7 +241,7 @@ def _leaf(members: Sequence[int], ends: Mapping[int, int]) -> int:
 def copies(flying: World) -> int:
     """Return the announcements that leave all devices in a run's handshake; small experts have one message each."""
     ledger, own = Counted(), [member.own for member in flying.state.members["proposed"]]
-    handshake(own, flying.method, flying.network.graph, LAYERS, ledger)
+    shake_hands(own, flying.method, flying.network.graph, ledger)
     return ledger.own.total() + ledger.passed.total()
 
 

@@ -186,7 +186,7 @@ def federation(
     given = [_Given(n, str(n), (), 0, LIMIT, base.tokenizer, batches=rows) for n, rows in enumerate(batches)]
 
     def play() -> float:
-        losses = play_round(base, config, [method], given, graph, workshop, state, Silent())
+        losses = play_round(base, config, [method], given, workshop, state, Silent())
         return sum(losses.values()) / len(losses)
 
     return play

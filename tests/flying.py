@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,17 +12,18 @@ import torch
 
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
-from meshtune.adapter.sites import describe, sizes
+from meshtune.adapter.sites import LayerSpec, describe, sizes
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.methods.base import Method
 from meshtune.methods.experts import Workshop
 from meshtune.methods.registry import get_method
-from meshtune.methods.state import Announcement
+from meshtune.methods.state import Announcement, Masks
 from meshtune.network.federation_state import FederationState
 from meshtune.network.radio_network import Network, form
 from meshtune.network.site import open_site
 from meshtune.network.virtual_clock import SLACK
 from meshtune.node.updates import UpdateRules
+from meshtune.simulator.introducing import introduce, nodes_of
 from meshtune.simulator.radio_exchange import RadioExchange
 from meshtune.simulator.resume import begin
 from meshtune.wire.ledger import INVENTORY, Ledger
@@ -136,3 +138,21 @@ def world(
     state = begin([method], network.graph, own, LAYERS, workshop, network)
     pace: Any = Pace(config, np.full(len(positions), 2.0))
     return World(config, method, network, RadioExchange(network, pace), state, workshop)
+
+
+def shake_hands(
+    own: Sequence[Announcement],
+    method: Method,
+    graph: Mapping[int, Sequence[int]],
+    ledger: Ledger,
+    hops: list[Any] | None = None,
+    told: Mapping[int, Mapping[int, Masks]] | None = None,
+    layers: Sequence[LayerSpec] = LAYERS,
+) -> list[dict[int, Announcement]]:
+    """Let devices introduce themselves under ``method``; return whom each knows. ``hops`` is added bytes by link."""
+    factory = Workshop(layers, AdapterConfig(rank=own[0].recipe.rank), seed=5)
+    nodes = nodes_of(own, method, factory, {}, True, told)
+    met, _ = introduce(nodes, graph, ledger)
+    if hops is not None:
+        hops += met
+    return [node.member.known for node in nodes]

@@ -85,8 +85,7 @@ class Exchange:
 
     def deliver(self, reader: Member, message: Message, rules: UpdateRules | None = None) -> None:
         """Let ``reader`` take in ``message``, which came over its sender's link."""
-        node = Node(reader)
-        node.begin_round(rules or self.rules())
+        node = Node(reader, rules or self.rules())
         node.take(message.sender, encode(message))
 
     def message(self, sender: int = 1, known: int = ROUND - 1) -> Message:

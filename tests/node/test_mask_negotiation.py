@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from flying import LAYERS, RANK
+from flying import LAYERS, RANK, shake_hands
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.mask import collision_rate, join, top_positions
 from meshtune.adapter.projection import Recipe
@@ -23,13 +24,14 @@ from meshtune.methods.state import NEGOTIATED, Announcement
 from meshtune.network.handshake_cost import greeting
 from meshtune.network.radio_network import form
 from meshtune.network.site import open_site
-from meshtune.node.announcements import from_messages, handshake, to_messages
+from meshtune.node.announcements import to_messages
 from meshtune.node.mask_negotiation import Agreement, agree
+from meshtune.node.receiving import from_messages
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator.resume import begin
 from meshtune.simulator.simulation import evaluate, run
-from meshtune.wire.ledger import Ledger
+from meshtune.wire.ledger import INVENTORY, Ledger
 from meshtune.wire.payload import Message, decode, encode
 from meshtune.wire.positions import encode_positions
 from whole_runs import Watch, assert_same_state, header
@@ -161,10 +163,15 @@ def test_who_was_told_a_mask_is_announced_the_rest() -> None:
     """Two clusters in a row: 0 and 1 know each other's masks from claims, 2 does not."""
     method, ledgers = get_method("paper"), (Ledger(), Ledger())
     own = [method.announces(a, Workshop(LAYERS, AdapterConfig(rank=RANK), seed=5)) for a in announced("abc")]
-    mates = agree(own, {**PAIR, 2: ()}, SIZES).mates
+    told = {d: {mate: own[mate].masks for mate in (0, 1)} for d in (0, 1)}
+    assert {d: set(masks) for d, masks in agree(own, {**PAIR, 2: ()}, SIZES).told.items()} == {
+        0: {0, 1},
+        1: {0, 1},
+        2: {2},
+    }
     hops: list[dict[tuple[int, int], int]] = []
-    whole = handshake(own, method, PATH, LAYERS, ledgers[0])
-    known = handshake(own, method, PATH, LAYERS, ledgers[1], hops, mates)
+    whole = shake_hands(own, method, PATH, ledgers[0], layers=LAYERS)
+    known = shake_hands(own, method, PATH, ledgers[1], hops, told, LAYERS)
     for one, other in zip(whole, known, strict=True):
         assert {d: a.mask_digest for d, a in one.items()} == {d: a.mask_digest for d, a in other.items()}
     full, bare = (
@@ -175,7 +182,8 @@ def test_who_was_told_a_mask_is_announced_the_rest() -> None:
         {(0, 1): bare[0], (1, 0): bare[1], (1, 2): full[1], (2, 1): full[2]},
         {(1, 2): full[0], (1, 0): full[2]},
     ]
-    assert sum(ledgers[1].total("paper").values()) == sum(sum(hop.values()) for hop in hops)
+    counted = {kind: count for kind, count in ledgers[1].total("paper").items() if kind != INVENTORY}
+    assert sum(counted.values()) == sum(sum(hop.values()) for hop in hops)
     arrived = [decode(encode(m)) for m in to_messages(own[0], method, LAYERS, told=True)]
     assert "mask" not in arrived[0].tensors
     assert from_messages(arrived, LAYERS, own[0].recipe, own[0].masks).mask_digest == own[0].mask_digest
@@ -201,9 +209,11 @@ def test_a_handshake_takes_the_turns_as_well() -> None:
     state = begin(methods, network.graph, own, LAYERS, workshop, network)
     hops, ledger = network.agreement.charge("paper", Ledger()), Ledger()
     said = [methods[1].announces(a, workshop) for a in network.agreement.of(own)]
-    handshake(said, methods[1], network.graph, LAYERS, ledger, hops, network.agreement.mates)
+    shake_hands(said, methods[1], network.graph, ledger, hops, network.agreement.told, LAYERS)
     assert len(hops) == 3 + 1
-    assert state.clocks["paper"] == [greeting(network, hops)]
+    (tick,) = state.clocks["paper"]
+    assert replace(tick, inventory=0.0, inventory_seconds=0.0) == greeting(network, hops)
+    assert 0 < tick.inventory < 1e-12
     assert state.clocks["paper"][0].seconds == 4 * config.radio.gamma  # type: ignore[union-attr]
     assert state.clocks["proposed"][0].seconds == config.radio.gamma  # type: ignore[union-attr]
     for device in range(3):

@@ -78,7 +78,6 @@ def test_what_was_sent_is_taken(form: str) -> None:
         ({"sender": 0, "source": 0}, "sent a message that names it as its sender"),
         ({"source": 77}, "names device 77 as its source, which has not announced itself"),
         ({"sender": 77}, "names device 77 as its sender"),
-        ({"kind": "router"}, "kind 'router' came where one of kind update is due"),
         ({"meta": {"since": ROUND - 1}}, "is coded|of type"),
     ],
 )

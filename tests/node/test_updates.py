@@ -47,7 +47,8 @@ def start(name: str) -> tuple[Method, FederationState, Workshop]:
         recipe = Recipe(seed=3, kind="orthogonal", block=ord(group) - 97, rank=4)
         known[device] = Announcement(device, group, 10 * (device + 1), recipe, masks)
     members = [Member(d, own, method.begin(own, known, workshop), known=dict(known)) for d, own in known.items()]
-    return method, FederationState({name: [Node(member) for member in members]}, Ledger()), workshop
+    rules = UpdateRules(method, workshop, ExchangeConfig(), 0)
+    return method, FederationState({name: [Node(member, rules) for member in members]}, Ledger()), workshop
 
 
 def play(
@@ -71,7 +72,7 @@ def play(
         member.expert = member.expert.with_values(member.expert.values + step)
         node.begin_round(rules)
         node.links = tuple(graph[member.device])
-        node.near = {neighbour: frozenset(graph[neighbour]) for neighbour in node.links}
+        node.introductions.near = {neighbour: frozenset(graph[neighbour]) for neighbour in node.links}
     exchange(nodes, CountedTransport(transport or MemoryTransport(), state.ledger, method.name, state.round))
     for node in nodes:
         node.end_round()

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from meshtune.network.inventory_cost import inventory_cost
+from meshtune.network.inventory_cost import inventory_cost, least_windows
 from meshtune.network.radio_network import Network
 from meshtune.network.virtual_clock import Tick
 from meshtune.node.envelope import Envelope
@@ -39,7 +39,7 @@ def greeting(
             gain = link_gains(site.channel, positions, np.full_like(near, sender), near, None)
             bits = 8.0 * max(count for (end, _), count in hop.items() if end == sender)
             inverse = float((1 / gain).sum())
-            count = _windows(radio, bits, len(near), inverse)
+            count = least_windows(radio, bits, len(near), inverse)
             windows.append(count)
             tick.airtime += count * radio.gamma
             tick.sending += count * radio.gamma * float(total_power(radio, bits / count, len(near), inverse))
@@ -50,19 +50,3 @@ def greeting(
         tick.inventory_seconds += seconds
         tick.inventory += joules
     return tick
-
-
-def _windows(radio: Radio, bits: float, u: int, inverse_gains: float) -> int:
-    """Return the least number of windows in which ``bits`` fit into p_max, to ``u`` neighbours at once."""
-
-    def fits(count: int) -> bool:
-        return bool(total_power(radio, bits / count, u, inverse_gains) <= radio.p_max)
-
-    high = 1
-    while not fits(high):
-        high *= 2
-    low = high // 2  # does not fit, or is 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fits(middle) else (middle, high)
-    return high

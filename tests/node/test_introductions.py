@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flying import LAYERS, Counted, World, world
+from flying import LAYERS, Counted, World, shake_hands, world
 from meshtune.methods.state import Announcement
-from meshtune.node.announcements import from_messages, handshake, to_messages
+from meshtune.node.announcements import to_messages
 from meshtune.node.dissemination import spread
+from meshtune.node.receiving import from_messages
 from meshtune.planning.planner import plan
 from meshtune.planning.round_costs import announced
 from meshtune.topology.graphs import neighbours
-from meshtune.wire.ledger import Ledger
+from meshtune.wire.ledger import INVENTORY, Ledger
 from meshtune.wire.payload import byte_split, decode, encode
 
 Graph = dict[int, tuple[int, ...]]
@@ -128,7 +129,7 @@ def shaken(w: World, graph: Any = None) -> tuple[Counted, list[dict[tuple[int, i
     own, ledger = [member.own for member in w.state.members[w.method.name]], Counted()
     hops: list[dict[tuple[int, int], int]] = []
     graph = w.network.graph if graph is None else graph
-    known = handshake(own, w.method, graph, LAYERS, ledger, hops)
+    known = shake_hands(own, w.method, graph, ledger, hops)
     far = dict(nx.all_pairs_shortest_path_length(drawn(graph)))
     assert [sorted(each) for each in known] == [sorted(far[device]) for device in sorted(graph)]
     return ledger, hops, own
@@ -136,7 +137,7 @@ def shaken(w: World, graph: Any = None) -> tuple[Counted, list[dict[tuple[int, i
 
 def sent_by(ledger: Ledger, device: int) -> dict[str, int]:
     """Return what left a device, by kind, the kinds it sent nothing of left out."""
-    return {kind: count for kind, count in ledger.per_device("proposed")[device].items() if count}
+    return {kind: count for kind, count in ledger.per_device("proposed")[device].items() if count and kind != INVENTORY}
 
 
 def test_bytes_are_by_kind_from_the_source_and_relayed_from_others() -> None:
