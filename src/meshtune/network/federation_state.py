@@ -13,7 +13,7 @@ from meshtune.node.node import Node
 from meshtune.wire.ledger import Ledger
 
 JobKey = tuple[tuple[int, ...], str, tuple[str, ...], float]
-"""What makes two members' training the same: whose rows, the expert's digest, the optimiser's past, the rate."""
+"""What makes two nodes' training the same: whose rows, the expert's digest, the optimiser's past, the rate."""
 
 
 @dataclass
@@ -42,14 +42,14 @@ class FederationState:
 
 def distinct_jobs(
     config: RunConfig, methods: Sequence[Method], state: FederationState, devices: int
-) -> dict[str, dict[JobKey, list[tuple[str, Member]]]]:
-    """Return by kind of adapter what the next round trains, each with the (method, member) that share it."""
-    found: dict[str, dict[JobKey, list[tuple[str, Member]]]] = {}
+) -> dict[str, dict[JobKey, list[tuple[str, Node]]]]:
+    """Return by kind of adapter what the next round trains, each with the (method, node) that share it."""
+    found: dict[str, dict[JobKey, list[tuple[str, Node]]]] = {}
     for method in methods:
         lr = config.train.peak(method.kind, method.name)
         for node in state.nodes[method.name]:
             member = node.member
             who = tuple(range(devices)) if method.pooled else (member.device,)
             key = (who, member.expert.digest, member.history, lr)
-            found.setdefault(method.kind, {}).setdefault(key, []).append((method.name, member))
+            found.setdefault(method.kind, {}).setdefault(key, []).append((method.name, node))
     return found

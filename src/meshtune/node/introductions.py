@@ -8,6 +8,7 @@ know (:meth:`meshtune.methods.base.Method.reintroduces`).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from meshtune.errors import PayloadError
 from meshtune.methods.state import Announcement, Masks, Member
@@ -62,7 +63,6 @@ class Introductions:
     def wants(self, round_: int) -> list[tuple[int, Message]]:
         """Return for each neighbour that has something to be asked for what it is asked."""
         asked: dict[int, list[int]] = {}
-        self._pending = set()
         for source in sorted(self._inventory.newest.keys() - self._member.known.keys()):
             having = [one for one in self._links if self._inventory.hears(one, source)]
             if having:
@@ -97,24 +97,24 @@ class Introductions:
             PayloadError: it is not what devices may announce, or nobody asked for it.
         """
         source = message.source
+        begun = self._parts.get(source, [])
+        if source == self._member.device or data in begun or (source in self._member.known and not begun):
+            return  # it came twice
         if source not in self._pending:
-            if source in self._member.known:
-                return
-            raise PayloadError(f"device {message.sender} announces device {source}, which nobody asked it for")
-        parts = [data] if message.kind == "announce" else [*self._parts.get(source, ()), data]
+            raise PayloadError(f"device {source} is announced, which nobody asked for")
+        parts = [data] if message.kind == "announce" else [*begun, data]
         masks, own = self._masks.get(source, ()), self._member.own
         width = None if own.statistics is None else own.statistics.mean.size
+        shared = replace(own.recipe, block=0)  # what all have in common; a source names its own block
 
         def read() -> Announcement:
             messages = [read_message(part, rules) for part in parts]
             return from_messages(
-                messages, rules.factory.layers, own.recipe, masks, rules.method, width, Receiver(rules.round)
+                messages, rules.factory.layers, shared, masks, rules.method, width, Receiver(rules.round)
             )
 
         digests = b"".join(mask.tobytes() for mask in masks)
-        found = rules.cache.once(("announced", digests, *parts), read)
-        if found.device == self._member.device:
-            raise PayloadError(f"device {message.sender} announces device {source}, which is this one")
+        found = rules.cache.once(("announced", shared, width, digests, *parts), read)
         self._parts[source] = parts
         self._member.known[source] = found
         self._member.starts.clear()

@@ -17,6 +17,7 @@ from torch import Tensor
 from meshtune.errors import PayloadError
 from meshtune.methods.base import Answer, Method
 from meshtune.methods.state import Masks, Member, Update
+from meshtune.model.encoding import Row
 from meshtune.node.envelope import Envelope
 from meshtune.node.introductions import OF, Introductions
 from meshtune.node.inventory import Inventory, entries_of, have_message, sources_of, want_message
@@ -24,8 +25,12 @@ from meshtune.node.receiving import checked_version, receive
 from meshtune.node.updates import UpdateRules, publish, read_message, write_update
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
+from meshtune.training.trainer import Job
 from meshtune.wire.payload import INVENTORY, Message, byte_split, encode
 from meshtune.wire.validation import Receiver
+
+ALL = "all"
+"""What a ``have`` message is of that tells everything that its sender holds."""
 
 
 class Node:
@@ -60,6 +65,7 @@ class Node:
         self._asked: list[tuple[int, int]] = []
         self._given_up: set[tuple[int, int]] = set()
         self._deaf: set[int] = set()
+        self._unsettled: set[int] = set()
 
     @property
     def device(self) -> int:
@@ -96,6 +102,27 @@ class Node:
         """Take in what holds for the round."""
         self.rules = rules
 
+    def job(self, batches: Sequence[Sequence[Row]], lr: float, first_step: int) -> Job:
+        """Return what it trains this round, which a host may train together with the jobs of other nodes.
+
+        Args:
+            batches: its rows, step by step.
+            lr: the highest learning rate of the run.
+            first_step: the number of the first of these steps in the run.
+        """
+        member = self.member
+        expert = member.expert
+        if expert.kind != "full":  # all weights are trained in the model's own place; other values in a copy
+            expert = expert.with_values(expert.values.clone())
+        moments = {name: tensor.clone() for name, tensor in member.moments.items()}
+        return Job(expert, batches, lr, first_step, moments)
+
+    def trained(self, job: Job) -> None:
+        """Take what has become of its job, or of an equal one."""
+        member = self.member
+        member.history = (*member.history, member.expert.digest)
+        member.expert, member.moments = job.expert, job.moments
+
     def publish(self) -> Update:
         """Turn what was trained into the update of this round, which the node holds from now on.
 
@@ -125,6 +152,13 @@ class Node:
                     found.append(self._envelope(receiver, source, known))
                     sent[source] = version
         return found
+
+    def corrections(self) -> list[Envelope]:
+        """Tell neighbours of whom a message was refused what is really held: they think that it was taken."""
+        unsettled, self._unsettled = self._unsettled, set()
+        entries = [(source, update.version, 0) for source, update in sorted(self.member.held.items())]
+        said = have_message(self.device, self.rules.round, entries, {"of": ALL})
+        return [self._control(neighbour, said) for neighbour in self.links if neighbour in unsettled]
 
     def own_updates(self, receivers: Sequence[int], one_copy: bool) -> list[Envelope]:
         """Return its own update for neighbours who may not get it.
@@ -208,6 +242,7 @@ class Node:
             self.take(sender, data)
         except PayloadError as error:
             self.refused[type(error).__name__] += 1
+            self._unsettled.add(sender)
 
     def take(self, sender: int, data: bytes) -> None:
         """Take in a message, as :meth:`receive` does, and say what is wrong with it.
@@ -308,7 +343,10 @@ class Node:
             self.came.setdefault(message.sender, {})[message.source] = version
 
     def _heed(self, message: Message, data: bytes) -> None:
-        self.inventory.heed(message.sender, entries_of(message, self._receiver()))
+        entries = entries_of(message, self._receiver())
+        self.inventory.heed(message.sender, entries)
+        if message.meta.get("of") == ALL:  # nothing else of what was sent there is held
+            self.sent[message.sender] = {source: version for source, version, _ in entries}
 
     def _note(self, message: Message, data: bytes) -> None:
         for source in sources_of(message, self._receiver()):

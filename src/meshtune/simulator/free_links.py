@@ -1,4 +1,4 @@
-"""One round's exchange over links that cost nothing and always deliver."""
+"""One round's exchange over links that cost nothing. What arrives damaged is told of and sent again when it is due."""
 
 from __future__ import annotations
 
@@ -19,5 +19,7 @@ def exchange(nodes: Sequence[Node], transport: Transport) -> None:
         node.publish()
     at = {node.device: node for node in nodes}
     sending = [envelope for node in nodes if node.method.exchanges for envelope in node.exchange()]
-    for envelope in transport.carry(sending):
-        at[envelope.receiver].receive(envelope.sender, envelope.data)
+    while sending:
+        for envelope in transport.carry(sending):
+            at[envelope.receiver].receive(envelope.sender, envelope.data)
+        sending = [envelope for node in nodes for envelope in node.corrections()]

@@ -84,18 +84,12 @@ def _train(
     jobs: dict[str, dict[JobKey, Job]] = {}
     for kind, sharing in users.items():
         for key, mine in sharing.items():
-            who, lr, member = key[0], key[3], mine[0][1]
-            jobs.setdefault(kind, {})[key] = Job(
-                # All weights are trained in the model's own place; other values in place, so in a copy.
-                member.expert if kind == "full" else member.expert.with_values(member.expert.values.clone()),
-                [
-                    [row for device in who for row in devices[device].batch(first + step, config.train.batch)]
-                    for step in range(config.train.steps)
-                ],
-                lr,
-                first,
-                {name: tensor.clone() for name, tensor in member.moments.items()},
-            )
+            who, lr, node = key[0], key[3], mine[0][1]
+            batches = [
+                [row for device in who for row in devices[device].batch(first + step, config.train.batch)]
+                for step in range(config.train.steps)
+            ]
+            jobs.setdefault(kind, {})[key] = node.job(batches, lr, first)
     total = len(jobs) * config.train.steps
     done = 0
     losses: dict[str, float] = {}
@@ -124,16 +118,15 @@ def _train(
         try:
             (train_full if kind == "full" else train)(base, list(pile.values()), config.train, on_step)
         except DivergedError as error:
-            name, member = names[error.number][0]
+            name, node = names[error.number][0]
             method = next(method for method in methods if method.name == name)
-            raise diverged(config, method, member.device, state.round + 1, error.what) from error
+            raise diverged(config, method, node.device, state.round + 1, error.what) from error
         _add(state.seconds, f"train {kind}", time.perf_counter() - started)
         done += config.train.steps
         for key, job in pile.items():
-            for name, member in users[kind][key]:
-                member.expert, member.moments = job.expert, job.moments
-                member.history = (*member.history, key[1])
-                losses[f"{name}/{member.device}"] = sum(job.losses) / len(job.losses)
+            for name, node in users[kind][key]:
+                node.trained(job)
+                losses[f"{name}/{node.device}"] = sum(job.losses) / len(job.losses)
     return losses
 
 
