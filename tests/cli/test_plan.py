@@ -94,7 +94,7 @@ def test_neither_data_nor_weights_are_needed(file: Path, monkeypatch: pytest.Mon
         (["radio.gamma=-0.5"], "radio.gamma=-0.5: give 1e-06 to 1e+09 s"),
         (["radio.gamma=0"], "radio.gamma=0: give 1e-06 to 1e+09 s"),
         (["radio.range=0"], "radio.range=0: give 0.001 to 1e+08 m"),
-        (["radio.noise_dbm_hz=.nan"], "radio.noise_dbm_hz=nan: input should be a finite number"),
+        (["radio.noise_dbm_hz=.nan"], "--set radio.noise_dbm_hz=.nan: input should be a finite number"),
         (
             ["radio.noise_dbm_hz=-4000"],
             "radio.noise_dbm_hz=-4000: give -300 to 50 dBm/Hz",

@@ -146,7 +146,7 @@ def test_a_folder_with_a_run_goes_on_as_it_was_configured(engine: Callable[..., 
     assert calls[-1][0].seed == 8  # which the engine's store refuses, naming this one key
     result = call("run", "--out", tmp_path, "--set", "sed=8")
     assert result.exit_code == 2
-    assert f"{tmp_path}: there is no key sed" in result.stderr
+    assert result.stderr == "error: --set sed=8: there is no key sed: did you mean seed?\n"
 
 
 def test_a_run_ends_in_words_and_in_what_to_try_next(engine: Callable[..., list[Any]], tmp_path: Path) -> None:

@@ -197,9 +197,9 @@ def test_runs_of_one_name_are_told_apart(make_run: Callable[..., Path]) -> None:
 
 def test_mistakes_are_named(make_run: Callable[..., Path]) -> None:
     run = make_run("one")
-    with pytest.raises(UserError, match="no format html"):
+    with pytest.raises(UserError, match="no format called html"):
         compare([run], "html")
-    with pytest.raises(UserError, match="no metric bleu"):
+    with pytest.raises(UserError, match="no metric called bleu"):
         compare([run], metric="bleu")
     with pytest.raises(UserError, match="has the method best"):
         compare([run], against="best")

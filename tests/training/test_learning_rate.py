@@ -78,8 +78,8 @@ def test_every_group_has_its_turn_the_shortest_rows_first() -> None:
         return validate({"tasks": ["boolq", "piqa"], "train": {"rounds": rounds, "steps": steps}}, "test")
 
     assert trying(run_of(1, 16), ["boolq", "piqa"], [9, 9]) == [0, 1]
-    assert trying(run_of(1, 16), ["boolq"] * 3 + ["piqa"] * 2, [9, 5, 4, 9, 8]) == [0, 1, 3]
-    assert trying(run_of(4, 20), ["boolq", "boolq", "piqa", "piqa"], [9, 1, 5, 5]) == [0, 1, 2]
+    assert trying(run_of(1, 16), ["boolq"] * 3 + ["piqa"] * 2, [9, 5, 4, 9, 8]) == [0, 3]
+    assert trying(run_of(4, 20), ["boolq", "boolq", "piqa", "piqa"], [9, 1, 5, 5]) == [0, 2]
     assert trying(run_of(40, 20), ["boolq", "boolq", "piqa", "piqa"], [9, 1, 5, 5]) == [0, 1, 2, 3]
     assert len(trying(run_of(40, 20), ["boolq"] * 50, [1] * 50)) == MOST
 

@@ -47,7 +47,7 @@ TRIED = 3
 """Rates that are usually tried, for the forecast of what looking costs."""
 SHARE = 0.1
 """Of the steps of one method: what looking may cost, if one device's looking costs no more."""
-LEAST, MOST = 3, 6
+LEAST, MOST = 2, 6
 """Devices that try, at least (or all that there are) and at most."""
 LENGTH = 9.0
 """Steps at the highest rate for which the best rate of a trial is right: fitted (docs/configuration.md)."""
