@@ -204,7 +204,7 @@ class Node:
         for source in sorted(self.inventory.newest):
             newest = self.inventory.newest[source]
             held = self.member.held.get(source)
-            if source == self.device or (held is not None and held.version >= newest):
+            if source == self.device or newest <= (0 if held is None else held.version):
                 continue
             bringer = next((one for one in free if self._brings(one, source, newest)), None)
             if bringer is not None:

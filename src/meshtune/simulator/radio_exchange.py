@@ -119,6 +119,8 @@ class RadioExchange:
             if not _tell(nodes, air, lambda node: node.wants() if not gone[node.device] else []):
                 return
             asked = [one for node in there for one in node.serve(one_copy)]
+            if not asked:  # all that was asked for was refused
+                return
             asked.sort(key=lambda one: (one.receiver, one.source))
             fates, seconds = air.send(asked)
             air.tick.seconds += seconds
