@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshtune.evaluation.intervals import Estimate, Sample, bounded, mean_over
-from meshtune.report.format import BYTE_KINDS, REPEATED, RouterScore
+from meshtune.report.format import BYTE_KINDS, FURTHER_KINDS, RouterScore
 from meshtune.report.markdown import escaped
 from meshtune.report.results_file import Results
 
@@ -104,7 +104,7 @@ def cost_table(runs: Mapping[str, Results]) -> Table:
     """Return what each method trained and sent: parameters, one update's bytes, the run's bytes by kind."""
     many = len(runs) > 1
     costs = [cost for results in runs.values() for cost in results.header.methods.values()]
-    kinds = [*BYTE_KINDS, *([REPEATED] if any(cost.bytes.get(REPEATED) for cost in costs) else [])]
+    kinds = [*BYTE_KINDS, *(kind for kind in FURTHER_KINDS if any(cost.bytes.get(kind) for cost in costs))]
     columns = [
         *(["run"] if many else []),
         "method",
