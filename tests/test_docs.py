@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
@@ -74,6 +75,15 @@ def call(*args: str) -> str:
     return result.stdout
 
 
+@cache
+def help_of(script: str) -> str:
+    """Return what a script says to ``--help``; several pages name the same one, and each start takes seconds."""
+    command = [sys.executable, str(ROOT / script), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def execute(command: str, long: bool, made: set[str]) -> None:
     if command.startswith(ELSEWHERE):
         return
@@ -87,10 +97,7 @@ def execute(command: str, long: bool, made: set[str]) -> None:
         return
     program, *args = shlex.split(command)
     if program == "python":  # a benchmark takes minutes: its options and its configuration are checked
-        shown = subprocess.run(
-            [sys.executable, str(ROOT / args[0]), "--help"], capture_output=True, text=True, check=True
-        )
-        assert all(arg in shown.stdout for arg in args if arg.startswith("--"))
+        assert all(arg in help_of(args[0]) for arg in args if arg.startswith("--"))
         for file in (arg for arg in args if arg.endswith(".yaml")):
             load_config(Path(file), [value for option, value in pairwise(args) if option == "--set"])
         return
