@@ -51,4 +51,14 @@ def assert_same_state(first: Path, second: Path, round_: int, but: Collection[st
     assert all(torch.equal(tensors[name], others[name]) for name in tensors)
     assert set(facts) == set(same)
     for key in set(facts) - {"seconds", *but}:
-        assert facts[key] == same[key], key
+        assert facts[key] == same[key], _first_difference(facts[key], same[key], key)
+
+
+def _first_difference(one: Any, other: Any, path: str) -> str:
+    """Return where two values differ first."""
+    if isinstance(one, dict) and isinstance(other, dict) and set(one) == set(other):
+        return next((_first_difference(one[k], other[k], f"{path}/{k}") for k in one if one[k] != other[k]), path)
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return next((_first_difference(a, b, f"{path}/{n}") for n, (a, b) in pairs if a != b), path)
+    return f"{path}: {one!r:.200} and {other!r:.200}"

@@ -26,10 +26,10 @@ from written import register
 
 
 class Held:
-    """As much of a member as the sharing of training looks at."""
+    """As much of a node as the sharing of training looks at."""
 
     def __init__(self, device: int, digest: str = "start") -> None:
-        self.device, self.history = device, ()
+        self.device, self.history, self.member = device, (), self
         self.expert = type("Expert", (), {"digest": digest})()
 
 
@@ -38,7 +38,7 @@ def test_tokens_are_counted_as_they_are_trained_and_scored(world: Path, whole_se
     config = validate(tree, "test")
     devices = deal(config, byte_tokenizer())
     methods = [get_method(name) for name in config.methods]
-    state = FederationState({m.name: [Held(d.device) for d in devices] for m in methods}, {}, Ledger())  # type: ignore[misc]
+    state = FederationState({m.name: [Held(d.device) for d in devices] for m in methods}, Ledger())  # type: ignore[misc]
     papers = exams(config, byte_tokenizer())
     labels = {"frozen": None, **{m.name: m for m in methods}}
     found = foretell(Speed(2.0, 3.0), config, methods, devices, state, papers, labels)

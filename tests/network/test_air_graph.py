@@ -39,7 +39,7 @@ def over_a_graph(settings: dict[str, Any], graph: dict[str, Any], rounds: int = 
 def versions(folder: Path, round_: int, method: str) -> list[dict[int, int]]:
     """Return which version of whose update every device holds behind a round, from the checkpoint."""
     _, facts = RunStore.open(folder).load_round(round_)
-    return [{held[0]: held[1] for held in member["held"]} for member in facts["members"][method]]
+    return [{held[0]: held[1] for held in member["held"]} for member in facts["nodes"][method]]
 
 
 def test_over_a_ring_all_end_with_the_newest_of_all_and_the_plan_knows(

@@ -215,10 +215,10 @@ def test_an_edited_configuration_is_refused_with_its_key(folder: Path, key: str,
 
 
 def test_another_base_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from meshtune.model import base
+    from meshtune.model.probes import probed_base
 
-    real = base.base_digest
-    monkeypatch.setattr(base, "base_digest", lambda *args: real(*args)[::-1])
+    real = probed_base.base_digest
+    monkeypatch.setattr(probed_base, "base_digest", lambda *args: real(*args)[::-1])
     for act in (lambda: again(folder), lambda: evaluate(folder, Silent()), lambda: open_speaker(folder, Silent())):
         with pytest.raises(UserError, match=r"the base model is not the one that .* was begun with"):
             act()
@@ -535,7 +535,7 @@ def test_thousands_of_flipped_bits_and_cuts_in_text(finished: Path, folder: Path
 def test_tensors_of_a_wrong_size_are_refused(folder: Path) -> None:
     store = RunStore(folder)
     tensors, facts = store.load("round-0002")
-    key = facts["members"]["proposed"][0]["values"]
+    key = facts["nodes"]["proposed"][0]["values"]
     for tensor in (torch.zeros(3), torch.zeros(2, 2), tensors[key].double()):
         store.save("round-0002", {**tensors, key: tensor}, facts)
         with pytest.raises(UserError, match=r"round-0002\.safetensors is damaged \(device 0 has "):

@@ -125,7 +125,7 @@ def test_experts_cross_a_ring_by_relay(tmp_path: Path, settings: dict[str, Any])
     settings["train"] |= {"rounds": 3, "steps": 1}
     folder = run(config(settings), tmp_path / "ring", Silent())
     facts = RunStore.open(folder).load_round(3)[1]
-    held = {source: version for source, version, *_ in facts["members"]["proposed"][0]["held"]}
+    held = {source: version for source, version, *_ in facts["nodes"]["proposed"][0]["held"]}
     assert held == {0: 3, 1: 3, 5: 3, 2: 2, 4: 2, 3: 1}  # one hop a round: version = rounds - (hops - 1)
     header = json.loads((folder / "results.json").read_text())["header"]
     assert header["methods"]["proposed"]["bytes"]["relayed"] > header["methods"]["hard_moe"]["bytes"]["relayed"] > 0

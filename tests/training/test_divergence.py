@@ -157,18 +157,13 @@ def test_a_rate_of_a_methods_own_and_a_narrow_base_are_named(settings: dict[str,
     assert "train.lr=2e-05" in remedy(lower, get_method("proposed"))
 
 
-def test_a_refused_message_ends_a_run_in_a_sentence(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> None:
+def test_an_announcement_that_is_refused_ends_a_run_in_a_sentence() -> None:
+    """Without it devices cannot begin; an update that is refused is counted, and the run goes on."""
+    with (
+        pytest.raises(UserError, match="devices cannot introduce themselves to each other, a device refused"),
+        greeted(),
+    ):
         raise PayloadError("a message is damaged")
-
-    monkeypatch.setattr("meshtune.node.updates.receive", refuse)
-    line = sentence(call("first", "methods=[proposed]"))
-    assert line == (
-        "error: proposed stopped in round 1, a device refused a message (a message is damaged): start the same "
-        "command again, which goes on after the last finished round, and report it if it comes again"
-    )
-    with pytest.raises(UserError, match="cannot introduce themselves"), greeted():
-        refuse()
 
 
 def test_an_error_of_training_is_a_sentence_without_a_run() -> None:

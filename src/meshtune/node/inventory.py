@@ -84,8 +84,8 @@ class Inventory:
     def snapshot(self) -> dict[str, list[list[int]]]:
         """Return plain values for a checkpoint."""
         return {
-            "theirs": [[n, s, v] for n, held in self.theirs.items() for s, v in held.items()],
-            "told": [[n, s, *state] for n, told in self._told.items() for s, state in told.items()],
+            "theirs": [[n, s, v] for n, held in sorted(self.theirs.items()) for s, v in sorted(held.items())],
+            "told": [[n, s, *state] for n, told in sorted(self._told.items()) for s, state in sorted(told.items())],
         }
 
     def restore(self, data: Mapping[str, Sequence[Sequence[int]]]) -> None:

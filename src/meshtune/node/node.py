@@ -288,8 +288,16 @@ class Node:
             ],
             **({} if member.residual is None else {"residual": put(member.residual)}),
             "history": list(member.history),
-            "sent": [[n, source, version] for n, sent in self.sent.items() for source, version in sent.items()],
-            "came": [[n, source, version] for n, came in self.came.items() for source, version in came.items()],
+            "sent": [
+                [n, source, version]
+                for n, sent in sorted(self.sent.items())
+                for source, version in sorted(sent.items())
+            ],
+            "came": [
+                [n, source, version]
+                for n, came in sorted(self.came.items())
+                for source, version in sorted(came.items())
+            ],
             **self.inventory.snapshot(),
             "refused": dict(self.refused),
         }
