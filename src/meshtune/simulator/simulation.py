@@ -83,7 +83,7 @@ def _played(scene: Scene, store: RunStore, observer: Observer, loaded: float) ->
     for number in range(state.round, config.train.rounds):
         if number and config.eval.every is not None and number % config.eval.every == 0:
             _sit(scene, state, store, observer)
-        began = time.perf_counter()
+        began, refused_before = time.perf_counter(), _refused(state)
         losses = play_round(
             scene.base,
             scene.config,
@@ -117,6 +117,9 @@ def _played(scene: Scene, store: RunStore, observer: Observer, loaded: float) ->
             }
         )
         observer.event("round", round=number + 1, bytes=bytes_now)
+        refused = _refused(state) - refused_before
+        if refused:
+            observer.event("note", text=f"{refused} messages were refused in round {number + 1}, and left out")
         formed = [] if radio is None else [one for one in radio.formed if one.round == number + 1]
         _log(formed, store)
         line = told(formed)
@@ -201,6 +204,11 @@ def _foretold(scene: Scene, state: FederationState, store: RunStore, observer: O
     observer.event("note", text=found.text())
     store.append({"event": "forecast", "round": state.round, "training": found.training, "scoring": found.scoring})
     return Forecast(found, left)
+
+
+def _refused(state: FederationState) -> int:
+    """Return how many messages nodes have refused so far."""
+    return sum(node.refused.total() for nodes in state.nodes.values() for node in nodes)
 
 
 def _log(formed: Sequence[Formed], store: RunStore) -> None:
