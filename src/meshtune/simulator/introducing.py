@@ -87,4 +87,6 @@ def introduce(
             hop[one.sender, one.receiver] += len(one.data)
         hops.append(hop)
         control += [asked, carry(Node.says)]
+    for node in nodes:
+        node.rules.cache.release()
     return hops, control

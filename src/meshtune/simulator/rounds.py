@@ -67,6 +67,7 @@ def play_round(
                 radio.exchange(method, nodes, state.round, state.ledger, state.clocks[method.name])
         for node in nodes:
             node.end_round()
+        rules.cache.release()  # messages of a large model are not kept while others are exchanged
     _add(state.seconds, "exchange", time.perf_counter() - started)
     return losses
 
