@@ -23,7 +23,7 @@ from meshtune.decoding.sampling import Writing
 from meshtune.decoding.scoring import measure
 from meshtune.evaluation.asks import Pile
 from meshtune.methods.base import only
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.model.base import Base
 from meshtune.model.encoding import Row
@@ -68,7 +68,7 @@ def one_seed(config: RunConfig, base: Base) -> dict[str, list[float]]:
     asked = exam_questions(config)
     papers = exams(config, base.tokenizer, asked)
     own = announce(base, config, devices, [get_method("proposed")], Silent())
-    workshop = Workshop(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
+    factory = ExpertFactory(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
     steps, size = config.train.steps, config.train.batch
     sparse, lora = get_method("local"), get_method("hard_moe_lora")
 
@@ -77,7 +77,7 @@ def one_seed(config: RunConfig, base: Base) -> dict[str, list[float]]:
         rate = config.train.peak(method.kind)
         jobs = []
         for own_said, mine in zip(own, batches, strict=False):
-            fresh = method.begin(own_said, {own_said.device: own_said}, workshop)
+            fresh = method.begin(own_said, {own_said.device: own_said}, factory)
             jobs.append(Job(fresh.with_values(fresh.values.clone()), mine, rate))
         train(base, jobs, config.train)
         return [job.expert for job in jobs]

@@ -29,7 +29,7 @@ from meshtune.config.learning_config import ModelConfig, TrainConfig
 from meshtune.config.run_config import RunConfig, TaskConfig
 from meshtune.data.partition import DeviceData
 from meshtune.errors import UserError
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
@@ -180,13 +180,13 @@ def federation(
         recipe = Recipe(seed=0, kind=kind, block=device, rank=rank)
         own.append(Announcement(device, str(device), 1, recipe, masks))
     method = get_method("proposed")
-    workshop = Workshop(layers, config.adapter, 0, base.dtype, str(base.device))
+    factory = ExpertFactory(layers, config.adapter, 0, base.dtype, str(base.device))
     graph = neighbours("full", devices)
-    state = begin([method], graph, own, layers, workshop)
+    state = begin([method], graph, own, layers, factory)
     given = [_Given(n, str(n), (), 0, LIMIT, base.tokenizer, batches=rows) for n, rows in enumerate(batches)]
 
     def play() -> float:
-        losses = play_round(base, config, [method], given, workshop, state, Silent())
+        losses = play_round(base, config, [method], given, factory, state, Silent())
         return sum(losses.values()) / len(losses)
 
     return play

@@ -14,7 +14,7 @@ from typing import Any
 from meshtune.config.run_config import validate
 from meshtune.data.partition import DeviceData
 from meshtune.evaluation.exam import router_of
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.model.loading import load
 from meshtune.node.announcements import announcement_of, recipes
@@ -32,7 +32,7 @@ def live(folder: Path) -> dict[str, Any]:
     config = validate(facts["config"], "the recording")
     base = load(config.model, config.adapter.per_layer)
     method = get_method(facts["method"])
-    factory = Workshop(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
+    factory = ExpertFactory(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
     questions = [Question(**{**one, "options": tuple(one["options"])}) for one in facts["questions"]]
     data = DeviceData(facts["device"], facts["group"], questions, config.seed, config.train.max_tokens, base.tokenizer)
     recipe = recipes(config, base.adapters.layers)[data.group]
@@ -67,7 +67,7 @@ def live(folder: Path) -> dict[str, Any]:
     return described(node, features, config, factory)
 
 
-def described(node: Node, features: Any, config: Any, factory: Workshop) -> dict[str, Any]:
+def described(node: Node, features: Any, config: Any, factory: ExpertFactory) -> dict[str, Any]:
     """Return a node's adapter, bank and answers to prompts, bit for bit."""
     member, method = node.member, node.method
     kinds = method.routers(config.router, config.paper)

@@ -15,7 +15,7 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import LayerSpec, describe, sizes
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Masks
 from meshtune.network.federation_state import FederationState
@@ -73,14 +73,14 @@ class World:
     network: Network
     radio: RadioExchange
     state: FederationState
-    workshop: Workshop
+    factory: ExpertFactory
 
     def play(self) -> None:
         """A round in which values move by a known random step; the simulator's own order of things."""
         nodes = self.state.nodes[self.method.name]
         self.state.round += 1
-        self.workshop.release()
-        rules = UpdateRules(self.method, self.workshop, self.config.exchange, self.state.round, self.config.graph.relay)
+        self.factory.release()
+        rules = UpdateRules(self.method, self.factory, self.config.exchange, self.state.round, self.config.graph.relay)
         for node in nodes:
             member = node.member
             draw = np.random.default_rng([self.state.round, member.device])
@@ -124,7 +124,7 @@ def world(
         },
         "test",
     )
-    method, workshop = get_method(name), Workshop(LAYERS, AdapterConfig(rank=RANK), seed=5)
+    method, factory = get_method(name), ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
     own = []
     for device, group in enumerate(groups):
         draw = np.random.default_rng(device)
@@ -134,10 +134,10 @@ def world(
     site = open_site(config)
     assert site is not None
     site = site if moves is None else replace(site, mobility=moves)
-    network = form(site, [method], own, LAYERS, workshop)
-    state = begin([method], network.graph, own, LAYERS, workshop, network)
+    network = form(site, [method], own, LAYERS, factory)
+    state = begin([method], network.graph, own, LAYERS, factory, network)
     pace: Any = Pace(config, np.full(len(positions), 2.0))
-    return World(config, method, network, RadioExchange(network, pace), state, workshop)
+    return World(config, method, network, RadioExchange(network, pace), state, factory)
 
 
 def shake_hands(
@@ -150,7 +150,7 @@ def shake_hands(
     layers: Sequence[LayerSpec] = LAYERS,
 ) -> list[dict[int, Announcement]]:
     """Let devices introduce themselves under ``method``; return whom each knows. ``hops`` is added bytes by link."""
-    factory = Workshop(layers, AdapterConfig(rank=own[0].recipe.rank), seed=5)
+    factory = ExpertFactory(layers, AdapterConfig(rank=own[0].recipe.rank), seed=5)
     nodes = nodes_of(own, method, factory, {}, True, told)
     met, _ = introduce(nodes, graph, ledger)
     if hops is not None:

@@ -14,7 +14,7 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, places, sizes
 from meshtune.config.run_config import ExchangeConfig
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Member, Update
 from meshtune.node.announcements import to_messages
@@ -51,12 +51,12 @@ def announced(device: int, method: str = "proposed", kind: str = "orthogonal") -
     return Announcement(device, GROUPS[device], 10 * (device + 1), recipe, masks, statistics, codes)
 
 
-def members(method: Method, workshop: Workshop) -> list[Member]:
+def members(method: Method, factory: ExpertFactory) -> list[Member]:
     """Return devices that know each other and have trained a little."""
     known = {device: announced(device) for device in range(len(GROUPS))}
     found = []
     for device, own in known.items():
-        start = method.begin(own, known, workshop)
+        start = method.begin(own, known, factory)
         step = np.random.default_rng([7, device]).laplace(size=start.count).astype("f4") * 0.01
         trained = start.with_values(start.values + torch.from_numpy(step))
         found.append(Member(device, own, trained, known=dict(known)))
@@ -70,9 +70,9 @@ class Exchange:
     """
 
     def __init__(self, form: str, method: str = "proposed", holds: bool = True) -> None:
-        self.method, self.workshop = get_method(method), Workshop(LAYERS, AdapterConfig(rank=RANK), seed=5)
+        self.method, self.factory = get_method(method), ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
         self.settings = ExchangeConfig(values=form, block=32)  # type: ignore[arg-type]
-        self.members = members(self.method, self.workshop)
+        self.members = members(self.method, self.factory)
         old = publish(self.members[1], ROUND - 1, self.rules(ROUND - 1))
         self.members[1].held[1] = old
         grown = self.members[1].expert
@@ -81,7 +81,7 @@ class Exchange:
         self.update = publish(self.members[1], ROUND, self.rules())
 
     def rules(self, round_: int = ROUND) -> UpdateRules:
-        return UpdateRules(self.method, self.workshop, self.settings, round_)
+        return UpdateRules(self.method, self.factory, self.settings, round_)
 
     def deliver(self, reader: Member, message: Message, rules: UpdateRules | None = None) -> None:
         """Let ``reader`` take in ``message``, which came over its sender's link."""
@@ -106,8 +106,8 @@ class Exchange:
         assert update.values.shape == (self.update.values.numel(),)
         assert torch.isfinite(update.values).all()
         reader.held[0] = publish(reader, ROUND, rules)
-        self.workshop.release()
-        self.method.mix(reader, self.workshop)
+        self.factory.release()
+        self.method.mix(reader, self.factory)
         return update.source, update.version, update.values.double().tolist()
 
 
@@ -121,8 +121,8 @@ def read_announcement(data: bytes, position: int, parts: list[Message], told: bo
     masks = announced(1).masks if told else ()
     shared = announced(0, kind=kind).recipe
     found = from_messages(arrived, LAYERS, shared, masks, method=get_method("proposed"), width=WIDTH)
-    workshop = Workshop(LAYERS, AdapterConfig(rank=RANK), seed=5)
-    get_method("proposed").begin(found, {found.device: found}, workshop)
+    factory = ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
+    get_method("proposed").begin(found, {found.device: found}, factory)
     statistics: Mapping[str, Any] = {} if found.statistics is None else found.statistics.to_tensors()
     said = (found.device, found.group, found.samples, found.recipe, found.voted, found.mask_digest)
     return said, {name: array.tolist() for name, array in statistics.items()}, repr(found.codes)

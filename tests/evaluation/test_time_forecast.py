@@ -89,12 +89,12 @@ def test_a_run_tells_its_time_and_keeps_what_it_told(
 
 
 def test_speed_is_measured_on_rows_of_the_run(world: Path, whole_settings: dict[str, Any]) -> None:
-    from meshtune.methods.experts import Workshop
+    from meshtune.methods.experts import ExpertFactory
 
     config = validate({**whole_settings, "data": str(world), "model": {"name": TINY}}, "test")
     base = load(ModelConfig(name=TINY, device="cpu"))
-    workshop = Workshop(base.adapters.layers, config.adapter, 0)
-    found = duration.measure_speed(base, config, deal(config, base.tokenizer), workshop)
+    factory = ExpertFactory(base.adapters.layers, config.adapter, 0)
+    found = duration.measure_speed(base, config, deal(config, base.tokenizer), factory)
     assert 0 < found.scoring < 1
     assert 0 < found.training < 1
 

@@ -12,7 +12,7 @@ from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe, projection
 from meshtune.adapter.sites import describe
 from meshtune.methods.base import Answer, Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Member, Update
 from meshtune.node.magnitude_masks import kept
@@ -27,25 +27,25 @@ VALUES = {0: [1.0, 2.0], 1: [10.0, 4.0]}
 SAMPLES = {0: 1, 1: 3}
 
 
-def played(name: str) -> tuple[Method, list[Member], Workshop]:
+def played(name: str) -> tuple[Method, list[Member], ExpertFactory]:
     """Two devices with masks that share position 1, one of them with three times the rows; one round is over."""
     method = get_method(name)
-    workshop = Workshop([LAYER], ADAPTER, seed=0)
+    factory = ExpertFactory([LAYER], ADAPTER, seed=0)
     known: Mapping[int, Announcement] = {
         d: method.announces(
             Announcement(
                 d, "ab"[d], SAMPLES[d], Recipe(0, "orthogonal", d, 2), (np.array(MASKS[d]),),
                 codes=np.arange(1.0, 7.0, dtype=np.float32) * (1 + d), others={name: (np.array(MASKS[d]),)},
             ),
-            workshop,
+            factory,
         )
         for d in MASKS
     }  # fmt: skip
-    members = [Member(d, known[d], method.begin(known[d], known, workshop), known=dict(known)) for d in MASKS]
+    members = [Member(d, known[d], method.begin(known[d], known, factory), known=dict(known)) for d in MASKS]
     for member in members:
         member.held = {d: Update(d, 1, torch.tensor(VALUES[d])) for d in MASKS}
-        method.mix(member, workshop)
-    return method, members, workshop
+        method.mix(member, factory)
+    return method, members, factory
 
 
 def update(answer: Answer, x: torch.Tensor) -> torch.Tensor:
@@ -67,13 +67,13 @@ def update(answer: Answer, x: torch.Tensor) -> torch.Tensor:
 def test_the_mean_goes_back_onto_every_mask_and_stands_whole_behind_all_projections(
     name: str, mean: list[float]
 ) -> None:
-    method, members, workshop = played(name)
+    method, members, factory = played(name)
     for member in members:
         assert member.expert.values.tolist() == pytest.approx([mean[p] for p in MASKS[member.device]])
     b = torch.tensor(mean).view(2, 2)
     a = sum(torch.from_numpy(projection(Recipe(0, "orthogonal", d, 2), "attn_in", 6)) for d in MASKS)
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
-    found = update(method.answer(members[0], ["a"], Reader("unrouted"), Features(np.zeros((1, 1))), workshop), x)
+    found = update(method.answer(members[0], ["a"], Reader("unrouted"), Features(np.zeros((1, 1))), factory), x)
     torch.testing.assert_close(found, 2.0 * x @ a.T @ b.T, rtol=1e-5, atol=1e-6)
 
 
@@ -83,7 +83,7 @@ def test_the_paper_without_a_radio_is_one_cluster() -> None:
 
 
 def test_shared_b_stands_behind_the_routed_projection_alone() -> None:
-    method, members, workshop = played("shared_b")
+    method, members, factory = played("shared_b")
 
     class Second(Router):
         groups = ("a", "b")
@@ -94,7 +94,7 @@ def test_shared_b_stands_behind_the_routed_projection_alone() -> None:
         gates = scores
 
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
-    found = update(method.answer(members[0], ["a"], Second(), Features(np.zeros((1, 1))), workshop), x)
+    found = update(method.answer(members[0], ["a"], Second(), Features(np.zeros((1, 1))), factory), x)
     b = torch.tensor([1 / 4, 8.0, 0.0, 3.0]).view(2, 2)
     a = torch.from_numpy(projection(Recipe(0, "orthogonal", 1, 2), "attn_in", 6))
     torch.testing.assert_close(found, 2.0 * x @ a.T @ b.T, rtol=1e-5, atol=1e-6)
@@ -102,9 +102,9 @@ def test_shared_b_stands_behind_the_routed_projection_alone() -> None:
 
 def test_shared_b_weighed_by_token_takes_the_aggregate_behind_each_projection_for_an_expert() -> None:
     """With one expert a token, the update is Bbar A_g x of the g whose leading input direction x has most of."""
-    method, members, workshop = played("shared_b")
+    method, members, factory = played("shared_b")
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
-    answer = method.answer(members[0], ["a"], ArrowRouter(["a", "b"], top_k=1), Features(np.zeros((1, 1))), workshop)
+    answer = method.answer(members[0], ["a"], ArrowRouter(["a", "b"], top_k=1), Features(np.zeros((1, 1))), factory)
     b = np.array([1 / 4, 8.0, 0.0, 3.0]).reshape(2, 2)
     updates = [2.0 * b @ projection(Recipe(0, "orthogonal", d, 2), "attn_in", 6) for d in MASKS]
     leading = np.stack([np.linalg.svd(dw)[2][0] for dw in updates])
@@ -115,8 +115,8 @@ def test_shared_b_weighed_by_token_takes_the_aggregate_behind_each_projection_fo
 
 
 def test_lori_merges_the_experts_by_their_rows() -> None:
-    method, members, workshop = played("lori")
-    answer = method.answer(members[1], ["a", "b"], None, Features(np.zeros((2, 1))), workshop)
+    method, members, factory = played("lori")
+    answer = method.answer(members[1], ["a", "b"], None, Features(np.zeros((2, 1))), factory)
     assert answer.gates.tolist() == [[0.25, 0.75]] * 2
     assert [expert.values.tolist() for expert in answer.experts if expert is not None] == [[1.0, 2.0], [10.0, 4.0]]
 
@@ -130,24 +130,24 @@ def test_lori_keeps_what_is_largest_over_all_layers_or_in_each() -> None:
 
 def test_ffa_averages_a_dense_b_behind_one_projection() -> None:
     method = get_method("ffa")
-    workshop = Workshop([LAYER], ADAPTER, seed=0)
+    factory = ExpertFactory([LAYER], ADAPTER, seed=0)
     own = Announcement(1, "b", 3, Recipe(0, "orthogonal", 1, 2), (np.array([1]),))
-    said = method.announces(own, workshop)
+    said = method.announces(own, factory)
     assert (said.recipe.block, said.masks[0].tolist()) == (0, [0, 1, 2, 3])
-    other = method.announces(Announcement(0, "a", 1, Recipe(0, "orthogonal", 0, 2)), workshop)
-    member = Member(1, said, method.begin(said, {0: other, 1: said}, workshop), known={0: other, 1: said})
+    other = method.announces(Announcement(0, "a", 1, Recipe(0, "orthogonal", 0, 2)), factory)
+    member = Member(1, said, method.begin(said, {0: other, 1: said}, factory), known={0: other, 1: said})
     member.held = {0: Update(0, 1, torch.tensor([4.0, 0.0, 0.0, 8.0])), 1: Update(1, 1, torch.tensor([0.0, 4.0, 0, 0]))}
-    method.mix(member, workshop)
+    method.mix(member, factory)
     assert member.expert.values.tolist() == [1.0, 3.0, 0.0, 2.0]
 
 
 def test_fpft_averages_all_weights_and_keeps_nothing_else() -> None:
     method = get_method("fpft")
-    workshop = Workshop([LAYER], ADAPTER, seed=0, weights=lambda: torch.ones(3))
+    factory = ExpertFactory([LAYER], ADAPTER, seed=0, weights=lambda: torch.ones(3))
     known = {d: Announcement(d, "ab"[d], SAMPLES[d], Recipe(0, "orthogonal", d, 2)) for d in SAMPLES}
-    member = Member(0, known[0], method.begin(known[0], known, workshop), known=known)
+    member = Member(0, known[0], method.begin(known[0], known, factory), known=known)
     assert member.expert.values.tolist() == [1.0, 1.0, 1.0]
     member.held = {0: Update(0, 1, torch.tensor([4.0, 0.0, 1.0])), 1: Update(1, 1, torch.tensor([0.0, 8.0, 1.0]))}
-    method.mix(member, workshop)
+    method.mix(member, factory)
     assert member.expert.values.tolist() == [1.0, 6.0, 1.0]
     assert list(member.held) == [0]

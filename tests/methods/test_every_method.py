@@ -17,7 +17,7 @@ from meshtune.errors import UserError
 from meshtune.methods import catalogue
 from meshtune.methods.base import Method
 from meshtune.methods.config import PaperConfig
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.methods.state import Announcement, Member, Update
 from meshtune.routing.config import RouterConfig
@@ -45,19 +45,19 @@ def announcement(device: int) -> Announcement:
     return Announcement(device, group, 10 * (device + 1), recipe, masks, statistics, codes, found)
 
 
-def federation(method: Method) -> tuple[list[Member], Workshop]:
+def federation(method: Method) -> tuple[list[Member], ExpertFactory]:
     """Four devices, two of one group; every device knows all, or only itself where nothing is exchanged."""
-    workshop = Workshop(LAYERS, ADAPTER, seed=5, weights=lambda: torch.linspace(-1, 1, 50))
-    everyone = {device: method.announces(announcement(device), workshop) for device in range(4)}
+    factory = ExpertFactory(LAYERS, ADAPTER, seed=5, weights=lambda: torch.linspace(-1, 1, 50))
+    everyone = {device: method.announces(announcement(device), factory) for device in range(4)}
     members = []
     for device, own in everyone.items():
         known = dict(everyone) if method.exchanges else {device: own}
-        members.append(Member(device, own, method.begin(own, known, workshop), known=known))
-    return members, workshop
+        members.append(Member(device, own, method.begin(own, known, factory), known=known))
+    return members, factory
 
 
 def play(
-    method: Method, members: list[Member], workshop: Workshop, version: int = 1, silent: int | None = None
+    method: Method, members: list[Member], factory: ExpertFactory, version: int = 1, silent: int | None = None
 ) -> dict[int, Update]:
     """Train for a round (values move by a known random step), publish to all, mix; nobody hears ``silent``."""
     published = {}
@@ -68,7 +68,7 @@ def play(
     for member in members:
         near = set(published) - {silent} if method.exchanges else set[int]()
         member.held.update({device: published[device] for device in sorted({*near, member.device})})
-        method.mix(member, workshop)
+        method.mix(member, factory)
     return published
 
 
@@ -77,7 +77,7 @@ def dense(masks: Sequence[Any]) -> list[int]:
     return [20 * layer + int(place) for layer, mask in enumerate(masks) for place in mask]
 
 
-def ask(method: Method, member: Member, workshop: Workshop) -> Any:
+def ask(method: Method, member: Member, factory: ExpertFactory) -> Any:
     sources: dict[str, list[Any]] = {}
     for known in member.known.values():
         assert known.statistics is not None
@@ -85,7 +85,7 @@ def ask(method: Method, member: Member, workshop: Workshop) -> Any:
     features = Features(np.stack([np.full(6, 10.0 * ord(group)) for group in "abc"]))
     names = method.routers(RouterConfig(), PaperConfig())
     router = WhitenedRouter(sources) if method.routes else Reader(names[0]) if names else None
-    return method.answer(member, ["a", "b", "c"], router, features, workshop)
+    return method.answer(member, ["a", "b", "c"], router, features, factory)
 
 
 @pytest.fixture(params=list(METHODS))
@@ -99,29 +99,29 @@ def test_the_registry_names_what_is_in_the_catalogue() -> None:
 
 
 def test_training_starts_from_no_update(method: Method) -> None:
-    members, workshop = federation(method)
+    members, factory = federation(method)
     for member in members:
         if method.kind == "full":
-            assert torch.equal(member.expert.values, workshop.full().values)
+            assert torch.equal(member.expert.values, factory.full().values)
             continue
         for layer in LAYERS:
             assert not member.expert.delta(layer).any()
 
 
 def test_gates_sum_to_one_and_name_experts(method: Method) -> None:
-    members, workshop = federation(method)
-    play(method, members, workshop)
+    members, factory = federation(method)
+    play(method, members, factory)
     for member in members:
-        answer = ask(method, member, workshop)
+        answer = ask(method, member, factory)
         assert answer.gates.shape == (3, len(answer.experts))
         np.testing.assert_allclose(answer.gates.sum(axis=1), 1.0)
 
 
 def test_the_devices_behind_every_expert_are_named(method: Method) -> None:
     """Device 1 is alone in its group; device 2, of a group with device 0, has not heard of round 2 from it."""
-    members, workshop = federation(method)
+    members, factory = federation(method)
     for version in (1, 2):
-        play(method, members, workshop, version)
+        play(method, members, factory, version)
     paper = {key: [("every task", (0, 1, 2, 3))] for key in ("paper", "paper_masked", "single_cluster")}
     mean = {key: [("every task", (0, 1, 2, 3))] for key in ("lora", "ffa")}
     one = {key: [("every task", (1,))] for key in ("central", "fpft")}  # of fpft nothing but the mean is kept
@@ -136,24 +136,24 @@ def test_the_devices_behind_every_expert_are_named(method: Method) -> None:
     one = {key: [("every task", (2,))] for key in one}
     known = {"local": [("a", (2,))], **paper, **mean, **one}
     assert method.sources(members[2]) == known.get(method.name, [("a", (0, 2)), ("b", (1,))])
-    assert len(ask(method, members[2], workshop).experts) == len(method.sources(members[2]))
+    assert len(ask(method, members[2], factory).experts) == len(method.sources(members[2]))
 
 
 def test_it_is_a_function_of_what_is_held(method: Method) -> None:
     """The same start and the same updates give bit-equal experts."""
     ends = []
     for _ in range(2):
-        members, workshop = federation(method)
+        members, factory = federation(method)
         for version in (1, 2):
-            play(method, members, workshop, version)
+            play(method, members, factory, version)
         ends.append([member.expert.digest for member in members])
     assert ends[0] == ends[1]
 
 
 def test_a_silent_neighbour_is_left_out_of_the_mean(method: Method) -> None:
     """Device 0 (10 rows) hears 1 (20) and 3 (40), but never 2, its only mate; worked out position by position."""
-    members, workshop = federation(method)
-    published = play(method, members, workshop, silent=2)
+    members, factory = federation(method)
+    published = play(method, members, factory, silent=2)
     rows = {0: 10, 1: 20, 3: 40}
     values = {device: published[device].values.double().numpy() for device in rows}
     if method.name in ("lora", "ffa", "fpft"):
@@ -172,13 +172,13 @@ def test_a_silent_neighbour_is_left_out_of_the_mean(method: Method) -> None:
     else:
         expected = values[0]
     np.testing.assert_allclose(members[0].expert.values.double().numpy(), expected, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(ask(method, members[0], workshop).gates.sum(axis=1), 1.0)
+    np.testing.assert_allclose(ask(method, members[0], factory).gates.sum(axis=1), 1.0)
 
 
 def test_devices_of_one_group_share_mask_block_and_mean() -> None:
     """sum_j w_j B_j A = (sum_j w_j B_j) A, exactly, because the group shares mask and A."""
     method = get_method("proposed")
-    members, workshop = federation(method)
+    members, factory = federation(method)
     before = {m.device: m for m in members}
     published: dict[int, Any] = {}
     for member in members:
@@ -186,7 +186,7 @@ def test_devices_of_one_group_share_mask_block_and_mean() -> None:
         published[member.device] = (member.expert.with_values(values), Update(member.device, 1, values))
     for member in members:
         member.held.update({device: update for device, (_, update) in published.items()})
-        method.mix(member, workshop)
+        method.mix(member, factory)
     weights = {0: 10 / 40, 2: 30 / 40}
     for layer in LAYERS:
         expected = sum(w * published[d][0].delta(layer) for d, w in weights.items())
@@ -197,8 +197,8 @@ def test_devices_of_one_group_share_mask_block_and_mean() -> None:
 
 def test_lora_averages_a_and_b_with_weights_by_samples() -> None:
     method = get_method("lora")
-    members, workshop = federation(method)
-    play(method, members, workshop)
+    members, factory = federation(method)
+    play(method, members, factory)
     values = [members[0].held[d].values.double() for d in range(4)]
     expected = sum(v * (d + 1) / 10 for d, v in enumerate(values))
     for member in members:
@@ -208,22 +208,22 @@ def test_lora_averages_a_and_b_with_weights_by_samples() -> None:
 def test_the_oracle_asks_the_right_group_and_local_asks_itself() -> None:
     for name in ("hard_moe", "hard_moe_lora"):
         method = get_method(name)
-        members, workshop = federation(method)
-        play(method, members, workshop)
-        answer = ask(method, members[1], workshop)
+        members, factory = federation(method)
+        play(method, members, factory)
+        answer = ask(method, members[1], factory)
         assert answer.gates.tolist() == np.eye(3).tolist()
     method = get_method("local")
-    members, workshop = federation(method)
-    play(method, members, workshop)
-    answer = ask(method, members[1], workshop)
+    members, factory = federation(method)
+    play(method, members, factory)
+    answer = ask(method, members[1], factory)
     assert [expert.digest for expert in answer.experts] == [members[1].expert.digest]
 
 
 def test_proposed_routes_clear_prompts_like_the_oracle() -> None:
     method = get_method("proposed")
-    members, workshop = federation(method)
-    play(method, members, workshop)
-    gates = ask(method, members[3], workshop).gates
+    members, factory = federation(method)
+    play(method, members, factory)
+    gates = ask(method, members[3], factory).gates
     np.testing.assert_allclose(gates, np.eye(3), atol=1e-6)
 
 

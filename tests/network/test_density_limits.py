@@ -23,7 +23,7 @@ from meshtune.methods.registry import get_method
 from meshtune.model.loading import load
 from meshtune.model.skeleton import skeleton
 from meshtune.network.density_limits import budget_note, budgets, carried, densities_of
-from meshtune.network.geometry import ground_of, median_gains
+from meshtune.network.geometry import geometry_of, median_gains
 from meshtune.network.site import open_site
 from meshtune.planning.planner import plan
 from meshtune.runs.observer import Silent
@@ -96,7 +96,7 @@ def test_a_links_budget_is_what_it_carries_to_u_plan_neighbours_of_the_median_ga
 def test_medians_are_each_devices_own_and_of_those_in_its_range() -> None:
     site = open_site(config())
     assert site is not None
-    first, second, third, alone = median_gains(ground_of(site)).tolist()
+    first, second, third, alone = median_gains(geometry_of(site)).tolist()
     assert first == pytest.approx((1 / 900 + 1 / 1600) / 2)
     assert second == pytest.approx(GAINS["piqa"])
     assert third == pytest.approx(GAINS["boolq"])
@@ -139,7 +139,7 @@ def test_the_largest_update_that_fits_is_found(exponent: float, values: Any, u: 
     settings = config(radio={"u_plan": u})
     site = open_site(settings)
     assert site is not None
-    where, gain = ground_of(site), 10.0**exponent
+    where, gain = geometry_of(site), 10.0**exponent
     try:
         count = carried(where, gain, ExchangeConfig(values=values), POSITIONS)
     except UserError:
@@ -156,7 +156,7 @@ def test_the_largest_update_that_fits_is_found(exponent: float, values: Any, u: 
 def test_coded_updates_fill_the_link_as_far_as_can_be_expected(values: Any) -> None:
     site = open_site(config())
     assert site is not None
-    count = carried(ground_of(site), GAINS["boolq"], ExchangeConfig(values=values), 10 * POSITIONS)
+    count = carried(geometry_of(site), GAINS["boolq"], ExchangeConfig(values=values), 10 * POSITIONS)
     assert 8 * update_bytes(count, values) == pytest.approx(link_bits(GAINS["boolq"]), rel=0.03)
     assert count > planned(config())["boolq"].values
 

@@ -13,7 +13,7 @@ from meshtune.errors import UserError
 from meshtune.evaluation.curves import curves
 from meshtune.methods.registry import get_method
 from meshtune.model.encoding import Row
-from meshtune.network.virtual_clock import Pace, Tick, elapsed, joules, pack, summary, unpack
+from meshtune.network.virtual_clock import Pace, RoundCost, elapsed, joules, pack, summary, unpack
 
 
 class Rows:
@@ -68,7 +68,7 @@ def test_a_round_may_have_its_end_given_but_not_before_anybody_can_be_done() -> 
 
 
 def test_totals_are_sums_and_survive_a_checkpoint() -> None:
-    clock = [Tick(1.0, 2.0, 0.0, 0.5), Tick(3.0, 0.5, 4.0, 0.25, outages=2, away=1)]
+    clock = [RoundCost(1.0, 2.0, 0.0, 0.5), RoundCost(3.0, 0.5, 4.0, 0.25, outages=2, away=1)]
     assert (elapsed(clock), joules(clock)) == (4.0, 6.5)
     found = summary(clock)
     assert (found["seconds"], found["joules"], found["airtime"], found["outages"]) == (4.0, 6.5, 0.75, 2)
@@ -81,7 +81,7 @@ def test_a_point_of_a_curve_is_the_mean_over_devices_then_over_exams() -> None:
     def scored(round_: int, task: str, devices: list[int], nll: list[float], method: str = "lora:top1") -> Any:
         return {"method": method, "round": round_, "task": task, "devices": devices, "nll": nll}
 
-    clock = [Tick(1.0), Tick(2.0, sending=3.0), Tick(4.0, computing=5.0)]
+    clock = [RoundCost(1.0), RoundCost(2.0, sending=3.0), RoundCost(4.0, computing=5.0)]
     scores = [
         scored(2, "a", [0], [1.0, 3.0]),
         scored(1, "a", [0, 1], [4.0]),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flying import Counted, World, world
-from meshtune.network.geometry import ground_of
+from meshtune.network.geometry import geometry_of
 from meshtune.network.mean_links import flow
 from meshtune.node.dissemination import outages, window
 from meshtune.planning.one_cluster import Passed, pass_on
@@ -72,7 +72,7 @@ def both(count: int, graph: dict[str, Any], name: str = "proposed", **radio: Any
     )
     ledger = w.state.ledger = Counted()
     w.play()
-    ground = ground_of(w.network.site)
+    ground = geometry_of(w.network.site)
     found = flow(ground, w.network.linked.asked, w.network.bits)
     relay = w.method.relays and w.config.graph.relay
     plan = pass_on(ground, w.network.inner, found.pairs(), w.network.bits, relay)
@@ -99,8 +99,8 @@ def test_a_plan_counts_the_copies_that_a_round_sends(
 ) -> None:
     flown = both(count, graph, cast=cast, **radio)
     plan, tick = flown.plan, flown.world.state.clocks["proposed"][-1]
-    assert (plan.carriage.own + plan.carriage.out).tolist() == flown.own
-    assert plan.carriage.passed.tolist() == flown.passed
+    assert (plan.load.own + plan.load.out).tolist() == flown.own
+    assert plan.load.passed.tolist() == flown.passed
     assert tick.seconds == pytest.approx(2 + 0.75 + plan.seconds)
     assert plan.seconds == pytest.approx(0.75 * plan.windows)
     assert tick.outages == 0
@@ -125,7 +125,7 @@ def test_a_ring_brings_everybody_the_newest_of_all() -> None:
 def test_energy_is_that_of_the_windows_up_to_headers() -> None:
     flown = both(8, {"kind": "ring"})
     network = flown.world.network
-    first = flow(ground_of(network.site), network.inner, network.bits).budget.sender_energy.sum()
+    first = flow(geometry_of(network.site), network.inner, network.bits).budget.sender_energy.sum()
     spent = flown.world.state.clocks["proposed"][-1].sending
     assert first + flown.plan.energy.sum() == pytest.approx(spent, rel=0.05)
 
@@ -155,8 +155,8 @@ def test_devices_that_one_can_pay_for_one_at_a_time_are_reckoned_with() -> None:
     """Power for about half of a full graph's links at once: some go in later windows, by themselves or by others."""
     flown = both(9, {"kind": "full"}, power_dbm=-103.0)
     assert flown.world.state.clocks["proposed"][-1].outages > 0
-    assert (flown.plan.carriage.own + flown.plan.carriage.out).tolist() == flown.own
-    assert flown.plan.carriage.passed.tolist() == flown.passed
+    assert (flown.plan.load.own + flown.plan.load.out).tolist() == flown.own
+    assert flown.plan.load.passed.tolist() == flown.passed
     assert sum(flown.passed) > 0
 
 

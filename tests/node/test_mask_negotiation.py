@@ -17,11 +17,11 @@ from meshtune.adapter.mask import collision_rate, join, top_positions
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import RunConfig, validate
-from meshtune.inference.opening import open_speaker
-from meshtune.methods.experts import Workshop
+from meshtune.inference.opening import open_session
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.methods.state import NEGOTIATED, Announcement
-from meshtune.network.handshake_cost import greeting
+from meshtune.network.handshake_cost import handshake_cost
 from meshtune.network.radio_network import form
 from meshtune.network.site import open_site
 from meshtune.node.announcements import to_messages
@@ -146,7 +146,7 @@ def test_a_layer_too_dense_for_two_gives_way_to_others() -> None:
 
 
 def test_only_methods_that_add_expansions_have_negotiated_masks() -> None:
-    workshop = Workshop(LAYERS, AdapterConfig(rank=RANK), seed=5)
+    factory = ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
     (own,) = agree(announced("a"), {0: ()}, SIZES).of(announced("a"))
     assert own.scores is None
     other = tuple(np.arange(3) for _ in SIZES)
@@ -154,15 +154,15 @@ def test_only_methods_that_add_expansions_have_negotiated_masks() -> None:
     takers = {name for name in METHODS if get_method(name).negotiates}
     assert takers == {"paper", "paper_masked", "shared_b"}
     for name in METHODS:
-        said = get_method(name).announces(own, workshop).masks
+        said = get_method(name).announces(own, factory).masks
         assert (said is other) == (name in takers or name == "lori"), name
-    assert get_method("paper").announces(announced("a")[0], workshop).masks  # before anything is agreed on: its own
+    assert get_method("paper").announces(announced("a")[0], factory).masks  # before anything is agreed on: its own
 
 
 def test_who_was_told_a_mask_is_announced_the_rest() -> None:
     """Two clusters in a row: 0 and 1 know each other's masks from claims, 2 does not."""
     method, ledgers = get_method("paper"), (Ledger(), Ledger())
-    own = [method.announces(a, Workshop(LAYERS, AdapterConfig(rank=RANK), seed=5)) for a in announced("abc")]
+    own = [method.announces(a, ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)) for a in announced("abc")]
     told = {d: {mate: own[mate].masks for mate in (0, 1)} for d in (0, 1)}
     assert {d: set(masks) for d, masks in agree(own, {**PAIR, 2: ()}, SIZES).told.items()} == {
         0: {0, 1},
@@ -199,20 +199,20 @@ def test_a_handshake_takes_the_turns_as_well() -> None:
         },
         "test",
     )  # fmt: skip
-    own, workshop = announced("bab"), Workshop(LAYERS, AdapterConfig(rank=RANK), seed=5)
+    own, factory = announced("bab"), ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
     site = open_site(config)
     assert site is not None
     methods = [get_method(name) for name in config.methods]
-    network = form(site, methods, own, LAYERS, workshop)
+    network = form(site, methods, own, LAYERS, factory)
     assert network.clusters.clusters == ((0, 1, 2),)
     assert network.agreement is not None
-    state = begin(methods, network.graph, own, LAYERS, workshop, network)
+    state = begin(methods, network.graph, own, LAYERS, factory, network)
     hops, ledger = network.agreement.charge("paper", Ledger()), Ledger()
-    said = [methods[1].announces(a, workshop) for a in network.agreement.of(own)]
+    said = [methods[1].announces(a, factory) for a in network.agreement.of(own)]
     shake_hands(said, methods[1], network.graph, ledger, hops, network.agreement.told, LAYERS)
     assert len(hops) == 3 + 1
     (tick,) = state.clocks["paper"]
-    assert replace(tick, inventory=0.0, inventory_seconds=0.0) == greeting(network, hops)
+    assert replace(tick, inventory=0.0, inventory_seconds=0.0) == handshake_cost(network, hops)
     assert 0 < tick.inventory < 1e-12
     assert state.clocks["paper"][0].seconds == 4 * config.radio.gamma  # type: ignore[union-attr]
     assert state.clocks["proposed"][0].seconds == config.radio.gamma  # type: ignore[union-attr]
@@ -278,7 +278,7 @@ def test_a_stopped_run_goes_on_bit_for_bit_and_can_be_asked(tmp_path: Path, fini
     assert first["header"]["network"] == second["header"]["network"]
     evaluate(tmp_path / "cut", Silent())
     assert json.loads((tmp_path / "cut" / "results.json").read_text())["rows"] == first["rows"]
-    reply = open_speaker(tmp_path / "cut", Silent(), device=3, method="paper").choose("Is it so?", ["yes", "no"])
+    reply = open_session(tmp_path / "cut", Silent(), device=3, method="paper").choose("Is it so?", ["yes", "no"])
     assert sum(odds for _, odds in reply.options) == pytest.approx(1.0)
 
 

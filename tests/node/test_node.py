@@ -26,15 +26,15 @@ ROUNDS = 4
 @lru_cache
 def history(form: str) -> tuple[list[Envelope], list[Member]]:
     """Return all that was sent to device 0 in some rounds, and what every device holds after them."""
-    method, state, workshop = start("proposed")
+    method, state, factory = start("proposed")
     air = Recorder()
     for _ in range(ROUNDS):
-        play(method, state, workshop, FULL, form, transport=air)
+        play(method, state, factory, FULL, form, transport=air)
     return [one for one in air.sent if one.receiver == 0], state.members["proposed"]
 
 
-def rules(form: str, workshop: Any) -> UpdateRules:
-    return UpdateRules(get_method("proposed"), workshop, ExchangeConfig(values=form, block=32), ROUNDS)  # type: ignore[arg-type]
+def rules(form: str, factory: Any) -> UpdateRules:
+    return UpdateRules(get_method("proposed"), factory, ExchangeConfig(values=form, block=32), ROUNDS)  # type: ignore[arg-type]
 
 
 def fetch(reader: Node, others: Sequence[Node]) -> None:
@@ -61,10 +61,10 @@ def fetch(reader: Node, others: Sequence[Node]) -> None:
 def test_orders_repetitions_delays_and_losses_end_in_the_same_bank(data: st.DataObject, form: str) -> None:
     sent, after = history(form)
     arriving = data.draw(st.lists(st.sampled_from(range(len(sent))), max_size=2 * len(sent)))
-    _, state, workshop = start("proposed")
+    _, state, factory = start("proposed")
     member = state.members["proposed"][0]
     member.held[0] = after[0].held[0]
-    reader = Node(member, rules(form, workshop), reliable=False)
+    reader = Node(member, rules(form, factory), reliable=False)
     for number in arriving:
         reader.receive(sent[number].sender, sent[number].data)
         held = member.held.get(sent[number].source)
@@ -72,7 +72,7 @@ def test_orders_repetitions_delays_and_losses_end_in_the_same_bank(data: st.Data
     if form == "bfloat16":
         assert not reader.refused  # a difference may lack the version that it is taken to, values never do
     assert set(reader.refused) <= {"PayloadError"}
-    others = [Node(one, rules(form, workshop), reliable=False) for one in after[1:]]
+    others = [Node(one, rules(form, factory), reliable=False) for one in after[1:]]
     fetch(reader, others)
     for source, update in after[0].held.items():
         assert member.held[source].version == update.version == ROUNDS
@@ -103,10 +103,10 @@ def test_a_run_in_which_messages_arrive_damaged_ends_and_loses_nothing_else() ->
     """One in a hundred: each is refused and counted, its receiver goes on with the version before, and catches up."""
     for form in ("bfloat16", "int8", "int4"):
         for graph in (FULL, RING):
-            method, state, workshop = start("proposed")
+            method, state, factory = start("proposed")
             air = Damaging(0.01)
             for _ in range(40):
-                play(method, state, workshop, graph, form, transport=air, damages=True)
+                play(method, state, factory, graph, form, transport=air, damages=True)
             nodes = state.nodes["proposed"]
             assert len(air.damaged) > 5
             assert sum(node.refused.total() for node in nodes) >= len(air.damaged)
@@ -117,9 +117,9 @@ def test_a_run_in_which_messages_arrive_damaged_ends_and_loses_nothing_else() ->
                     assert state.round - update.version <= max(0, hops - 1) + 2  # a damaged message costs two rounds
             air.probability = 0.0
             for _ in range(5):
-                play(method, state, workshop, graph, form, transport=air, damages=True)
+                play(method, state, factory, graph, form, transport=air, damages=True)
             before = [node.refused.total() for node in nodes]
-            play(method, state, workshop, graph, form, transport=air, damages=True)
+            play(method, state, factory, graph, form, transport=air, damages=True)
             assert [node.refused.total() for node in nodes] == before
             for node in nodes:
                 for source, update in node.member.held.items():

@@ -81,5 +81,5 @@ def test_a_node_alone_becomes_what_it_was_among_others(
     subprocess.run([sys.executable, alone.__file__, str(tmp_path)], check=True, env=where)
     became = json.loads((tmp_path / "became.json").read_text())
     features = prompt_features(scene.base, data.prompts(6), scene.config.router, scene.config.eval.micro_tokens)
-    assert became == alone.described(node, features, scene.config, scene.workshop)
+    assert became == alone.described(node, features, scene.config, scene.factory)
     assert len(became["bank"]) == 5 or name == "lora"

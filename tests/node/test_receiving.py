@@ -130,7 +130,7 @@ def test_nobody_passes_on_where_nobody_relays() -> None:
     message = scene.message(sender=2)
     scene.deliver(scene.receiver(), message)
     for method, relay in (("proposed", False), ("ffa", True)):
-        rules = UpdateRules(get_method(method), scene.workshop, ExchangeConfig(), ROUND, relay)
+        rules = UpdateRules(get_method(method), scene.factory, ExchangeConfig(), ROUND, relay)
         with pytest.raises(PayloadError, match="device 2 passed on a message of device 1, which nobody does here"):
             scene.deliver(scene.receiver(), message, rules)
 

@@ -16,7 +16,7 @@ from meshtune.adapter.sites import describe, sizes
 from meshtune.config.run_config import ExchangeConfig
 from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Member
 from meshtune.network.federation_state import FederationState
@@ -38,23 +38,23 @@ FULL = {d: [e for e in range(DEVICES) if e != d] for d in range(DEVICES)}
 RING = {d: sorted({(d - 1) % DEVICES, (d + 1) % DEVICES}) for d in range(DEVICES)}
 
 
-def start(name: str) -> tuple[Method, FederationState, Workshop]:
-    method, workshop = get_method(name), Workshop(LAYERS, AdapterConfig(rank=4), seed=5)
+def start(name: str) -> tuple[Method, FederationState, ExpertFactory]:
+    method, factory = get_method(name), ExpertFactory(LAYERS, AdapterConfig(rank=4), seed=5)
     known = {}
     for device, group in enumerate(GROUPS):
         draw = np.random.default_rng(device)
         masks = tuple(np.sort(draw.choice(size, 60, replace=False)) for size in sizes(LAYERS, 4))
         recipe = Recipe(seed=3, kind="orthogonal", block=ord(group) - 97, rank=4)
         known[device] = Announcement(device, group, 10 * (device + 1), recipe, masks)
-    members = [Member(d, own, method.begin(own, known, workshop), known=dict(known)) for d, own in known.items()]
-    rules = UpdateRules(method, workshop, ExchangeConfig(), 0)
-    return method, FederationState({name: [Node(member, rules) for member in members]}, Ledger()), workshop
+    members = [Member(d, own, method.begin(own, known, factory), known=dict(known)) for d, own in known.items()]
+    rules = UpdateRules(method, factory, ExchangeConfig(), 0)
+    return method, FederationState({name: [Node(member, rules) for member in members]}, Ledger()), factory
 
 
 def play(
     method: Method,
     state: FederationState,
-    workshop: Workshop,
+    factory: ExpertFactory,
     graph: Mapping[int, Sequence[int]],
     form: str,
     train: bool = True,
@@ -64,8 +64,8 @@ def play(
     """A round in which values move by a known random step; the simulator's own order of things."""
     nodes = state.nodes[method.name]
     state.round += 1
-    workshop.release()
-    rules = UpdateRules(method, workshop, ExchangeConfig(values=form, block=32), state.round)  # type: ignore[arg-type]
+    factory.release()
+    rules = UpdateRules(method, factory, ExchangeConfig(values=form, block=32), state.round)  # type: ignore[arg-type]
     for node in nodes:
         member = node.member
         draw = np.random.default_rng([state.round, member.device])
@@ -110,7 +110,7 @@ def test_all_who_hold_a_version_hold_the_same_bits(form: str, name: str, changin
 
     A second set of devices opens the same bytes with nothing shared between them, and comes to the same bits.
     """
-    method, state, workshop = start(name)
+    method, state, factory = start(name)
     _, lonely, _ = start(name)
     air = Recorder()
     published: dict[tuple[int, int], torch.Tensor] = {}
@@ -118,7 +118,7 @@ def test_all_who_hold_a_version_hold_the_same_bits(form: str, name: str, changin
     draw = np.random.default_rng(7)
     graph = random_graph(draw)
     for _ in range(6):
-        play(method, state, workshop, graph, form, transport=air)
+        play(method, state, factory, graph, form, transport=air)
         ways |= {("since" in m.meta, m.sender == m.source) for m in air.messages}
         for one in air.sent:
             reader = lonely.nodes[name][one.receiver]
@@ -143,9 +143,9 @@ def test_all_who_hold_a_version_hold_the_same_bits(form: str, name: str, changin
 @pytest.mark.parametrize("form", FORMS)
 def test_one_tensor_holds_one_version(form: str) -> None:
     """Equal experts are trained and scored once only where they are seen to be equal."""
-    method, state, workshop = start("proposed")
+    method, state, factory = start("proposed")
     for _ in range(4):
-        play(method, state, workshop, RING, form)
+        play(method, state, factory, RING, form)
     tensors: dict[tuple[int, int], set[int]] = {}
     for member in state.members["proposed"]:
         for update in member.held.values():
@@ -156,10 +156,10 @@ def test_one_tensor_holds_one_version(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
 def test_the_ledger_counts_every_byte_that_was_sent(form: str, graph: dict[int, list[int]]) -> None:
-    method, state, workshop = start("proposed")
+    method, state, factory = start("proposed")
     air = Recorder()
     for number in range(1, 5):
-        play(method, state, workshop, graph, form, transport=air)
+        play(method, state, factory, graph, form, transport=air)
         direct = [m for m in air.messages if m.sender == m.source]
         relayed = [m for m in air.messages if m.sender != m.source]
         counted = state.ledger.per_round("proposed")[number]
@@ -175,11 +175,11 @@ def test_nothing_that_training_did_is_lost(form: str) -> None:
 
     So the reconstructions and what is still to be sent sum to what was trained, and that rest stays one round's.
     """
-    method, state, workshop = start("proposed")
+    method, state, factory = start("proposed")
     trained = torch.zeros(120, dtype=torch.float64)
     weights = {0: 10 / 40, 2: 30 / 40}
     for _ in range(20):
-        play(method, state, workshop, FULL, form)
+        play(method, state, factory, FULL, form)
         for device, weight in weights.items():
             draw = np.random.default_rng([state.round, device])
             trained += weight * torch.from_numpy(draw.laplace(size=120).astype("f4")).double() * 0.01
@@ -197,10 +197,10 @@ def test_nothing_that_training_did_is_lost(form: str) -> None:
 
 @pytest.mark.parametrize("name", ["proposed", "lora", "local"])
 def test_without_training_everyone_comes_to_the_exact_values(name: str) -> None:
-    method, state, workshop = start(name)
-    play(method, state, workshop, FULL, "int4")
+    method, state, factory = start(name)
+    play(method, state, factory, FULL, "int4")
     for _ in range(8):
-        play(method, state, workshop, FULL, "int4", train=False)
+        play(method, state, factory, FULL, "int4", train=False)
     for member in state.members[name]:
         own = member.held[member.device].values.float()
         torch.testing.assert_close(own, member.expert.values, rtol=2.0**-7, atol=5e-4)
@@ -209,14 +209,14 @@ def test_without_training_everyone_comes_to_the_exact_values(name: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
 def test_an_exchange_goes_on_from_a_checkpoint_bit_for_bit(form: str, graph: dict[int, list[int]]) -> None:
-    method, whole, workshop = start("proposed")
+    method, whole, factory = start("proposed")
     for _ in range(3):
-        play(method, whole, workshop, graph, form)
+        play(method, whole, factory, graph, form)
     tensors, facts = pack_state(whole)
     _, fresh, other = start("proposed")
     cut = unpack_state(fresh, {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(facts)))
     messages = []
-    for state, shop in ((whole, workshop), (cut, other)):
+    for state, shop in ((whole, factory), (cut, other)):
         air = Recorder()
         for _ in range(2):
             play(method, state, shop, graph, form, transport=air)
@@ -249,40 +249,40 @@ def update(meta: dict[str, Any], values: torch.Tensor, number: int = 3) -> Messa
     ],
 )
 def test_updates_that_cannot_be_read_are_refused(message: Message, part: str) -> None:
-    method, state, workshop = start("proposed")
+    method, state, factory = start("proposed")
     with pytest.raises(PayloadError, match=part):
-        receive(state.members["proposed"][0], message, UpdateRules(method, workshop, ExchangeConfig(values="int4"), 3))
+        receive(state.members["proposed"][0], message, UpdateRules(method, factory, ExchangeConfig(values="int4"), 3))
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_values_that_are_not_finite_are_not_published(form: str, value: float) -> None:
-    method, state, workshop = start("proposed")
+    method, state, factory = start("proposed")
     member = state.members["proposed"][2]
     values = torch.zeros(member.expert.count)
     values[5] = value
     member.expert = member.expert.with_values(values)
     with pytest.raises(DivergedError) as caught:
-        play(method, state, workshop, FULL, form, train=False)
+        play(method, state, factory, FULL, form, train=False)
     assert caught.value.number == 2
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_values_beyond_bfloat16_are_published_where_the_form_holds_them(form: str) -> None:
     """3.4e38 rounds to infinity in bfloat16; a difference sends as much as it can, and the rest with the next."""
-    method, state, workshop = start("proposed")
+    method, state, factory = start("proposed")
     member = state.members["proposed"][3]
     member.expert = member.expert.with_values(torch.full((member.expert.count,), 3.4e38))
     if form == "bfloat16":
         with pytest.raises(DivergedError, match="beyond what bfloat16 holds"):
-            play(method, state, workshop, FULL, form, train=False)
+            play(method, state, factory, FULL, form, train=False)
         return
-    play(method, state, workshop, FULL, form, train=False)
+    play(method, state, factory, FULL, form, train=False)
     assert torch.isfinite(state.members["proposed"][0].held[3].values).all()
 
 
 def test_more_values_than_a_message_holds_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    method, state, workshop = start("proposed")
+    method, state, factory = start("proposed")
     monkeypatch.setattr("meshtune.node.updates.encode", lambda message: encode(message, PayloadLimits(elements=100)))
     with pytest.raises(UserError, match=r"proposed sends 120 values at once, more than a message may hold \("):
-        play(method, state, workshop, FULL, "bfloat16")
+        play(method, state, factory, FULL, "bfloat16")

@@ -12,7 +12,7 @@ from meshtune.adapter.sites import places, sizes
 from meshtune.config.learning_config import ModelConfig
 from meshtune.config.run_config import ExchangeConfig
 from meshtune.errors import UserError
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
@@ -50,7 +50,7 @@ def announced(base: Base, name: str, router: RouterConfig) -> Announcement:
         summarise(hidden, router.sketch, hidden if router.embeds else None), codes,
         {"lori": masks, "lori_uniform": masks},
     )  # fmt: skip
-    return get_method(name).announces(own, Workshop(layers, ADAPTER, 0))
+    return get_method(name).announces(own, ExpertFactory(layers, ADAPTER, 0))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -58,8 +58,8 @@ def test_every_methods_expert_and_messages_are_as_planned(base: Base, shape: Ske
     router = RouterConfig(prompts=40, sketch=8)
     planned = method_sizes(shape, name, ADAPTER, PLAIN, router)
     method, own = get_method(name), announced(base, name, router)
-    workshop = Workshop(base.adapters.layers, ADAPTER, 0, weights=lambda: weights_of(base))
-    expert = method.begin(own, {0: own}, workshop)
+    factory = ExpertFactory(base.adapters.layers, ADAPTER, 0, weights=lambda: weights_of(base))
+    expert = method.begin(own, {0: own}, factory)
     assert planned.parameters == pytest.approx(expert.count, abs=len(shape.layers))  # every layer's share is rounded
     assert planned.share == pytest.approx(expert.count / base.parameters, rel=1e-3)
     if not method.exchanges:

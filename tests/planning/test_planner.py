@@ -15,7 +15,7 @@ from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.errors import UserError
 from meshtune.model.skeleton import skeleton
-from meshtune.network.geometry import ground_of
+from meshtune.network.geometry import geometry_of
 from meshtune.network.site import site_of
 from meshtune.planning.model_sizes import method_sizes
 from meshtune.planning.plan_record import Plan
@@ -133,7 +133,7 @@ def test_bytes_are_copies_to_each_neighbour(planned: Plan) -> None:
 def test_outage_is_about_what_rounds_would_see() -> None:
     """Where the power has to do for several links, a link fails somewhat more often than had it all for itself."""
     weak = config(radio={"power_dbm": 10 * math.log10(5 * total(2, 900, 1600)) + 30})
-    found, where = plan(weak), ground_of(site_of(weak, weak.radio or RadioConfig()))
+    found, where = plan(weak), geometry_of(site_of(weak, weak.radio or RadioConfig()))
     links = [link for link in found.links if link.sender == 0]
     sender, receiver = (np.array([getattr(link, end) for link in links]) for end in ("sender", "receiver"))
     failed = np.zeros(len(links))

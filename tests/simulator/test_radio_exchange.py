@@ -265,19 +265,19 @@ def test_every_cluster_has_its_own_aggregate_behind_its_own_projections() -> Non
     w = world("paper", PAIRS, **TWO)
     for _ in range(3):
         w.play()
-    member, workshop = w.state.members["paper"][0], w.workshop
+    member, factory = w.state.members["paper"][0], w.factory
     size = sum(sizes(LAYERS, RANK))
 
     def bar(devices: tuple[int, ...]) -> torch.Tensor:
         return aggregate(
             [member.held[d].values for d in devices],
-            [workshop.positions(member.known[d]) for d in devices],
+            [factory.positions(member.known[d]) for d in devices],
             [float(member.known[d].samples) for d in devices],
             size,
             masked=False,
         )
 
-    answer = w.method.answer(member, ["a"], Reader("unrouted"), Features(np.zeros((1, 6))), workshop)
+    answer = w.method.answer(member, ["a"], Reader("unrouted"), Features(np.zeros((1, 6))), factory)
     assert answer.bank is not None
     x, layer = torch.randn(1, 3, 64, generator=torch.Generator().manual_seed(0)), LAYERS[1]
     found = answer.bank.route(torch.ones(1, 1)).apply(layer, x, torch.zeros(1, 3, 40))
@@ -285,9 +285,9 @@ def test_every_cluster_has_its_own_aggregate_behind_its_own_projections() -> Non
     for devices in ((0, 1), (2, 3)):
         b = bar(devices)[size // 2 :].view(40, RANK)
         for d in devices:
-            expected += 8.0 * x[0] @ workshop.projections(member.known[d].recipe).of(layer).T @ b.T
+            expected += 8.0 * x[0] @ factory.projections(member.known[d].recipe).of(layer).T @ b.T
     torch.testing.assert_close(found[0], expected, rtol=1e-4, atol=1e-5)
-    own = workshop.positions(member.own)
+    own = factory.positions(member.own)
     assert torch.equal(member.expert.values, bar((0, 1))[own])  # training is within its own cluster
     assert isinstance(w.method, AggregatingMethod)
     assert w.method.clusters(member) == [(0, 1), (2, 3)]
@@ -300,26 +300,26 @@ def test_one_cluster_averages_over_all_that_arrived() -> None:
     w.play()
     member = w.state.members["single_cluster"][0]
     assert w.method.clusters(member) == [(0, 1, 2, 3)]
-    whole = w.method.expansion(member, (0, 1, 2, 3), w.workshop)
-    assert torch.equal(member.expert.values, whole[w.workshop.positions(member.own)])
+    whole = w.method.expansion(member, (0, 1, 2, 3), w.factory)
+    assert torch.equal(member.expert.values, whole[w.factory.positions(member.own)])
 
 
 def test_a_group_in_two_clusters_stands_behind_the_mean_of_both() -> None:
     w = world("shared_b", PAIRS, "abac", **TWO)
     w.play()
     w.play()
-    member, workshop, method = w.state.members["shared_b"][3], w.workshop, w.method
+    member, factory, method = w.state.members["shared_b"][3], w.factory, w.method
     assert isinstance(method, AggregatingMethod)
     router: Any = SimpleNamespace(groups=["a", "b", "c"], by_token=False, gates=lambda seen: np.ones((1, 3)) / 3)
-    answer = method.answer(member, ["a"], router, Features(np.zeros((1, 6))), workshop)
+    answer = method.answer(member, ["a"], router, Features(np.zeros((1, 6))), factory)
     assert answer.bank is not None
-    left, right = (method.expansion(member, devices, workshop) for devices in ((0, 1), (2, 3)))
+    left, right = (method.expansion(member, devices, factory) for devices in ((0, 1), (2, 3)))
     x, layer = torch.randn(1, 3, 64, generator=torch.Generator().manual_seed(0)), LAYERS[0]
     for at, (device, bar) in enumerate([(0, (left + right) / 2), (1, left), (3, right)]):
         gates = torch.zeros(1, 3)
         gates[0, at] = 1.0
         found = answer.bank.route(gates).apply(layer, x, torch.zeros(1, 3, 40))
-        a = workshop.projections(member.known[device].recipe).of(layer)
+        a = factory.projections(member.known[device].recipe).of(layer)
         b = bar[: len(bar) // 2].view(40, RANK)
         torch.testing.assert_close(found[0], 8.0 * x[0] @ a.T @ b.T, rtol=1e-4, atol=1e-5)
 

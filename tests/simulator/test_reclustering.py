@@ -94,12 +94,12 @@ def test_a_mix_is_over_the_cluster_that_a_device_is_in_now(name: str) -> None:
     member, method = w.state.members[name][0], w.method
     assert isinstance(method, AggregatingMethod)
     assert method.clusters(member) == [(0, 2), (1, 3)]
-    own = w.workshop.positions(member.own)
-    whole = method.expansion(member, (0, 2), w.workshop)
+    own = w.factory.positions(member.own)
+    whole = method.expansion(member, (0, 2), w.factory)
     assert torch.equal(member.expert.values, whole[own])
     total, weight = torch.zeros(sum(sizes(LAYERS, RANK))), torch.zeros(sum(sizes(LAYERS, RANK)))
     for device, share in ((0, 10.0), (2, 30.0)):
-        at = w.workshop.positions(member.known[device])
+        at = w.factory.positions(member.known[device])
         total[at] += share * member.held[device].values.float()
         weight[at] += share
     divisor = weight[own] if method.masked else torch.tensor(40.0)
@@ -184,15 +184,15 @@ def test_mates_who_meet_on_their_way_keep_their_masks_and_answer_with_their_exac
     assert not first.known[0].voted
     assert all(np.array_equal(a, b) for a, b in zip(said.masks, third.own.masks, strict=True))
     assert first.held[2].version == third.held[0].version == 4
-    shapes = [method.begin(member.own, {member.device: member.own}, w.workshop) for member in (first, third)]
+    shapes = [method.begin(member.own, {member.device: member.own}, w.factory) for member in (first, third)]
     both = [dense(w, first.held[d].values, shape) for d, shape in zip((0, 2), shapes, strict=True)]
     for member in w.state.members["proposed"]:
-        found = method.of_group(member, "a", w.workshop)
+        found = method.of_group(member, "a", w.factory)
         assert isinstance(found, SparseExpert)
         torch.testing.assert_close(dense(w, found.values, found), (10 * both[0] + 30 * both[1]) / 40)
-        assert found.count == len(torch.unique(torch.cat([w.workshop.positions(m.own) for m in (first, third)])))
+        assert found.count == len(torch.unique(torch.cat([w.factory.positions(m.own) for m in (first, third)])))
     for at, member in enumerate((first, third)):
-        own, other = (w.workshop.positions(m.own) for m in ((first, third), (third, first))[at])
+        own, other = (w.factory.positions(m.own) for m in ((first, third), (third, first))[at])
         shared = torch.isin(own, other)
         assert 0 < int(shared.sum()) < len(own)
         mean = ((10 * both[0] + 30 * both[1]) / 40)[own]
@@ -256,9 +256,9 @@ def test_devices_may_come_and_go_as_they_like(name: str, form: str) -> None:
                 assert set(w.method.cluster(member)) == mates & set(member.held)
                 assert sorted(itertools.chain(*w.method.clusters(member))) == sorted(member.held)
                 for devices in w.method.clusters(member):
-                    assert torch.isfinite(w.method.expansion(member, devices, w.workshop)).all()
+                    assert torch.isfinite(w.method.expansion(member, devices, w.factory)).all()
             if isinstance(w.method, BankMethod):
-                assert set(w.method.bank(member, w.workshop)) == {member.known[d].group for d in member.held}
+                assert set(w.method.bank(member, w.factory)) == {member.known[d].group for d in member.held}
         met += sum(len(member.known) for member in members) - sum(before)
     assert len(w.radio.formed) == 11
     assert any(formed.moved for formed in w.radio.formed)

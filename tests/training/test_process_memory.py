@@ -13,7 +13,7 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import validate
 from meshtune.data.partition import deal
-from meshtune.methods.base import Announcement, Workshop
+from meshtune.methods.base import Announcement, ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.model.loading import load
 from meshtune.training.process_memory import foresee
@@ -35,7 +35,7 @@ def test_the_state_of_every_kind_of_method_is_counted(settings: dict[str, Any]) 
     config = validate({**settings, "model": {"name": "tiny-random"}}, "test")
     base = load(config.model)
     devices = deal(config, base.tokenizer)
-    workshop = Workshop(
+    factory = ExpertFactory(
         base.adapters.layers,
         config.adapter,
         seed=0,
@@ -51,8 +51,8 @@ def test_the_state_of_every_kind_of_method_is_counted(settings: dict[str, Any]) 
         """Return how many values a device trains, each at a place of its own where they are sparse."""
         method = get_method(name)
         own = Announcement(0, "a", 1, Recipe(0, "orthogonal", 0, config.adapter.rank), masks)
-        own = method.announces(own, workshop)
-        expert = method.begin(own, {0: own}, workshop)
+        own = method.announces(own, factory)
+        expert = method.begin(own, {0: own}, factory)
         if isinstance(expert, SparseExpert):
             assert sum(mask.numel() for mask in expert.masks) == expert.values.numel()
         return expert.values.numel()

@@ -15,7 +15,7 @@ from meshtune.errors import UserError, check_name
 from meshtune.printable import printable
 
 if TYPE_CHECKING:
-    from meshtune.inference.session import Reply, Speaker
+    from meshtune.inference.session import Reply, Session
 
 FORMATS = ("table", "json")
 LONGEST = 2**20
@@ -80,10 +80,10 @@ def ask(
     if not prompt.strip():
         raise UserError("the prompt is empty: give a question, in quotes")
     check_address_space()
-    from meshtune.inference.opening import open_speaker
+    from meshtune.inference.opening import open_session
 
     with watch() as observer:
-        speaker = open_speaker(run, observer, device, method, router)
+        speaker = open_session(run, observer, device, method, router)
         if given is not None:
             reply = speaker.choose(prompt, given, raw)
         else:
@@ -111,7 +111,7 @@ def _read_prompt() -> str:
         raise UserError(f"the question on stdin is not text in UTF-8 ({error.reason}): give text") from error
 
 
-def _facts(speaker: Speaker, reply: Reply) -> dict[str, Any]:
+def _facts(speaker: Session, reply: Reply) -> dict[str, Any]:
     return {
         "round": speaker.round,
         "device": speaker.device,
@@ -124,7 +124,7 @@ def _facts(speaker: Speaker, reply: Reply) -> dict[str, Any]:
     }
 
 
-def _show(speaker: Speaker, reply: Reply) -> None:
+def _show(speaker: Session, reply: Reply) -> None:
     from meshtune.cli.show import show_tables
     from meshtune.report.result_tables import Table
 
@@ -142,7 +142,7 @@ def _show(speaker: Speaker, reply: Reply) -> None:
     show_tables(tables)
 
 
-def _who(speaker: Speaker, reply: Reply) -> str:
+def _who(speaker: Session, reply: Reply) -> str:
     after = f"{speaker.method}, after round {speaker.round}"
     if not reply.weights:
         return "The frozen base model answered, without any expert."

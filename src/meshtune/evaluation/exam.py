@@ -19,7 +19,7 @@ from meshtune.evaluation.asks import Key, Pile
 from meshtune.evaluation.written_answers import write_answers
 from meshtune.methods.base import Answer, Method, only
 from meshtune.methods.config import Reading
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.model.base import Base
 from meshtune.network.federation_state import FederationState
@@ -58,19 +58,19 @@ def candidates(config: RunConfig, methods: Sequence[Method], state: FederationSt
     return result
 
 
-def router_of(member: Member, kind: str, config: RunConfig, workshop: Workshop) -> Router:
+def router_of(member: Member, kind: str, config: RunConfig, factory: ExpertFactory) -> Router:
     """Return the router ``member`` fits from the statistics it received; devices that know the same share it."""
     if kind in get_args(Reading):
         return Reader(kind, config.paper.top_k)
     key = (kind, *((device, member.known[device].digest) for device in sorted(member.known)))
-    if key not in workshop.routers:
+    if key not in factory.routers:
         sources: dict[str, list[Statistics]] = {}
         for device in sorted(member.known):
             said = member.known[device]
             if said.statistics is not None:
                 sources.setdefault(said.group, []).append(said.statistics)
-        workshop.routers[key] = make_router(kind, sources, config.router)
-    return workshop.routers[key]
+        factory.routers[key] = make_router(kind, sources, config.router)
+    return factory.routers[key]
 
 
 def signature(config: RunConfig) -> str:
@@ -95,7 +95,7 @@ def sit(
     methods: Sequence[Method],
     papers: Sequence[Exam],
     state: FederationState,
-    workshop: Workshop,
+    factory: ExpertFactory,
     store: RunStore,
     observer: Observer,
 ) -> dict[str, Features]:
@@ -126,7 +126,7 @@ def sit(
         features[paper.name] = prompt_features(base, paper.prompts, config.router, config.eval.micro_tokens)
         todo = [c for c in candidates(config, methods, state) if (c.label, c.member.device, paper.name) not in have]
         facts = {"round": state.round, "template": config.template, "signature": mark, "asked": asked[paper.name]}
-        found = _sit_one(base, config, paper, todo, features[paper.name], workshop, store, observer, facts)
+        found = _sit_one(base, config, paper, todo, features[paper.name], factory, store, observer, facts)
         store.append_scores(*({**record, **facts} for record in found))
         if found:
             cost = {"seconds": time.perf_counter() - started, "peak_memory_bytes": peak_memory()}
@@ -142,7 +142,7 @@ def _sit_one(
     paper: Exam,
     todo: Sequence[Candidate],
     features: Features,
-    workshop: Workshop,
+    factory: ExpertFactory,
     store: RunStore,
     observer: Observer,
     facts: Mapping[str, Any],
@@ -150,7 +150,7 @@ def _sit_one(
     pile = Pile(paper)
     users: dict[tuple[int, tuple[Key, ...]], tuple[str, list[int]]] = {}
     for candidate in todo:
-        answer = _answer(candidate, config, paper, features, workshop)
+        answer = _answer(candidate, config, paper, features, factory)
         count = len(paper.questions)
         if (
             config.eval.elsewhere is not None
@@ -191,12 +191,12 @@ def candidate_index(todo: Sequence[Candidate], label: str) -> int:
     return next(i for i, c in enumerate(todo) if c.label == label)
 
 
-def _answer(candidate: Candidate, config: RunConfig, paper: Exam, features: Features, workshop: Workshop) -> Answer:
+def _answer(candidate: Candidate, config: RunConfig, paper: Exam, features: Features, factory: ExpertFactory) -> Answer:
     count = len(paper.questions)
     if candidate.method is None:
         return only(None, count)
-    router = router_of(candidate.member, candidate.router, config, workshop) if candidate.router else None
-    return candidate.method.answer(candidate.member, [paper.group] * count, router, features, workshop)
+    router = router_of(candidate.member, candidate.router, config, factory) if candidate.router else None
+    return candidate.method.answer(candidate.member, [paper.group] * count, router, features, factory)
 
 
 def _measure_all(

@@ -23,7 +23,7 @@ from meshtune.evaluation.curves import curves, whole
 from meshtune.evaluation.exam import candidates, router_of, signature
 from meshtune.evaluation.intervals import Sample, mean_over
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.model.base import Base
 from meshtune.network.density_limits import Budget
 from meshtune.network.federation_state import FederationState
@@ -44,7 +44,7 @@ def results(
     config: RunConfig,
     methods: Sequence[Method],
     state: FederationState,
-    workshop: Workshop,
+    factory: ExpertFactory,
     features: Mapping[str, Features],
     scores: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
@@ -89,7 +89,7 @@ def results(
         **({} if network is None else {"network": network.facts(), "curves": _curves(config, scores, mark, state)}),
         **({} if rates is None else {"rates": {kind: facts for kind, facts in rates.items() if kind != "event"}}),
         "methods": {m.name: {**_rate(m, config, rates or {}), **_method(m, state)} for m in methods},
-        "router": _routers(config, methods, state, workshop, features, mine),
+        "router": _routers(config, methods, state, factory, features, mine),
         "seconds": {name: round(value, 3) for name, value in {**state.seconds, "score": scoring}.items()},
         "peak_memory_bytes": max((e["peak_memory_bytes"] for e in events if e.get("peak_memory_bytes")), default=None),
     }
@@ -183,7 +183,7 @@ def _routers(
     config: RunConfig,
     methods: Sequence[Method],
     state: FederationState,
-    workshop: Workshop,
+    factory: ExpertFactory,
     features: Mapping[str, Features],
     scores: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def _routers(
     seen = Features.joined(answered.values())
     result: dict[str, Any] = {}
     for kind in config.router.names:
-        router = router_of(member, kind, config, workshop)
+        router = router_of(member, kind, config, factory)
         label = method.name if kind == config.router.kind else f"{method.name}:{kind}"
         result[kind] = {
             "template": config.template,

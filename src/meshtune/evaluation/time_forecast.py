@@ -20,7 +20,7 @@ from meshtune.decoding.generation import generate
 from meshtune.decoding.sampling import Writing
 from meshtune.decoding.scoring import Ask, score
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.model.base import Base
 from meshtune.model.encoding import Row
 from meshtune.network.federation_state import FederationState, distinct_jobs
@@ -65,9 +65,9 @@ class Duration:
         )
 
 
-def measure_speed(base: Base, config: RunConfig, devices: Sequence[DeviceData], workshop: Workshop) -> Speed:
+def measure_speed(base: Base, config: RunConfig, devices: Sequence[DeviceData], factory: ExpertFactory) -> Speed:
     """Return what a token costs, from passes over a few training rows; the first pass of each kind is not timed."""
-    expert: Expert = workshop.lora()
+    expert: Expert = factory.lora()
     train = config.train
     values: Tensor = expert.values.clone().requires_grad_()
     probe = expert.with_values(values)

@@ -11,10 +11,10 @@ from meshtune.config.run_config import RunConfig, validate
 from meshtune.errors import UserError, check_name
 from meshtune.evaluation.exam import FROZEN
 from meshtune.files import resuming
-from meshtune.inference.session import Speaker
+from meshtune.inference.session import Session
 from meshtune.methods.bank import BankMethod
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.model.loading import load
 from meshtune.network.radio_network import connect
@@ -29,9 +29,9 @@ from meshtune.simulator.resume import begin, newest, restore
 from meshtune.training.full_parameters import weights_of
 
 
-def open_speaker(
+def open_session(
     path: Path, observer: Observer, device: int = 0, method: str | None = None, router: str | None = None
-) -> Speaker:
+) -> Session:
     """Load what is needed to ask ``device`` of the run in the folder ``path``.
 
     Args:
@@ -64,23 +64,23 @@ def open_speaker(
     observer.event("phase", name="load", total=1)
     base = load(config.model, config.adapter.per_layer)
     layers = base.adapters.layers
-    workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
+    factory = ExpertFactory(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
     stamp = Stamp(checksum(bound(store.config())), base.digest)
     own, facts = load_announcements(store, config, layers)
     stamp.check(facts.get("made"), store, PREPARED)
     loaded = newest(store, config.train.rounds)
     assert loaded is not None
     stamp.check(loaded.facts.get("made"), store, round_name(loaded.number))
-    graph, network = connect(config, open_site(config), own, layers, workshop)
-    fresh = begin([chosen], graph, own, layers, workshop, network)
-    state, _ = restore(fresh, loaded, store, [chosen], workshop, network)
+    graph, network = connect(config, open_site(config), own, layers, factory)
+    fresh = begin([chosen], graph, own, layers, factory, network)
+    state, _ = restore(fresh, loaded, store, [chosen], factory, network)
     member = state.members[chosen.name][device]
     observer.event("advance", name="load", done=1)
     for note in base.paths.notes():
         observer.event("note", text=note)
     speaks = None if method == FROZEN else chosen
     asked = None if speaks is None else next(iter(speaks.routers(config.router, config.paper)), None)
-    return Speaker(base, config, speaks, member, asked, workshop, state.round)
+    return Session(base, config, speaks, member, asked, factory, state.round)
 
 
 def method_of(config: RunConfig, name: str | None) -> Method:

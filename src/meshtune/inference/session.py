@@ -15,7 +15,7 @@ from meshtune.errors import UserError
 from meshtune.evaluation.asks import ask_of, bank_of
 from meshtune.evaluation.exam import FROZEN, router_of
 from meshtune.methods.base import Answer, Method, only
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.model.base import Base
 from meshtune.model.encoding import encode_prompt, encode_question
@@ -58,7 +58,7 @@ class Reply:
     options: tuple[tuple[str, float], ...] = ()
 
 
-class Speaker:
+class Session:
     """One device of a run under one method, ready to be asked.
 
     Args:
@@ -67,7 +67,7 @@ class Speaker:
         method: who answers; None for the frozen model.
         member: the device as it is behind the newest round.
         router: the name of its router, for methods that route.
-        workshop: builds the experts.
+        factory: builds the experts.
         round: the newest finished round.
     """
 
@@ -78,14 +78,14 @@ class Speaker:
         method: Method | None,
         member: Member,
         router: str | None,
-        workshop: Workshop,
+        factory: ExpertFactory,
         round: int,
     ) -> None:
         self.method = FROZEN if method is None else method.name
         self.device = member.device
         self.router = router
         self.round = round
-        self._base, self._config, self._workshop = base, config, workshop
+        self._base, self._config, self._factory = base, config, factory
         self._method, self._member = method, member
 
     def write(
@@ -173,7 +173,7 @@ class Speaker:
         if router is not None:
             tokens = encode_prompt(base.tokenizer, prompt, config.train.max_tokens)
             features = prompt_features(base, [tokens], config.router, config.eval.micro_tokens)
-        return self._method.answer(self._member, [""], router, features, self._workshop)
+        return self._method.answer(self._member, [""], router, features, self._factory)
 
     def _task(self, weights: Sequence[Weight]) -> Task:
         """Return the task that says how an answer ends: the first expert's, else that of the longest answers.
@@ -187,7 +187,7 @@ class Speaker:
     def _fitted(self) -> Router | None:
         if self.router is None:
             return None
-        return router_of(self._member, self.router, self._config, self._workshop)
+        return router_of(self._member, self.router, self._config, self._factory)
 
     def _weights(self, answer: Answer) -> tuple[Weight, ...]:
         if self._method is None:

@@ -16,7 +16,7 @@ from meshtune.adapter.expert import Expert
 from meshtune.adapter.shared import Source, aggregate
 from meshtune.adapter.sites import places, sizes
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement, Member
 
 
@@ -45,15 +45,15 @@ class AggregatingMethod(Method):
         """Return the members of its own cluster whose values it holds, ids ascending."""
         return next(devices for devices in self.clusters(member) if member.device in devices)
 
-    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
-        return workshop.alone(own)
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
+        return factory.alone(own)
 
-    def mix(self, member: Member, workshop: Workshop) -> None:
-        whole = self.expansion(member, member.counted(self.cluster(member)), workshop)
-        own = workshop.positions(member.own)
+    def mix(self, member: Member, factory: ExpertFactory) -> None:
+        whole = self.expansion(member, member.counted(self.cluster(member)), factory)
+        own = factory.positions(member.own)
         member.expert = member.expert.with_values(whole[own].to(member.expert.values.device))
 
-    def expansion(self, member: Member, devices: Sequence[int], workshop: Workshop) -> Tensor:
+    def expansion(self, member: Member, devices: Sequence[int], factory: ExpertFactory) -> Tensor:
         """Return Bbar of ``devices``, of each of which it holds an update, all layers end to end (sum of d r,)."""
         updates = [member.held[device] for device in devices]
         known = [member.known[device] for device in devices]
@@ -62,13 +62,13 @@ class AggregatingMethod(Method):
         def make() -> Tensor:
             return aggregate(
                 [update.values for update in updates],
-                [workshop.positions(a) for a in known],
+                [factory.positions(a) for a in known],
                 [float(a.samples) for a in known],
-                sum(sizes(workshop.layers, workshop.adapter.rank)),
+                sum(sizes(factory.layers, factory.adapter.rank)),
                 self.masked,
             )
 
-        return workshop.once(("expansion", self.masked, *what), make)
+        return factory.once(("expansion", self.masked, *what), make)
 
     def contents(self, member: Member) -> tuple[object, ...]:
         """Return what identifies all that it holds, cluster by cluster."""
@@ -77,14 +77,14 @@ class AggregatingMethod(Method):
             for devices in self.clusters(member)
         )
 
-    def source(self, announced: Announcement, workshop: Workshop) -> Source:
+    def source(self, announced: Announcement, factory: ExpertFactory) -> Source:
         """Return a member's projections and, where it announced them, its task codes by place."""
         codes: dict[str, Tensor] = {}
         if announced.codes is not None:
-            widths = places(workshop.layers)
+            widths = places(factory.layers)
             parts = torch.split(torch.from_numpy(announced.codes), list(widths.values()))
             codes = dict(zip(widths, parts, strict=True))
-        return Source(workshop.projections(announced.recipe), codes)
+        return Source(factory.projections(announced.recipe), codes)
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
         return [("every task", tuple(sorted(member.held)))]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from meshtune.adapter.expert import Expert, SparseExpert
 from meshtune.methods.base import Answer, Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.mates import alike, joined_mean, trained_mean
 from meshtune.methods.state import Announcement, Member
 from meshtune.routing.routers import OracleRouter
@@ -18,59 +18,61 @@ class BankMethod(Method):
 
     relays = True
 
-    def reintroduces(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Announcement:
-        trained = self.begin(own, known, workshop)
+    def reintroduces(
+        self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory
+    ) -> Announcement:
+        trained = self.begin(own, known, factory)
         if not isinstance(trained, SparseExpert):
             return own
         return replace(own, masks=tuple(mask.cpu().numpy() for mask in trained.masks), voted=True)
 
-    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
         if self.kind == "lora":
-            return workshop.lora()
+            return factory.lora()
         if own.voted:
-            return workshop.alone(own)
+            return factory.alone(own)
         mates = [known[d] for d in sorted(known) if known[d].group == own.group]
-        return workshop.group_expert([mate for mate in mates if not mate.voted])
+        return factory.group_expert([mate for mate in mates if not mate.voted])
 
-    def mix(self, member: Member, workshop: Workshop) -> None:
+    def mix(self, member: Member, factory: ExpertFactory) -> None:
         # A device alone in its group goes on with its own unrounded values; a group takes the mean of what was sent.
         # A mate several hops away counts with the newest that has arrived, which is as many rounds old; unless rounds
         # end on time, when those who are not heard in one are left out of its mean.
         mates = len(member.groups()[member.own.group])
         mixed = member.counted(member.holders(member.own.group))
         if mates > 1 and (len(mixed) > 1 or not member.timely):
-            member.expert = self._mean(member, mixed, workshop, member.device)
+            member.expert = self._mean(member, mixed, factory, member.device)
 
-    def of_group(self, member: Member, group: str, workshop: Workshop) -> Expert:
+    def of_group(self, member: Member, group: str, factory: ExpertFactory) -> Expert:
         """Return the group's expert: the mean of what the member holds from the group."""
-        return self._mean(member, member.holders(group), workshop)
+        return self._mean(member, member.holders(group), factory)
 
-    def _mean(self, member: Member, devices: Sequence[int], workshop: Workshop, own: int | None = None) -> Expert:
+    def _mean(self, member: Member, devices: Sequence[int], factory: ExpertFactory, own: int | None = None) -> Expert:
         """Return the mean of what is held from these devices of one group; what ``own`` trains of it, if given."""
         updates = [member.held[d] for d in devices]
         samples = {d: member.known[d].samples for d in member.known}
-        first = self.begin(member.known[devices[0]], member.known, workshop)
+        first = self.begin(member.known[devices[0]], member.known, factory)
         if not isinstance(first, SparseExpert):  # all have one shape
-            return workshop.mean(first, updates, samples)
-        others = (self.begin(member.known[d], member.known, workshop) for d in devices[1:])
+            return factory.mean(first, updates, samples)
+        others = (self.begin(member.known[d], member.known, factory) for d in devices[1:])
         shapes = [first, *(shape for shape in others if isinstance(shape, SparseExpert))]
         if alike(shapes):
-            return workshop.mean(first, updates, samples)
+            return factory.mean(first, updates, samples)
         weights = [float(samples[d]) for d in devices]
         if own is not None:
             return trained_mean(shapes, updates, weights, devices.index(own))
         key = ("joined", *((u.digest, shape.form, w) for u, shape, w in zip(updates, shapes, weights, strict=True)))
-        return workshop.once(key, lambda: joined_mean(shapes, updates, weights))
+        return factory.once(key, lambda: joined_mean(shapes, updates, weights))
 
-    def bank(self, member: Member, workshop: Workshop) -> dict[str, Expert]:
+    def bank(self, member: Member, factory: ExpertFactory) -> dict[str, Expert]:
         """Return the experts it can answer with, by group, in the order of :meth:`sources`."""
-        return {g: self.of_group(member, g, workshop) for g, _ in self.sources(member)}
+        return {g: self.of_group(member, g, factory) for g, _ in self.sources(member)}
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
         return [(g, tuple(member.holders(g))) for g in member.groups() if member.holders(g)]
 
-    def oracle(self, member: Member, groups: Sequence[str], workshop: Workshop) -> Answer:
+    def oracle(self, member: Member, groups: Sequence[str], factory: ExpertFactory) -> Answer:
         """Return the perfect router's answer; a group it has no expert of is answered by its own group's."""
-        bank = self.bank(member, workshop)
+        bank = self.bank(member, factory)
         gates = OracleRouter(list(bank)).gates_for([g if g in bank else member.own.group for g in groups])
         return Answer(tuple(bank.values()), gates)

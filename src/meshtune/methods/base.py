@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from meshtune.adapter.expert import Expert
 from meshtune.adapter.route import Bank
 from meshtune.methods.config import PaperConfig
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import NEGOTIATED, Announcement, Member
 from meshtune.routing.config import RouterConfig
 from meshtune.routing.features import Features
@@ -66,18 +66,20 @@ class Method(ABC):
     relays = False
     keeps = True
 
-    def announces(self, own: Announcement, workshop: Workshop) -> Announcement:
+    def announces(self, own: Announcement, factory: ExpertFactory) -> Announcement:
         """Return what a device says of itself under this method, of all that it has found out."""
         name = NEGOTIATED if self.negotiates and NEGOTIATED in own.others else self.masks
         return replace(own, masks=own.others[name]) if name in own.others else own
 
-    def reintroduces(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Announcement:
+    def reintroduces(
+        self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory
+    ) -> Announcement:
         """Return what a device's announcement is to those who first hear of it when rounds have been played.
 
         Args:
             own: what it announced.
             known: what whoever tells of it knows, itself or another.
-            workshop: builds the experts.
+            factory: builds the experts.
         """
         return own
 
@@ -86,11 +88,11 @@ class Method(ABC):
         return router.names if self.routes else ()
 
     @abstractmethod
-    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
         """Return the expert a device starts from."""
 
     @abstractmethod
-    def mix(self, member: Member, workshop: Workshop) -> None:
+    def mix(self, member: Member, factory: ExpertFactory) -> None:
         """Set the member's expert to what the next round starts from, out of what it holds."""
 
     @abstractmethod
@@ -100,7 +102,7 @@ class Method(ABC):
         groups: Sequence[str],
         router: Router | None,
         features: Features,
-        workshop: Workshop,
+        factory: ExpertFactory,
     ) -> Answer:
         """Return who answers each prompt.
 
@@ -109,7 +111,7 @@ class Method(ABC):
             groups: the true group of every prompt; only methods with a perfect router may look.
             router: the fitted router, for methods that route.
             features: what the router looks at, a row a prompt.
-            workshop: builds the experts.
+            factory: builds the experts.
         """
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:

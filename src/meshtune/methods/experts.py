@@ -18,7 +18,7 @@ from meshtune.routing.routers import Router
 from meshtune.wire.content_cache import ContentCache, Made
 
 
-class Workshop:
+class ExpertFactory:
     """Builds experts from announcements; shared by the devices of a process so that equal experts exist once.
 
     Args:

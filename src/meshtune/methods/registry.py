@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from meshtune.errors import check_name
+from meshtune.errors import UserError, check_name
+from meshtune.printable import printable
 
 if TYPE_CHECKING:
     from meshtune.methods.base import Method
@@ -29,6 +31,12 @@ METHODS: dict[str, str] = {
 """Name to one-line description, in the order of tables."""
 
 
+ENTRY_POINTS = "meshtune.methods"
+"""The group of entry points by which other packages add methods: ``name = "package.module:METHOD"``."""
+_ELSEWHERE = {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in METHODS}
+METHODS.update({name: f"from {point.value.partition(':')[0]}" for name, point in sorted(_ELSEWHERE.items())})
+
+
 def check_method(name: str) -> str:
     """Return ``name``.
 
@@ -39,10 +47,25 @@ def check_method(name: str) -> str:
 
 
 def get_method(name: str) -> Method:
-    """Return the method called ``name``; it lives in ``meshtune.methods.catalogue.<name>`` as ``METHOD``.
+    """Return the method called ``name``.
+
+    Ours live in ``meshtune.methods.catalogue.<name>`` as ``METHOD``; other packages name theirs as entry points.
 
     Raises:
-        UserError: there is no such method.
+        UserError: there is no such method, or what another package names cannot be loaded or is none.
     """
-    method: Method = importlib.import_module(f"meshtune.methods.catalogue.{check_method(name)}").METHOD
-    return method
+    if check_method(name) not in _ELSEWHERE:
+        method: Method = importlib.import_module(f"meshtune.methods.catalogue.{name}").METHOD
+        return method
+    from meshtune.methods.base import Method as Base
+
+    point = _ELSEWHERE[name]
+    try:
+        found = point.load()
+    except Exception as error:  # other people's code may fail in any way
+        raise UserError(
+            f"method {name} cannot be loaded from {point.value} ({type(error).__name__}: {error})"
+        ) from error
+    if not isinstance(found, Base) or found.name != name:
+        raise UserError(f"method {name}: {point.value} is no method of that name, but {printable(repr(found), 60)}")
+    return found

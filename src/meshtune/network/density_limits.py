@@ -17,7 +17,7 @@ from typing import Any
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.config.run_config import ExchangeConfig, RunConfig
 from meshtune.errors import UserError
-from meshtune.network.geometry import Ground, ground_of, median_gains
+from meshtune.network.geometry import Geometry, geometry_of, median_gains
 from meshtune.network.site import Site
 from meshtune.wire.payload_sizes import PLAIN, update_bytes
 from meshtune.wireless.compute import compute_limit, link_limit
@@ -59,7 +59,7 @@ def budgets(config: RunConfig, site: Site, layers: Sequence[LayerSpec]) -> dict[
     Raises:
         UserError: a device could not train a single value.
     """
-    where, positions = ground_of(site), sum(sizes(layers, config.adapter.rank))
+    where, positions = geometry_of(site), sum(sizes(layers, config.adapter.rank))
     batch = config.train.batch
     computed = compute_limit(config.compute, config.train.steps * batch, batch)
     groups: dict[str, list[int]] = {}
@@ -82,7 +82,7 @@ def budgets(config: RunConfig, site: Site, layers: Sequence[LayerSpec]) -> dict[
     return found
 
 
-def carried(where: Ground, gain: float, exchange: ExchangeConfig, positions: int) -> int:
+def carried(where: Geometry, gain: float, exchange: ExchangeConfig, positions: int) -> int:
     """Return how many values, of ``positions`` at most, one link of this gain carries within Gamma.
 
     Raises:
@@ -100,7 +100,7 @@ def carried(where: Ground, gain: float, exchange: ExchangeConfig, positions: int
     return min(more, positions)
 
 
-def sharing(where: Ground) -> int:
+def sharing(where: Geometry) -> int:
     """Return how many shares the band is planned in: u_plan, of a broadcast one."""
     return 1 if where.config.cast == "broadcast" else where.config.u_plan
 

@@ -30,7 +30,7 @@ NEAR = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class Geometry:
     """Where devices are and how they hear each other.
 
     Attributes:
@@ -56,14 +56,14 @@ def carrier(methods: Sequence[Method]) -> Method:
     return next((method for method in sending if method.kind == "sparse"), sending[0])
 
 
-def ground_of(site: Site, time: float = 0.0) -> Ground:
+def geometry_of(site: Site, time: float = 0.0) -> Geometry:
     """Return the ground at ``time`` seconds; without a range all devices are in range of each other."""
     radio, channel, positions = site.radio, site.channel, site.mobility.positions(time)
     widest = math.hypot(*np.ptp(positions, axis=0).tolist()) * (1 + 1e-9)
-    return Ground(radio, Radio.of(radio), channel, positions, radio.range or widest or 1.0)
+    return Geometry(radio, Radio.of(radio), channel, positions, radio.range or widest or 1.0)
 
 
-def air_of(where: Ground, bits: float, most: int | None) -> Air:
+def air_of(where: Geometry, bits: float, most: int | None) -> Air:
     """Return what the air allows for a payload of ``bits``, in clusters of at most ``most``.
 
     A broadcast costs what its weakest receiver needs. Clusters add up powers, so they are given each receiver's own:
@@ -87,7 +87,7 @@ def air_of(where: Ground, bits: float, most: int | None) -> Air:
     return air
 
 
-def check_pairs(where: Ground, tree: Any = None) -> None:
+def check_pairs(where: Geometry, tree: Any = None) -> None:
     """Make sure that the pairs of devices in range can be held.
 
     Args:
@@ -117,13 +117,13 @@ def clustering(settings: ClusterConfig, masked: bool) -> ClusterConfig:
     return settings if masked else settings.model_copy(update={"s_max": 1.0})
 
 
-def median_gain(where: Ground, air: Air) -> float | None:
+def median_gain(where: Geometry, air: Air) -> float | None:
     """Return the median mean gain of all pairs in range (method section 7); None without one."""
     _, _, gain = _heard(where, air)
     return float(np.median(gain)) if gain.size else None
 
 
-def median_gains(where: Ground) -> Floats:
+def median_gains(where: Geometry) -> Floats:
     """Return the median mean gain between each device and those in its range, (n,); NaN where nobody is.
 
     Raises:
@@ -139,7 +139,7 @@ def median_gains(where: Ground) -> Floats:
     return found
 
 
-def _heard(where: Ground, air: Air) -> tuple[Ints, Ints, Floats]:
+def _heard(where: Geometry, air: Air) -> tuple[Ints, Ints, Floats]:
     """Return the ends and mean gains of all pairs in range that hear each other at all."""
     low, high = air.pairs
     gain = link_gains(where.channel, where.positions, low, high, None)

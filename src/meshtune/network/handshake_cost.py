@@ -14,15 +14,15 @@ import numpy as np
 
 from meshtune.network.inventory_cost import inventory_cost, least_windows
 from meshtune.network.radio_network import Network
-from meshtune.network.virtual_clock import Tick
+from meshtune.network.virtual_clock import RoundCost
 from meshtune.node.envelope import Envelope
 from meshtune.wireless.link import Radio, total_power
 from meshtune.wireless.link_budget import link_gains
 
 
-def greeting(
+def handshake_cost(
     network: Network, hops: Sequence[Mapping[tuple[int, int], int]], control: Sequence[Sequence[Envelope]] = ()
-) -> Tick:
+) -> RoundCost:
     """Return what a handshake took.
 
     Args:
@@ -30,7 +30,7 @@ def greeting(
         hops: bytes of announcements by link (sender, receiver), hop by hop.
         control: what was said of who knows whom, those messages together that were sent at the same time.
     """
-    site, tick = network.site, Tick()
+    site, tick = network.site, RoundCost()
     radio, positions = Radio.of(site.radio), site.mobility.positions(network.time)
     for hop in hops:
         windows = []

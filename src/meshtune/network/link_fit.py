@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from meshtune.config.run_config import ExchangeConfig
-from meshtune.network.geometry import ground_of
+from meshtune.network.geometry import geometry_of
 from meshtune.network.mean_links import flow
 from meshtune.network.site import Site
 from meshtune.topology.linked import Graph
@@ -49,7 +49,7 @@ def crowded(site: Site, exchange: ExchangeConfig, graph: Graph, counts: Mapping[
 
 def unserved(site: Site, radio: RadioConfig, graph: Graph, bits: float) -> tuple[int, int]:
     """Return how many links of ``graph`` do not carry ``bits`` with ``radio``, and how many there are."""
-    served = flow(ground_of(replace(site, radio=radio)), graph, bits).budget.served
+    served = flow(geometry_of(replace(site, radio=radio)), graph, bits).budget.served
     return int((~served).sum()), len(served)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
-from meshtune.network.geometry import Ground
+from meshtune.network.geometry import Geometry
 from meshtune.runs.observer import Observer
 from meshtune.topology import agnes
 from meshtune.topology.backbone import Backbone, backbone
@@ -100,7 +100,7 @@ class Mesh:
         return self.linked.alone(self.air)
 
 
-def mesh(config: RunConfig, where: Ground, air: Air, bits: float, use: Use, observer: Observer) -> Mesh:
+def mesh(config: RunConfig, where: Geometry, air: Air, bits: float, use: Use, observer: Observer) -> Mesh:
     """Form clusters, join them, and price one exchange within and one between them.
 
     Args:
@@ -151,13 +151,13 @@ def _bounded(radio: RadioConfig, air: Air, graph: str) -> None:
         )
 
 
-def flow(where: Ground, neighbours: Mapping[int, Sequence[int]], bits: float) -> Flow:
+def flow(where: Geometry, neighbours: Mapping[int, Sequence[int]], bits: float) -> Flow:
     """Return one exchange over the links of a graph."""
     pairs = [(device, other) for device, others in neighbours.items() for other in others]
     return _flow(where, np.array(pairs, dtype=np.int64).reshape(-1, 2), bits)
 
 
-def _flow(where: Ground, pairs: Ints, bits: float) -> Flow:
+def _flow(where: Geometry, pairs: Ints, bits: float) -> Flow:
     sender, receiver = pairs.T
     config, positions = where.config, where.positions
     budget = over_the_air(config, where.channel, positions, sender, receiver, bits, None)

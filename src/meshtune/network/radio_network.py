@@ -18,10 +18,10 @@ import numpy as np
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.config.run_config import RunConfig
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
-from meshtune.network.geometry import air_of, carrier, clustering, ground_of
+from meshtune.network.geometry import air_of, carrier, clustering, geometry_of
 from meshtune.network.mean_links import flow
 from meshtune.network.site import Site
 from meshtune.node.mask_negotiation import IDLE, Agreement, agree, negotiates
@@ -139,7 +139,7 @@ class Network:
 
     def _within(self) -> list[tuple[int, int, float]]:
         """Return the pairs that reach each other within clusters, and bit/s at p_max on the way that carries less."""
-        links = flow(ground_of(self.site, self.time), self.inner, self.bits)
+        links = flow(geometry_of(self.site, self.time), self.inner, self.bits)
         carried: dict[tuple[int, int], list[float]] = {}
         ways = zip(links.sender.tolist(), links.receiver.tolist(), links.capacity.tolist(), strict=True)
         for (a, b, capacity), served in zip(ways, links.budget.served.tolist(), strict=True):
@@ -207,12 +207,16 @@ def sized(clusters: Sequence[Sequence[int]]) -> str:
 
 
 def connect(
-    config: RunConfig, site: Site | None, own: Sequence[Announcement], layers: Sequence[LayerSpec], workshop: Workshop
+    config: RunConfig,
+    site: Site | None,
+    own: Sequence[Announcement],
+    layers: Sequence[LayerSpec],
+    factory: ExpertFactory,
 ) -> tuple[Graph, Network | None]:
     """Return who hears whom in a run, and the network over the air where it has a radio; ``site`` is the run's."""
     if site is None:
         return neighbours(config.graph.kind, len(own), config.graph.neighbours, config.seed), None
-    network = form(site, [get_method(name) for name in config.methods], own, layers, workshop)
+    network = form(site, [get_method(name) for name in config.methods], own, layers, factory)
     return network.graph, network
 
 
@@ -221,7 +225,7 @@ def form(
     methods: Sequence[Method],
     own: Sequence[Announcement],
     layers: Sequence[LayerSpec],
-    workshop: Workshop,
+    factory: ExpertFactory,
 ) -> Network:
     """Form clusters of the devices that announced ``own``, and the links between clusters, at time 0.
 
@@ -229,18 +233,18 @@ def form(
     """
     settings = site.config.clusters
     method = carrier(methods)
-    said = [method.announces(announced, workshop) for announced in own]
-    count = max(method.begin(a, {a.device: a}, workshop).count for a in said)
+    said = [method.announces(announced, factory) for announced in own]
+    count = max(method.begin(a, {a.device: a}, factory).count for a in said)
     bits = 8.0 * update_bytes(count, site.config.exchange.values, site.config.exchange.block)
-    counts = sizes(layers, workshop.adapter.rank)
+    counts = sizes(layers, factory.adapter.rank)
     masks = [list((announced.masks or a.masks) if method.masks else ()) for announced, a in zip(own, said, strict=True)]
     masked = all(masks)
-    use = of_masks(masks, counts, workshop.adapter.rank, settings.rate) if masked else expected([[1.0]] * len(own), [1])
+    use = of_masks(masks, counts, factory.adapter.rank, settings.rate) if masked else expected([[1.0]] * len(own), [1])
     settings = clustering(settings, masked)
 
     @lru_cache(maxsize=2 * len(methods) + 1)  # each method has a clock of its own: of each the last two
     def at(time: float) -> Network:
-        air = air_of(ground_of(site, time), bits, settings.most)
+        air = air_of(geometry_of(site, time), bits, settings.most)
         clusters = agnes.clustered(settings, air, use)
         found = linked(clusters, site.config.clusters, site.config.graph, site.config.seed)
         between = backbone(clusters)

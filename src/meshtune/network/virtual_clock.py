@@ -26,7 +26,7 @@ SLACK = 0.5
 
 
 @dataclass
-class Tick:
+class RoundCost:
     """One round of one method, over all devices.
 
     Attributes:
@@ -59,7 +59,7 @@ def ends(slowest: float, slots: int, gamma: float) -> float:
     return slowest + (slots + SLACK) * gamma
 
 
-Clock = list[Tick]
+Clock = list[RoundCost]
 """The rounds so far, first the handshake as round 0."""
 
 
@@ -80,7 +80,7 @@ def summary(clock: Clock) -> dict[str, Any]:
         "joules": joules(clock),
         "airtime": sum(tick.airtime for tick in clock),
         "outages": sum(tick.outages for tick in clock),
-        "per_round": {field.name: [getattr(tick, field.name) for tick in clock] for field in fields(Tick)},
+        "per_round": {field.name: [getattr(tick, field.name) for tick in clock] for field in fields(RoundCost)},
     }
 
 
@@ -91,7 +91,7 @@ def pack(clocks: Mapping[str, Clock]) -> dict[str, Any]:
 
 def unpack(data: Mapping[str, Any]) -> dict[str, Clock]:
     """The inverse of :func:`pack`."""
-    return {method: [Tick(**tick) for tick in clock] for method, clock in data.items()}
+    return {method: [RoundCost(**tick) for tick in clock] for method, clock in data.items()}
 
 
 class Pace:

@@ -16,7 +16,7 @@ from meshtune.adapter.expert import Expert
 from meshtune.config.run_config import ExchangeConfig
 from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member, Update
 from meshtune.wire.codec import apply_difference, encode_difference, encode_keyframe
 from meshtune.wire.content_cache import ContentCache
@@ -37,7 +37,7 @@ class UpdateRules:
     """
 
     method: Method
-    factory: Workshop
+    factory: ExpertFactory
     settings: ExchangeConfig
     round: int
     relay: bool = True

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshtune.network.geometry import Ground
+from meshtune.network.geometry import Geometry
 from meshtune.network.virtual_clock import SLACK
 from meshtune.node.dissemination import members, outages, window
-from meshtune.planning.relay_load import Carriage
+from meshtune.planning.relay_load import RelayLoad
 from meshtune.topology.graphs import components
 from meshtune.topology.linked import Graph
 from meshtune.wireless.arrays import Floats
@@ -29,20 +29,20 @@ class Passed:
     """What an exchange adds to the round's own window.
 
     Attributes:
-        carriage: copies that leave each device.
+        load: copies that leave each device.
         energy: (n,) joules.
         windows: how many there are; ``seconds``: how long they take together.
         links: (sender, receiver) that carried something, in the round's own window or later.
     """
 
-    carriage: Carriage
+    load: RelayLoad
     energy: Floats
     windows: int
     seconds: float
     links: frozenset[tuple[int, int]]
 
 
-def pass_on(where: Ground, graph: Graph, pairs: Sequence[tuple[int, int]], bits: float, relay: bool) -> Passed:
+def pass_on(where: Geometry, graph: Graph, pairs: Sequence[tuple[int, int]], bits: float, relay: bool) -> Passed:
     """Play one exchange.
 
     Args:
@@ -87,10 +87,10 @@ def pass_on(where: Ground, graph: Graph, pairs: Sequence[tuple[int, int]], bits:
         seconds += (int(budget.slot.max(initial=0)) + 1 + SLACK) * where.config.gamma
         windows += 1
     none = np.zeros(devices, dtype=np.int64)
-    way = Carriage(own, out, passed, none, np.zeros((0, 2), dtype=np.int64))
+    way = RelayLoad(own, out, passed, none, np.zeros((0, 2), dtype=np.int64))
     return Passed(way, energy, windows, seconds, frozenset(used))
 
 
-def _budget(where: Ground, hops: Sequence[tuple[int, int, int]], bits: float) -> LinkBudget:
+def _budget(where: Geometry, hops: Sequence[tuple[int, int, int]], bits: float) -> LinkBudget:
     sender, receiver, _ = np.array(hops, dtype=np.int64).T
     return over_the_air(where.config, where.channel, where.positions, sender, receiver, bits, None)

@@ -8,7 +8,7 @@ from meshtune.adapter.mask_claims import capped_counts
 from meshtune.config.run_config import RunConfig
 from meshtune.data.unlearnt import unlearnt_note
 from meshtune.methods.registry import get_method
-from meshtune.network.geometry import Ground
+from meshtune.network.geometry import Geometry
 from meshtune.network.layer_densities import Planned
 from meshtune.network.mean_links import Mesh
 from meshtune.node.mask_negotiation import IDLE, negotiates
@@ -19,7 +19,7 @@ from meshtune.topology.phrases import figure
 
 def notes_of(
     config: RunConfig,
-    where: Ground,
+    where: Geometry,
     net: Mesh,
     costs: Costs,
     planned: Planned,

@@ -18,7 +18,7 @@ from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.model.skeleton import Skeleton, skeleton
 from meshtune.network.density_limits import Budget, budget_note, budgets, densities_of, form, sharing
-from meshtune.network.geometry import Ground, air_of, carrier, check_pairs, clustering, ground_of, median_gain
+from meshtune.network.geometry import Geometry, air_of, carrier, check_pairs, clustering, geometry_of, median_gain
 from meshtune.network.layer_densities import Planned, from_run, uniform
 from meshtune.network.mean_links import mesh
 from meshtune.network.site import Site, site_of
@@ -54,7 +54,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     method = _payload_method(config)
     radio = config.radio or RadioConfig()
     site = site_of(config, radio)
-    where = ground_of(site)
+    where = geometry_of(site)
     if config.clusters.kind == "agnes":
         check_pairs(where)  # before what takes long with many devices
     watcher.event("phase", name="the model's shape", total=1)
@@ -150,7 +150,7 @@ def _payload_method(config: RunConfig) -> Method:
 
 
 def _limits(
-    config: RunConfig, where: Ground, shape: Skeleton, size: MethodSizes, gain: float | None, planned: Budget | None
+    config: RunConfig, where: Geometry, shape: Skeleton, size: MethodSizes, gain: float | None, planned: Budget | None
 ) -> tuple[Limit, ...]:
     """Return the bounds; the link's for ``gain``, the median of all in range, or for that a budget was planned with."""
     positions = sum(sizes(shape.layers, config.adapter.rank))

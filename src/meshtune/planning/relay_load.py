@@ -17,7 +17,7 @@ from meshtune.wireless.arrays import Ints
 
 
 @dataclass(frozen=True, eq=False)
-class Carriage:
+class RelayLoad:
     """Copies that leave each device, and updates that cross each link between clusters.
 
     Attributes:
@@ -35,7 +35,7 @@ class Carriage:
     crossing: Ints
 
 
-def carriage(backbone: Backbone, served: Sequence[int], relay: bool, one_copy: bool) -> Carriage:
+def relay_load(backbone: Backbone, served: Sequence[int], relay: bool, one_copy: bool) -> RelayLoad:
     """Return what is carried over ``backbone`` and within its clusters.
 
     Args:
@@ -61,7 +61,7 @@ def carriage(backbone: Backbone, served: Sequence[int], relay: bool, one_copy: b
         both = links_of > 1
         onward = np.where(both, parts - 1 if relay else 0, onward)
     out = np.minimum(links_of, 1) if one_copy else links_of
-    return Carriage(inner, out, onward + arrivals * inner, arrivals, crossing)
+    return RelayLoad(inner, out, onward + arrivals * inner, arrivals, crossing)
 
 
 def _sides(backbone: Backbone) -> tuple[Ints, Ints]:

@@ -11,12 +11,12 @@ from meshtune.config.run_config import RunConfig
 from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.model.skeleton import Skeleton
-from meshtune.network.geometry import Ground
+from meshtune.network.geometry import Geometry
 from meshtune.network.mean_links import Mesh
 from meshtune.node.dissemination import spread
 from meshtune.planning.model_sizes import MethodSizes
 from meshtune.planning.one_cluster import Passed, pass_on
-from meshtune.planning.relay_load import Carriage, carriage
+from meshtune.planning.relay_load import RelayLoad, relay_load
 from meshtune.topology.backbone import Backbone
 from meshtune.topology.linked import Linked
 from meshtune.wireless.arrays import Floats, Ints
@@ -53,7 +53,7 @@ class Costs:
 
     compute_seconds: Floats
     compute_energy: Floats
-    ways: Mapping[bool, Carriage]
+    ways: Mapping[bool, RelayLoad]
     told: Told
     relay: bool
     crossing: Ints
@@ -76,7 +76,9 @@ def tokens_of(config: RunConfig) -> int:
     return config.train.steps * config.train.batch * config.train.max_tokens
 
 
-def costs_of(config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size: MethodSizes, method: Method) -> Costs:
+def costs_of(
+    config: RunConfig, where: Geometry, net: Mesh, shape: Skeleton, size: MethodSizes, method: Method
+) -> Costs:
     """Return the costs of a run.
 
     Args:
@@ -96,7 +98,7 @@ def costs_of(config: RunConfig, where: Ground, net: Mesh, shape: Skeleton, size:
     if config.clusters.kind == "single":
         relay = config.graph.relay
         found = _within(where, net, 8.0 * size.update, relay)
-        ways = {others: one.carriage for others, one in found.items()}
+        ways = {others: one.load for others, one in found.items()}
         passed: Passed | None = found[method.relays and relay]
         crossing, spent = np.zeros(0, dtype=np.int64), found[method.relays and relay].energy
         sending = [one for one in map(get_method, config.methods) if one.exchanges]
@@ -129,7 +131,7 @@ def announced(linked: Linked, joined: Backbone, single: bool) -> Told:
     """
     near = [len(others) for _, others in sorted(linked.heard.items())]
     if not single:  # clusters in a forest: one way, and too many devices to follow them one by one
-        way = carriage(joined, near, relay=True, one_copy=False)
+        way = relay_load(joined, near, relay=True, one_copy=False)
         return Told(way.own + way.out, way.passed)
     passed = np.zeros(len(near), dtype=np.int64)
     for hop in spread(linked.heard, [(device,) for device in range(len(near))]):
@@ -138,17 +140,17 @@ def announced(linked: Linked, joined: Backbone, single: bool) -> Told:
     return Told(np.array(near, dtype=np.int64), passed)
 
 
-def _within(where: Ground, net: Mesh, bits: float, relay: bool) -> dict[bool, Passed]:
+def _within(where: Geometry, net: Mesh, bits: float, relay: bool) -> dict[bool, Passed]:
     """Return what goes on within a single cluster, without others' updates and, if ``relay``, with them."""
     pairs = net.within.pairs()
     return {others: pass_on(where, net.linked.heard, pairs, bits, others) for others in {False, relay}}
 
 
-def _between(where: Ground, net: Mesh, method: Method) -> tuple[dict[bool, Carriage], Ints, Floats]:
+def _between(where: Geometry, net: Mesh, method: Method) -> tuple[dict[bool, RelayLoad], Ints, Floats]:
     """Return what each device sends, without and with others' updates, what crosses each link, and joules (n,)."""
     one_copy, devices = where.config.cast == "broadcast", len(where.positions)
     served = net.within.budget.u.tolist()
-    ways = {relay: carriage(net.backbone, served, relay, one_copy) for relay in (False, True)}
+    ways = {relay: relay_load(net.backbone, served, relay, one_copy) for relay in (False, True)}
     way = ways[method.relays]
     # One way over each link, then back: the order of the links in ``between``.
     crossing = way.crossing.T.reshape(-1)

@@ -10,7 +10,7 @@ import torch
 from meshtune.adapter.expert import Expert
 from meshtune.config.run_config import ExchangeConfig
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement, Masks, Member
 from meshtune.node.envelope import Envelope
 from meshtune.node.introductions import as_told
@@ -25,7 +25,7 @@ Hop = Mapping[tuple[int, int], int]
 def nodes_of(
     said: Sequence[Announcement],
     method: Method,
-    factory: Workshop,
+    factory: ExpertFactory,
     clusters: Mapping[int, int],
     reliable: bool,
     masks: Mapping[int, Mapping[int, Masks]] | None = None,

@@ -18,7 +18,7 @@ import numpy as np
 from meshtune.methods.base import Method
 from meshtune.network.inventory_cost import inventory_cost
 from meshtune.network.radio_network import Network
-from meshtune.network.virtual_clock import SLACK, Clock, Pace, Tick, elapsed
+from meshtune.network.virtual_clock import SLACK, Clock, Pace, RoundCost, elapsed
 from meshtune.node.dissemination import outages
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
@@ -60,7 +60,7 @@ class RadioExchange:
         slow = slowness(config.faults, config.seed, n, version)
         values = nodes[0].member.expert.count
         computing = self.pace.seconds(method, values)[version - 1] * slow
-        tick = Tick(computing=float(self.pace.energy(method, values)[version - 1].sum()))
+        tick = RoundCost(computing=float(self.pace.energy(method, values)[version - 1].sum()))
         if not method.exchanges:  # nobody waits for anybody
             for node in nodes:
                 node.publish()

@@ -13,7 +13,7 @@ from enum import Enum
 import numpy as np
 
 from meshtune.network.site import Site
-from meshtune.network.virtual_clock import SLACK, Tick
+from meshtune.network.virtual_clock import SLACK, RoundCost
 from meshtune.node.envelope import Envelope
 from meshtune.wire.ledger import REPEATED, Ledger
 from meshtune.wireless.arrays import Floats
@@ -48,7 +48,7 @@ class RadioRound:
     method: str
     round: int
     ledger: Ledger
-    tick: Tick
+    tick: RoundCost
     windows: int = 0
 
     def send(

@@ -14,9 +14,9 @@ from typing import Any
 
 from meshtune.config.run_config import RunConfig
 from meshtune.methods.base import Method
-from meshtune.network.handshake_cost import greeting
+from meshtune.network.handshake_cost import handshake_cost
 from meshtune.network.radio_network import Network, sized
-from meshtune.network.virtual_clock import Clock, Tick, elapsed
+from meshtune.network.virtual_clock import Clock, RoundCost, elapsed
 from meshtune.node.node import Node
 from meshtune.simulator.introducing import introduce
 from meshtune.topology.graphs import components, falls_apart
@@ -82,7 +82,7 @@ def reform(
     round_: int,
     ledger: Ledger,
     clock: Clock,
-) -> tuple[Formed, Tick] | None:
+) -> tuple[Formed, RoundCost] | None:
     """Form clusters anew before ``round_``, if it is time to; return them and what announcing took.
 
     Args:
@@ -102,7 +102,7 @@ def reform(
     hops, said = introduce(nodes, now.graph, ledger)
     apart = falls_apart(now.graph) if len(components(now.graph)) > len(components(before.graph)) else None
     changed = moved(before.clusters.clusters, now.clusters.clusters)
-    return Formed(method.name, round_, now, changed, apart), greeting(now, hops, said)
+    return Formed(method.name, round_, now, changed, apart), handshake_cost(now, hops, said)
 
 
 def replay(

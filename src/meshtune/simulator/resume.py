@@ -14,10 +14,10 @@ from torch import Tensor
 
 from meshtune.adapter.sites import LayerSpec
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement
 from meshtune.network.federation_state import FederationState
-from meshtune.network.handshake_cost import greeting
+from meshtune.network.handshake_cost import handshake_cost
 from meshtune.network.radio_network import Network
 from meshtune.node.envelope import Envelope
 from meshtune.runs.manifest import DamagedError, reason
@@ -78,7 +78,7 @@ def begin(
     graph: Mapping[int, Sequence[int]],
     own: Sequence[Announcement],
     layers: Sequence[LayerSpec],
-    workshop: Workshop,
+    factory: ExpertFactory,
     network: Network | None = None,
 ) -> FederationState:
     """Return the state after the handshake, before the first round; over ``network`` where there is a radio."""
@@ -87,11 +87,11 @@ def begin(
     agreed = None if network is None else network.agreement
     found = own if agreed is None else agreed.of(own)
     for method in methods:
-        said = [method.announces(a, workshop) for a in found]
+        said = [method.announces(a, factory) for a in found]
         negotiated = agreed if method.negotiates else None
         hops: list[Hop] = [] if negotiated is None else [*negotiated.charge(method.name, state.ledger)]
         told = {} if negotiated is None else negotiated.told
-        nodes = nodes_of(said, method, workshop, clusters, network is None, told)
+        nodes = nodes_of(said, method, factory, clusters, network is None, told)
         control: list[Sequence[Envelope]] = []
         if method.exchanges:
             met, control = introduce(nodes, graph, state.ledger)
@@ -101,7 +101,7 @@ def begin(
             node.links = tuple(graph[node.device])
         state.nodes[method.name] = nodes
         if network is not None:
-            state.clocks[method.name] = [greeting(network, hops, control)]
+            state.clocks[method.name] = [handshake_cost(network, hops, control)]
     return state
 
 
@@ -111,7 +111,7 @@ def restore(
     loaded: Loaded | None,
     store: RunStore,
     methods: Sequence[Method],
-    workshop: Workshop,
+    factory: ExpertFactory,
     network: Network | None = None,
 ) -> tuple[FederationState, list[Formed]]:
     """Return ``fresh`` as it was when ``loaded`` was made, and the clusters formed anew until then.

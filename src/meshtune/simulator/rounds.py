@@ -14,7 +14,7 @@ from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.errors import DivergedError
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.model.base import Base
 from meshtune.network.federation_state import FederationState, JobKey, distinct_jobs
@@ -33,7 +33,7 @@ def play_round(
     config: RunConfig,
     methods: Sequence[Method],
     devices: Sequence[DeviceData],
-    workshop: Workshop,
+    factory: ExpertFactory,
     state: FederationState,
     observer: Observer,
     radio: RadioExchange | None = None,
@@ -54,10 +54,10 @@ def play_round(
         _add(state.seconds, "check", time.perf_counter() - started)
         started = time.perf_counter()
     state.round += 1
-    workshop.release()
+    factory.release()
     for method in methods:
         nodes = state.nodes[method.name]
-        rules = UpdateRules(method, workshop, config.exchange, state.round, config.graph.relay)
+        rules = UpdateRules(method, factory, config.exchange, state.round, config.graph.relay)
         for node in nodes:
             node.begin_round(rules)
         with explained(config, method, state.round):

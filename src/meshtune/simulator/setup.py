@@ -17,7 +17,7 @@ from meshtune.data.row_counts import counts_note, cut_rows
 from meshtune.data.unlearnt import unlearnt_note
 from meshtune.errors import UserError
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
@@ -47,7 +47,7 @@ class Scene:
     devices: list[DeviceData]
     papers: Sequence[Exam]
     counts: Mapping[str, Any]
-    workshop: Workshop
+    factory: ExpertFactory
     site: Site | None
     pace: Pace | None
     budgets: Mapping[str, Budget] | None
@@ -96,7 +96,7 @@ def open_scene(config: RunConfig, observer: Observer) -> Scene:
     for note in long:
         observer.event("note", text=note)
     counts = {name: {**found, **cuts.get(name, {})} for name, found in pools.facts.items()}
-    workshop = Workshop(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
+    factory = ExpertFactory(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
     pace = None if config.radio is None else Pace(config, base.parameters, devices)
     observer.event("advance", name="load", done=1)
     for note in base.notes():
@@ -106,7 +106,7 @@ def open_scene(config: RunConfig, observer: Observer) -> Scene:
         observer.event("note", text=unlearnt)
     if planned is not None:
         observer.event("note", text=budget_note(planned))
-    return Scene(config, base, methods, devices, papers, counts, workshop, site, pace, planned)
+    return Scene(config, base, methods, devices, papers, counts, factory, site, pace, planned)
 
 
 def planned(scene: Scene, store: RunStore, last: Loaded | None, observer: Observer) -> tuple[Scene, dict[str, Any]]:
@@ -125,7 +125,7 @@ def announced(scene: Scene, observer: Observer) -> tuple[list[Announcement], dic
     rates: dict[str, Any] = {}
 
     def settle(own: Sequence[Announcement]) -> RunConfig:
-        found = find_rates(scene.base, scene.config, scene.methods, scene.devices, own, scene.workshop, observer)
+        found = find_rates(scene.base, scene.config, scene.methods, scene.devices, own, scene.factory, observer)
         rates.update({kind: one.facts() for kind, one in found.items()})
         return with_rates(scene.config, scene.methods, rates)
 

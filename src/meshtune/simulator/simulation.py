@@ -89,7 +89,7 @@ def _played(scene: Scene, store: RunStore, observer: Observer, loaded: float) ->
             scene.config,
             scene.methods,
             scene.devices,
-            scene.workshop,
+            scene.factory,
             state,
             observer,
             radio,
@@ -172,13 +172,13 @@ def _begin(
     layers = scene.base.adapters.layers
     own, facts = prepared(store, scene.config, layers, stamp, lambda: announced(scene, observer), last, observer)
     scene = rated(scene, facts.get("rates", {}), store, observer)
-    graph, network = connect(scene.config, scene.site, own, layers, scene.workshop)
+    graph, network = connect(scene.config, scene.site, own, layers, scene.factory)
     if network is not None:
         for note in network.notes():
             observer.event("note", text=note)
         if not any(event["event"] == "network" for event in store.events()):
             store.append({"event": "network", **network.facts()})
-    state = begin(scene.methods, graph, own, layers, scene.workshop, network)
+    state = begin(scene.methods, graph, own, layers, scene.factory, network)
     if network is not None:
         counts = {m.name: max(one.expert.count for one in state.members[m.name]) for m in scene.methods if m.exchanges}
         for note in crowded(network.site, scene.config.exchange, network.wished, counts):
@@ -187,7 +187,7 @@ def _begin(
     if last is None:
         state.seconds.update(facts["seconds"])
         return scene, state, network, made
-    state, formed = restore(state, last, store, scene.methods, scene.workshop, network)
+    state, formed = restore(state, last, store, scene.methods, scene.factory, network)
     _log(formed, store)
     observer.event("note", text=f"going on after round {last.number} of {scene.config.train.rounds}")
     return scene, state, network, made
@@ -198,7 +198,7 @@ def _foretold(scene: Scene, state: FederationState, store: RunStore, observer: O
     left = scene.config.train.rounds - state.round
     if not left:
         return Forecast(Duration(0.0, 0.0, False), 0)
-    speed = measure_speed(scene.base, scene.config, scene.devices, scene.workshop)
+    speed = measure_speed(scene.base, scene.config, scene.devices, scene.factory)
     labels = {c.label: c.method for c in candidates(scene.config, scene.methods, state)}
     found = foretell(speed, scene.config, scene.methods, scene.devices, state, scene.papers, labels)
     observer.event("note", text=found.text())
@@ -221,7 +221,7 @@ def _log(formed: Sequence[Formed], store: RunStore) -> None:
 
 
 def _sit(scene: Scene, state: FederationState, store: RunStore, observer: Observer) -> dict[str, Features]:
-    return sit(scene.base, scene.config, scene.methods, scene.papers, state, scene.workshop, store, observer)
+    return sit(scene.base, scene.config, scene.methods, scene.papers, state, scene.factory, store, observer)
 
 
 def _finish(scene: Scene, state: FederationState, network: Network | None, store: RunStore, observer: Observer) -> Path:
@@ -230,7 +230,7 @@ def _finish(scene: Scene, state: FederationState, network: Network | None, store
     for note in whole_exam(scores, signature(scene.config), state)[1]:
         observer.event("note", text=note)
     found = results(
-        scene.base, scene.config, scene.methods, state, scene.workshop, features, scores, events, network, scene.budgets
+        scene.base, scene.config, scene.methods, state, scene.factory, features, scores, events, network, scene.budgets
     )
     store.write_json("results.json", found)
     store.append({"event": "done", "round": state.round, "seconds": found["header"]["seconds"]})

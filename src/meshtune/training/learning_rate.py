@@ -27,7 +27,7 @@ from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.errors import DivergedError, UserError
 from meshtune.methods.base import Method
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.runs.observer import Observer
@@ -118,7 +118,7 @@ def find_rates(
     methods: Sequence[Method],
     devices: Sequence[DeviceData],
     own: Sequence[Announcement],
-    workshop: Workshop,
+    factory: ExpertFactory,
     observer: Observer,
 ) -> dict[str, FoundRate]:
     """Look for the rates that ``config`` leaves open, by kind of expert.
@@ -129,14 +129,14 @@ def find_rates(
         methods: those that run.
         devices: their data.
         own: what every device has found out so far: its mask, where some method has one.
-        workshop: builds fresh experts.
+        factory: builds fresh experts.
         observer: told about progress.
     """
     kinds, found = check_rates(config, methods), {}
     if kinds:
         observer.event("phase", name="rates", total=len(kinds))
     for number, kind in enumerate(kinds):
-        found[kind] = _find(base, config, kind, devices, own, workshop)
+        found[kind] = _find(base, config, kind, devices, own, factory)
         observer.event("advance", name="rates", done=number + 1)
     return found
 
@@ -147,13 +147,13 @@ def _find(
     kind: str,
     devices: Sequence[DeviceData],
     own: Sequence[Announcement],
-    workshop: Workshop,
+    factory: ExpertFactory,
 ) -> FoundRate:
     started = time.perf_counter()
     lengths = [sum(len(row.tokens) for row in data.batch(0, config.train.batch)) for data in devices]
     who = trying(config, [data.group for data in devices], lengths)
     fresh: list[Expert] = [
-        workshop.lora() if kind == "lora" else workshop.alone(_masked(own[device], workshop)) for device in who
+        factory.lora() if kind == "lora" else factory.alone(_masked(own[device], factory)) for device in who
     ]
     batches = [[devices[device].batch(step, config.train.batch) for step in range(STEPS)] for device in who]
     trial = config.train.model_copy(update={"rounds": 1, "steps": STEPS, "warmup": 1})
@@ -185,11 +185,11 @@ def rate_of(best: float, train: TrainConfig) -> float:
     return float(f"{best * min(1.0, math.sqrt(LENGTH / length)):.2g}")
 
 
-def _masked(own: Announcement, workshop: Workshop) -> Announcement:
+def _masked(own: Announcement, factory: ExpertFactory) -> Announcement:
     """Return ``own`` with its mask, or with all positions of B where no method of the run calibrates one."""
     if own.masks:
         return own
-    every = sizes(workshop.layers, own.recipe.rank)
+    every = sizes(factory.layers, own.recipe.rank)
     return replace(own, masks=tuple(np.arange(size, dtype=np.int64) for size in every))
 
 

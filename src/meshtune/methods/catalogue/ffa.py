@@ -14,7 +14,7 @@ from meshtune.adapter.expert import Expert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.methods.catalogue.lora import Lora
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement
 
 
@@ -25,13 +25,13 @@ class Ffa(Lora):
     kind = "sparse"
     masks = ""
 
-    def announces(self, own: Announcement, workshop: Workshop) -> Announcement:
+    def announces(self, own: Announcement, factory: ExpertFactory) -> Announcement:
         r = own.recipe
-        everywhere = tuple(np.arange(size) for size in sizes(workshop.layers, r.rank))
+        everywhere = tuple(np.arange(size) for size in sizes(factory.layers, r.rank))
         return replace(own, recipe=Recipe(r.seed, r.kind, 0, r.rank, r.generator), masks=everywhere)
 
-    def fresh(self, own: Announcement, workshop: Workshop) -> Expert:
-        return workshop.alone(own)
+    def fresh(self, own: Announcement, factory: ExpertFactory) -> Expert:
+        return factory.alone(own)
 
 
 METHOD = Ffa()

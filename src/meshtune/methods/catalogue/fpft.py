@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from meshtune.adapter.expert import Expert
 from meshtune.methods.catalogue.lora import Lora
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement, Member
 
 
@@ -18,11 +18,11 @@ class Fpft(Lora):
     kind = "full"
     keeps = False
 
-    def fresh(self, own: Announcement, workshop: Workshop) -> Expert:
-        return workshop.full()
+    def fresh(self, own: Announcement, factory: ExpertFactory) -> Expert:
+        return factory.full()
 
-    def mix(self, member: Member, workshop: Workshop) -> None:
-        super().mix(member, workshop)
+    def mix(self, member: Member, factory: ExpertFactory) -> None:
+        super().mix(member, factory)
         member.held = {member.device: member.held[member.device]}  # a copy of the model each
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from meshtune.methods.bank import BankMethod
 from meshtune.methods.base import Answer
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
@@ -24,9 +24,9 @@ class HardMoe(BankMethod):
         groups: Sequence[str],
         router: Router | None,
         features: Features,
-        workshop: Workshop,
+        factory: ExpertFactory,
     ) -> Answer:
-        return self.oracle(member, groups, workshop)
+        return self.oracle(member, groups, factory)
 
 
 METHOD = HardMoe()

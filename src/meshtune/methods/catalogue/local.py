@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from meshtune.adapter.expert import Expert
 from meshtune.methods.base import Answer, Method, only
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement, Member
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
@@ -23,10 +23,10 @@ class Local(Method):
     exchanges = False
     alone = True
 
-    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
-        return workshop.alone(own)
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
+        return factory.alone(own)
 
-    def mix(self, member: Member, workshop: Workshop) -> None:
+    def mix(self, member: Member, factory: ExpertFactory) -> None:
         return None
 
     def answer(
@@ -35,10 +35,10 @@ class Local(Method):
         groups: Sequence[str],
         router: Router | None,
         features: Features,
-        workshop: Workshop,
+        factory: ExpertFactory,
     ) -> Answer:
         own = member.held[member.device]
-        return only(workshop.mean(member.expert, [own], {member.device: member.own.samples}), len(groups))
+        return only(factory.mean(member.expert, [own], {member.device: member.own.samples}), len(groups))
 
 
 METHOD = Local()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from meshtune.adapter.expert import Expert
 from meshtune.methods.base import Answer, Method, only
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement, Member
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
@@ -19,17 +19,17 @@ class Lora(Method):
     kind = "lora"
     masks = ""
 
-    def fresh(self, own: Announcement, workshop: Workshop) -> Expert:
+    def fresh(self, own: Announcement, factory: ExpertFactory) -> Expert:
         """Return the expert that every device starts from."""
-        return workshop.lora()
+        return factory.lora()
 
-    def begin(self, own: Announcement, known: Mapping[int, Announcement], workshop: Workshop) -> Expert:
-        return self.fresh(own, workshop)
+    def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
+        return self.fresh(own, factory)
 
-    def mix(self, member: Member, workshop: Workshop) -> None:
+    def mix(self, member: Member, factory: ExpertFactory) -> None:
         updates = [member.held[device] for device in newest(member)]
         samples = {d: member.known[d].samples for d in member.known}
-        member.expert = workshop.mean(self.fresh(member.own, workshop), updates, samples)
+        member.expert = factory.mean(self.fresh(member.own, factory), updates, samples)
 
     def answer(
         self,
@@ -37,7 +37,7 @@ class Lora(Method):
         groups: Sequence[str],
         router: Router | None,
         features: Features,
-        workshop: Workshop,
+        factory: ExpertFactory,
     ) -> Answer:
         return only(member.expert, len(groups))
 

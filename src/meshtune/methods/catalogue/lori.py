@@ -13,7 +13,7 @@ import numpy as np
 
 from meshtune.methods.bank import BankMethod
 from meshtune.methods.base import Answer
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
@@ -32,9 +32,9 @@ class Lori(BankMethod):
         groups: Sequence[str],
         router: Router | None,
         features: Features,
-        workshop: Workshop,
+        factory: ExpertFactory,
     ) -> Answer:
-        bank = self.bank(member, workshop)
+        bank = self.bank(member, factory)
         rows = [sum(member.known[d].samples for d in member.holders(group)) for group in bank]
         weights = np.asarray(rows, dtype=np.float64) / sum(rows)
         return Answer(tuple(bank.values()), np.tile(weights, (len(groups), 1)))

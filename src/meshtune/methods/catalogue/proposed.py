@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from meshtune.methods.bank import BankMethod
 from meshtune.methods.base import Answer, held_gates
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
@@ -30,10 +30,10 @@ class Proposed(BankMethod):
         groups: Sequence[str],
         router: Router | None,
         features: Features,
-        workshop: Workshop,
+        factory: ExpertFactory,
     ) -> Answer:
         assert router is not None
-        bank = self.bank(member, workshop)
+        bank = self.bank(member, factory)
         gates = held_gates(router, features, list(bank), member.own.group)
         experts = tuple(bank.values())
         return Answer(experts, gates, router.bank(experts))

@@ -18,7 +18,7 @@ from meshtune.adapter.shared import Shared
 from meshtune.adapter.sites import sizes
 from meshtune.methods.aggregating import AggregatingMethod
 from meshtune.methods.base import Answer, held_gates
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
@@ -36,21 +36,21 @@ class SharedB(AggregatingMethod):
         groups: Sequence[str],
         router: Router | None,
         features: Features,
-        workshop: Workshop,
+        factory: ExpertFactory,
     ) -> Answer:
         assert router is not None
         sources = self.sources(member)
         gates = held_gates(router, features, [group for group, _ in sources], member.own.group)
         key = ("shared_b", self.masked, router.by_token, *self.contents(member))
-        bank = workshop.once(key, lambda: self._bank(member, router, workshop))
+        bank = factory.once(key, lambda: self._bank(member, router, factory))
         return Answer((None,) * len(sources), gates, bank)
 
-    def _bank(self, member: Member, router: Router, workshop: Workshop) -> Bank:
-        first = [self.source(member.known[devices[0]], workshop) for _, devices in self.sources(member)]
-        layers, scale = workshop.layers, workshop.adapter.scale
-        expansions, of = self._expansions(member, workshop)
+    def _bank(self, member: Member, router: Router, factory: ExpertFactory) -> Bank:
+        first = [self.source(member.known[devices[0]], factory) for _, devices in self.sources(member)]
+        layers, scale = factory.layers, factory.adapter.scale
+        expansions, of = self._expansions(member, factory)
         if router.by_token:  # it looks at experts: that of a group is Bbar A_g
-            everywhere = [np.arange(size) for size in sizes(layers, workshop.adapter.rank)]
+            everywhere = [np.arange(size) for size in sizes(layers, factory.adapter.rank)]
             joined = router.bank(
                 [
                     SparseExpert(layers, s.projections, everywhere, scale, expansions[number])
@@ -61,14 +61,14 @@ class SharedB(AggregatingMethod):
             return joined
         return Shared(layers, first, torch.stack(expansions), scale, gated=True, cluster=of)
 
-    def _expansions(self, member: Member, workshop: Workshop) -> tuple[list[Tensor], list[int]]:
+    def _expansions(self, member: Member, factory: ExpertFactory) -> tuple[list[Tensor], list[int]]:
         """Return the distinct Bbar_g, and which of them each group has, in the order of :meth:`sources`."""
         found: dict[tuple[tuple[int, ...], ...], int] = {}
         of = [
             found.setdefault(tuple(c for c in self.clusters(member) if set(c) & set(devices)), len(found))
             for _, devices in self.sources(member)
         ]
-        each = [[self.expansion(member, devices, workshop) for devices in clusters] for clusters in found]
+        each = [[self.expansion(member, devices, factory) for devices in clusters] for clusters in found]
         return [bars[0] if len(bars) == 1 else torch.stack(bars).mean(dim=0) for bars in each], of
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:

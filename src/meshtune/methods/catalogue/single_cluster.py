@@ -15,7 +15,7 @@ from meshtune.adapter.shared import Shared
 from meshtune.methods.aggregating import AggregatingMethod
 from meshtune.methods.base import Answer
 from meshtune.methods.config import PaperConfig
-from meshtune.methods.experts import Workshop
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.routing.config import RouterConfig
 from meshtune.routing.features import Features
@@ -39,23 +39,23 @@ class SingleCluster(AggregatingMethod):
         groups: Sequence[str],
         router: Router | None,
         features: Features,
-        workshop: Workshop,
+        factory: ExpertFactory,
     ) -> Answer:
         assert isinstance(router, Reader)
         key = ("shared", self.masked, router.reading, router.top_k, *self.contents(member))
-        bank = workshop.once(key, lambda: self._bank(member, router, workshop))
+        bank = factory.once(key, lambda: self._bank(member, router, factory))
         return Answer((None,), np.ones((len(groups), 1)), bank)
 
-    def _bank(self, member: Member, router: Reader, workshop: Workshop) -> Shared:
+    def _bank(self, member: Member, router: Reader, factory: ExpertFactory) -> Shared:
         unrouted = router.reading == "unrouted"
         clusters = self.clusters(member)
         return Shared(
-            workshop.layers,
-            [self.source(member.known[device], workshop) for devices in clusters for device in devices],
-            torch.stack([self.expansion(member, devices, workshop) for devices in clusters]),
-            workshop.adapter.scale,
+            factory.layers,
+            [self.source(member.known[device], factory) for devices in clusters for device in devices],
+            torch.stack([self.expansion(member, devices, factory) for devices in clusters]),
+            factory.adapter.scale,
             "plain" if unrouted else router.reading,
-            None if unrouted else router.top_k or workshop.adapter.rank,
+            None if unrouted else router.top_k or factory.adapter.rank,
             cluster=[number for number, devices in enumerate(clusters) for _ in devices],
         )
 
