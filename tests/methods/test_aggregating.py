@@ -44,7 +44,7 @@ def played(name: str) -> tuple[Method, list[Member], ExpertFactory]:
     members = [Member(d, known[d], method.begin(known[d], known, factory), known=dict(known)) for d in MASKS]
     for member in members:
         member.held = {d: Update(d, 1, torch.tensor(VALUES[d])) for d in MASKS}
-        method.mix(member, factory)
+        member.expert = method.mix(member, factory) or member.expert
     return method, members, factory
 
 
@@ -137,7 +137,7 @@ def test_ffa_averages_a_dense_b_behind_one_projection() -> None:
     other = method.announces(Announcement(0, "a", 1, Recipe(0, "orthogonal", 0, 2)), factory)
     member = Member(1, said, method.begin(said, {0: other, 1: said}, factory), known={0: other, 1: said})
     member.held = {0: Update(0, 1, torch.tensor([4.0, 0.0, 0.0, 8.0])), 1: Update(1, 1, torch.tensor([0.0, 4.0, 0, 0]))}
-    method.mix(member, factory)
+    member.expert = method.mix(member, factory) or member.expert
     assert member.expert.values.tolist() == [1.0, 3.0, 0.0, 2.0]
 
 
@@ -148,6 +148,6 @@ def test_fpft_averages_all_weights_and_keeps_nothing_else() -> None:
     member = Member(0, known[0], method.begin(known[0], known, factory), known=known)
     assert member.expert.values.tolist() == [1.0, 1.0, 1.0]
     member.held = {0: Update(0, 1, torch.tensor([4.0, 0.0, 1.0])), 1: Update(1, 1, torch.tensor([0.0, 8.0, 1.0]))}
-    method.mix(member, factory)
+    member.expert = method.mix(member, factory) or member.expert
     assert member.expert.values.tolist() == [1.0, 6.0, 1.0]
     assert list(member.held) == [0]

@@ -68,7 +68,7 @@ def play(
     for member in members:
         near = set(published) - {silent} if method.exchanges else set[int]()
         member.held.update({device: published[device] for device in sorted({*near, member.device})})
-        method.mix(member, factory)
+        member.expert = method.mix(member, factory) or member.expert
     return published
 
 
@@ -186,7 +186,7 @@ def test_devices_of_one_group_share_mask_block_and_mean() -> None:
         published[member.device] = (member.expert.with_values(values), Update(member.device, 1, values))
     for member in members:
         member.held.update({device: update for device, (_, update) in published.items()})
-        method.mix(member, factory)
+        member.expert = method.mix(member, factory) or member.expert
     weights = {0: 10 / 40, 2: 30 / 40}
     for layer in LAYERS:
         expected = sum(w * published[d][0].delta(layer) for d, w in weights.items())

@@ -18,8 +18,8 @@ class Halved(Lora):
     name = "halved"
 
     def mix(self, member, factory):
-        super().mix(member, factory)
-        member.expert = member.expert.with_values(member.expert.values / 2)
+        mixed = super().mix(member, factory)
+        return mixed.with_values(mixed.values / 2)
 
 METHOD = Halved()
 BROKEN = "no method"

@@ -48,10 +48,10 @@ class AggregatingMethod(Method):
     def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
         return factory.alone(own)
 
-    def mix(self, member: Member, factory: ExpertFactory) -> None:
+    def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
         whole = self.expansion(member, member.counted(self.cluster(member)), factory)
         own = factory.positions(member.own)
-        member.expert = member.expert.with_values(whole[own].to(member.expert.values.device))
+        return member.expert.with_values(whole[own].to(member.expert.values.device))
 
     def expansion(self, member: Member, devices: Sequence[int], factory: ExpertFactory) -> Tensor:
         """Return Bbar of ``devices``, of each of which it holds an update, all layers end to end (sum of d r,)."""

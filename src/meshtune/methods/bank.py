@@ -34,14 +34,15 @@ class BankMethod(Method):
         mates = [known[d] for d in sorted(known) if known[d].group == own.group]
         return factory.group_expert([mate for mate in mates if not mate.voted])
 
-    def mix(self, member: Member, factory: ExpertFactory) -> None:
+    def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
         # A device alone in its group goes on with its own unrounded values; a group takes the mean of what was sent.
         # A mate several hops away counts with the newest that has arrived, which is as many rounds old; unless rounds
         # end on time, when those who are not heard in one are left out of its mean.
         mates = len(member.groups()[member.own.group])
         mixed = member.counted(member.holders(member.own.group))
         if mates > 1 and (len(mixed) > 1 or not member.timely):
-            member.expert = self._mean(member, mixed, factory, member.device)
+            return self._mean(member, mixed, factory, member.device)
+        return None
 
     def of_group(self, member: Member, group: str, factory: ExpertFactory) -> Expert:
         """Return the group's expert: the mean of what the member holds from the group."""

@@ -92,8 +92,11 @@ class Method(ABC):
         """Return the expert a device starts from."""
 
     @abstractmethod
-    def mix(self, member: Member, factory: ExpertFactory) -> None:
-        """Set the member's expert to what the next round starts from, out of what it holds."""
+    def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
+        """Return what the member's next round starts from, made of what it holds.
+
+        None where it goes on with its own unrounded values, so that nothing of them is still to be sent.
+        """
 
     @abstractmethod
     def answer(

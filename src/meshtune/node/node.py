@@ -263,10 +263,11 @@ class Node:
 
     def end_round(self) -> None:
         """Mix what has arrived into what the next round starts from."""
-        trained = self.member.expert
-        self.method.mix(self.member, self.rules.factory)
-        if self.member.expert is trained:  # its own unrounded values: what the update left out is still in them
+        mixed = self.method.mix(self.member, self.rules.factory)
+        if mixed is None:  # its own unrounded values: what the update left out is still in them
             self.member.residual = None
+        else:
+            self.member.expert = mixed
 
     def answer(self, groups: Sequence[str], router: Router | None, features: Features) -> Answer:
         """Return who answers each prompt; see :meth:`meshtune.methods.base.Method.answer`."""

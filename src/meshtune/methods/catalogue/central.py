@@ -5,6 +5,7 @@ No federation: what crosses no air as values has crossed it as data. A step sees
 
 from __future__ import annotations
 
+from meshtune.adapter.expert import Expert
 from meshtune.methods.catalogue.lora import Lora
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
@@ -17,7 +18,7 @@ class Central(Lora):
     exchanges = False
     pooled = True
 
-    def mix(self, member: Member, factory: ExpertFactory) -> None:
+    def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
         return None
 
 

@@ -21,9 +21,10 @@ class Fpft(Lora):
     def fresh(self, own: Announcement, factory: ExpertFactory) -> Expert:
         return factory.full()
 
-    def mix(self, member: Member, factory: ExpertFactory) -> None:
-        super().mix(member, factory)
+    def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
+        mixed = super().mix(member, factory)
         member.held = {member.device: member.held[member.device]}  # a copy of the model each
+        return mixed
 
 
 METHOD = Fpft()

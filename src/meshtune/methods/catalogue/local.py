@@ -26,7 +26,7 @@ class Local(Method):
     def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
         return factory.alone(own)
 
-    def mix(self, member: Member, factory: ExpertFactory) -> None:
+    def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
         return None
 
     def answer(

@@ -26,10 +26,10 @@ class Lora(Method):
     def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
         return self.fresh(own, factory)
 
-    def mix(self, member: Member, factory: ExpertFactory) -> None:
+    def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
         updates = [member.held[device] for device in newest(member)]
         samples = {d: member.known[d].samples for d in member.known}
-        member.expert = factory.mean(self.fresh(member.own, factory), updates, samples)
+        return factory.mean(self.fresh(member.own, factory), updates, samples)
 
     def answer(
         self,
