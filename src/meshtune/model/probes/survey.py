@@ -24,7 +24,7 @@ from meshtune.seeds import stream
 
 FAR = 1024
 """The longest window, in tokens, beyond which rows are tried."""
-START, END, SHORT = 13, 4, 6
+START, END, SHORT = 20, 4, 9
 """Tokens of the two rows' common beginning, of each end, and of the third row."""
 _HALF = (torch.bfloat16, torch.float16)
 
