@@ -19,7 +19,7 @@ from meshtune.runs.disk import read_bytes, replace_file
 
 CONFIG = "config.json"
 MANIFEST = "manifest.json"
-FORMAT, VERSION = "meshtune-run", 1
+FORMAT, VERSION = "meshtune-run", 2
 SHOWN = 6
 """Keys that a sentence names."""
 _SOURCES = ("source", "train", "test")
