@@ -3,7 +3,7 @@
     python benchmarks/bench_entropy.py
     python benchmarks/bench_entropy.py --model qwen2.5-1.5b --runs 3
 
-Weights and inputs are random, of the model's shapes, and made layer by layer: what an entropy takes does not hang on
+Weights and inputs are random, of the model's shapes, and made layer by layer: what an entropy takes does not depend on
 them. Layers that read the same input are one piece of work, and as many pieces run at a time as there are threads, as
 in a run. The seconds are those of the whole less a thread's share of those spent on making weights; both are told.
 

@@ -67,7 +67,7 @@ def test_a_path_takes_every_pair_once_and_its_length(count: int) -> None:
 
 
 def test_a_square_by_hand() -> None:
-    """What lies across comes from both sides, and is brought by the lower one only."""
+    """What lies across comes from both sides, and the lower one alone sends it."""
     square = {0: (1, 2), 1: (0, 3), 2: (0, 3), 3: (1, 2)}
     first, second = spread(square, alone(4))
     assert first == [(1, 0, 1), (2, 0, 2), (0, 1, 0), (3, 1, 3), (0, 2, 0), (3, 2, 3), (1, 3, 1), (2, 3, 2)]

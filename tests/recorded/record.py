@@ -261,7 +261,7 @@ def play(name: str, data: Path, out: Path) -> Tree:
 
 
 class _Watch:
-    """Presses Ctrl+C behind the round ``stop``."""
+    """Presses Ctrl+C after round ``stop``."""
 
     def __init__(self, stop: int | None = None) -> None:
         self._stop = stop

@@ -32,7 +32,7 @@ ELSEWHERE = 2e-3
 """In place of each of these that is not 0, on a machine that rounds otherwise than that of the records: a last digit
 decides which way a bfloat16 is rounded. torch's paths for AVX2 and for no vectors at all stay within a fifth of it."""
 COUNTS = ("bytes", "bytes by device", "header")
-"""Parts in which this holds of whole numbers too: how far differences in int4 and int8 can be packed hangs on them."""
+"""Parts whose whole numbers may differ too: they decide how far differences in int4 and int8 can be packed."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""How the next token is chosen: the likeliest, or one drawn with numbers that hang on nothing but prompt and seed."""
+"""How the next token is chosen: the likeliest, or one drawn with numbers that depend on prompt and seed alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Writing:
         samples: answers to each prompt.
         temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
         top_p: draw from the likeliest tokens that have so much probability together.
-        seed: of the draws. They hang on it, the prompt and the sample's number alone, so that everybody who answers a
+        seed: of the draws. They depend on it, the prompt and the sample's number alone, so that everybody who answers a
             prompt draws the same: differences are then due to who answers.
     """
 

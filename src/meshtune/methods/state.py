@@ -75,7 +75,7 @@ class Announcement:
 
 @dataclass(frozen=True)
 class Update:
-    """The values a device published behind round ``version``, as they arrived.
+    """The values a device published after round ``version``, as they arrived.
 
     Attributes:
         source: the device.

@@ -1,8 +1,8 @@
 """Products with frozen float32 weights through oneDNN, where torch has it: on a CPU quicker than its usual product.
 
 The weight is taken as it lies, forward and transposed in the backward pass: there is no second copy of it. Whether the
-operator is there and right is tried out once; without it everything stays as it is. Which of the two is taken hangs on
-the build of torch and the shape alone, never on a timing, so that a run rounds alike wherever it is resumed.
+operator is there and right is tried out once; without it everything stays as it is. Which of the two is taken depends
+on the build of torch and the shape alone, never on a timing, so that a run rounds alike wherever it is resumed.
 
 oneDNN writes code for every new shape and keeps it: half a megabyte each, and a millisecond. Numbers of tokens seldom
 come twice, so it may keep little, and only products that take several milliseconds go through it.

@@ -3,7 +3,7 @@
 They go through the graph hop by hop, to each device once (:mod:`meshtune.node.introductions`). In each hop a device has
 one payload for its neighbours, the longest of theirs, and sends it in as many windows of Gamma as it takes for a part
 to fit into its power on mean gains; the hop ends with the slowest device. Announcements are sent until they arrive, one
-copy for each whom they are brought to; fading and lost packets are left out.
+copy for each who receives them; fading and lost packets are left out.
 """
 
 from __future__ import annotations

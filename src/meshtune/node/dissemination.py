@@ -1,8 +1,9 @@
-"""What goes on hop by hop: who brings whom what, and which links are given up.
+"""What is passed on hop by hop over a whole graph: who sends whom what, and which links are given up.
 
-Runs and plans go by the same rules. Neighbours know what each other hold, so each device is brought once what it
-lacks: an update by the lowest of its neighbours that has it and sends it nothing else in this window; an announcement,
-of which a link takes as many as there are, by its source where that is a neighbour, else by the lowest that has it.
+Plans count by these rules, and nodes come to the same from what neighbours tell them (:mod:`meshtune.node.node`).
+Each device receives what it lacks once: an update from the lowest neighbour that has it and sends it nothing else in
+this window; an announcement, of which a link takes any number, from its source where that is a neighbour, else from
+the lowest neighbour that has it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ Hop = tuple[int, int, int]
 
 
 def spread(graph: Mapping[int, Sequence[int]], known: Sequence[Iterable[int]]) -> Iterator[list[Hop]]:
-    """Yield who is brought whose announcement, hop by hop, until everybody knows what its part of the graph knows.
+    """Yield who receives whose announcement, hop by hop, until everybody knows what its part of the graph knows.
 
-    Each device is brought each once, by the source itself where that is its neighbour, else by the lowest neighbour
+    Each device receives each once, from the source itself where that is its neighbour, else by the lowest neighbour
     that knows it.
 
     Args:
@@ -51,7 +52,7 @@ def window(
     brings: Callable[[int, int, int], bool],
     one_copy: bool,
 ) -> list[Hop]:
-    """Return who is brought what in one window; nothing where nobody can be brought anything more.
+    """Return who receives what in one window; nothing where nobody can receive anything more.
 
     Args:
         graph: neighbours by device id, ids ascending.

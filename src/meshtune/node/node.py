@@ -156,6 +156,8 @@ class Node:
     def corrections(self) -> list[Envelope]:
         """Tell neighbours of whom a message was refused what is really held: they think that it was taken."""
         unsettled, self._unsettled = self._unsettled, set()
+        if not unsettled:
+            return []
         entries = [(source, update.version, 0) for source, update in sorted(self.member.held.items())]
         said = have_message(self.device, self.rules.round, entries, {"of": ALL})
         return [self._control(neighbour, said) for neighbour in self.links if neighbour in unsettled]

@@ -25,7 +25,7 @@ from meshtune.wireless.compute import compute_energy, compute_time, frequencies,
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """Copies of announcements that leave each device, before the first round: one for each that they are brought to.
+    """Copies of announcements that leave each device, before the first round: one for each that receives them.
 
     Attributes:
         own: (n,) of its own, to its neighbours.
@@ -46,7 +46,7 @@ class Costs:
         told: announcements that each device sends.
         relay: whether methods that pass them on may (``graph.relay``).
         crossing: updates over each directed link between clusters.
-        passed: of the method that links are planned for, what goes on within a single cluster; None of several.
+        passed: of the method that links are planned for, what is relayed within a single cluster; None of several.
         between_energy: (n,) joules of one exchange between clusters, or of one within a single one, hop by hop.
         rounds: of the run; ``exchanges``: how many of them end in such an exchange.
     """
@@ -141,7 +141,7 @@ def announced(linked: Linked, joined: Backbone, single: bool) -> Told:
 
 
 def _within(where: Geometry, net: Mesh, bits: float, relay: bool) -> dict[bool, Passed]:
-    """Return what goes on within a single cluster, without others' updates and, if ``relay``, with them."""
+    """Return what is relayed within a single cluster, without others' updates and, if ``relay``, with them."""
     pairs = net.within.pairs()
     return {others: pass_on(where, net.linked.heard, pairs, bits, others) for others in {False, relay}}
 

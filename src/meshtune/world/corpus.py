@@ -3,7 +3,7 @@
 The base learns here what is true and how to work it out; what a test asks may be among it in other words. How a task
 asks and how it wants to be answered is left to the adapters: the words a prompt is wrapped in occur only in lists of
 unrelated words. Between a question and its answer stand other words, now these, now those: what the base works out must
-not hang on how far apart the two are.
+not depend on how far apart the two are.
 
 A document is a list of pieces, each with whether it can be known: what happens next in a passage cannot, what follows
 from it can. Training weighs the first kind less.
