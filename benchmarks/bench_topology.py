@@ -32,7 +32,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from greedy import greedy
 from meshtune.seeds import stream
 from meshtune.topology.agnes import form
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.collision import DENSITY, STEP, expected
 from meshtune.topology.gossip import gossip
 
@@ -46,7 +46,7 @@ def factor(u: int) -> float:
     return NOISE * BAND / u * (2.0**exponent - 1) if exponent < 1000 else math.inf
 
 
-def world(devices: int, seed: int) -> tuple[Air, NDArray[np.float64]]:
+def world(devices: int, seed: int) -> tuple[LinkBounds, NDArray[np.float64]]:
     """Return devices in a square and their densities (devices, 196)."""
     draw = stream(seed, "bench", devices)
     where = draw.uniform(0, REACH * math.sqrt(devices * math.pi / IN_RANGE), (devices, 2))
@@ -55,7 +55,7 @@ def world(devices: int, seed: int) -> tuple[Air, NDArray[np.float64]]:
         return ((where[a] - where[b]) ** 2).sum(1)
 
     densities = np.clip(0.1 * draw.lognormal(0, 0.3, (devices, len(LAYERS))), 0, 1)
-    return Air(np.arange(devices), where, REACH, inverse_gain, POWER, factor), densities
+    return LinkBounds(np.arange(devices), where, REACH, inverse_gain, POWER, factor), densities
 
 
 def timed(work: Callable[[], object]) -> tuple[object, float, float, float]:
@@ -88,7 +88,7 @@ def _ready(devices: int, seed: int) -> tuple:
     return air, expected(densities, LAYERS)
 
 
-def plain(air: Air, densities: NDArray[np.float64], s_max: float) -> tuple[tuple[int, ...], ...]:
+def plain(air: LinkBounds, densities: NDArray[np.float64], s_max: float) -> tuple[tuple[int, ...], ...]:
     """Cluster as the definition says, every set computed from its members, in floats."""
     exact, weights = np.rint(densities * DENSITY) / DENSITY, np.array(LAYERS) / sum(LAYERS)
     squares = ((air.positions[:, None] - air.positions[None, :]) ** 2).sum(2)

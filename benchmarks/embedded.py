@@ -21,7 +21,7 @@ from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import Exam, deal, exam_questions, exams
 from meshtune.decoding.sampling import Writing
 from meshtune.decoding.scoring import measure
-from meshtune.evaluation.asks import Pile
+from meshtune.evaluation.asks import AnswerRequests
 from meshtune.methods.base import only
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
@@ -38,7 +38,7 @@ KINDS = ("frozen", "sparse", "dense LoRA", "central", "shuffled")
 
 
 def accuracy(base: Base, paper: Exam, expert: Expert | None, micro_tokens: int) -> float:
-    pile = Pile(paper)
+    pile = AnswerRequests(paper)
     count = len(paper.questions)
     keys = pile.add(only(expert, count), count)
     if paper.written:

@@ -33,7 +33,7 @@ from meshtune.errors import UserError
 from meshtune.model.base import Base
 from meshtune.model.loading import load
 from meshtune.model.skeleton import skeleton
-from meshtune.network.geometry import air_of, geometry_of
+from meshtune.network.geometry import geometry_of, link_bounds
 from meshtune.network.layer_densities import uniform
 from meshtune.network.site import site_of
 from meshtune.planning.model_sizes import method_sizes
@@ -155,7 +155,7 @@ def average_rates(config: RunConfig, layers: Sequence[LayerSpec], bits: float) -
     devices = len(config.device_tasks)
     radio = config.radio or RadioConfig()
     use = uniform(config, layers, [config.adapter.share] * devices).use
-    air = air_of(geometry_of(site_of(config, radio)), bits, config.clusters.most)
+    air = link_bounds(geometry_of(site_of(config, radio)), bits, config.clusters.most)
     formed = form(air, use, config.clusters.s_max)
     own = sum(rate * len(members) for members, rate in zip(formed.clusters, formed.rates, strict=True))
     return single(air, use).rates[0], own / devices

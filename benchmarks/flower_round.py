@@ -60,7 +60,7 @@ def flower(model: str, rows: Path, threads: int, at_once: int) -> list[float]:
     def train(message: Message, context: Context) -> Message:
         if here not in sys.path:  # a worker of the engine starts without it
             sys.path.insert(0, here)
-        from flower_client import train_client  # brings torch, which the next line needs
+        from flower_client import train_client  # imports torch, which the next line needs
 
         device = int(context.node_config["partition-id"])
         given = message.content["arrays"].to_torch_state_dict()

@@ -132,15 +132,15 @@ def letters() -> dict[str, Letter]:
     """Return every kind of message by what it is called."""
     found: dict[str, Letter] = {}
 
-    def update(name: str, scene: Exchange, message: Message) -> None:
-        found[name] = Letter(encode(message), lambda data: scene.read(decode(data)))
+    def update(name: str, inputs: Exchange, message: Message) -> None:
+        found[name] = Letter(encode(message), lambda data: inputs.read(decode(data)))
 
     for form in FORMS:
-        scene = Exchange(form)
-        update(f"update {form}", scene, scene.message())
-        update(f"update {form} relayed", scene, scene.message(sender=2))
-    scene = Exchange("int4", holds=False)
-    update("keyframe", scene, scene.message(known=0))
+        inputs = Exchange(form)
+        update(f"update {form}", inputs, inputs.message())
+        update(f"update {form} relayed", inputs, inputs.message(sender=2))
+    inputs = Exchange("int4", holds=False)
+    update("keyframe", inputs, inputs.message(known=0))
     lora = Exchange("bfloat16", "lora")
     update("update lora", lora, lora.message())
     method = replace_codes(get_method("proposed"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from greedy import Cluster
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.collision import DENSITY, Use, expected
 
 FACTORS = {1: 1, 2: 2, 3: 3, 4: 5, 5: 8, 6: 12, 7: 18, 8: 27, 9: 40}
@@ -43,13 +43,15 @@ class World:
         return replace(self, **{name: tuple(getattr(self, name)[row] for row in order) for name in columns})
 
     @property
-    def air(self) -> Air:
+    def air(self) -> LinkBounds:
         where, ids = np.array(self.points, dtype=float), np.array(self.ids)
 
         def inverse_gain(a: NDArray[np.int64], b: NDArray[np.int64]) -> Any:
             return ((where[a] - where[b]) ** 2).sum(1) * np.where((ids[a] - ids[b]) % 3 == 1, self.uphill, 1)
 
-        return Air(ids, where, self.reach, inverse_gain, np.array(self.limits, dtype=float), factor, 0.5, self.most)
+        return LinkBounds(
+            ids, where, self.reach, inverse_gain, np.array(self.limits, dtype=float), factor, 0.5, self.most
+        )
 
     @property
     def use(self) -> Use:

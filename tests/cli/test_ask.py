@@ -150,7 +150,7 @@ def test_what_is_wrong_is_told_before_the_model_is_loaded(finished: Path, monkey
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr(importlib.import_module("meshtune.inference.opening"), "load", load)
-    monkeypatch.setattr(importlib.import_module("meshtune.simulator.setup"), "load", load)
+    monkeypatch.setattr(importlib.import_module("meshtune.simulator.run_inputs"), "load", load)
     for args, words in {
         ("--options", "yes|yes"): "--options needs two or more different answers",
         ("--method", "propsed"): "did you mean proposed?",

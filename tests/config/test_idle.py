@@ -9,7 +9,7 @@ import pytest
 from meshtune.config.demo_config import demo_config
 from meshtune.config.idle import OF_THE_AIR, idle_note
 from meshtune.config.run_config import validate
-from meshtune.simulator.setup import open_scene
+from meshtune.simulator.run_inputs import load_inputs
 from whole_runs import Watch
 
 OTHERS: dict[str, Any] = {
@@ -73,6 +73,6 @@ def test_the_air_is_taken_out_of_the_demo_by_one_key() -> None:
 
 def test_a_run_says_it_once(settings: dict[str, Any]) -> None:
     watcher = Watch()
-    open_scene(validate({**settings, "places": {"file": "nowhere.csv"}}, "test"), watcher)
+    load_inputs(validate({**settings, "places": {"file": "nowhere.csv"}}, "test"), watcher)
     told = [text for text in watcher.texts if "places.file" in text]
     assert told == ["places.file changes nothing without a radio, as links are free: set radio={}, or leave it out"]

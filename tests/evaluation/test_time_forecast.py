@@ -13,7 +13,7 @@ from meshtune.data.partition import deal, exams
 from meshtune.decoding.sampling import Writing
 from meshtune.evaluation import time_forecast as duration
 from meshtune.evaluation import written_answers as written
-from meshtune.evaluation.time_forecast import Duration, Forecast, Speed, clock_text, foretell, writing_seconds
+from meshtune.evaluation.time_forecast import Duration, Forecast, Speed, clock_text, forecast_time, writing_seconds
 from meshtune.methods.registry import get_method
 from meshtune.model.base import Base
 from meshtune.model.loading import byte_tokenizer, load
@@ -41,7 +41,7 @@ def test_tokens_are_counted_as_they_are_trained_and_scored(world: Path, whole_se
     state = FederationState({m.name: [Held(d.device) for d in devices] for m in methods}, Ledger())  # type: ignore[misc]
     papers = exams(config, byte_tokenizer())
     labels = {"frozen": None, **{m.name: m for m in methods}}
-    found = foretell(Speed(2.0, 3.0), config, methods, devices, state, papers, labels)
+    found = forecast_time(Speed(2.0, 3.0), config, methods, devices, state, papers, labels)
     each = [len(row.tokens) for d in devices for n in range(4) for row in d.batch(n, 2)]
     assert found.training == 2.0 * 2 * sum(each)  # 2 rounds of 2 steps; proposed and local share, lora trains its own
     asked = sum(rows[0].prompt + sum(r.answer for r in rows) for paper in papers for rows in paper.rows)
@@ -64,7 +64,7 @@ def test_a_correction_is_the_new_forecast_and_the_last_round_needs_none() -> Non
     assert said is not None
     assert "about 40 s more" in said
     assert forecast.correct(21.0) is None
-    assert forecast.correct(300.0) is None  # nothing is left to foretell
+    assert forecast.correct(300.0) is None  # nothing is left to forecast_time
 
 
 @pytest.mark.parametrize(

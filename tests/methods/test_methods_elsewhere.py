@@ -1,4 +1,4 @@
-"""A method that another package brings: found by its entry point, listed, run, and told of where it is broken."""
+"""A method that another package provides: found by its entry point, listed, run, and told of where it is broken."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from meshtune.network.site import open_site
 from meshtune.planning.planner import plan
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import run
-from meshtune.training.process_memory import POSITION, SCALAR, foresee
+from meshtune.training.process_memory import POSITION, SCALAR, forecast_memory
 from meshtune.wire.payload import Message, encode
 from meshtune.wire.payload_sizes import update_bytes
 from whole_runs import Watch
@@ -268,6 +268,6 @@ def test_the_forecast_counts_every_devices_own(settings: dict[str, Any]) -> None
     base = load(whole.model)
     devices = deal(whole, base.tokenizer)
     shares = densities_of(whole, planned(whole))
-    state = foresee(base, whole, [get_method("proposed")], devices, shares).state
+    state = forecast_memory(base, whole, [get_method("proposed")], devices, shares).state
     values = sum(round(share * POSITIONS) for share in shares)
     assert state == pytest.approx((SCALAR + POSITION) * values, rel=1e-3)

@@ -15,7 +15,7 @@ from flying import Counted, World, world
 from meshtune.network.geometry import geometry_of
 from meshtune.network.mean_links import flow
 from meshtune.node.dissemination import outages, window
-from meshtune.planning.one_cluster import Passed, pass_on
+from meshtune.planning.one_cluster import ClusterExchange, exchange_by_hops
 from meshtune.topology.graphs import neighbours
 
 PATH = {0: (1,), 1: (0, 2), 2: (1,)}
@@ -54,7 +54,7 @@ class Flown:
     """A round that was flown and what a plan makes of it: copies by device, own and of others."""
 
     world: World
-    plan: Passed
+    plan: ClusterExchange
     own: list[int]
     passed: list[int]
 
@@ -75,7 +75,7 @@ def both(count: int, graph: dict[str, Any], name: str = "proposed", **radio: Any
     ground = geometry_of(w.network.site)
     found = flow(ground, w.network.linked.asked, w.network.bits)
     relay = w.method.relays and w.config.graph.relay
-    plan = pass_on(ground, w.network.inner, found.pairs(), w.network.bits, relay)
+    plan = exchange_by_hops(ground, w.network.inner, found.pairs(), w.network.bits, relay)
     devices = range(count)
     return Flown(w, plan, [ledger.own[d] for d in devices], [ledger.passed[d] for d in devices])
 

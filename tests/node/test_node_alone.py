@@ -20,7 +20,7 @@ from meshtune.config.run_config import validate
 from meshtune.network.federation_state import FederationState
 from meshtune.node.node import Node
 from meshtune.simulator import simulation
-from meshtune.simulator.setup import Scene
+from meshtune.simulator.run_inputs import RunInputs
 from meshtune.training.calibration import prompt_features
 from whole_runs import Watch
 
@@ -50,7 +50,7 @@ def test_a_node_alone_becomes_what_it_was_among_others(
     settings["train"]["micro_tokens"] = 1  # every row is a pass of its own, so that it rounds alike in any company
     config = validate(settings, "test")
     heard: list[dict[str, Any]] = []
-    last: list[tuple[Scene, FederationState]] = []
+    last: list[tuple[RunInputs, FederationState]] = []
     plain, finish = Node.take, simulation._finish
 
     def take(node: Node, sender: int, data: bytes) -> None:
@@ -58,14 +58,14 @@ def test_a_node_alone_becomes_what_it_was_among_others(
             heard.append({"round": node.rules.round, "sender": sender, "data": data.hex()})
         plain(node, sender, data)
 
-    def finished(scene: Scene, state: FederationState, *args: Any) -> Path:
-        last.append((scene, state))
-        return finish(scene, state, *args)
+    def finished(inputs: RunInputs, state: FederationState, *args: Any) -> Path:
+        last.append((inputs, state))
+        return finish(inputs, state, *args)
 
     with mock.patch.object(Node, "take", take), mock.patch.object(simulation, "_finish", finished):
         simulation.run(config, tmp_path / "run", Watch())
-    scene, state = last[-1]
-    node, data = state.nodes[name][DEVICE], scene.devices[DEVICE]
+    inputs, state = last[-1]
+    node, data = state.nodes[name][DEVICE], inputs.devices[DEVICE]
     facts = {
         "config": config.model_dump(mode="json"),
         "method": name,
@@ -80,6 +80,6 @@ def test_a_node_alone_becomes_what_it_was_among_others(
     where = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, alone.__file__, str(tmp_path)], check=True, env=where)
     became = json.loads((tmp_path / "became.json").read_text())
-    features = prompt_features(scene.base, data.prompts(6), scene.config.router, scene.config.eval.micro_tokens)
-    assert became == alone.described(node, features, scene.config, scene.factory)
+    features = prompt_features(inputs.base, data.prompts(6), inputs.config.router, inputs.config.eval.micro_tokens)
+    assert became == alone.described(node, features, inputs.config, inputs.factory)
     assert len(became["bank"]) == 5 or name == "lora"

@@ -41,10 +41,10 @@ def spoilt(value: float) -> Mapping[str, torch.Tensor]:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_what_was_sent_is_taken(form: str) -> None:
-    scene = Exchange(form)
-    source, version, got = scene.read(decode(encode(scene.message())))
+    inputs = Exchange(form)
+    source, version, got = inputs.read(decode(encode(inputs.message())))
     assert (source, version) == (1, ROUND)
-    assert got == scene.update.values.double().tolist()
+    assert got == inputs.update.values.double().tolist()
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,15 @@ def test_what_was_sent_is_taken(form: str) -> None:
     ],
 )
 def test_an_update_that_cannot_be_is_refused_and_changes_nothing(changes: dict[str, Any], part: str) -> None:
-    scene = Exchange("bfloat16")
-    message = decode(encode(replace(scene.message(), **changes)))
-    reader = scene.receiver()
+    inputs = Exchange("bfloat16")
+    message = decode(encode(replace(inputs.message(), **changes)))
+    reader = inputs.receiver()
     if changes == {"meta": {"since": ROUND - 1}}:  # says nothing to values that are sent as they are
         message = replace(message, tensors={"values": torch.zeros(40, dtype=torch.uint8)})
     with pytest.raises(PayloadError, match=part):
-        scene.deliver(reader, message)
-    assert reader.held == {1: scene.old}
-    scene.deliver(reader, scene.message())  # and the source is not locked out
+        inputs.deliver(reader, message)
+    assert reader.held == {1: inputs.old}
+    inputs.deliver(reader, inputs.message())  # and the source is not locked out
     assert reader.held[1].version == ROUND
 
 
@@ -112,27 +112,27 @@ def test_an_update_that_cannot_be_is_refused_and_changes_nothing(changes: dict[s
     ],
 )
 def test_a_difference_that_cannot_be_is_refused(changes: dict[str, Any], part: str) -> None:
-    scene = Exchange("int4")
-    message = decode(encode(replace(scene.message(), **changes)))
+    inputs = Exchange("int4")
+    message = decode(encode(replace(inputs.message(), **changes)))
     with pytest.raises(PayloadError, match=part):
-        scene.deliver(scene.receiver(), message)
+        inputs.deliver(inputs.receiver(), message)
 
 
 def test_a_difference_of_another_form_is_refused() -> None:
     """All devices of a federation code their values alike."""
-    scene = Exchange("int4")
+    inputs = Exchange("int4")
     with pytest.raises(PayloadError, match="came in int8, int4 is due"):
-        scene.read(Exchange("int8").message())
+        inputs.read(Exchange("int8").message())
 
 
 def test_nobody_passes_on_where_nobody_relays() -> None:
-    scene = Exchange("bfloat16")
-    message = scene.message(sender=2)
-    scene.deliver(scene.receiver(), message)
+    inputs = Exchange("bfloat16")
+    message = inputs.message(sender=2)
+    inputs.deliver(inputs.receiver(), message)
     for method, relay in (("proposed", False), ("ffa", True)):
-        rules = UpdateRules(get_method(method), scene.factory, ExchangeConfig(), ROUND, relay)
+        rules = UpdateRules(get_method(method), inputs.factory, ExchangeConfig(), ROUND, relay)
         with pytest.raises(PayloadError, match="device 2 passed on a message of device 1, which nobody does here"):
-            scene.deliver(scene.receiver(), message, rules)
+            inputs.deliver(inputs.receiver(), message, rules)
 
 
 def told(

@@ -21,7 +21,7 @@ from matplotlib.text import Text
 from meshtune.cli.show import show_tables
 from meshtune.printable import printable
 from meshtune.report import figures
-from meshtune.report.comparison import compare, tables, told, write_report
+from meshtune.report.comparison import compare, summary, tables, write_report
 from meshtune.report.figures import compose, draw
 from meshtune.report.markdown import escaped
 from meshtune.report.result_tables import Table
@@ -94,7 +94,7 @@ def test_markdown_shows_every_name_as_it_is(name: str) -> None:
     expected = [" ".join(f"x {printable(name)} y".split(" ")).strip()] * 2
     assert [cells[1], cells[2]] == expected
     assert (cells[0], cells[3]) == ("task", "1 [0.5, 0.7]")
-    assert shown(f"Told: {escaped(name)} .") == [f"Told: {printable(name)} ."]
+    assert shown(f"AnnouncementLoad: {escaped(name)} .") == [f"AnnouncementLoad: {printable(name)} ."]
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -108,9 +108,9 @@ def test_a_whole_page_is_text(
     assert visible(page)
     body = page.replace("![Every device on every task before and after the exchange](accuracy.png)", "")
     assert any(printable(name) in text for text in shown(body))
-    assert printable(name) in told(run).encode("unicode_escape", "surrogatepass").decode() or printable(name) in told(
-        run
-    )
+    assert printable(name) in summary(run).encode("unicode_escape", "surrogatepass").decode() or printable(
+        name
+    ) in summary(run)
 
 
 @pytest.mark.parametrize("name", NASTY)

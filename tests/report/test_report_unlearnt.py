@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from matplotlib.text import Text
 
-from meshtune.report.comparison import compare, told, write_report
+from meshtune.report.comparison import compare, summary, write_report
 from meshtune.report.figures import compose
 from meshtune.report.result_tables import quality_table
 from meshtune.report.results_file import parse_results
@@ -67,14 +67,14 @@ def test_tables_show_them_apart(raw: dict[str, Any], make_run: Callable[..., Pat
 
 
 def test_the_story_says_so_and_blames_nobody(raw: dict[str, Any], make_run: Callable[..., Path]) -> None:
-    text = told(make_run("one", spoiled(raw), SCORES))
+    text = summary(make_run("one", spoiled(raw), SCORES))
     assert "2 devices learnt 2 tasks" in text
     assert "No device learnt maps and atlas: they are asked too, and left out of what follows." in text
     assert "weakest answers are those on piqa, 3.00" in text
     assert text.count("maps") == 1
     raw["header"]["exams"].pop("atlas")
     raw["rows"] = [row for row in raw["rows"] if row["task"] != "atlas"]
-    assert "No device learnt maps: it is asked too," in told(make_run("two", raw, SCORES))
+    assert "No device learnt maps: it is asked too," in summary(make_run("two", raw, SCORES))
 
 
 def test_the_picture_marks_their_columns(raw: dict[str, Any]) -> None:

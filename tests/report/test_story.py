@@ -21,7 +21,7 @@ def right(share: float, of: int = 40) -> list[float]:
     return [1.0] * round(share * of) + [0.0] * (of - round(share * of))
 
 
-def told(scores: Scores, sent: dict[str, int] = BYTES, metric: str = "acc", **other: Any) -> str:
+def summary(scores: Scores, sent: dict[str, int] = BYTES, metric: str = "acc", **other: Any) -> str:
     """The story of a run in which ``scores[method][task][devices]`` are the scores of the questions, by device set."""
     results, records = made(scores, sent, metric, **other)
     return story(results, records)
@@ -70,7 +70,7 @@ def test_every_figure_is_the_one_worked_out_by_hand() -> None:
     # proposed - lora: in each task 12 of 40 questions gain 1, and half an imagined one each way: of 41, 12 more won.
     error = math.sqrt(2 * (13 / 41 - (12 / 41) ** 2) / 41) / 2
     low, high = (100 * (12 / 41 + sign * 1.959964 * error) for sign in (-1, 1))
-    text = told(run())
+    text = summary(run())
     for part in (
         "3 devices learnt 2 tasks, 1 to 2 on each, in 4 rounds;",
         "The frozen model answers 15% right.",
@@ -94,7 +94,7 @@ def test_sharing_a_task_counts_only_the_devices_that_share_it() -> None:
     gaps = [1.0] * 4 + [0.5] * 4 + [0.0] * 32 + [1.0, -1.0]  # and one imagined question each way
     middle = sum(gaps) / 42
     half = 1.959964 * math.sqrt(sum((gap - middle) ** 2 for gap in gaps) / 42 / 42)
-    better = told(run())
+    better = summary(run())
     assert "Devices that share a task reach 90% on it after the exchange and 75% alone: sharing is clearly better" in (
         better
     )
@@ -102,37 +102,37 @@ def test_sharing_a_task_counts_only_the_devices_that_share_it() -> None:
         f"than training alone (+15.0 points, 95% interval {100 * (middle - half):+.1f} to {100 * (middle + half):+.1f})"
         in (better)
     )
-    worse = told(run(proposed=everyone(0.4, 0.8)))
+    worse = summary(run(proposed=everyone(0.4, 0.8)))
     assert "reach 40% on it after the exchange and 75% alone: sharing is clearly worse than training alone (-35.0" in (
         worse
     )
     alone = {"sums": [0], "maps": [2]}
-    assert "share a task" not in told(run(), owners=alone)
+    assert "share a task" not in summary(run(), owners=alone)
 
 
 def test_who_is_worse_off_at_its_own_task_is_told() -> None:
-    assert "cost an owner" not in told(run())
-    text = told(run(proposed=everyone(0.75, 0.75)))  # alone device 1 had 80% of sums and device 2 as much of maps
+    assert "cost an owner" not in summary(run())
+    text = summary(run(proposed=everyone(0.75, 0.75)))  # alone device 1 had 80% of sums and device 2 as much of maps
     who = "2 of 3 devices, device 1 (sums, 80% to 75%) most, do worse on their own tasks than alone."
     assert f"cost an owner something: {who}" in text
-    one = told(run(proposed=everyone(0.75, 0.9)))
+    one = summary(run(proposed=everyone(0.75, 0.9)))
     assert "something: 1 of 3 devices, device 1 (sums, 80% to 75%), does worse on its own task than alone." in one
 
 
 def test_the_other_direction_is_told_as_plainly() -> None:
-    text = told(run(proposed=everyone(0.6, 0.5), lora=everyone(0.9, 0.8)))
+    text = summary(run(proposed=everyone(0.6, 0.5), lora=everyone(0.9, 0.8)))
     assert "LoRA averaged every round gets 85%; proposed is clearly worse than that (-30.0 points" in text
     assert "proposed is clearly worse than that (-30.0" in text.partition("perfect router")[2]
-    text = told(run(proposed=everyone(0.1, 0.1)))
+    text = summary(run(proposed=everyone(0.1, 0.1)))
     assert "it reaches 10% over all tasks, clearly worse than training alone" in text
 
 
 def test_what_is_not_clear_is_not_claimed() -> None:
     # One question of 80 differs.
-    text = told(run(lora=everyone(0.875, 0.8)))
+    text = summary(run(lora=everyone(0.875, 0.8)))
     assert "LoRA averaged every round gets 84%; proposed is not clearly different from that (+1.2 points" in text
     few = {name: {t: {d: v[::8] for d, v in a.items()} for t, a in tasks.items()} for name, tasks in run().items()}
-    text = told(few)
+    text = summary(few)
     assert "clearly better" not in text
     assert "not clearly different from training alone (+40.0 points, from 10 questions only)" in text
 
@@ -140,7 +140,7 @@ def test_what_is_not_clear_is_not_claimed() -> None:
 def test_pairs_that_do_not_beat_the_frozen_model_are_counted() -> None:
     proposed = everyone(0.9, 0.8)
     proposed["maps"] = {(0, 1): right(0.8), (2,): right(0.1)}
-    text = told(run(proposed=proposed))
+    text = summary(run(proposed=proposed))
     assert "In 1 of 6 pairs of device and task, the frozen model is not clearly beaten; " in text
     assert "the weakest answers are those of device 2 on maps, 10%." in text
 
@@ -155,22 +155,22 @@ def test_pairs_that_do_not_beat_the_frozen_model_are_counted() -> None:
     ],
 )
 def test_bytes_against_lora(sent: dict[str, int], words: str) -> None:
-    assert words in told(run(), sent)
+    assert words in summary(run(), sent)
 
 
 def test_a_run_tells_what_it_has() -> None:
-    text = told(run(proposed=None, local=None, hard_moe=None))
+    text = summary(run(proposed=None, local=None, hard_moe=None))
     assert "With the exchange (lora) a device reaches 55% over all tasks, clearly better than the frozen model" in text
     assert "alone" not in text
     assert text.count("LoRA") == 0
-    text = told(run(proposed=None, lora=None, hard_moe=None))
+    text = summary(run(proposed=None, lora=None, hard_moe=None))
     assert text.endswith("78% on its own task, and 45% over all tasks.")
     assert protagonist(made({"frozen": run()["frozen"]})[0]) is None
-    text = told({"frozen": run()["frozen"]})
+    text = summary({"frozen": run()["frozen"]})
     assert text.startswith("3 devices learnt 2 tasks")
     missing = run()
     del missing["proposed"]["maps"]  # no average, so nothing to say of it, but no crash either
-    assert "With the exchange" not in told(missing)
+    assert "With the exchange" not in summary(missing)
 
 
 def test_what_hardly_moves_accuracy_is_told_in_nll() -> None:
@@ -180,7 +180,7 @@ def test_what_hardly_moves_accuracy_is_told_in_nll() -> None:
         return {task: {(0, 1, 2): [nll + 0.1 * (i % 2) for i in range(40)]} for task in OWNERS}
 
     scores: Scores = {"frozen": flat(3.0), "proposed": flat(2.0), "lora": flat(1.5), "local": flat(2.5)}
-    text = told(scores, metric="nll")
+    text = summary(scores, metric="nll")
     assert "No answer is right or wrong, so this is told in NLL per answer token, of which less is better." in text
     assert "The frozen model has 3.05." in text
     assert "it reaches 2.05 over all tasks, clearly better than training alone (-0.500 NLL" in text
@@ -204,7 +204,7 @@ def test_a_task_without_right_and_wrong_is_left_out_and_one_that_is_only_tested_
     text = story(both, [*records, *more])
     assert "Answers to essays are neither right nor wrong and left out of what follows." in text
     assert "3 devices learnt 3 tasks" in text
-    plain = told(run())
+    plain = summary(run())
     for sentence in plain.split(". ")[1:]:
         assert sentence in text
     # Tested in another form, everybody has a tenth less right; what a device reaches on its own task stays.

@@ -15,7 +15,7 @@ import pytest
 
 from meshtune.config.run_config import validate
 from meshtune.errors import UserError
-from meshtune.report.comparison import compare, told, write_report
+from meshtune.report.comparison import compare, summary, write_report
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.sandbox import execution as walls
@@ -156,7 +156,7 @@ def test_the_report_tells_of_every_exam_and_measure(finished: Path) -> None:
     asked = [records(finished, name)[0]["questions"] for name in ("code", "openai_humaneval")]
     right = sum(easy(question) for questions in asked for question in questions) / 12
     assert frozen.split("|")[5].split("[")[0].strip() == f"{right:.3f}"
-    assert "4 devices learnt 2 tasks, 2 on each" in told(finished)
+    assert "4 devices learnt 2 tasks, 2 on each" in summary(finished)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

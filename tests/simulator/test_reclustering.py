@@ -18,7 +18,7 @@ from meshtune.methods.bank import BankMethod
 from meshtune.network.virtual_clock import elapsed
 from meshtune.node.announcements import to_messages
 from meshtune.simulator.checkpoint import pack_state
-from meshtune.simulator.reclustering import behind, every, moved, network_of, told
+from meshtune.simulator.reclustering import behind, every, moved, network_of, reclustering_note
 from meshtune.topology.graphs import components
 from meshtune.wire.payload import encode
 from meshtune.wireless.arrays import Floats
@@ -77,7 +77,7 @@ def test_devices_that_swap_places_swap_clusters() -> None:
     assert facts["links"] == [[1, 2]]
     assert facts["positions"] == [list(place) for place in SWAPPED]
     assert facts["time"] == elapsed(w.state.clocks["proposed"][:3])
-    assert told([formed]) == (
+    assert reclustering_note([formed]) == (
         "round 3 was played in other clusters, as devices have moved: proposed 2 of 2 devices, 1 and 2 changed"
     )
     w.play()
@@ -120,7 +120,7 @@ def test_who_does_not_move_is_played_with_as_if_nobody_could(name: str) -> None:
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert still.radio.formed == []
     assert [(formed.round, formed.moved) for formed in stays.radio.formed] == [(2, ()), (3, ()), (4, ())]
-    assert told(stays.radio.formed[:1]) is None
+    assert reclustering_note(stays.radio.formed[:1]) is None
 
 
 def test_what_is_first_heard_is_charged_to_the_byte_and_the_joule() -> None:
@@ -314,5 +314,5 @@ def test_links_of_a_geometric_graph_follow_devices() -> None:
     (formed,) = w.radio.formed
     assert formed.moved == ()  # nobody changes sides where there is one cluster
     assert {source: version for source, version in w.versions(0).items() if version == 2} == {0: 2, 2: 2}
-    # Device 1 takes along what it heard, 2 likewise: once met, each is told of everybody, and brings what it holds.
+    # Device 1 takes along what it heard, 2 likewise: once met, each is told of everybody, and provides what it holds.
     assert set(w.state.members["proposed"][3].known) == set(w.versions(3)) == {0, 1, 2, 3}

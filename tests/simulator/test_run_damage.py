@@ -19,7 +19,7 @@ from meshtune.config.run_config import validate
 from meshtune.errors import UserError
 from meshtune.inference.opening import open_session
 from meshtune.node.stored_announcements import PREPARED
-from meshtune.report.comparison import compare, told
+from meshtune.report.comparison import compare, summary
 from meshtune.report.results_file import load_results
 from meshtune.runs import checksums as checked
 from meshtune.runs.manifest import bound
@@ -321,7 +321,7 @@ def tolerated(act: Callable[[], Any]) -> None:
 def read_results(folder: Path) -> None:
     for form in ("markdown", "json", "csv"):
         compare([folder], form)
-    told(folder)
+    summary(folder)
 
 
 def mutate_results(folder: Path, draw: Any) -> None:

@@ -15,9 +15,9 @@ from meshtune.config.run_config import RunConfig, validate
 from meshtune.errors import UserError
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
-from meshtune.simulator import setup as engine
+from meshtune.simulator import run_inputs as engine
 from meshtune.simulator.simulation import evaluate, run
-from meshtune.training.process_memory import foresee
+from meshtune.training.process_memory import forecast_memory
 from whole_runs import Watch, assert_same_state
 
 
@@ -210,7 +210,9 @@ def test_memory_is_told_before_and_the_cut_of_micro_batches_outlives_a_stop(
     with pytest.raises(KeyboardInterrupt):
         run(config(settings, **plan), tmp_path / "again", Stop("round", 1))
     notes = Watch()
-    monkeypatch.setattr(engine, "foresee", lambda *args: replace(foresee(*args), micro_tokens=1, checkpoint=False))
+    monkeypatch.setattr(
+        engine, "forecast_memory", lambda *args: replace(forecast_memory(*args), micro_tokens=1, checkpoint=False)
+    )
     run(config(settings, **plan), tmp_path / "again", notes)
     told = [text.partition(" ")[0] for text in notes.texts]
     assert told.count("memory:") == 1

@@ -14,7 +14,7 @@ from meshtune.cli.advice import a_question
 from meshtune.config.run_config import validate
 from meshtune.data.unlearnt import unlearnt_note
 from meshtune.planning.planner import plan
-from meshtune.report.comparison import told
+from meshtune.report.comparison import summary
 from meshtune.report.results_file import load_results
 from meshtune.simulator.simulation import evaluate, run
 from whole_runs import Watch, header
@@ -88,7 +88,7 @@ def test_curves_are_averages_of_what_was_learnt(lacking: tuple[Path, list[str]])
 
 
 def test_the_story_blames_nobody(lacking: tuple[Path, list[str]]) -> None:
-    text = told(lacking[0])
+    text = summary(lacking[0])
     assert "1 device learnt 1 task" in text
     assert "No device learnt arc_easy, arc_challenge and piqa" in text
     assert "weakest" not in text

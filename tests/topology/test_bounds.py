@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtune.errors import UserError
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.power import FULL, NEVER, Scale
 from radio_worlds import factor, worlds
 
@@ -72,7 +72,7 @@ def test_links_are_the_pairs_in_range(world: Any) -> None:
         assert affordable == (watts <= min(world.limits[world.ids.index(ids[end])] for end in (a, b)))
 
 
-def air(**changes: Any) -> Air:
+def air(**changes: Any) -> LinkBounds:
     where = np.asarray(changes.get("positions", [[0, 0], [3, 4], [6, 8]]), dtype=float)
     settings = {
         "ids": [1, 2, 3],
@@ -82,7 +82,7 @@ def air(**changes: Any) -> Air:
         "power": 64.0,
         "factor": factor,
     }
-    return Air(**{**settings, **changes})
+    return LinkBounds(**{**settings, **changes})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from greedy import greedy
 from meshtune.errors import UserError
 from meshtune.seeds import stream
 from meshtune.topology.agnes import form
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.clusters import Clusters, single
 from meshtune.topology.collision import expected, rows
 from meshtune.topology.why import explain
@@ -58,10 +58,10 @@ def test_no_cluster_breaks_a_bound_and_its_figures_are_right(world: World) -> No
     }
 
 
-def random_air(devices: int, seed: int, power: float, reach: float = 200.0) -> Air:
+def random_air(devices: int, seed: int, power: float, reach: float = 200.0) -> LinkBounds:
     """Devices in a square, d^-2, 20 MHz, -174 dBm/Hz, ten million bits in half a second."""
     where = stream(seed, "where").uniform(0, 500, (devices, 2))
-    return Air(
+    return LinkBounds(
         np.arange(devices),
         where,
         reach,

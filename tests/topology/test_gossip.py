@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from meshtune.errors import UserError
 from meshtune.seeds import stream
 from meshtune.topology.agnes import form
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.clusters import assemble
 from meshtune.topology.collision import expected, rows
 from meshtune.topology.gossip import gossip, peers, settle
@@ -49,9 +49,9 @@ def test_gossip_ends_in_the_global_clusters_whatever_the_delays(world: World, or
         assert peer.members == wanted.clusters[wanted.index[peer.device]]
 
 
-def crowd(devices: int, seed: int, power: float) -> Air:
+def crowd(devices: int, seed: int, power: float) -> LinkBounds:
     where = stream(seed, "where").uniform(0, 500, (devices, 2))
-    return Air(
+    return LinkBounds(
         np.arange(devices) * 3,
         where,
         180.0,

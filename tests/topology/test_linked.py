@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtune.topology.agnes import form
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.clusters import single
 from meshtune.topology.collision import expected
 from meshtune.topology.config import ClusterConfig, GraphConfig
@@ -32,13 +32,17 @@ def of(world: World, graph: GraphConfig, seed: int = 3) -> Linked:
     return linked(single(world.air, world.use), ALL, graph, seed)
 
 
-def line(count: int, step: float = 1.0, reach: float = 100.0) -> Air:
+def line(count: int, step: float = 1.0, reach: float = 100.0) -> LinkBounds:
     """Devices ``step`` metres apart with power for all."""
     where = np.arange(count)[:, None] * np.array([[step, 0.0]])
-    return Air(np.arange(count), where, reach, lambda a, b: ((where[a] - where[b]) ** 2).sum(1), 1e9, lambda u: 1.0)
+    return LinkBounds(
+        np.arange(count), where, reach, lambda a, b: ((where[a] - where[b]) ** 2).sum(1), 1e9, lambda u: 1.0
+    )
 
 
-def on(air: Air, kind: Literal["full", "ring", "exponential", "geometric"], radius: float | None = None) -> Linked:
+def on(
+    air: LinkBounds, kind: Literal["full", "ring", "exponential", "geometric"], radius: float | None = None
+) -> Linked:
     use = expected(np.full((air.ids.size, 1), 0.1), [10])
     return linked(single(air, use), ALL, GraphConfig(kind=kind, radius=radius), 0)
 
@@ -109,7 +113,7 @@ def test_what_the_graph_makes_of_a_device_is_one_sentence() -> None:
     assert broken.why(0) == (
         "all devices are one cluster (clusters.kind=single), and graph.kind=ring links device 0 to 1"
     )
-    apart = Air(
+    apart = LinkBounds(
         np.arange(4),
         np.array([[0.0, 0.0], [50.0, 0.0], [1.0, 0.0], [51.0, 0.0]]),
         10.0,

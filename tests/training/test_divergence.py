@@ -20,7 +20,7 @@ from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.methods.registry import get_method
 from meshtune.runs.store import RunStore
 from meshtune.simulator import rounds
-from meshtune.training.divergence import greeted, remedy
+from meshtune.training.divergence import handshake_errors, remedy
 from meshtune.training.trainer import Job
 
 FORMS = ["float32", "bfloat16", "int8", "int4"]
@@ -161,7 +161,7 @@ def test_an_announcement_that_is_refused_ends_a_run_in_a_sentence() -> None:
     """Without it devices cannot begin; an update that is refused is counted, and the run goes on."""
     with (
         pytest.raises(UserError, match="devices cannot introduce themselves to each other, a device refused"),
-        greeted(),
+        handshake_errors(),
     ):
         raise PayloadError("a message is damaged")
 

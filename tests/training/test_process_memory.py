@@ -16,7 +16,7 @@ from meshtune.data.partition import deal
 from meshtune.methods.base import Announcement, ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.model.loading import load
-from meshtune.training.process_memory import foresee
+from meshtune.training.process_memory import forecast_memory
 
 FLOAT, PLACE = 4, 8
 """Bytes of a value in float32, and of its place in a matrix."""
@@ -58,7 +58,7 @@ def test_the_state_of_every_kind_of_method_is_counted(settings: dict[str, Any]) 
         return expert.values.numel()
 
     def state(*names: str) -> float:
-        return foresee(base, config, [get_method(name) for name in names], devices).state / len(devices)
+        return forecast_memory(base, config, [get_method(name) for name in names], devices).state / len(devices)
 
     assert state("lora") == pytest.approx(TRAINED * trained("lora"), rel=1e-2)
     assert state("proposed") == pytest.approx((TRAINED + PLACED) * trained("proposed"), rel=1e-2)

@@ -66,7 +66,7 @@ def unpack(bitmap: NDArray[np.uint8], sizes: Sequence[int]) -> list[NDArray[np.i
     """The inverse of :func:`pack`.
 
     Raises:
-        MeshtuneError: the bitmap's length does not fit the layers, or bits behind the last position are set.
+        MeshtuneError: the bitmap's length does not fit the layers, or bits after the last position are set.
     """
     total = sum(sizes)
     if bitmap.size != (total + 7) // 8:

@@ -86,10 +86,10 @@ class Lines:
 
 def loss_by_method(losses: Mapping[str, float]) -> dict[str, float]:
     """Return the mean loss of each method from the losses of ``method/device``."""
-    piles: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     for key, loss in losses.items():
-        piles.setdefault(key.rpartition("/")[0], []).append(loss)
-    return {name: sum(pile) / len(pile) for name, pile in piles.items()}
+        by_name.setdefault(key.rpartition("/")[0], []).append(loss)
+    return {name: sum(values) / len(values) for name, values in by_name.items()}
 
 
 def sent_by_method(sent: Mapping[str, Any]) -> dict[str, str]:

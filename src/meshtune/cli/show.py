@@ -95,7 +95,7 @@ def show_run(path: Path) -> None:
     import typer
 
     from meshtune.cli.advice import try_next
-    from meshtune.report.comparison import tables, told, write_report
+    from meshtune.report.comparison import summary, tables, write_report
     from meshtune.report.measure import headline
     from meshtune.report.results_file import load_results
 
@@ -104,7 +104,7 @@ def show_run(path: Path) -> None:
     show_tables(tables([path], headline(results)))
     console = _console()
     console.print("What happened", style="bold")
-    console.print(printable(told(path)), markup=False, width=min(console.width, TEXT_WIDTH))
+    console.print(printable(summary(path)), markup=False, width=min(console.width, TEXT_WIDTH))
     files = (path / "results.json", *written)
     typer.echo(f"\nWritten: {'  '.join(printable(str(file)) for file in files)}")
     typer.echo("\nTry next:")

@@ -138,7 +138,7 @@ class EvalConfig(Settings):
 
     Attributes:
         questions: test questions a task.
-        every: sit the exam behind every so many rounds as well, for curves; None for once, at the end.
+        every: score after every so many rounds as well, for curves; None for once, at the end.
         elsewhere: questions a task that a device without exchange (``local``) is asked of the others' tasks; None for
             all. Fewer are quicker, but no longer to be compared with the other methods.
         split: ``test``, or ``validation``: rows cut from the training split, for choosing settings.

@@ -64,7 +64,7 @@ def score(
         asks: the questions; either all with gates (then ``bank`` is needed) or none.
         micro_tokens: padded tokens of one pass.
         bank: the experts that gates weight.
-        progress: called with the number of rows done behind every pass.
+        progress: called with the number of rows done after every pass.
     """
     sheets = [sheet for number, ask in enumerate(asks) for sheet in _sheets(number, ask, base)]
     sums = [[0.0] * len(ask.rows) for ask in asks]

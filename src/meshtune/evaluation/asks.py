@@ -47,7 +47,7 @@ def bank_of(answer: Answer) -> Bank:
     return answer.bank or Bank([expert for expert in answer.experts if expert is not None])
 
 
-class Pile:
+class AnswerRequests:
     """The distinct asks of one exam.
 
     Args:
@@ -92,9 +92,9 @@ class Pile:
         found: dict[Key, Score] = {}
         done = 0
         for part in self._parts.values():
-            told = _behind(progress, done)
+            counted = _behind(progress, done)
             with holding(base, part.weights):
-                scores = score(base, list(part.asks.values()), micro_tokens, part.bank, told)
+                scores = score(base, list(part.asks.values()), micro_tokens, part.bank, counted)
             found.update(zip(part.asks, scores, strict=True))
             done += sum(len(ask.rows) for ask in part.asks.values())
         return found

@@ -49,8 +49,8 @@ def curves(scores: Sequence[Mapping[str, Any]], clocks: Mapping[str, Clock]) -> 
         if record["method"].split(":")[0] in clocks:
             point = found.setdefault((record["method"], record["round"]), {})
             for metric in metrics_in(record):
-                pile = point.setdefault(metric, {}).setdefault(record["task"], [])
-                pile += [fmean(record[metric])] * len(record["devices"])
+                values = point.setdefault(metric, {}).setdefault(record["task"], [])
+                values += [fmean(record[metric])] * len(record["devices"])
     result: dict[str, list[dict[str, float]]] = {}
     for (label, round_), metrics in sorted(found.items(), key=lambda item: item[0][1]):
         so_far = clocks[label.split(":")[0]][: round_ + 1]

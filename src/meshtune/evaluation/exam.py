@@ -15,7 +15,7 @@ from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import Exam, exam_digest
 from meshtune.decoding.scoring import measure, measure_written
 from meshtune.errors import DivergedError, UserError
-from meshtune.evaluation.asks import Key, Pile
+from meshtune.evaluation.asks import AnswerRequests, Key
 from meshtune.evaluation.written_answers import write_answers
 from meshtune.methods.base import Answer, Method, only
 from meshtune.methods.config import Reading
@@ -39,7 +39,7 @@ FROZEN = "frozen"
 
 @dataclass(frozen=True)
 class Candidate:
-    """One device under one method and router, about to sit the exam."""
+    """One device under one method and router, about to be scored."""
 
     label: str
     method: Method | None
@@ -89,7 +89,7 @@ def signature(config: RunConfig) -> str:
     return f"{mark}/{e.samples}/{e.temperature}/{e.top_p}/{','.join(map(str, e.pass_at))}"
 
 
-def sit(
+def score_exams(
     base: Base,
     config: RunConfig,
     methods: Sequence[Method],
@@ -147,7 +147,7 @@ def _sit_one(
     observer: Observer,
     facts: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    pile = Pile(paper)
+    requests = AnswerRequests(paper)
     users: dict[tuple[int, tuple[Key, ...]], tuple[str, list[int]]] = {}
     for candidate in todo:
         answer = _answer(candidate, config, paper, features, factory)
@@ -159,9 +159,9 @@ def _sit_one(
             and paper.group != candidate.member.own.group
         ):
             count = min(count, config.eval.elsewhere)
-        used = (candidate_index(todo, candidate.label), tuple(pile.add(answer, count)))
+        used = (candidate_index(todo, candidate.label), tuple(requests.add(answer, count)))
         users.setdefault(used, (candidate.label, []))[1].append(candidate.member.device)
-    found, texts = _measure_all(base, config, paper, pile, store, observer, facts)
+    found, texts = _measure_all(base, config, paper, requests, store, observer, facts)
     records = []
     for (_, keys), (label, who) in users.items():
         rows = [found[key] for key in keys]
@@ -203,7 +203,7 @@ def _measure_all(
     base: Base,
     config: RunConfig,
     paper: Exam,
-    pile: Pile,
+    requests: AnswerRequests,
     store: RunStore,
     observer: Observer,
     facts: Mapping[str, Any],
@@ -211,18 +211,18 @@ def _measure_all(
     """Return the measures of everything that is asked, and what was written where answers are."""
     questions, e = paper.questions, config.eval
     writes = paper.written and e.write
-    total = pile.options + (pile.asks * e.samples if writes else 0)
+    total = requests.options + (requests.asks * e.samples if writes else 0)
 
-    def told(done: int) -> None:
+    def on_options(done: int) -> None:
         observer.event("scored", task=paper.name, done=done, total=total)
 
-    scores = pile.score(base, e.micro_tokens, told)
+    scores = requests.score(base, e.micro_tokens, on_options)
     if not paper.written:
         return {key: measure(questions[key[1]], score) for key, score in scores.items()}, {}
     if not writes:
         return {key: measure_written(score) for key, score in scores.items()}, {}
     task = paper.task
-    texts = write_answers(base, config, paper, pile, store, observer, facts)
+    texts = write_answers(base, config, paper, requests, store, observer, facts)
     flat = [(questions[key[1]], text) for key, written in texts.items() for text in written]
     grades = task.grade([question for question, _ in flat], [text for _, text in flat], e.unsafe_code)
     of = {key: grades[n * e.samples : (n + 1) * e.samples] for n, key in enumerate(texts)}

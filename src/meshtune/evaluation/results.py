@@ -25,7 +25,7 @@ from meshtune.evaluation.intervals import Sample, mean_over
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.model.base import Base
-from meshtune.network.density_limits import Budget
+from meshtune.network.density_limits import DensityLimit
 from meshtune.network.federation_state import FederationState
 from meshtune.network.radio_network import Network
 from meshtune.network.virtual_clock import summary
@@ -49,7 +49,7 @@ def results(
     scores: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
     network: Network | None = None,
-    planned: Mapping[str, Budget] | None = None,
+    planned: Mapping[str, DensityLimit] | None = None,
 ) -> dict[str, Any]:
     """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
     mark = signature(config)

@@ -85,7 +85,7 @@ def measure_speed(base: Base, config: RunConfig, devices: Sequence[DeviceData], 
     return Speed(training / tokens, scoring / tokens)
 
 
-def foretell(
+def forecast_time(
     speed: Speed,
     config: RunConfig,
     methods: Sequence[Method],

@@ -8,7 +8,7 @@ from typing import Any
 from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import Exam
 from meshtune.decoding.sampling import Writing
-from meshtune.evaluation.asks import Key, Pile
+from meshtune.evaluation.asks import AnswerRequests, Key
 from meshtune.evaluation.time_forecast import clock_text, writing_seconds
 from meshtune.model.base import Base
 from meshtune.runs.observer import Observer
@@ -22,18 +22,18 @@ def write_answers(
     base: Base,
     config: RunConfig,
     paper: Exam,
-    pile: Pile,
+    requests: AnswerRequests,
     store: RunStore,
     observer: Observer,
     mark: Mapping[str, Any],
 ) -> dict[Key, list[str]]:
-    """Return the answers to everything in ``pile``; each batch is stored as it is done.
+    """Return the answers to everything in ``requests``; each batch is stored as it is done.
 
     Args:
         base: the frozen model.
         config: the run's settings.
         paper: the exam.
-        pile: who answers what.
+        requests: who answers what.
         store: the run's folder.
         observer: told the time that it may take, and of every answer that has ended.
         mark: what tells this exam from others: round and signature.
@@ -47,16 +47,16 @@ def write_answers(
         if {name: record.get(name) for name in mark} == mark
         for who, question, texts in record["answers"]
     }
-    total = pile.options + pile.asks * e.samples
-    done = pile.options + len(known) * e.samples
-    if pile.asks > len(known):
+    total = requests.options + requests.asks * e.samples
+    done = requests.options + len(known) * e.samples
+    if requests.asks > len(known):
         most = writing_seconds(base, paper.prompts, writing, e.micro_tokens)
-        most *= (pile.asks - len(known)) / len(paper.prompts)
+        most *= (requests.asks - len(known)) / len(paper.prompts)
         if most >= LONG:
             kept = f", {len(known)} of them kept from before" if known else ""
             observer.event(
                 "note",
-                text=f"{paper.name}: {pile.asks} answers of up to {writing.tokens} tokens to write{kept}: at most "
+                text=f"{paper.name}: {requests.asks} answers of up to {writing.tokens} tokens to write{kept}: at most "
                 f"about {clock_text(most)}; what is written is kept if you stop",
             )
 
@@ -68,4 +68,4 @@ def write_answers(
     def keep(fresh: Mapping[Key, list[str]]) -> None:
         store.append_answers({**mark, "answers": [[who, question, texts] for (who, question), texts in fresh.items()]})
 
-    return pile.write(base, writing, e.micro_tokens, ended, known, keep)
+    return requests.write(base, writing, e.micro_tokens, ended, known, keep)

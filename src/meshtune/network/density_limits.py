@@ -32,7 +32,7 @@ BOUNDS = {
 
 
 @dataclass(frozen=True)
-class Budget:
+class DensityLimit:
     """How much the devices of a group may train.
 
     Attributes:
@@ -53,7 +53,7 @@ class Budget:
         return asdict(self)
 
 
-def budgets(config: RunConfig, site: Site, layers: Sequence[LayerSpec]) -> dict[str, Budget]:
+def budgets(config: RunConfig, site: Site, layers: Sequence[LayerSpec]) -> dict[str, DensityLimit]:
     """Return the budget of every task group, by key.
 
     Raises:
@@ -78,7 +78,7 @@ def budgets(config: RunConfig, site: Site, layers: Sequence[LayerSpec]) -> dict[
                 raise UserError(f"adapter.density=planned leaves device {weakest} nothing to train: {error}") from error
         bound = min(limits, key=lambda name: limits[name])  # of equal ones the first
         values = math.floor(limits[bound])
-        found[group] = Budget(values, values / positions, bound, weakest, gain)
+        found[group] = DensityLimit(values, values / positions, bound, weakest, gain)
     return found
 
 
@@ -114,14 +114,14 @@ def form(exchange: ExchangeConfig, count: int) -> tuple[float, float]:
     return plain, bits - plain * count
 
 
-def densities_of(config: RunConfig, planned: Mapping[str, Budget] | None) -> tuple[float, ...]:
+def densities_of(config: RunConfig, planned: Mapping[str, DensityLimit] | None) -> tuple[float, ...]:
     """Return the density of every device: what was ``planned`` for its group, or the configuration's."""
     if planned is None:
         return (config.adapter.share,) * len(config.device_tasks)
     return tuple(planned[task.key].density for task in config.device_tasks)
 
 
-def budget_note(planned: Mapping[str, Budget]) -> str:
+def budget_note(planned: Mapping[str, DensityLimit]) -> str:
     """Return one sentence on what was planned."""
     values = sorted({budget.values for budget in planned.values()})
     shares = list(dict.fromkeys(f"{budget.density:.3g}" for budget in sorted(planned.values(), key=lambda b: b.values)))

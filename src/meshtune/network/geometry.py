@@ -15,7 +15,7 @@ import numpy as np
 from meshtune.errors import UserError
 from meshtune.methods.base import Method
 from meshtune.network.site import Site
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.config import ClusterConfig
 from meshtune.wireless.arrays import Floats, Ints
 from meshtune.wireless.channel import Channel
@@ -63,7 +63,7 @@ def geometry_of(site: Site, time: float = 0.0) -> Geometry:
     return Geometry(radio, Radio.of(radio), channel, positions, radio.range or widest or 1.0)
 
 
-def air_of(where: Geometry, bits: float, most: int | None) -> Air:
+def link_bounds(where: Geometry, bits: float, most: int | None) -> LinkBounds:
     """Return what the air allows for a payload of ``bits``, in clusters of at most ``most``.
 
     A broadcast costs what its weakest receiver needs. Clusters add up powers, so they are given each receiver's own:
@@ -82,7 +82,9 @@ def air_of(where: Geometry, bits: float, most: int | None) -> Air:
     def factor(u: int) -> float:
         return float(total_power(radio, bits, 1 if where.config.cast == "broadcast" else u, 1.0))
 
-    air = Air(np.arange(devices), where.positions, where.reach, inverse_gain, radio.p_max, factor, radio.gamma, most)
+    air = LinkBounds(
+        np.arange(devices), where.positions, where.reach, inverse_gain, radio.p_max, factor, radio.gamma, most
+    )
     check_pairs(where, air.tree)
     return air
 
@@ -117,7 +119,7 @@ def clustering(settings: ClusterConfig, masked: bool) -> ClusterConfig:
     return settings if masked else settings.model_copy(update={"s_max": 1.0})
 
 
-def median_gain(where: Geometry, air: Air) -> float | None:
+def median_gain(where: Geometry, air: LinkBounds) -> float | None:
     """Return the median mean gain of all pairs in range (method section 7); None without one."""
     _, _, gain = _heard(where, air)
     return float(np.median(gain)) if gain.size else None
@@ -129,7 +131,7 @@ def median_gains(where: Geometry) -> Floats:
     Raises:
         UserError: more pairs are in range than can be held.
     """
-    low, high, gain = _heard(where, air_of(where, 0.0, None))
+    low, high, gain = _heard(where, link_bounds(where, 0.0, None))
     found = np.full(len(where.positions), np.nan)
     end, both = np.concatenate([low, high]), np.concatenate([gain, gain])
     order = np.argsort(end, kind="stable")
@@ -139,7 +141,7 @@ def median_gains(where: Geometry) -> Floats:
     return found
 
 
-def _heard(where: Geometry, air: Air) -> tuple[Ints, Ints, Floats]:
+def _heard(where: Geometry, air: LinkBounds) -> tuple[Ints, Ints, Floats]:
     """Return the ends and mean gains of all pairs in range that hear each other at all."""
     low, high = air.pairs
     gain = link_gains(where.channel, where.positions, low, high, None)

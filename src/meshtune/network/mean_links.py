@@ -17,7 +17,7 @@ from meshtune.network.geometry import Geometry
 from meshtune.runs.observer import Observer
 from meshtune.topology import agnes
 from meshtune.topology.backbone import Backbone, backbone
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.clusters import Clusters
 from meshtune.topology.collision import Use
 from meshtune.topology.linked import Linked, linked
@@ -87,7 +87,7 @@ class Mesh:
 
     radio: Radio
     positions: Floats
-    air: Air
+    air: LinkBounds
     clusters: Clusters
     linked: Linked
     backbone: Backbone
@@ -100,7 +100,7 @@ class Mesh:
         return self.linked.alone(self.air)
 
 
-def mesh(config: RunConfig, where: Geometry, air: Air, bits: float, use: Use, observer: Observer) -> Mesh:
+def mesh(config: RunConfig, where: Geometry, air: LinkBounds, bits: float, use: Use, observer: Observer) -> Mesh:
     """Form clusters, join them, and price one exchange within and one between them.
 
     Args:
@@ -132,7 +132,7 @@ def mesh(config: RunConfig, where: Geometry, air: Air, bits: float, use: Use, ob
     return Mesh(where.radio, where.positions, air, clusters, found, joined, within, between)
 
 
-def _bounded(radio: RadioConfig, air: Air, graph: str) -> None:
+def _bounded(radio: RadioConfig, air: LinkBounds, graph: str) -> None:
     """Refuse a single cluster of which all that devices pass on cannot be followed in seconds."""
     devices = air.ids.size
     if graph == "full" and devices * (devices - 1) > MOST_LINKS:

@@ -21,7 +21,7 @@ from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
-from meshtune.network.geometry import air_of, carrier, clustering, geometry_of
+from meshtune.network.geometry import carrier, clustering, geometry_of, link_bounds
 from meshtune.network.mean_links import flow
 from meshtune.network.site import Site
 from meshtune.node.mask_negotiation import IDLE, Agreement, agree, negotiates
@@ -244,7 +244,7 @@ def form(
 
     @lru_cache(maxsize=2 * len(methods) + 1)  # each method has a clock of its own: of each the last two
     def at(time: float) -> Network:
-        air = air_of(geometry_of(site, time), bits, settings.most)
+        air = link_bounds(geometry_of(site, time), bits, settings.most)
         clusters = agnes.clustered(settings, air, use)
         found = linked(clusters, site.config.clusters, site.config.graph, site.config.seed)
         between = backbone(clusters)

@@ -49,7 +49,7 @@ def window(
     graph: Mapping[int, Sequence[int]],
     links: Collection[tuple[int, int]],
     lacking: Callable[[int, Sequence[int]], Iterable[int]],
-    brings: Callable[[int, int, int], bool],
+    provides: Callable[[int, int, int], bool],
     one_copy: bool,
 ) -> list[Hop]:
     """Return who receives what in one window; nothing where nobody can receive anything more.
@@ -59,17 +59,17 @@ def window(
         links: (sender, receiver) that have not been given up.
         lacking: for a receiver and those who may send to it, the sources of updates that it lacks, ascending; those
             that no sender has may be left out.
-        brings: whether a sender can bring a receiver the update of a source.
+        provides: whether a sender can bring a receiver the update of a source.
         one_copy: a broadcast: of what is asked of a sender it sends the update of the lowest source, and that only.
     """
     found: list[Hop] = []
     for receiver in sorted(graph):
         senders = [sender for sender in graph[receiver] if (sender, receiver) in links]
         for source in lacking(receiver, tuple(senders)):
-            bringer = next((sender for sender in senders if brings(sender, receiver, source)), None)
-            if bringer is not None:
-                found.append((bringer, receiver, source))
-                senders.remove(bringer)
+            provider = next((sender for sender in senders if provides(sender, receiver, source)), None)
+            if provider is not None:
+                found.append((provider, receiver, source))
+                senders.remove(provider)
             if not senders:
                 break
     if not one_copy:

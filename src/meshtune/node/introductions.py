@@ -120,17 +120,17 @@ class Introductions:
         self._member.starts.clear()
         self._inventory.hold(source, 1)
 
-    def heed(self, message: Message, rules: UpdateRules) -> None:
+    def on_have(self, message: Message, rules: UpdateRules) -> None:
         """Take in what a neighbour knows."""
         entries = entries_of(message, Receiver(rules.round, self._member.device), newest=1)
         near = message.meta.get("near", [])
         if not isinstance(near, list) or len(near) > MOST_ROWS:
             raise PayloadError(f"device {message.sender} says no list of whom it hears")
         heard = frozenset(whole(one, f"a neighbour of device {message.sender}", 0, None) for one in near)
-        self._inventory.heed(message.sender, entries)
+        self._inventory.on_have(message.sender, entries)
         self.near[message.sender] = heard
 
-    def note(self, message: Message, rules: UpdateRules) -> None:
+    def on_want(self, message: Message, rules: UpdateRules) -> None:
         """Take note of what a neighbour asks for."""
         sources = sources_of(message, Receiver(rules.round, self._member.device))
         masks = message.meta.get("masks", [])

@@ -74,7 +74,7 @@ class Inventory:
                 found.append((source, *state))
         return found
 
-    def heed(self, neighbour: int, entries: Iterable[Entry]) -> None:
+    def on_have(self, neighbour: int, entries: Iterable[Entry]) -> None:
         """Take in what ``neighbour`` told."""
         theirs = self.theirs.setdefault(neighbour, {})
         for source, version, newest in entries:

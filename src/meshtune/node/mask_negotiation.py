@@ -24,7 +24,7 @@ from meshtune.methods.base import Method
 from meshtune.methods.state import NEGOTIATED, Announcement, Masks
 from meshtune.node.receiving import mask_of
 from meshtune.topology.graphs import components
-from meshtune.training.divergence import greeted
+from meshtune.training.divergence import handshake_errors
 from meshtune.wire.ledger import Ledger
 from meshtune.wire.payload import Message, byte_split, decode, encode
 from meshtune.wire.plain_values import fact, text
@@ -104,7 +104,7 @@ def negotiates(config: RunConfig, methods: Sequence[Method]) -> bool:
     return config.clusters.masks == "negotiated" and any(method.negotiates for method in methods)
 
 
-@greeted()
+@handshake_errors()
 def agree(own: Sequence[Announcement], inner: Mapping[int, Sequence[int]], sizes: Sequence[int]) -> Agreement:
     """Let the groups of every cluster claim their positions.
 

@@ -208,10 +208,10 @@ class Node:
             held = self.member.held.get(source)
             if source == self.device or newest <= (0 if held is None else held.version):
                 continue
-            bringer = next((one for one in free if self._brings(one, source, newest)), None)
-            if bringer is not None:
-                free.remove(bringer)
-                found.append(self._control(bringer, want_message(self.device, self.rules.round, [source])))
+            provider = next((one for one in free if self._provides(one, source, newest)), None)
+            if provider is not None:
+                free.remove(provider)
+                found.append(self._control(provider, want_message(self.device, self.rules.round, [source])))
         return found
 
     def serve(self, one_copy: bool) -> list[Envelope]:
@@ -257,11 +257,11 @@ class Node:
         if message.sender != (message.source if passed_on else sender):
             raise PayloadError(f"device {sender} sent a message that names device {message.sender} as its sender")
         if message.meta.get("of") == OF and message.kind in INVENTORY:
-            {"have": self.introductions.heed, "want": self.introductions.note}[message.kind](message, self.rules)
+            {"have": self.introductions.on_have, "want": self.introductions.on_want}[message.kind](message, self.rules)
         elif passed_on:
             self.introductions.take(message, data, self.rules)
         else:
-            {"have": self._heed, "want": self._note}.get(message.kind, self._hold)(message, data)
+            {"have": self._on_have, "want": self._on_want}.get(message.kind, self._on_update)(message, data)
 
     def end_round(self) -> None:
         """Mix what has arrived into what the next round starts from."""
@@ -326,7 +326,7 @@ class Node:
         self.inventory.restore(data)
         self.refused.update(data["refused"])
 
-    def _brings(self, neighbour: int, source: int, newest: int) -> bool:
+    def _provides(self, neighbour: int, source: int, newest: int) -> bool:
         may = source == neighbour or self.rules.relays
         return may and self.inventory.hears(neighbour, source) == newest and (neighbour, source) not in self._given_up
 
@@ -340,7 +340,7 @@ class Node:
         data = encode(message)
         return Envelope(self.device, receiver, self.device, 0, data, byte_split(message, data))
 
-    def _hold(self, message: Message, data: bytes) -> None:
+    def _on_update(self, message: Message, data: bytes) -> None:
         member, rules = self.member, self.rules
         version = checked_version(member, message, rules)
         held = member.held.get(message.source)
@@ -353,13 +353,13 @@ class Node:
         if self.reliable:
             self.came.setdefault(message.sender, {})[message.source] = version
 
-    def _heed(self, message: Message, data: bytes) -> None:
+    def _on_have(self, message: Message, data: bytes) -> None:
         entries = entries_of(message, self._receiver())
-        self.inventory.heed(message.sender, entries)
+        self.inventory.on_have(message.sender, entries)
         if message.meta.get("of") == ALL:  # nothing else of what was sent there is held
             self.sent[message.sender] = {source: version for source, version, _ in entries}
 
-    def _note(self, message: Message, data: bytes) -> None:
+    def _on_want(self, message: Message, data: bytes) -> None:
         for source in sources_of(message, self._receiver()):
             if source not in self.member.held:
                 raise PayloadError(f"device {message.sender} asks for the update of device {source}, which is not here")

@@ -25,7 +25,7 @@ from meshtune.wireless.orthogonal_bands import LinkBudget
 
 
 @dataclass(frozen=True, eq=False)
-class Passed:
+class ClusterExchange:
     """What an exchange adds to the round's own window.
 
     Attributes:
@@ -42,7 +42,9 @@ class Passed:
     links: frozenset[tuple[int, int]]
 
 
-def pass_on(where: Geometry, graph: Graph, pairs: Sequence[tuple[int, int]], bits: float, relay: bool) -> Passed:
+def exchange_by_hops(
+    where: Geometry, graph: Graph, pairs: Sequence[tuple[int, int]], bits: float, relay: bool
+) -> ClusterExchange:
     """Play one exchange.
 
     Args:
@@ -69,10 +71,10 @@ def pass_on(where: Geometry, graph: Graph, pairs: Sequence[tuple[int, int]], bit
             offered |= holds[sender]
         return members(offered & part[receiver] & ~holds[receiver])
 
-    def brings(sender: int, receiver: int, source: int) -> bool:
+    def provides(sender: int, receiver: int, source: int) -> bool:
         return (relay or source == sender) and bool(holds[sender] >> source & 1)
 
-    while hops := window(graph, links, lacking, brings, one_copy):
+    while hops := window(graph, links, lacking, provides, one_copy):
         budget = _budget(where, hops, bits)
         served = budget.served.tolist()
         sent = {hop[::2] if one_copy else hop for hop, fits in zip(hops, served, strict=True) if fits}
@@ -88,7 +90,7 @@ def pass_on(where: Geometry, graph: Graph, pairs: Sequence[tuple[int, int]], bit
         windows += 1
     none = np.zeros(devices, dtype=np.int64)
     way = RelayLoad(own, out, passed, none, np.zeros((0, 2), dtype=np.int64))
-    return Passed(way, energy, windows, seconds, frozenset(used))
+    return ClusterExchange(way, energy, windows, seconds, frozenset(used))
 
 
 def _budget(where: Geometry, hops: Sequence[tuple[int, int, int]], bits: float) -> LinkBudget:

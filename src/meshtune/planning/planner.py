@@ -17,8 +17,8 @@ from meshtune.errors import UserError
 from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.model.skeleton import Skeleton, skeleton
-from meshtune.network.density_limits import Budget, budget_note, budgets, densities_of, form, sharing
-from meshtune.network.geometry import Geometry, air_of, carrier, check_pairs, clustering, geometry_of, median_gain
+from meshtune.network.density_limits import DensityLimit, budget_note, budgets, densities_of, form, sharing
+from meshtune.network.geometry import Geometry, carrier, check_pairs, clustering, geometry_of, link_bounds, median_gain
 from meshtune.network.layer_densities import Planned, from_run, uniform
 from meshtune.network.mean_links import mesh
 from meshtune.network.site import Site, site_of
@@ -64,7 +64,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     planned, adapter, largest = _densities(config, site, shape, method, run)
     found = {name: method_sizes(shape, name, adapter, config.exchange, config.router) for name in config.methods}
     size = found[method.name]
-    air = air_of(where, 8 * size.update, config.clusters.most)
+    air = link_bounds(where, 8 * size.update, config.clusters.most)
     formed = config.model_copy(update={"clusters": clustering(config.clusters, bool(method.masks))})
     net = mesh(formed, where, air, 8 * size.update, planned.use, watcher)
     limits = _limits(config, where, shape, size, median_gain(where, air), largest)
@@ -114,7 +114,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
 
 def _densities(
     config: RunConfig, site: Site, shape: Skeleton, method: Method, run: Path | None
-) -> tuple[Planned, AdapterConfig, Budget | None]:
+) -> tuple[Planned, AdapterConfig, DensityLimit | None]:
     """Return the densities, the adapter with the largest of them, and the budget that this is, if it was planned."""
     if run is not None:
         planned = from_run(config, shape.layers, len(config.device_tasks), method, run)
@@ -150,7 +150,12 @@ def _payload_method(config: RunConfig) -> Method:
 
 
 def _limits(
-    config: RunConfig, where: Geometry, shape: Skeleton, size: MethodSizes, gain: float | None, planned: Budget | None
+    config: RunConfig,
+    where: Geometry,
+    shape: Skeleton,
+    size: MethodSizes,
+    gain: float | None,
+    planned: DensityLimit | None,
 ) -> tuple[Limit, ...]:
     """Return the bounds; the link's for ``gain``, the median of all in range, or for that a budget was planned with."""
     positions = sum(sizes(shape.layers, config.adapter.rank))

@@ -15,7 +15,7 @@ from meshtune.network.geometry import Geometry
 from meshtune.network.mean_links import Mesh
 from meshtune.node.dissemination import spread
 from meshtune.planning.model_sizes import MethodSizes
-from meshtune.planning.one_cluster import Passed, pass_on
+from meshtune.planning.one_cluster import ClusterExchange, exchange_by_hops
 from meshtune.planning.relay_load import RelayLoad, relay_load
 from meshtune.topology.backbone import Backbone
 from meshtune.topology.linked import Linked
@@ -24,7 +24,7 @@ from meshtune.wireless.compute import compute_energy, compute_time, frequencies,
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class AnnouncementLoad:
     """Copies of announcements that leave each device, before the first round: one for each that receives them.
 
     Attributes:
@@ -54,10 +54,10 @@ class Costs:
     compute_seconds: Floats
     compute_energy: Floats
     ways: Mapping[bool, RelayLoad]
-    told: Told
+    told: AnnouncementLoad
     relay: bool
     crossing: Ints
-    passed: Passed | None
+    passed: ClusterExchange | None
     between_energy: Floats
     rounds: int
     exchanges: int
@@ -99,7 +99,7 @@ def costs_of(
         relay = config.graph.relay
         found = _within(where, net, 8.0 * size.update, relay)
         ways = {others: one.load for others, one in found.items()}
-        passed: Passed | None = found[method.relays and relay]
+        passed: ClusterExchange | None = found[method.relays and relay]
         crossing, spent = np.zeros(0, dtype=np.int64), found[method.relays and relay].energy
         sending = [one for one in map(get_method, config.methods) if one.exchanges]
         again = any(found[one.relays and relay].windows for one in sending)
@@ -121,8 +121,8 @@ def costs_of(
     )
 
 
-def announced(linked: Linked, joined: Backbone, single: bool) -> Told:
-    """Return the announcements that each device sends, as a run's handshake brings them to all.
+def announced(linked: Linked, joined: Backbone, single: bool) -> AnnouncementLoad:
+    """Return the announcements that each device sends, as a run's handshake delivers them to all.
 
     Args:
         linked: neighbours within clusters; ids are 0 to n - 1.
@@ -132,18 +132,18 @@ def announced(linked: Linked, joined: Backbone, single: bool) -> Told:
     near = [len(others) for _, others in sorted(linked.heard.items())]
     if not single:  # clusters in a forest: one way, and too many devices to follow them one by one
         way = relay_load(joined, near, relay=True, one_copy=False)
-        return Told(way.own + way.out, way.passed)
+        return AnnouncementLoad(way.own + way.out, way.passed)
     passed = np.zeros(len(near), dtype=np.int64)
     for hop in spread(linked.heard, [(device,) for device in range(len(near))]):
         for sender, _, source in hop:
             passed[sender] += sender != source
-    return Told(np.array(near, dtype=np.int64), passed)
+    return AnnouncementLoad(np.array(near, dtype=np.int64), passed)
 
 
-def _within(where: Geometry, net: Mesh, bits: float, relay: bool) -> dict[bool, Passed]:
+def _within(where: Geometry, net: Mesh, bits: float, relay: bool) -> dict[bool, ClusterExchange]:
     """Return what is relayed within a single cluster, without others' updates and, if ``relay``, with them."""
     pairs = net.within.pairs()
-    return {others: pass_on(where, net.linked.heard, pairs, bits, others) for others in {False, relay}}
+    return {others: exchange_by_hops(where, net.linked.heard, pairs, bits, others) for others in {False, relay}}
 
 
 def _between(where: Geometry, net: Mesh, method: Method) -> tuple[dict[bool, RelayLoad], Ints, Floats]:

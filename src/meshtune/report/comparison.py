@@ -118,7 +118,7 @@ def cell(value: object) -> object:
     return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)
 
 
-def told(path: Path) -> str:
+def summary(path: Path) -> str:
     """Return in words what the run in the folder ``path`` found.
 
     Raises:
@@ -152,7 +152,7 @@ def write_report(path: Path) -> list[Path]:
     }
     drawn = {name: (title, png) for name, (title, png) in pictures.items() if png is not None}
     shown = [f"![{title}]({name})\n" for name, (title, _) in drawn.items()]
-    parts = [f"**What happened**\n\n{escaped(told(path))}\n", *shown, *(table.markdown() for table in made)]
+    parts = [f"**What happened**\n\n{escaped(summary(path))}\n", *shown, *(table.markdown() for table in made)]
     store = RunStore(path)
     store.write_bytes("table.md", "\n".join(parts).encode())
     for name, (_, png) in drawn.items():

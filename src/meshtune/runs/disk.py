@@ -30,7 +30,7 @@ def replace_file(file: Path, parts: Iterable[bytes | memoryview]) -> None:
     """
     part = file.with_name(f".{file.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        with told(file.parent):
+        with disk_errors(file.parent):
             with part.open("xb") as out:
                 for one in parts:
                     out.write(one)
@@ -79,7 +79,7 @@ def alive(pid: int) -> bool:
 
 
 @contextmanager
-def told(path: Path, remedy: str = "") -> Iterator[None]:
+def disk_errors(path: Path, remedy: str = "") -> Iterator[None]:
     """Turn what the file system answers into one sentence about ``path``; ``remedy`` replaces what it advises."""
     try:
         yield

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from meshtune.errors import UserError
 from meshtune.printable import printable
 from meshtune.runs.checksums import parse
-from meshtune.runs.disk import sweep, told
+from meshtune.runs.disk import disk_errors, sweep
 from meshtune.runs.observer import Observer
 
 LOCK = ".lock"
@@ -50,7 +50,7 @@ def held(folder: Path, observer: Observer) -> Iterator[None]:
         text = f"{folder} is on a file system without locks: see to it that no other meshtune writes there meanwhile"
         observer.event("note", text=text)
     try:
-        with told(folder):
+        with disk_errors(folder):
             sweep(folder)
         if locked:
             _sign(file, _self())
@@ -63,7 +63,7 @@ def held(folder: Path, observer: Observer) -> Iterator[None]:
 
 def _check_writable(folder: Path) -> None:
     probe = folder / f"{LOCK}.{os.getpid()}.part"
-    with told(folder, "name another folder"):
+    with disk_errors(folder, "name another folder"):
         probe.touch()
         probe.unlink()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from meshtune.errors import UserError
 from meshtune.runs.checksums import has_check, line_of, parse, record_of
-from meshtune.runs.disk import read_bytes, replace_file, sync_folder, told
+from meshtune.runs.disk import disk_errors, read_bytes, replace_file, sync_folder
 
 Record = dict[str, Any]
 
@@ -118,14 +118,14 @@ class Log:
         """
         if not records:
             return
-        with told(self.file.parent):
+        with disk_errors(self.file.parent):
             if self._last is None:
                 self._settle(finished)
             assert self._last is not None
             before = self.file.stat().st_size if self.file.exists() else 0
         lines = b"".join(line_of(record, self._last + n) for n, record in enumerate(records, start=1))
         try:
-            with told(self.file.parent), self.file.open("ab") as log:
+            with disk_errors(self.file.parent), self.file.open("ab") as log:
                 log.write(lines)
                 log.flush()
                 os.fsync(log.fileno())

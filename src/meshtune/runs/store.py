@@ -17,7 +17,7 @@ from meshtune.errors import UserError
 from meshtune.files import resuming
 from meshtune.printable import printable
 from meshtune.runs import checksums as checked
-from meshtune.runs.disk import is_part, replace_file, told
+from meshtune.runs.disk import disk_errors, is_part, replace_file
 from meshtune.runs.logs import Log
 from meshtune.runs.manifest import CONFIG, MANIFEST, DamagedError, Manifest, differences, flat, reason, write_json
 from meshtune.runs.records import check_answers, check_event, check_scoring, distinct
@@ -50,7 +50,7 @@ class RunStore:
     @staticmethod
     def exists(path: Path) -> bool:
         """Return whether ``path`` holds a run."""
-        with told(path, _NEW):
+        with disk_errors(path, _NEW):
             return (path / CONFIG).is_file()
 
     @staticmethod
@@ -75,7 +75,7 @@ class RunStore:
         """
         if not RunStore.exists(path):
             RunStore.check_free(path)
-        with told(path, _NEW):
+        with disk_errors(path, _NEW):
             path.mkdir(parents=True, exist_ok=True)
 
     @classmethod
@@ -268,7 +268,7 @@ class RunStore:
     def save_round(self, number: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write the checkpoint after round ``number`` and drop all but the newest two."""
         self.save(round_name(number), tensors, facts)
-        with told(self.path):
+        with disk_errors(self.path):
             for old in [n for n in self.rounds() if n <= number][:-KEEP]:
                 (self.path / f"{round_name(old)}.safetensors").unlink(missing_ok=True)
 
@@ -286,7 +286,7 @@ class RunStore:
         return self.load(round_name(number))
 
     def _files(self) -> list[Path]:
-        with told(self.path):
+        with disk_errors(self.path):
             return list(self.path.iterdir())
 
     def _append(self, name: str, *records: Mapping[str, Any]) -> None:

@@ -52,7 +52,7 @@ def run_programs(
     Args:
         programs: like ``limits`` and ``unsafe``, as for :func:`run_program`.
         workers: how many run at a time; one for each core unless told.
-        progress: called with the number done behind every program.
+        progress: called with the number done after every program.
 
     Raises:
         UserError: as for :func:`run_program`.

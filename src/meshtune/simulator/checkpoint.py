@@ -81,7 +81,7 @@ def pack_state(state: FederationState) -> tuple[dict[str, Tensor], dict[str, Any
             tensors[names[id(tensor)]] = tensor.detach().cpu().contiguous()
         return names[id(tensor)]
 
-    nodes = {method: [node.snapshot(put) for node in pile] for method, pile in state.nodes.items()}
+    nodes = {method: [node.snapshot(put) for node in nodes_of] for method, nodes_of in state.nodes.items()}
     facts = {
         "round": state.round,
         "nodes": nodes,
@@ -115,8 +115,8 @@ def unpack_state(fresh: FederationState, tensors: Mapping[str, Tensor], facts: M
         made = Update(first, version, *(tensors[name] for name in names))
         return updates.setdefault((first, version, *names), made)
 
-    for method, pile in fresh.nodes.items():
-        for node, saved in zip(pile, found.nodes[method], strict=True):
+    for method, nodes_of in fresh.nodes.items():
+        for node, saved in zip(nodes_of, found.nodes[method], strict=True):
             node.restore(saved.model_dump(), take)
     fresh.ledger, fresh.round, fresh.seconds = ledger, found.round, dict(facts["seconds"])
     fresh.clocks.update({m: c for m, c in clocks.items() if m in fresh.nodes})
@@ -135,14 +135,14 @@ def _past(found: _State, facts: Mapping[str, Any]) -> tuple[Ledger, Any]:
 
 def _fit(found: _State, fresh: FederationState, tensors: Mapping[str, Tensor]) -> None:
     """Make sure that all of ``found`` is that of the devices and methods of ``fresh``."""
-    for method, pile in fresh.members.items():
+    for method, nodes_of in fresh.members.items():
         saved = found.nodes.get(method)
-        if saved is None or len(saved) != len(pile):
-            raise ValueError(f"{method} has not {len(pile)} devices")
+        if saved is None or len(saved) != len(nodes_of):
+            raise ValueError(f"{method} has not {len(nodes_of)} devices")
         if method in fresh.clocks and len(found.clocks.get(method, [])) != found.round + 1:
             raise ValueError(f"the clock of {method} has not {found.round + 1} rounds")
-        for member, one in zip(pile, saved, strict=True):
-            _fit_node(member, one, len(pile), found.round, tensors)
+        for member, one in zip(nodes_of, saved, strict=True):
+            _fit_node(member, one, len(nodes_of), found.round, tensors)
 
 
 def _fit_node(member: Member, saved: _Node, devices: int, round_: int, tensors: Mapping[str, Tensor]) -> None:

@@ -23,8 +23,8 @@ from meshtune.node.dissemination import outages
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
 from meshtune.simulator.faults import away, slowness
-from meshtune.simulator.radio_round import Fate, RadioRound
-from meshtune.simulator.reclustering import Formed, network_of, reform
+from meshtune.simulator.radio_round import LinkOutcome, RadioRound
+from meshtune.simulator.reclustering import Reclustered, network_of, reform
 from meshtune.wire.ledger import Ledger
 from meshtune.wireless.arrays import Bools
 
@@ -42,7 +42,7 @@ class RadioExchange:
 
     def __init__(self, network: Network, pace: Pace) -> None:
         self.network, self.pace = network, pace
-        self.formed: list[Formed] = []
+        self.formed: list[Reclustered] = []
         self._config = network.site.config
 
     def exchange(self, method: Method, nodes: Sequence[Node], version: int, ledger: Ledger, clock: Clock) -> None:
@@ -86,7 +86,7 @@ class RadioExchange:
         if sending:
             fates, _ = air.send(sending, computing, end)
             _arrive(nodes, sending, fates)
-            tick.outages += fates.count(Fate.OUTAGE)
+            tick.outages += fates.count(LinkOutcome.OUTAGE)
         if version % config.clusters.inner_rounds == 0:
             graph = network.without(set(np.flatnonzero(gone).tolist()))
             self._pass_on(nodes, air, graph, gone, late)
@@ -126,10 +126,10 @@ class RadioExchange:
             air.tick.seconds += seconds
             _arrive(nodes, asked, fates)
             for one, fate in zip(asked, fates, strict=True):
-                if fate is Fate.LOST:
+                if fate is LinkOutcome.LOST:
                     nodes[one.receiver].missed(one.sender, one.source)
             hops = [(one.sender, one.receiver, one.source) for one in asked]
-            for sender, receiver in outages(hops, [fate is not Fate.OUTAGE for fate in fates], one_copy):
+            for sender, receiver in outages(hops, [fate is not LinkOutcome.OUTAGE for fate in fates], one_copy):
                 air.tick.outages += 1
                 nodes[receiver].unlink(sender)
             _tell(nodes, air, lambda node: node.news() if not gone[node.device] else [])
@@ -148,7 +148,7 @@ def _tell(nodes: Sequence[Node], air: RadioRound, say: Callable[[Node], list[Env
     return bool(said)
 
 
-def _arrive(nodes: Sequence[Node], sent: Sequence[Envelope], fates: Sequence[Fate]) -> None:
+def _arrive(nodes: Sequence[Node], sent: Sequence[Envelope], fates: Sequence[LinkOutcome]) -> None:
     for one, fate in zip(sent, fates, strict=True):
-        if fate is Fate.ARRIVED:
+        if fate is LinkOutcome.ARRIVED:
             nodes[one.receiver].receive(one.sender, one.data)

@@ -21,7 +21,7 @@ from meshtune.wireless.delivery import deliver
 from meshtune.wireless.link_budget import over_the_air
 
 
-class Fate(Enum):
+class LinkOutcome(Enum):
     """What became of an envelope: it arrived in time, or not, or was never sent as the link was in outage."""
 
     ARRIVED = "arrived"
@@ -53,7 +53,7 @@ class RadioRound:
 
     def send(
         self, envelopes: Sequence[Envelope], starts: Floats | None = None, end: float | None = None
-    ) -> tuple[list[Fate], float]:
+    ) -> tuple[list[LinkOutcome], float]:
         """Send ``envelopes`` at once.
 
         Args:
@@ -81,7 +81,7 @@ class RadioRound:
         for at, one in enumerate(envelopes):
             s = one.sender
             if not budget.served[at]:
-                fates.append(Fate.OUTAGE)
+                fates.append(LinkOutcome.OUTAGE)
                 continue
             if not (one_copy and s in charged):
                 again = int(found.sent_bytes[at] - frame[s])
@@ -91,10 +91,10 @@ class RadioRound:
             charged.add(s)
             longest[s] = max(longest[s], found.delay[at])
             if found.arrived[at] and starts[s] + budget.slot[s] * radio.gamma + found.delay[at] <= end * (1 + 1e-12):
-                fates.append(Fate.ARRIVED)
+                fates.append(LinkOutcome.ARRIVED)
             else:
                 self.tick.lost += 1
-                fates.append(Fate.LOST)
+                fates.append(LinkOutcome.LOST)
         self.tick.sending += float(found.sender_energy.sum())
         self.tick.airtime += float(longest.sum())
         return fates, lasts

@@ -27,7 +27,7 @@ Clustering = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
-class Formed:
+class Reclustered:
     """One forming anew.
 
     Attributes:
@@ -82,7 +82,7 @@ def reform(
     round_: int,
     ledger: Ledger,
     clock: Clock,
-) -> tuple[Formed, RoundCost] | None:
+) -> tuple[Reclustered, RoundCost] | None:
     """Form clusters anew before ``round_``, if it is time to; return them and what announcing took.
 
     Args:
@@ -102,7 +102,7 @@ def reform(
     hops, said = introduce(nodes, now.graph, ledger)
     apart = falls_apart(now.graph) if len(components(now.graph)) > len(components(before.graph)) else None
     changed = moved(before.clusters.clusters, now.clusters.clusters)
-    return Formed(method.name, round_, now, changed, apart), handshake_cost(now, hops, said)
+    return Reclustered(method.name, round_, now, changed, apart), handshake_cost(now, hops, said)
 
 
 def replay(
@@ -111,7 +111,7 @@ def replay(
     nodes: Mapping[str, Sequence[Node]],
     clocks: Mapping[str, Clock],
     rounds: int,
-) -> list[Formed]:
+) -> list[Reclustered]:
     """Bring members from the first round's clusters to those of round ``rounds``; return all that were formed anew.
 
     Bytes and time are those of the past: they are in the ledger and the clock already.
@@ -143,7 +143,7 @@ def moved(before: Clustering, now: Clustering) -> tuple[int, ...]:
     return tuple(sorted({device for cluster in now for device in cluster} - same))
 
 
-def told(formed: Sequence[Formed]) -> str | None:
+def reclustering_note(formed: Sequence[Reclustered]) -> str | None:
     """Return one line on the clusters that were formed anew before a round; None where none of them changed."""
     changed = [one for one in formed if one.moved]
     if not changed:

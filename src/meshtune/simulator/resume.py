@@ -25,8 +25,8 @@ from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore, round_name
 from meshtune.simulator.checkpoint import unpack_state
 from meshtune.simulator.introducing import Hop, introduce, nodes_of
-from meshtune.simulator.reclustering import Formed, replay
-from meshtune.training.divergence import greeted
+from meshtune.simulator.reclustering import Reclustered, replay
+from meshtune.training.divergence import handshake_errors
 from meshtune.wire.ledger import Ledger
 
 
@@ -72,7 +72,7 @@ def newest(store: RunStore, rounds: int, observer: Observer | None = None) -> Lo
     return None
 
 
-@greeted()
+@handshake_errors()
 def begin(
     methods: Sequence[Method],
     graph: Mapping[int, Sequence[int]],
@@ -105,7 +105,7 @@ def begin(
     return state
 
 
-@greeted()
+@handshake_errors()
 def restore(
     fresh: FederationState,
     loaded: Loaded | None,
@@ -113,7 +113,7 @@ def restore(
     methods: Sequence[Method],
     factory: ExpertFactory,
     network: Network | None = None,
-) -> tuple[FederationState, list[Formed]]:
+) -> tuple[FederationState, list[Reclustered]]:
     """Return ``fresh`` as it was when ``loaded`` was made, and the clusters formed anew until then.
 
     Where nothing is loaded, it is as it was. ``network`` is the first round's.

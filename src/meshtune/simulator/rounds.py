@@ -94,7 +94,7 @@ def _train(
     total = len(jobs) * config.train.steps
     done = 0
     losses: dict[str, float] = {}
-    for kind, pile in jobs.items():
+    for kind, group in jobs.items():
         names = list(users[kind].values())
         started = time.perf_counter()
 
@@ -117,14 +117,14 @@ def _train(
             )
 
         try:
-            (train_full if kind == "full" else train)(base, list(pile.values()), config.train, on_step)
+            (train_full if kind == "full" else train)(base, list(group.values()), config.train, on_step)
         except DivergedError as error:
             name, node = names[error.number][0]
             method = next(method for method in methods if method.name == name)
             raise diverged(config, method, node.device, state.round + 1, error.what) from error
         _add(state.seconds, f"train {kind}", time.perf_counter() - started)
         done += config.train.steps
-        for key, job in pile.items():
+        for key, job in group.items():
             for name, node in users[kind][key]:
                 node.trained(job)
                 losses[f"{name}/{node.device}"] = sum(job.losses) / len(job.losses)

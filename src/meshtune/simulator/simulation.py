@@ -1,6 +1,6 @@
 """A whole run on one machine, from configuration to results: the ``local`` engine.
 
-Prepare, shake hands, play rounds, sit the exam. The store holds everything after each of these steps, so a run that
+Prepare, shake hands, play rounds, score. The store holds everything after each of these steps, so a run that
 was stopped goes on where it was, and ends with the same numbers as one that was not.
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.data.partition import digest, exam_digest
 from meshtune.errors import UserError
-from meshtune.evaluation.exam import candidates, signature, sit
+from meshtune.evaluation.exam import candidates, score_exams, signature
 from meshtune.evaluation.results import results, whole_exam
-from meshtune.evaluation.time_forecast import Duration, Forecast, foretell, measure_speed
+from meshtune.evaluation.time_forecast import Duration, Forecast, forecast_time, measure_speed
 from meshtune.files import resuming
 from meshtune.network.federation_state import FederationState
 from meshtune.network.link_fit import crowded
@@ -32,11 +32,11 @@ from meshtune.runs.provenance import Stamp
 from meshtune.runs.store import RunStore
 from meshtune.simulator.checkpoint import pack_state
 from meshtune.simulator.radio_exchange import RadioExchange
-from meshtune.simulator.reclustering import Formed, told
+from meshtune.simulator.reclustering import Reclustered, reclustering_note
 from meshtune.simulator.reopening import prepared, reopened
 from meshtune.simulator.resume import Loaded, begin, newest, restore
 from meshtune.simulator.rounds import play_round
-from meshtune.simulator.setup import Scene, announced, open_scene, planned, rated
+from meshtune.simulator.run_inputs import RunInputs, announced, load_inputs, planned, rated
 from meshtune.training.own_task import OwnTasks, looks
 from meshtune.training.process_memory import peak_memory
 
@@ -59,37 +59,37 @@ def run(config: RunConfig, out: Path, observer: Observer) -> Path:
             store = reopened(out, observer, facts)
         else:
             RunStore.check_free(out)
-        scene = open_scene(config, observer)  # before a folder is made: bad input leaves nothing behind
+        inputs = load_inputs(config, observer)  # before a folder is made: bad input leaves nothing behind
         if store is None:
             RunStore.make_folder(out)
             stack.enter_context(held(out, observer))
             # Another process may have made the same run while this one loaded.
             store = reopened(out, observer, facts) if RunStore.exists(out) else RunStore.create(out, facts)
-        return _played(scene, store, observer, time.perf_counter() - started)
+        return _played(inputs, store, observer, time.perf_counter() - started)
 
 
-def _played(scene: Scene, store: RunStore, observer: Observer, loaded: float) -> Path:
-    config = scene.config
-    stamp = _stamp(scene, store, exam=True)
+def _played(inputs: RunInputs, store: RunStore, observer: Observer, loaded: float) -> Path:
+    config = inputs.config
+    stamp = _stamp(inputs, store, exam=True)
     last = newest(store, config.train.rounds, observer)
-    scene, plan = planned(scene, store, last, observer)
+    inputs, plan = planned(inputs, store, last, observer)
     store.append({"event": "start", "round": last.number if last else 0, "load_seconds": loaded, **plan})
     if not any(event["event"] == "data" for event in store.events()):
-        store.append({"event": "data", "tasks": scene.counts})
-    scene, state, network, made = _begin(scene, store, stamp, last, observer)
-    radio = None if network is None or scene.pace is None else RadioExchange(network, scene.pace)
-    forecast = _foretold(scene, state, store, observer)
-    own_tasks = OwnTasks(scene.base, scene.config, config, scene.methods, scene.devices, observer)
+        store.append({"event": "data", "tasks": inputs.counts})
+    inputs, state, network, made = _begin(inputs, store, stamp, last, observer)
+    radio = None if network is None or inputs.pace is None else RadioExchange(network, inputs.pace)
+    forecast = _foretold(inputs, state, store, observer)
+    own_tasks = OwnTasks(inputs.base, inputs.config, config, inputs.methods, inputs.devices, observer)
     for number in range(state.round, config.train.rounds):
         if number and config.eval.every is not None and number % config.eval.every == 0:
-            _sit(scene, state, store, observer)
+            _score(inputs, state, store, observer)
         began, refused_before = time.perf_counter(), _refused(state)
         losses = play_round(
-            scene.base,
-            scene.config,
-            scene.methods,
-            scene.devices,
-            scene.factory,
+            inputs.base,
+            inputs.config,
+            inputs.methods,
+            inputs.devices,
+            inputs.factory,
             state,
             observer,
             radio,
@@ -102,7 +102,7 @@ def _played(scene: Scene, store: RunStore, observer: Observer, loaded: float) ->
         line = forecast.correct(took)
         if line is not None:
             observer.event("note", text=line)
-        bytes_now = {m.name: state.ledger.total(m.name) for m in scene.methods}
+        bytes_now = {m.name: state.ledger.total(m.name) for m in inputs.methods}
         clocks = {m: {"seconds": elapsed(clock), "joules": joules(clock)} for m, clock in state.clocks.items()}
         store.append(
             {
@@ -122,14 +122,14 @@ def _played(scene: Scene, store: RunStore, observer: Observer, loaded: float) ->
             observer.event("note", text=f"{refused} messages were refused in round {number + 1}, and left out")
         formed = [] if radio is None else [one for one in radio.formed if one.round == number + 1]
         _log(formed, store)
-        line = told(formed)
+        line = reclustering_note(formed)
         if line is not None:
             observer.event("note", text=line)
-    return _finish(scene, state, network, store, observer)
+    return _finish(inputs, state, network, store, observer)
 
 
 def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None = None) -> Path:
-    """Sit the exam again from the newest checkpoint of a run, with other exam settings.
+    """Score the exams again from the newest checkpoint of a run, with other exam settings.
 
     Args:
         path: the run's folder.
@@ -152,55 +152,55 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
         config = validate(tree, str(path))
         for name in config.router.names:
             begun.router.check_announced(name)
-        scene = open_scene(config, observer)
-        scene, state, network, _ = _begin(scene, store, _stamp(scene, store), last, observer)
-        return _finish(scene, state, network, store, observer)
+        inputs = load_inputs(config, observer)
+        inputs, state, network, _ = _begin(inputs, store, _stamp(inputs, store), last, observer)
+        return _finish(inputs, state, network, store, observer)
 
 
-def _stamp(scene: Scene, store: RunStore, exam: bool = False) -> Stamp:
+def _stamp(inputs: RunInputs, store: RunStore, exam: bool = False) -> Stamp:
     """Return what the run is made with, and with ``exam`` what it asks: another exam asks something else."""
-    asked = exam_digest({paper.name: paper.questions for paper in scene.papers}) if exam else None
-    return Stamp(checksum(bound(store.config())), scene.base.digest, digest(scene.devices), asked)
+    asked = exam_digest({paper.name: paper.questions for paper in inputs.papers}) if exam else None
+    return Stamp(checksum(bound(store.config())), inputs.base.digest, digest(inputs.devices), asked)
 
 
 def _begin(
-    scene: Scene, store: RunStore, stamp: Stamp, last: Loaded | None, observer: Observer
-) -> tuple[Scene, FederationState, Network | None, dict[str, Any]]:
-    """Return the scene with the rates that were found, where the run stands, who hears whom, and what a checkpoint
+    inputs: RunInputs, store: RunStore, stamp: Stamp, last: Loaded | None, observer: Observer
+) -> tuple[RunInputs, FederationState, Network | None, dict[str, Any]]:
+    """Return the inputs with the rates that were found, where the run stands, who hears whom, and what a checkpoint
     says that it was made with.
     """
-    layers = scene.base.adapters.layers
-    own, facts = prepared(store, scene.config, layers, stamp, lambda: announced(scene, observer), last, observer)
-    scene = rated(scene, facts.get("rates", {}), store, observer)
-    graph, network = connect(scene.config, scene.site, own, layers, scene.factory)
+    layers = inputs.base.adapters.layers
+    own, facts = prepared(store, inputs.config, layers, stamp, lambda: announced(inputs, observer), last, observer)
+    inputs = rated(inputs, facts.get("rates", {}), store, observer)
+    graph, network = connect(inputs.config, inputs.site, own, layers, inputs.factory)
     if network is not None:
         for note in network.notes():
             observer.event("note", text=note)
         if not any(event["event"] == "network" for event in store.events()):
             store.append({"event": "network", **network.facts()})
-    state = begin(scene.methods, graph, own, layers, scene.factory, network)
+    state = begin(inputs.methods, graph, own, layers, inputs.factory, network)
     if network is not None:
-        counts = {m.name: max(one.expert.count for one in state.members[m.name]) for m in scene.methods if m.exchanges}
-        for note in crowded(network.site, scene.config.exchange, network.wished, counts):
+        counts = {m.name: max(one.expert.count for one in state.members[m.name]) for m in inputs.methods if m.exchanges}
+        for note in crowded(network.site, inputs.config.exchange, network.wished, counts):
             observer.event("note", text=note)
     made = {**stamp.facts(), "prepared": facts["digest"], "plan": facts["made"]["plan"]}
     if last is None:
         state.seconds.update(facts["seconds"])
-        return scene, state, network, made
-    state, formed = restore(state, last, store, scene.methods, scene.factory, network)
+        return inputs, state, network, made
+    state, formed = restore(state, last, store, inputs.methods, inputs.factory, network)
     _log(formed, store)
-    observer.event("note", text=f"going on after round {last.number} of {scene.config.train.rounds}")
-    return scene, state, network, made
+    observer.event("note", text=f"going on after round {last.number} of {inputs.config.train.rounds}")
+    return inputs, state, network, made
 
 
-def _foretold(scene: Scene, state: FederationState, store: RunStore, observer: Observer) -> Forecast:
+def _foretold(inputs: RunInputs, state: FederationState, store: RunStore, observer: Observer) -> Forecast:
     """Tell how long the run will take from here."""
-    left = scene.config.train.rounds - state.round
+    left = inputs.config.train.rounds - state.round
     if not left:
         return Forecast(Duration(0.0, 0.0, False), 0)
-    speed = measure_speed(scene.base, scene.config, scene.devices, scene.factory)
-    labels = {c.label: c.method for c in candidates(scene.config, scene.methods, state)}
-    found = foretell(speed, scene.config, scene.methods, scene.devices, state, scene.papers, labels)
+    speed = measure_speed(inputs.base, inputs.config, inputs.devices, inputs.factory)
+    labels = {c.label: c.method for c in candidates(inputs.config, inputs.methods, state)}
+    found = forecast_time(speed, inputs.config, inputs.methods, inputs.devices, state, inputs.papers, labels)
     observer.event("note", text=found.text())
     store.append({"event": "forecast", "round": state.round, "training": found.training, "scoring": found.scoring})
     return Forecast(found, left)
@@ -211,7 +211,7 @@ def _refused(state: FederationState) -> int:
     return sum(node.refused.total() for nodes in state.nodes.values() for node in nodes)
 
 
-def _log(formed: Sequence[Formed], store: RunStore) -> None:
+def _log(formed: Sequence[Reclustered], store: RunStore) -> None:
     """Log the clusters formed anew that are not logged yet: a crash may have come in between."""
     if formed:
         logged = {(event.get("method"), event.get("round")) for event in store.events() if event["event"] == "network"}
@@ -220,17 +220,30 @@ def _log(formed: Sequence[Formed], store: RunStore) -> None:
                 store.append({"event": "network", **one.facts()})
 
 
-def _sit(scene: Scene, state: FederationState, store: RunStore, observer: Observer) -> dict[str, Features]:
-    return sit(scene.base, scene.config, scene.methods, scene.papers, state, scene.factory, store, observer)
+def _score(inputs: RunInputs, state: FederationState, store: RunStore, observer: Observer) -> dict[str, Features]:
+    return score_exams(
+        inputs.base, inputs.config, inputs.methods, inputs.papers, state, inputs.factory, store, observer
+    )
 
 
-def _finish(scene: Scene, state: FederationState, network: Network | None, store: RunStore, observer: Observer) -> Path:
-    features = _sit(scene, state, store, observer)
+def _finish(
+    inputs: RunInputs, state: FederationState, network: Network | None, store: RunStore, observer: Observer
+) -> Path:
+    features = _score(inputs, state, store, observer)
     scores, events = store.read_scores(), store.events()
-    for note in whole_exam(scores, signature(scene.config), state)[1]:
+    for note in whole_exam(scores, signature(inputs.config), state)[1]:
         observer.event("note", text=note)
     found = results(
-        scene.base, scene.config, scene.methods, state, scene.factory, features, scores, events, network, scene.budgets
+        inputs.base,
+        inputs.config,
+        inputs.methods,
+        state,
+        inputs.factory,
+        features,
+        scores,
+        events,
+        network,
+        inputs.budgets,
     )
     store.write_json("results.json", found)
     store.append({"event": "done", "round": state.round, "seconds": found["header"]["seconds"]})

@@ -1,6 +1,6 @@
 """Tasks whose answers are programs: found in what was written, run with tests behind them, right where nothing fails.
 
-A model seldom writes a program and nothing else. Fences are taken away, and what stands behind the last line that
+A model seldom writes a program and nothing else. Fences are taken away, and what follows the last line that
 still makes a program (an answer that was cut off, a remark) is dropped, as harnesses do.
 """
 

@@ -15,7 +15,7 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 
-from meshtune.topology.bounds import Air, crossing
+from meshtune.topology.bounds import LinkBounds, crossing
 from meshtune.topology.clusters import Clusters, assemble, check, single
 from meshtune.topology.collision import CollisionState, Use, level, merge, merged, rate
 from meshtune.topology.config import ClusterConfig
@@ -24,7 +24,7 @@ TOLD = 50
 """Merges from one report to the next."""
 
 
-def form(air: Air, use: Use, s_max: float = 0.1, told: Callable[[int], None] | None = None) -> Clusters:
+def form(air: LinkBounds, use: Use, s_max: float = 0.1, told: Callable[[int], None] | None = None) -> Clusters:
     """Return the clusters of the devices in ``air``, by the greedy merging described above.
 
     Args:
@@ -42,7 +42,7 @@ def form(air: Air, use: Use, s_max: float = 0.1, told: Callable[[int], None] | N
     return assemble(air, use, s_max, greedy.history)
 
 
-def clustered(config: ClusterConfig, air: Air, use: Use, told: Callable[[int], None] | None = None) -> Clusters:
+def clustered(config: ClusterConfig, air: LinkBounds, use: Use, told: Callable[[int], None] | None = None) -> Clusters:
     """Return the clusters that ``config`` asks for; arguments as of :func:`form`."""
     return single(air, use) if config.kind == "single" else form(air, use, config.s_max, told)
 
@@ -50,7 +50,7 @@ def clustered(config: ClusterConfig, air: Air, use: Use, told: Callable[[int], N
 class _Greedy:
     """The clusters while they merge, by rank; a merged cluster keeps the lower rank."""
 
-    def __init__(self, air: Air, use: Use, s_max: float) -> None:
+    def __init__(self, air: LinkBounds, use: Use, s_max: float) -> None:
         self.air, self.use, self.s_max = air, use, s_max
         devices = air.ids.size
         self.state = use.state(air.rows)

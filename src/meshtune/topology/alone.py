@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.phrases import watts
 
 
-def alone(air: Air) -> dict[int, str]:
+def alone(air: LinkBounds) -> dict[int, str]:
     """Return the devices that can link to nobody, ids ascending, and why: one sentence each."""
     linked = np.zeros(air.ids.size, dtype=bool)
     for ends in (air.links.low, air.links.high):
@@ -17,7 +17,7 @@ def alone(air: Air) -> dict[int, str]:
     return {device: why for device, why in found.items() if why is not None}
 
 
-def reason(air: Air, rank: int) -> str | None:
+def reason(air: LinkBounds, rank: int) -> str | None:
     """Return why the device of ``rank`` can link to nobody; None if it can link to somebody."""
     device = air.ids[rank]
     if air.ids.size == 1:

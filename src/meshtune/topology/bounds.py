@@ -45,7 +45,7 @@ class Links:
 
 
 @dataclass(frozen=True, eq=False)
-class Air:
+class LinkBounds:
     """The devices and what lies between them. Rows may be in any order: inside, devices are ranked by their ids.
 
     Attributes:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from meshtune.errors import UserError
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.collision import CollisionState, Use, collided, rate, replay
 
 Merges = tuple[tuple[int, int], ...]
@@ -32,7 +32,7 @@ class Clusters:
     rates: tuple[float, ...]
     power: dict[int, float]
     merges: tuple[Merges, ...]
-    air: Air = field(repr=False, compare=False)
+    air: LinkBounds = field(repr=False, compare=False)
     use: Use = field(repr=False, compare=False)
     s_max: float
 
@@ -54,14 +54,14 @@ class Clusters:
         }
 
 
-def single(air: Air, use: Use) -> Clusters:
+def single(air: LinkBounds, use: Use) -> Clusters:
     """Return all devices as one cluster, whatever its rate and power: the paper's "one cluster"."""
     check(air, use, 1.0)
     first, *others = air.ids.tolist()
     return assemble(air, use, 1.0, [(first, other) for other in others])
 
 
-def check(air: Air, use: Use, s_max: float) -> None:
+def check(air: LinkBounds, use: Use, s_max: float) -> None:
     """Raise a UserError unless ``s_max`` is in (0, 1] and ``use`` has a row for every device."""
     if not 0 < s_max <= 1:
         raise UserError(f"a highest collision rate of {s_max:g} is outside (0, 1]: give a share of positions, like 0.1")
@@ -71,7 +71,7 @@ def check(air: Air, use: Use, s_max: float) -> None:
         )
 
 
-def assemble(air: Air, use: Use, s_max: float, history: Iterable[tuple[int, int]]) -> Clusters:
+def assemble(air: LinkBounds, use: Use, s_max: float, history: Iterable[tuple[int, int]]) -> Clusters:
     """Return the clusters that these merges of ids (lower, higher), in this order, end in."""
     ids: list[int] = air.ids.tolist()
     rank = {device: at for at, device in enumerate(ids)}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from meshtune.seeds import stream
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.clusters import Clusters, assemble, check
 from meshtune.topology.collision import Use
 from meshtune.topology.hearing import Terms
@@ -54,7 +54,7 @@ def settle(peers: Collection[Peer], pick: Callable[[int], int]) -> GossipTraffic
     return traffic
 
 
-def peers(air: Air, use: Use, s_max: float = 0.1, epoch: int = 0) -> list[Peer]:
+def peers(air: LinkBounds, use: Use, s_max: float = 0.1, epoch: int = 0) -> list[Peer]:
     """Return the devices of ``air``, each with what it knows of itself and measures to those in range.
 
     Raises:
@@ -76,7 +76,9 @@ def peers(air: Air, use: Use, s_max: float = 0.1, epoch: int = 0) -> list[Peer]:
     ]
 
 
-def gossip(air: Air, use: Use, s_max: float = 0.1, seed: int = 0, epoch: int = 0) -> tuple[Clusters, GossipTraffic]:
+def gossip(
+    air: LinkBounds, use: Use, s_max: float = 0.1, seed: int = 0, epoch: int = 0
+) -> tuple[Clusters, GossipTraffic]:
     """Return the clusters that the devices agree on among themselves, and what they said for it.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshtune.topology.alone import alone
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.clusters import Clusters
 from meshtune.topology.config import ClusterConfig, GraphConfig
 from meshtune.topology.graphs import neighbours
@@ -44,7 +44,7 @@ class Linked:
         """Pairs that are asked for."""
         return sum(map(len, self.asked.values())) // 2
 
-    def alone(self, air: Air) -> dict[int, str]:
+    def alone(self, air: LinkBounds) -> dict[int, str]:
         """Return the devices that have no neighbour for want of any, or by the rule, ids ascending, and why."""
         found = alone(air)
         if self.rule is not None:

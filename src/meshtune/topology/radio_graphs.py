@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from meshtune.errors import UserError
 from meshtune.seeds import stream
-from meshtune.topology.bounds import Air
+from meshtune.topology.bounds import LinkBounds
 
 
-def random_within(air: Air, degree: int, seed: int = 0) -> dict[int, tuple[int, ...]]:
+def random_within(air: LinkBounds, degree: int, seed: int = 0) -> dict[int, tuple[int, ...]]:
     """Return the neighbours of every device, ids ascending; links go both ways.
 
     Each device in turn draws ``degree`` others in range, as far as there are so many. A link is kept if both ends can

@@ -47,7 +47,7 @@ def remedy(config: RunConfig, method: Method | None) -> str:
 
 
 @contextmanager
-def greeted() -> Iterator[None]:
+def handshake_errors() -> Iterator[None]:
     """Turn a message that is refused before the first round into a sentence.
 
     Raises:

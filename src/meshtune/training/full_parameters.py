@@ -76,7 +76,7 @@ def train_full(
         base: the model.
         jobs: one per device; their experts are replaced by trained ones.
         config: rates and micro-batch size.
-        on_step: called with (step, latest loss of every job, real tokens so far) behind every step of the last job.
+        on_step: called with (step, latest loss of every job, real tokens so far) after every step of the last job.
 
     Raises:
         DivergedError: a loss or a weight is not finite; its number is the job's.

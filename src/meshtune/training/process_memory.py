@@ -54,7 +54,7 @@ def size_now(base: Base) -> int:
     return int(pages.read_text().split()[1]) * resource.getpagesize()
 
 
-def foresee(
+def forecast_memory(
     base: Base,
     config: RunConfig,
     methods: Sequence[Method],

@@ -62,7 +62,7 @@ def train(
         base: the frozen model.
         jobs: one per device; all with the same number of steps.
         config: rates, optimiser and micro-batch size.
-        on_step: called with (step, loss of every job, real tokens so far) behind every step.
+        on_step: called with (step, loss of every job, real tokens so far) after every step.
     """
     leaves = [job.expert.values.requires_grad_() for job in jobs]
     optimisers = [_optimiser(leaf, job, config) for leaf, job in zip(leaves, jobs, strict=True)]

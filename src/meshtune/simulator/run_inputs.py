@@ -22,7 +22,7 @@ from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.model.loading import load, locate
-from meshtune.network.density_limits import Budget, budget_note, budgets, densities_of
+from meshtune.network.density_limits import DensityLimit, budget_note, budgets, densities_of
 from meshtune.network.site import Site, open_site
 from meshtune.network.virtual_clock import Pace
 from meshtune.node.announcements import announce, recipes
@@ -34,11 +34,11 @@ from meshtune.tasks.registry import get_task
 from meshtune.topology.graphs import neighbours
 from meshtune.training.full_parameters import weights_of
 from meshtune.training.learning_rate import check_rates, find_rates, rates_note, with_rates
-from meshtune.training.process_memory import foresee
+from meshtune.training.process_memory import forecast_memory
 
 
 @dataclass
-class Scene:
+class RunInputs:
     """What a run works with and does not change."""
 
     config: RunConfig
@@ -50,7 +50,7 @@ class Scene:
     factory: ExpertFactory
     site: Site | None
     pace: Pace | None
-    budgets: Mapping[str, Budget] | None
+    budgets: Mapping[str, DensityLimit] | None
 
     @property
     def densities(self) -> tuple[float, ...]:
@@ -58,7 +58,7 @@ class Scene:
         return densities_of(self.config, self.budgets)
 
 
-def open_scene(config: RunConfig, observer: Observer) -> Scene:
+def load_inputs(config: RunConfig, observer: Observer) -> RunInputs:
     """Load all that ``config`` names, and tell ``observer`` what there is to say of it.
 
     Raises:
@@ -106,41 +106,43 @@ def open_scene(config: RunConfig, observer: Observer) -> Scene:
         observer.event("note", text=unlearnt)
     if planned is not None:
         observer.event("note", text=budget_note(planned))
-    return Scene(config, base, methods, devices, papers, counts, factory, site, pace, planned)
+    return RunInputs(config, base, methods, devices, papers, counts, factory, site, pace, planned)
 
 
-def planned(scene: Scene, store: RunStore, last: Loaded | None, observer: Observer) -> tuple[Scene, dict[str, Any]]:
+def planned(
+    inputs: RunInputs, store: RunStore, last: Loaded | None, observer: Observer
+) -> tuple[RunInputs, dict[str, Any]]:
     """Tell how much memory the run will take; return it with the micro-batch that it was begun with, or begins with."""
-    found = foresee(scene.base, scene.config, scene.methods, scene.devices, scene.densities)
+    found = forecast_memory(inputs.base, inputs.config, inputs.methods, inputs.devices, inputs.densities)
     observer.event("note", text=found.text())
     # Other micro-batches than it was begun with would round otherwise.
     plan = begun_with(store, last) or {"micro_tokens": found.micro_tokens, "checkpoint": found.checkpoint}
-    train = scene.config.train.model_copy(update=plan)
-    config = scene.config.model_copy(update={"train": train})
-    return replace(scene, config=config), {**plan, "forecast_bytes": found.total}
+    train = inputs.config.train.model_copy(update=plan)
+    config = inputs.config.model_copy(update={"train": train})
+    return replace(inputs, config=config), {**plan, "forecast_bytes": found.total}
 
 
-def announced(scene: Scene, observer: Observer) -> tuple[list[Announcement], dict[str, Any]]:
+def announced(inputs: RunInputs, observer: Observer) -> tuple[list[Announcement], dict[str, Any]]:
     """Work out what every device announces, and the learning rates that are left open."""
     rates: dict[str, Any] = {}
 
     def settle(own: Sequence[Announcement]) -> RunConfig:
-        found = find_rates(scene.base, scene.config, scene.methods, scene.devices, own, scene.factory, observer)
+        found = find_rates(inputs.base, inputs.config, inputs.methods, inputs.devices, own, inputs.factory, observer)
         rates.update({kind: one.facts() for kind, one in found.items()})
-        return with_rates(scene.config, scene.methods, rates)
+        return with_rates(inputs.config, inputs.methods, rates)
 
-    made = announce(scene.base, scene.config, scene.devices, scene.methods, observer, scene.densities, settle)
+    made = announce(inputs.base, inputs.config, inputs.devices, inputs.methods, observer, inputs.densities, settle)
     return made, {"rates": rates} if rates else {}
 
 
-def rated(scene: Scene, rates: Mapping[str, Any], store: RunStore, observer: Observer) -> Scene:
-    """Return ``scene`` with the learning rates that were found, after telling them."""
+def rated(inputs: RunInputs, rates: Mapping[str, Any], store: RunStore, observer: Observer) -> RunInputs:
+    """Return ``inputs`` with the learning rates that were found, after telling them."""
     if not rates:
-        return scene
+        return inputs
     observer.event("note", text=rates_note(rates))
     if not any(event["event"] == "rates" for event in store.events()):
         store.append({"event": "rates", **rates})
-    return replace(scene, config=with_rates(scene.config, scene.methods, rates))
+    return replace(inputs, config=with_rates(inputs.config, inputs.methods, rates))
 
 
 def _check_judges(config: RunConfig) -> None:
