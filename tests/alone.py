@@ -14,6 +14,7 @@ from typing import Any
 from meshtune.config.run_config import validate
 from meshtune.data.partition import DeviceData
 from meshtune.evaluation.exam import router_of
+from meshtune.methods.base import Prompts
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.model.loading import load
@@ -36,7 +37,7 @@ def live(folder: Path) -> dict[str, Any]:
     questions = [Question(**{**one, "options": tuple(one["options"])}) for one in facts["questions"]]
     data = DeviceData(facts["device"], facts["group"], questions, config.seed, config.train.max_tokens, base.tokenizer)
     recipe = recipes(config, base.adapters.layers)[data.group]
-    own = announcement_of(base, config, data, recipe, method.codes, config.adapter.share)
+    own = announcement_of(base, config, data, recipe, method.routing.codes, config.adapter.share)
     (node,) = nodes_of([method.announces(own, factory)], method, factory, {}, facts["reliable"])
     node.meet(facts["links"])
     node.says()
@@ -47,7 +48,7 @@ def live(folder: Path) -> dict[str, Any]:
             node.take(sender, message)
     node.begin()
     node.links = tuple(facts["links"])
-    lr, steps = config.train.peak(method.kind, method.name), config.train.steps
+    lr, steps = config.train.peak(method.kind.name, method.name), config.train.steps
     for number in range(1, config.train.rounds + 1):
         first = (number - 1) * steps
         job = node.job([data.batch(first + step, config.train.batch) for step in range(steps)], lr, first)
@@ -70,9 +71,9 @@ def live(folder: Path) -> dict[str, Any]:
 def described(node: Node, features: Any, config: Any, factory: ExpertFactory) -> dict[str, Any]:
     """Return a node's adapter, bank and answers to prompts, bit for bit."""
     member, method = node.member, node.method
-    kinds = method.routers(config.router, config.paper)
+    kinds = method.routing.names(config.router, config.paper)
     router = router_of(member, kinds[0], config, factory) if kinds else None
-    answer = node.answer([member.own.group] * len(features.hidden), router, features)
+    answer = node.answer(Prompts([member.own.group] * len(features.hidden), router, features))
     return {
         "adapter": member.expert.digest,
         "moments": {name: tensor.double().sum().item().hex() for name, tensor in sorted(member.moments.items())},

@@ -74,7 +74,7 @@ def both(count: int, graph: dict[str, Any], name: str = "proposed", **radio: Any
     w.play()
     ground = geometry_of(w.network.site)
     found = flow(ground, w.network.linked.asked, w.network.bits)
-    relay = w.method.relays and w.config.graph.relay
+    relay = w.method.sharing.relays and w.config.graph.relay
     plan = exchange_by_hops(ground, w.network.inner, found.pairs(), w.network.bits, relay)
     devices = range(count)
     return Flown(w, plan, [ledger.own[d] for d in devices], [ledger.passed[d] for d in devices])

@@ -151,7 +151,7 @@ def test_only_methods_that_add_expansions_have_negotiated_masks() -> None:
     assert own.scores is None
     other = tuple(np.arange(3) for _ in SIZES)
     own = Announcement(0, "a", 10, own.recipe, own.masks, others={NEGOTIATED: other, "lori": other, "lori_uniform": ()})
-    takers = {name for name in METHODS if get_method(name).negotiates}
+    takers = {name for name in METHODS if get_method(name).masks.negotiable}
     assert takers == {"paper", "paper_masked", "shared_b"}
     for name in METHODS:
         said = get_method(name).announces(own, factory).masks

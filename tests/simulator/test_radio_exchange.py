@@ -17,6 +17,7 @@ from meshtune.adapter.shared import aggregate
 from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import FaultsConfig
 from meshtune.methods.aggregating import AggregatingMethod
+from meshtune.methods.base import Prompts
 from meshtune.network import radio_network
 from meshtune.network.virtual_clock import elapsed, joules, summary
 from meshtune.routing.features import Features
@@ -277,7 +278,7 @@ def test_every_cluster_has_its_own_aggregate_behind_its_own_projections() -> Non
             masked=False,
         )
 
-    answer = w.method.answer(member, ["a"], Reader("unrouted"), Features(np.zeros((1, 6))), factory)
+    answer = w.method.answer(member, Prompts(["a"], Reader("unrouted"), Features(np.zeros((1, 6)))), factory)
     assert answer.bank is not None
     x, layer = torch.randn(1, 3, 64, generator=torch.Generator().manual_seed(0)), LAYERS[1]
     found = answer.bank.route(torch.ones(1, 1)).apply(layer, x, torch.zeros(1, 3, 40))
@@ -311,7 +312,7 @@ def test_a_group_in_two_clusters_stands_behind_the_mean_of_both() -> None:
     member, factory, method = w.state.members["shared_b"][3], w.factory, w.method
     assert isinstance(method, AggregatingMethod)
     router: Any = SimpleNamespace(groups=["a", "b", "c"], by_token=False, gates=lambda seen: np.ones((1, 3)) / 3)
-    answer = method.answer(member, ["a"], router, Features(np.zeros((1, 6))), factory)
+    answer = method.answer(member, Prompts(["a"], router, Features(np.zeros((1, 6)))), factory)
     assert answer.bank is not None
     left, right = (method.expansion(member, devices, factory) for devices in ((0, 1), (2, 3)))
     x, layer = torch.randn(1, 3, 64, generator=torch.Generator().manual_seed(0)), LAYERS[0]

@@ -137,8 +137,8 @@ def whole_exam(
 
 def _rate(method: Method, config: RunConfig, rates: Mapping[str, Any]) -> dict[str, Any]:
     """Return the highest learning rate of ``method``, the key that gave it, and whether it was looked for."""
-    value, key = config.train.peak(method.kind, method.name), config.train.key(method.kind, method.name)
-    found = method.kind in rates and rates[method.kind]["rate"] == value
+    value, key = config.train.peak(method.kind.name, method.name), config.train.key(method.kind.name, method.name)
+    found = method.kind.name in rates and rates[method.kind.name]["rate"] == value
     return {"lr": {"key": key, "value": value, "found": found}}
 
 
@@ -188,7 +188,7 @@ def _routers(
     scores: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return each router's confusion, accuracy and regret, as device 0 of the first routing method has it."""
-    method = next((m for m in methods if m.routes), None)
+    method = next((m for m in methods if m.routing.statistics), None)
     if method is None:
         return {}
     member = state.members[method.name][0]

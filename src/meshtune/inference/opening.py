@@ -12,7 +12,6 @@ from meshtune.errors import UserError, check_name
 from meshtune.evaluation.exam import FROZEN
 from meshtune.files import resuming
 from meshtune.inference.session import Session
-from meshtune.methods.bank import BankMethod
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method
@@ -58,7 +57,7 @@ def open_session(
     if not 0 <= device < count:
         raise UserError(f"there is no device {device}: the run {path} has devices 0 to {count - 1}")
     chosen = method_of(config, method)
-    routes = chosen.routes and method != FROZEN
+    routes = chosen.routing.statistics and method != FROZEN
     if router is not None and not routes:
         raise UserError(f"--router {router}: {method or chosen.name} has no router, leave the option out")
     observer.event("phase", name="load", total=1)
@@ -79,7 +78,7 @@ def open_session(
     for note in base.paths.notes():
         observer.event("note", text=note)
     speaks = None if method == FROZEN else chosen
-    asked = None if speaks is None else next(iter(speaks.routers(config.router, config.paper)), None)
+    asked = None if speaks is None else next(iter(speaks.routing.names(config.router, config.paper)), None)
     return Session(base, config, speaks, member, asked, factory, state.round)
 
 
@@ -90,7 +89,7 @@ def method_of(config: RunConfig, name: str | None) -> Method:
         UserError: the run has none such, or it must be told the task of a prompt.
     """
     has = [get_method(known) for known in config.methods]
-    free = [method for method in has if method.routes or not isinstance(method, BankMethod)]
+    free = [method for method in has if not method.routing.oracle]
     if name == FROZEN:
         return has[0]
     if name is None:

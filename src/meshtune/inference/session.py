@@ -14,7 +14,7 @@ from meshtune.decoding.scoring import score
 from meshtune.errors import UserError
 from meshtune.evaluation.asks import ask_of, bank_of
 from meshtune.evaluation.exam import FROZEN, router_of
-from meshtune.methods.base import Answer, Method, only
+from meshtune.methods.base import Answer, Method, Prompts, only
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.model.base import Base
@@ -173,7 +173,7 @@ class Session:
         if router is not None:
             tokens = encode_prompt(base.tokenizer, prompt, config.train.max_tokens)
             features = prompt_features(base, [tokens], config.router, config.eval.micro_tokens)
-        return self._method.answer(self._member, [""], router, features, self._factory)
+        return self._method.answer(self._member, Prompts([""], router, features), self._factory)
 
     def _task(self, weights: Sequence[Weight]) -> Task:
         """Return the task that says how an answer ends: the first expert's, else that of the longest answers.

@@ -237,7 +237,10 @@ def form(
     count = max(method.begin(a, {a.device: a}, factory).count for a in said)
     bits = 8.0 * update_bytes(count, site.config.exchange.values, site.config.exchange.block)
     counts = sizes(layers, factory.adapter.rank)
-    masks = [list((announced.masks or a.masks) if method.masks else ()) for announced, a in zip(own, said, strict=True)]
+    masks = [
+        list((announced.masks or a.masks) if method.masks.selects else ())
+        for announced, a in zip(own, said, strict=True)
+    ]
     masked = all(masks)
     use = of_masks(masks, counts, factory.adapter.rank, settings.rate) if masked else expected([[1.0]] * len(own), [1])
     settings = clustering(settings, masked)

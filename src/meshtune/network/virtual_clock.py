@@ -149,7 +149,7 @@ class Pace:
             values: how many scalars of it.
         """
         tokens, samples = self.tokens, np.ones_like(self.tokens)
-        if method.pooled:
+        if len(method.rows(0, tokens.shape[1])) > 1:
             first = np.zeros_like(tokens)
             first[:, 0] = 1
             tokens, samples = first * tokens.sum(axis=1, keepdims=True), first * tokens.shape[1]

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from meshtune.errors import PayloadError
-from meshtune.methods.base import Answer, Method
+from meshtune.methods.base import Answer, Method, Prompts
 from meshtune.methods.state import Masks, Member, Update
 from meshtune.model.encoding import Row
 from meshtune.node.envelope import Envelope
@@ -23,8 +23,6 @@ from meshtune.node.introductions import OF, Introductions
 from meshtune.node.inventory import Inventory, entries_of, have_message, sources_of, want_message
 from meshtune.node.receiving import checked_version, receive
 from meshtune.node.updates import UpdateRules, publish, read_message, write_update
-from meshtune.routing.features import Features
-from meshtune.routing.routers import Router
 from meshtune.training.trainer import Job
 from meshtune.wire.payload import INVENTORY, Message, byte_split, encode
 from meshtune.wire.validation import Receiver
@@ -138,10 +136,13 @@ class Node:
 
         What is passed on was held before this round: all nodes send at the same time.
         """
-        found = []
+        found: list[Envelope] = []
+        sharing = self.method.sharing
+        if not sharing.sends:
+            return found
         for receiver in self.links:
             sent, came = self.sent.setdefault(receiver, {}), self.came.get(receiver, {})
-            known = sent.get(self.device, 0) if self.method.keeps else 0
+            known = sent.get(self.device, 0) if sharing.holds else 0
             found.append(self._envelope(receiver, self.device, known))
             sent[self.device] = self.rules.round
             for source in sorted(self.member.held) if self.rules.relays else ():
@@ -271,9 +272,9 @@ class Node:
         else:
             self.member.expert = mixed
 
-    def answer(self, groups: Sequence[str], router: Router | None, features: Features) -> Answer:
+    def answer(self, prompts: Prompts) -> Answer:
         """Return who answers each prompt; see :meth:`meshtune.methods.base.Method.answer`."""
-        return self.method.answer(self.member, groups, router, features, self.rules.factory)
+        return self.method.answer(self.member, prompts, self.rules.factory)
 
     def snapshot(self, put: Callable[[Tensor], str]) -> dict[str, Any]:
         """Return what it has become, as plain values; what it announced and who it knows is not part of it.

@@ -115,7 +115,7 @@ def from_messages(
     voted = first.meta.get("voted", False)
     if not isinstance(voted, bool):
         raise PayloadError(f"device {first.source} says {quoted(voted)} to whether its mask was voted for")
-    sparse = method is not None and method.kind == "sparse"
+    sparse = method is not None and method.kind.projected
     if sparse or "recipe" in first.meta or "mask" in first.tensors:
         recipe = _recipe(first, layers, recipe)
         if "mask" in first.tensors:

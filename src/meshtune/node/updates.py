@@ -46,7 +46,7 @@ class UpdateRules:
     @property
     def relays(self) -> bool:
         """Whether devices pass on others' updates."""
-        return self.relay and self.method.relays
+        return self.relay and self.method.sharing.relays
 
     def start(self, member: Member, source: int) -> Expert:
         """Return the expert that ``source`` starts from, as all know who have its announcement."""
@@ -54,7 +54,7 @@ class UpdateRules:
         def begin() -> Expert:
             return self.method.begin(member.known[source], member.known, self.factory)
 
-        if self.method.kind != "sparse":  # all start alike
+        if not self.method.kind.projected:  # all start alike
             return self.cache.once(("start",), begin)
         if source not in member.starts:
             member.starts[source] = begin()
@@ -66,7 +66,7 @@ class UpdateRules:
 
     def count(self, member: Member, source: int) -> int:
         """Return how many values ``source`` trains, and so sends."""
-        if self.method.kind != "sparse":  # all have one shape
+        if not self.method.kind.projected:  # all have one shape
             return member.expert.count
         return self.start(member, source).count
 

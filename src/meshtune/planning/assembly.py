@@ -132,7 +132,7 @@ def methods_of(
 def _traffic(size: MethodSizes, costs: Costs) -> list[Traffic]:
     """Return the bytes that every device sends under one method; announcements are passed on under every one."""
     method = get_method(size.method)
-    way, told = costs.ways[method.relays and costs.relay], costs.told
+    way, told = costs.ways[method.sharing.relays and costs.relay], costs.told
     # What is around the values hardly depends on their form.
     header = update_bytes(size.parameters, "bfloat16") - 2 * size.parameters if size.update else 0
     values = size.update - header

@@ -117,7 +117,7 @@ def _negotiated(config: RunConfig, net: Mesh, planned: Planned) -> str:
     methods = [get_method(name) for name in config.methods]
     if not negotiates(config, methods):
         return IDLE
-    names = ", ".join(method.name for method in methods if method.negotiates)
+    names = ", ".join(method.name for method in methods if method.masks.negotiable)
     tasks, cut = config.device_tasks, {}
     most, change, fewer = 1, 0.0, 0
     for members in net.clusters.clusters:

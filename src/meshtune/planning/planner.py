@@ -65,7 +65,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     found = {name: method_sizes(shape, name, adapter, config.exchange, config.router) for name in config.methods}
     size = found[method.name]
     air = link_bounds(where, 8 * size.update, config.clusters.most)
-    formed = config.model_copy(update={"clusters": clustering(config.clusters, bool(method.masks))})
+    formed = config.model_copy(update={"clusters": clustering(config.clusters, method.masks.selects)})
     net = mesh(formed, where, air, 8 * size.update, planned.use, watcher)
     limits = _limits(config, where, shape, size, median_gain(where, air), largest)
     costs = costs_of(config, where, net, shape, size, method)
@@ -122,7 +122,7 @@ def _densities(
     found = budgets(config, site, shape.layers) if config.adapter.density == "planned" else None
     each = densities_of(config, found)
     adapter = config.adapter.model_copy(update={"density": max(each)})
-    if not method.masks:
+    if not method.masks.selects:
         return uniform(config, shape.layers, each, masked=False), adapter, None
     planned = uniform(config, shape.layers, each)
     if found is None:
@@ -141,7 +141,7 @@ def _payload_method(config: RunConfig) -> Method:
         UserError: none does.
     """
     methods = [get_method(name) for name in config.methods]
-    if not any(method.exchanges for method in methods):
+    if not any(method.sharing.sends for method in methods):
         raise UserError(
             f"methods=[{', '.join(config.methods)}] send nothing, so there is no exchange to plan: name one that does, "
             "like proposed"

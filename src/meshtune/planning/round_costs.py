@@ -99,10 +99,10 @@ def costs_of(
         relay = config.graph.relay
         found = _within(where, net, 8.0 * size.update, relay)
         ways = {others: one.load for others, one in found.items()}
-        passed: ClusterExchange | None = found[method.relays and relay]
-        crossing, spent = np.zeros(0, dtype=np.int64), found[method.relays and relay].energy
-        sending = [one for one in map(get_method, config.methods) if one.exchanges]
-        again = any(found[one.relays and relay].windows for one in sending)
+        passed: ClusterExchange | None = found[method.sharing.relays and relay]
+        crossing, spent = np.zeros(0, dtype=np.int64), found[method.sharing.relays and relay].energy
+        sending = [one for one in map(get_method, config.methods) if one.sharing.sends]
+        again = any(found[one.sharing.relays and relay].windows for one in sending)
     else:
         relay, passed = True, None
         ways, crossing, spent = _between(where, net, method)
@@ -151,7 +151,7 @@ def _between(where: Geometry, net: Mesh, method: Method) -> tuple[dict[bool, Rel
     one_copy, devices = where.config.cast == "broadcast", len(where.positions)
     served = net.within.budget.u.tolist()
     ways = {relay: relay_load(net.backbone, served, relay, one_copy) for relay in (False, True)}
-    way = ways[method.relays]
+    way = ways[method.sharing.relays]
     # One way over each link, then back: the order of the links in ``between``.
     crossing = way.crossing.T.reshape(-1)
     between = net.between.budget

@@ -18,7 +18,7 @@ def exchange(nodes: Sequence[Node], transport: Transport) -> None:
     for node in nodes:
         node.publish()
     at = {node.device: node for node in nodes}
-    sending = [envelope for node in nodes if node.method.exchanges for envelope in node.exchange()]
+    sending = [envelope for node in nodes for envelope in node.exchange()]
     while sending:
         for envelope in transport.carry(sending):
             at[envelope.receiver].receive(envelope.sender, envelope.data)

@@ -44,7 +44,7 @@ def nodes_of(
     layers, adapter = factory.layers, factory.adapter
     nodes = []
     for own in said:
-        known = as_told(own, rules) if method.exchanges else own
+        known = as_told(own, rules) if method.sharing.sends else own
         nothing = Expert(layers, adapter.rank, adapter.scale, torch.zeros(0))  # until it begins
         member = Member(own.device, own, nothing, known={own.device: known}, clusters=clusters, timely=not reliable)
         nodes.append(Node(member, rules, reliable, (masks or {}).get(own.device)))

@@ -61,7 +61,7 @@ class RadioExchange:
         values = nodes[0].member.expert.count
         computing = self.pace.seconds(method, values)[version - 1] * slow
         tick = RoundCost(computing=float(self.pace.energy(method, values)[version - 1].sum()))
-        if not method.exchanges:  # nobody waits for anybody
+        if not method.sharing.sends:  # nobody waits for anybody
             for node in nodes:
                 node.publish()
             tick.seconds = float(computing.max())

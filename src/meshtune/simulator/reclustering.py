@@ -93,7 +93,7 @@ def reform(
         ledger: counts what leaves a device.
         clock: of the method, the rounds before ``round_`` at least.
     """
-    if not method.exchanges or round_ == 1 or behind(first.site.config, round_) != round_ - 1:
+    if not method.sharing.sends or round_ == 1 or behind(first.site.config, round_) != round_ - 1:
         return None
     before, now = (network_of(first, clock, number) for number in (round_ - 1, round_))
     for node in nodes:

@@ -88,12 +88,12 @@ def begin(
     found = own if agreed is None else agreed.of(own)
     for method in methods:
         said = [method.announces(a, factory) for a in found]
-        negotiated = agreed if method.negotiates else None
+        negotiated = agreed if method.masks.negotiable else None
         hops: list[Hop] = [] if negotiated is None else [*negotiated.charge(method.name, state.ledger)]
         told = {} if negotiated is None else negotiated.told
         nodes = nodes_of(said, method, factory, clusters, network is None, told)
         control: list[Sequence[Envelope]] = []
-        if method.exchanges:
+        if method.sharing.sends:
             met, control = introduce(nodes, graph, state.ledger)
             hops += met
         for node in nodes:

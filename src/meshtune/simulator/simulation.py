@@ -180,7 +180,9 @@ def _begin(
             store.append({"event": "network", **network.facts()})
     state = begin(inputs.methods, graph, own, layers, inputs.factory, network)
     if network is not None:
-        counts = {m.name: max(one.expert.count for one in state.members[m.name]) for m in inputs.methods if m.exchanges}
+        counts = {
+            m.name: max(one.expert.count for one in state.members[m.name]) for m in inputs.methods if m.sharing.sends
+        }
         for note in crowded(network.site, inputs.config.exchange, network.wished, counts):
             observer.event("note", text=note)
     made = {**stamp.facts(), "prepared": facts["digest"], "plan": facts["made"]["plan"]}
