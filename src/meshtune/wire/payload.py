@@ -23,7 +23,7 @@ from meshtune.errors import PayloadError
 from meshtune.printable import printable, quoted
 from meshtune.wire.frame import PREFIX, seal, unseal
 
-KINDS = ("announce", "router", "update", "proposal", "claim", "have", "want")
+KINDS = ("block", "announce", "router", "update", "proposal", "claim", "have", "want")
 INVENTORY = ("have", "want")
 """Kinds that say who holds what, and who asks for what."""
 DTYPES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I8": 1, "I32": 4, "I64": 8}
@@ -57,9 +57,9 @@ class Message:
     """One message between two devices.
 
     Attributes:
-        kind: ``announce`` (who I am, my mask), ``router`` (my task statistics), ``update`` (my expert), ``proposal``
-            (positions I would take for my group), ``claim`` (positions that my group takes), ``have`` (what I hold),
-            ``want`` (what I ask for).
+        kind: ``block`` (which group claims which block), ``announce`` (who I am, my mask), ``router`` (my task
+            statistics), ``update`` (my expert), ``proposal`` (positions I would take for my group), ``claim`` (positions
+            that my group takes), ``have`` (what I hold), ``want`` (what I ask for).
         sender: the device that sends it now.
         round: the round it is sent in; 0 before the first.
         source: the device whose content it is; not the sender where it is relayed.
