@@ -58,8 +58,8 @@ class Message:
 
     Attributes:
         kind: ``block`` (which group claims which block), ``announce`` (who I am, my mask), ``router`` (my task
-            statistics), ``update`` (my expert), ``proposal`` (positions I would take for my group), ``claim`` (positions
-            that my group takes), ``have`` (what I hold), ``want`` (what I ask for).
+            statistics), ``update`` (my expert), ``proposal`` (positions I would take for my group), ``claim`` (those
+            that it takes), ``have`` (what I hold), ``want`` (what I ask for).
         sender: the device that sends it now.
         round: the round it is sent in; 0 before the first.
         source: the device whose content it is; not the sender where it is relayed.
