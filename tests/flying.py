@@ -26,6 +26,7 @@ from meshtune.node.updates import UpdateRules
 from meshtune.simulator.introducing import introduce, nodes_of
 from meshtune.simulator.radio_exchange import RadioExchange
 from meshtune.simulator.resume import begin
+from meshtune.simulator.rounds import exchange_round
 from meshtune.wire.ledger import INVENTORY, Ledger
 from meshtune.wireless.arrays import Floats
 from meshtune.wireless.mobility import Mobility
@@ -76,7 +77,7 @@ class World:
     factory: ExpertFactory
 
     def play(self) -> None:
-        """A round in which values move by a known random step; the simulator's own order of things."""
+        """A round in which values move by a known random step instead of being trained."""
         nodes = self.state.nodes[self.method.name]
         self.state.round += 1
         self.factory.release()
@@ -86,14 +87,8 @@ class World:
             draw = np.random.default_rng([self.state.round, member.device])
             step = torch.from_numpy(draw.laplace(size=member.expert.count).astype("f4")) * 0.01
             member.expert = member.expert.with_values(member.expert.values + step)
-        name = self.method.name
-        clock = self.state.clocks[name]
-        for node in nodes:
-            node.begin_round(rules)
-        self.radio.exchange(self.method, nodes, self.state.round, self.state.ledger, clock)
-        for node in nodes:
-            node.end_round()
-            assert not node.refused
+        exchange_round(nodes, rules, self.radio, self.state)
+        assert not any(node.refused for node in nodes)
 
     def versions(self, device: int) -> dict[int, int]:
         """Return which version of each device's update ``device`` holds."""

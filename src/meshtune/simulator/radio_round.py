@@ -77,11 +77,11 @@ class RadioRound:
         self.windows += 1
         lasts = (int(budget.slot.max(initial=0)) + 1 + SLACK) * radio.gamma
         end = lasts if end is None else end
-        fates, charged, longest = [], set(), np.zeros(devices)
+        outcomes, charged, longest = [], set(), np.zeros(devices)
         for at, one in enumerate(envelopes):
             s = one.sender
             if not budget.served[at]:
-                fates.append(LinkOutcome.OUTAGE)
+                outcomes.append(LinkOutcome.OUTAGE)
                 continue
             if not (one_copy and s in charged):
                 again = int(found.sent_bytes[at] - frame[s])
@@ -91,10 +91,10 @@ class RadioRound:
             charged.add(s)
             longest[s] = max(longest[s], found.delay[at])
             if found.arrived[at] and starts[s] + budget.slot[s] * radio.gamma + found.delay[at] <= end * (1 + 1e-12):
-                fates.append(LinkOutcome.ARRIVED)
+                outcomes.append(LinkOutcome.ARRIVED)
             else:
                 self.tick.lost += 1
-                fates.append(LinkOutcome.LOST)
+                outcomes.append(LinkOutcome.LOST)
         self.tick.sending += float(found.sender_energy.sum())
         self.tick.airtime += float(longest.sum())
-        return fates, lasts
+        return outcomes, lasts

@@ -18,6 +18,7 @@ from meshtune.network.handshake_cost import handshake_cost
 from meshtune.network.radio_network import Network, sized
 from meshtune.network.virtual_clock import Clock, RoundCost, elapsed
 from meshtune.node.node import Node
+from meshtune.simulator.delivery import Listener
 from meshtune.simulator.introducing import introduce
 from meshtune.topology.graphs import components, falls_apart
 from meshtune.topology.phrases import listed
@@ -82,6 +83,7 @@ def reform(
     round_: int,
     ledger: Ledger,
     clock: Clock,
+    listener: Listener | None = None,
 ) -> tuple[Reclustered, RoundCost] | None:
     """Form clusters anew before ``round_``, if it is time to; return them and what announcing took.
 
@@ -92,6 +94,7 @@ def reform(
         round_: from 1 on; bytes are counted as this one's.
         ledger: counts what leaves a device.
         clock: of the method, the rounds before ``round_`` at least.
+        listener: shown all that arrives.
     """
     if not method.sharing.sends or round_ == 1 or behind(first.site.config, round_) != round_ - 1:
         return None
@@ -99,7 +102,7 @@ def reform(
     for node in nodes:
         node.member.clusters = now.clusters.index
         node.begin_round(replace(node.rules, round=round_))
-    hops, said = introduce(nodes, now.graph, ledger)
+    hops, said = introduce(nodes, now.graph, ledger, listener, elapsed(clock))
     apart = falls_apart(now.graph) if len(components(now.graph)) > len(components(before.graph)) else None
     changed = moved(before.clusters.clusters, now.clusters.clusters)
     return Reclustered(method.name, round_, now, changed, apart), handshake_cost(now, hops, said)

@@ -24,6 +24,7 @@ from meshtune.runs.manifest import DamagedError, reason
 from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore, round_name
 from meshtune.simulator.checkpoint import unpack_state
+from meshtune.simulator.delivery import Listener
 from meshtune.simulator.introducing import Hop, introduce, nodes_of
 from meshtune.simulator.reclustering import Reclustered, replay
 from meshtune.training.divergence import handshake_errors
@@ -80,8 +81,12 @@ def begin(
     layers: Sequence[LayerSpec],
     factory: ExpertFactory,
     network: Network | None = None,
+    listener: Listener | None = None,
 ) -> FederationState:
-    """Return the state after the handshake, before the first round; over ``network`` where there is a radio."""
+    """Return the state after the handshake, before the first round; over ``network`` where there is a radio.
+
+    ``listener`` is shown all that arrives.
+    """
     state = FederationState({}, Ledger())
     clusters = {} if network is None else network.clusters.index
     agreed = None if network is None else network.agreement
@@ -94,7 +99,7 @@ def begin(
         nodes = nodes_of(said, method, factory, clusters, network is None, told)
         control: list[Sequence[Envelope]] = []
         if method.sharing.sends:
-            met, control = introduce(nodes, graph, state.ledger)
+            met, control = introduce(nodes, graph, state.ledger, listener)
             hops += met
         for node in nodes:
             node.begin()
