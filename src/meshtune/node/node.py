@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from meshtune.errors import PayloadError
+from meshtune.errors import ForeignError, PayloadError
 from meshtune.methods.base import Answer, Method, Prompts
 from meshtune.methods.state import Masks, Member, Update
 from meshtune.model.encoding import Row
@@ -256,7 +256,7 @@ class Node:
         message = read_message(data, self.rules)
         passed_on = message.kind in ("announce", "router")  # as its source said it
         if message.sender != (message.source if passed_on else sender):
-            raise PayloadError(f"device {sender} sent a message that names device {message.sender} as its sender")
+            raise ForeignError(f"device {sender} sent a message that names device {message.sender} as its sender")
         if message.meta.get("of") == OF and message.kind in INVENTORY:
             {"have": self.introductions.on_have, "want": self.introductions.on_want}[message.kind](message, self.rules)
         elif passed_on:
@@ -363,7 +363,7 @@ class Node:
     def _on_want(self, message: Message, data: bytes) -> None:
         for source in sources_of(message, self._receiver()):
             if source not in self.member.held:
-                raise PayloadError(f"device {message.sender} asks for the update of device {source}, which is not here")
+                raise ForeignError(f"device {message.sender} asks for the update of device {source}, which is not here")
             self._asked.append((message.sender, source))
 
     def _receiver(self) -> Receiver:

@@ -19,7 +19,7 @@ from safetensors.torch import load as load_block
 from safetensors.torch import save as save_block
 from torch import Tensor
 
-from meshtune.errors import PayloadError
+from meshtune.errors import MalformedError, OversizedError
 from meshtune.printable import printable, quoted
 from meshtune.wire.frame import PREFIX, seal, unseal
 
@@ -84,7 +84,7 @@ def encode(message: Message, limits: PayloadLimits | None = None) -> bytes:
     bounds = limits or PayloadLimits()
     head = _head(message.kind, message.sender, message.round, message.source, message.meta)
     if _METADATA in message.tensors:
-        raise PayloadError(f"a tensor cannot be named {_METADATA}")
+        raise MalformedError(f"a tensor cannot be named {_METADATA}")
     try:
         # Views of one storage are fine on the air; safetensors wants each tensor to own its bytes.
         own = {
@@ -93,7 +93,7 @@ def encode(message: Message, limits: PayloadLimits | None = None) -> bytes:
         }
         block = bytes(save_block(own, {"m": head}))
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise PayloadError(f"a message's tensors cannot be written: {printable(str(error), 100)}") from error
+        raise MalformedError(f"a message's tensors cannot be written: {printable(str(error), 100)}") from error
     _check_total(PREFIX + len(block), bounds)
     _entries(_header(block, bounds), len(block), bounds)
     return seal(block)
@@ -117,11 +117,11 @@ def decode(data: bytes, limits: PayloadLimits | None = None) -> Message:
         kind, sender, number, source, meta = _parse(metadata["m"])
         _head(kind, sender, number, source, meta)
     except (TypeError, ValueError) as error:
-        raise PayloadError("a message's head is damaged") from error
+        raise MalformedError("a message's head is damaged") from error
     try:
         tensors = load_block(block)
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError, OverflowError) as error:
-        raise PayloadError(f"a message's tensors are damaged: {printable(str(error), 100)}") from error
+        raise MalformedError(f"a message's tensors are damaged: {printable(str(error), 100)}") from error
     return Message(kind, sender, number, source, meta, {name: tensors[name] for name in header})
 
 
@@ -144,39 +144,39 @@ def byte_split(message: Message, data: bytes) -> dict[str, int]:
 def _head(kind: Any, sender: Any, number: Any, source: Any, meta: Any) -> str:
     """Return the part of the header that is ours, as JSON; refuse what the format does not know."""
     if kind not in KINDS:
-        raise PayloadError(f"a message of kind {quoted(kind)} is not part of the format: {', '.join(KINDS)}")
+        raise MalformedError(f"a message of kind {quoted(kind)} is not part of the format: {', '.join(KINDS)}")
     for name, value in (("sender", sender), ("round", number), ("source", source)):
         if not _whole(value):
-            raise PayloadError(f"a message's {name} is {quoted(value)}: it must be a whole number from 0 to 2^63 - 1")
+            raise MalformedError(f"a message's {name} is {quoted(value)}: it must be a whole number from 0 to 2^63 - 1")
     if not isinstance(meta, Mapping):
-        raise PayloadError("a message's meta must be a mapping")
+        raise MalformedError("a message's meta must be a mapping")
     try:
         content = [kind, sender, number, source, dict(meta)]
         text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadError(f"a message's meta is no plain JSON: {printable(str(error), 100)}") from error
+        raise MalformedError(f"a message's meta is no plain JSON: {printable(str(error), 100)}") from error
     return text
 
 
 def _check_total(size: int, bounds: PayloadLimits) -> None:
     if size > bounds.total:
-        raise PayloadError(f"a message of {size} bytes is over the limit of {bounds.total}")
+        raise OversizedError(f"a message of {size} bytes is over the limit of {bounds.total}")
 
 
 def _header(block: bytes, bounds: PayloadLimits) -> dict[str, Any]:
     """Return the header of a safetensors block, its size checked before it is parsed."""
     if len(block) < _LENGTH.size:
-        raise PayloadError("a message ends before its header")
+        raise MalformedError("a message ends before its header")
     (size,) = _LENGTH.unpack_from(block)
     if size > bounds.header or size > len(block) - _LENGTH.size:
-        raise PayloadError(f"a message's header claims {size} bytes, more than there are or than are allowed")
+        raise OversizedError(f"a message's header claims {size} bytes, more than there are or than are allowed")
     try:
         header = _parse(block[_LENGTH.size : _LENGTH.size + size].decode())
     except ValueError as error:
-        raise PayloadError("a message's header is damaged") from error
+        raise MalformedError("a message's header is damaged") from error
     if not isinstance(header, dict):
-        raise PayloadError("a message's header is damaged")
+        raise MalformedError("a message's header is damaged")
     return header
 
 
@@ -184,30 +184,30 @@ def _entries(header: Mapping[str, Any], length: int, bounds: PayloadLimits) -> N
     """Check every tensor entry of a header against the limits and the ``length`` bytes that there are."""
     entries = {name: entry for name, entry in header.items() if name != _METADATA}
     if len(entries) > bounds.tensors:
-        raise PayloadError(f"a message of {len(entries)} tensors is over the limit of {bounds.tensors}")
+        raise OversizedError(f"a message of {len(entries)} tensors is over the limit of {bounds.tensors}")
     elements = 0
     for name, entry in entries.items():
         try:
             dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
             size = DTYPES.get(dtype)
         except (KeyError, TypeError, ValueError) as error:
-            raise PayloadError(f"tensor {quoted(name)} of a message is described wrongly") from error
+            raise MalformedError(f"tensor {quoted(name)} of a message is described wrongly") from error
         if size is None:
-            raise PayloadError(f"tensor {quoted(name)} has type {quoted(dtype)}, which is not part of the format")
+            raise MalformedError(f"tensor {quoted(name)} has type {quoted(dtype)}, which is not part of the format")
         # Each dimension is bounded too: an empty tensor may otherwise claim any size beside its zero.
         if not isinstance(shape, list) or len(shape) > bounds.dimensions:
-            raise PayloadError(f"tensor {quoted(name)} has more dimensions than the limit of {bounds.dimensions}")
+            raise OversizedError(f"tensor {quoted(name)} has more dimensions than the limit of {bounds.dimensions}")
         if not all(_whole(n) and n <= bounds.elements for n in shape):
-            raise PayloadError(f"tensor {quoted(name)} has a dimension outside 0 to {bounds.elements}")
+            raise OversizedError(f"tensor {quoted(name)} has a dimension outside 0 to {bounds.elements}")
         count = 1
         for n in shape:
             count *= n
         elements += count
         if elements > bounds.elements:
-            raise PayloadError(f"a message of over {bounds.elements} elements is over the limit")
+            raise OversizedError(f"a message of over {bounds.elements} elements is over the limit")
         inside = _whole(start) and _whole(stop) and start <= stop <= length
         if not inside or count * size != stop - start:
-            raise PayloadError(f"tensor {quoted(name)} claims bytes that are not there")
+            raise MalformedError(f"tensor {quoted(name)} claims bytes that are not there")
 
 
 def _whole(value: Any) -> bool:
