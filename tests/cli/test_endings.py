@@ -19,6 +19,7 @@ from meshtune.cli import endings
 from meshtune.cli.main import app
 from meshtune.cli.watching import watch
 from meshtune.errors import UserError
+from meshtune.runs.events import PhaseStarted
 
 MODULE = [sys.executable, "-m", "meshtune.cli.main"]
 
@@ -119,7 +120,7 @@ def test_lack_of_memory_is_told_with_what_was_done_and_what_to_do(failing: Any, 
 def test_an_error_is_noted_with_what_was_under_way() -> None:
     def prepare() -> None:
         with watch(io.StringIO()) as observer:
-            observer.event("phase", name="prepare", total=3)
+            observer(PhaseStarted("prepare", 3))
             raise MemoryError
 
     with pytest.raises(MemoryError) as caught:

@@ -16,6 +16,7 @@ from meshtune.cli.main import app
 from meshtune.config.demo_config import demo_config
 from meshtune.config.run_config import validate
 from meshtune.errors import UserError
+from meshtune.runs.events import Note
 
 CONFIG = "tasks: [boolq]\ntrain: {rounds: 3}\n"
 RESULTS = {
@@ -50,7 +51,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 
         def run(config: Any, out: Path, observer: Any) -> Path:
             calls.append((config, out))
-            observer.event("note", text="pretending")
+            observer(Note("pretending"))
             action(out)
             return out
 

@@ -24,6 +24,7 @@ from meshtune.model.loading import load
 from meshtune.node.stored_announcements import load_announcements
 from meshtune.report.comparison import write_report
 from meshtune.routing.config import RouterConfig
+from meshtune.runs.events import Event, RoundDone
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import evaluate, run
@@ -44,8 +45,8 @@ CONFIG = demo_config(
 class Stop(Silent):
     """Presses Ctrl+C behind the first round."""
 
-    def event(self, kind: str, **fields: Any) -> None:
-        if kind == "round":
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RoundDone):
             raise KeyboardInterrupt
 
 

@@ -19,6 +19,7 @@ from meshtune.evaluation import asks as asking
 from meshtune.inference.opening import open_session
 from meshtune.model.loading import load
 from meshtune.report.comparison import write_report
+from meshtune.runs.events import Event, Progress, Scored
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import evaluate, run
@@ -34,10 +35,10 @@ class Watch(Silent):
         self.scored: list[tuple[str, int, int]] = []
         self._stop = stop_behind
 
-    def event(self, kind: str, **fields: Any) -> None:
-        if kind == "scored":
-            self.scored.append((fields["task"], fields["done"], fields["total"]))
-        if kind == "advance" and fields["name"] == "score" and fields["done"] == self._stop:
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Scored):
+            self.scored.append((event.task, event.done, event.total))
+        if isinstance(event, Progress) and event.phase == "score" and event.done == self._stop:
             raise KeyboardInterrupt
 
 

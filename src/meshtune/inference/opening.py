@@ -21,6 +21,7 @@ from meshtune.network.radio_network import connect
 from meshtune.network.site import open_site
 from meshtune.node.stored_announcements import PREPARED, load_announcements
 from meshtune.runs.checksums import checksum
+from meshtune.runs.events import Note, PhaseStarted, Progress
 from meshtune.runs.manifest import bound
 from meshtune.runs.observer import Observer
 from meshtune.runs.provenance import Stamp
@@ -61,7 +62,7 @@ def open_session(
     routes = chosen.routes and method != FROZEN
     if router is not None and not routes:
         raise UserError(f"--router {router}: {method or chosen.name} has no router, leave the option out")
-    observer.event("phase", name="load", total=1)
+    observer(PhaseStarted("load", 1))
     base = load(config.model, config.adapter.per_layer)
     layers = base.adapters.layers
     factory = ExpertFactory(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
@@ -75,9 +76,9 @@ def open_session(
     fresh = begin([chosen], graph, own, layers, factory, network)
     state, _ = restore(fresh, loaded, store, [chosen], factory, network)
     member = state.members[chosen.name][device]
-    observer.event("advance", name="load", done=1)
+    observer(Progress("load", 1, 1))
     for note in base.paths.notes():
-        observer.event("note", text=note)
+        observer(Note(note))
     speaks = None if method == FROZEN else chosen
     asked = None if speaks is None else next(iter(speaks.routers(config.router, config.paper)), None)
     return Session(base, config, speaks, member, asked, factory, state.round)

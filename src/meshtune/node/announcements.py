@@ -30,6 +30,7 @@ from meshtune.model.base import Base
 from meshtune.node.magnitude_masks import magnitude_masks
 from meshtune.node.mask_negotiation import negotiates
 from meshtune.routing.statistics import summarise
+from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer
 from meshtune.training.calibration import calibration_scores, entropies, layer_inputs, prompt_features
 from meshtune.wire.payload import Message
@@ -92,13 +93,13 @@ def announce(
     if "calibrated" not in masks and not any(method.routes or method.codes for method in methods):
         result = [Announcement(d.device, d.group, d.samples, recipe_of[d.group]) for d in devices]
     else:
-        observer.event("phase", name="prepare", total=len(devices))
+        observer(PhaseStarted("prepare", len(devices)))
         result = []
         for number, data in enumerate(devices):
             recipe, codes = recipe_of[data.group], any(m.codes for m in methods)
             own = announcement_of(base, config, data, recipe, codes, shares[number])
             result.append(own if negotiates(config, methods) else replace(own, scores=None))
-            observer.event("advance", name="prepare", done=number + 1)
+            observer(Progress("prepare", number + 1, len(devices)))
     settled = config if settle is None else settle(result)
     if not masks - {"calibrated"}:
         return result

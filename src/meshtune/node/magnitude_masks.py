@@ -22,6 +22,7 @@ from meshtune.errors import DivergedError
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Masks
 from meshtune.model.base import Base
+from meshtune.runs.events import StepDone
 from meshtune.runs.observer import Observer
 from meshtune.training.divergence import diverged
 from meshtune.training.trainer import Job, train
@@ -52,11 +53,8 @@ def magnitude_masks(
     started = time.perf_counter()
 
     def on_step(step: int, losses: list[float], tokens: int) -> None:
-        observer.event(
-            "step", round=0, rounds=settings.rounds, step=step + 1, steps=total,
-            losses={f"lori/{data.device}": loss for data, loss in zip(devices, losses, strict=True)},
-            tokens_per_second=tokens / (time.perf_counter() - started),
-        )  # fmt: skip
+        named = {f"lori/{data.device}": loss for data, loss in zip(devices, losses, strict=True)}
+        observer(StepDone(1, settings.rounds, step + 1, total, named, tokens / (time.perf_counter() - started)))
 
     try:
         train(base, jobs, settings, on_step)
