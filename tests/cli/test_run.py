@@ -198,7 +198,8 @@ def test_errors_of_the_engine_are_told(engine: Callable[..., list[Any]], tmp_pat
 
 def test_eval_passes_the_exam_settings_on(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
     calls = engine(finish)
-    (tmp_path / "config.json").write_text('{"router": {"also": ["top1"]}}')
+    begun = validate({"tasks": ["boolq"], "router": {"also": ["top1"]}}, "here")
+    (tmp_path / "config.json").write_text(begun.model_dump_json())
     result = call("eval", tmp_path, "--questions", "7", "--router", "top1", "--router", "cosine")
     assert result.exit_code == 0, result.stderr
     changes = {"eval": {"questions": 7}, "router": {"also": ["top1", "cosine"]}}

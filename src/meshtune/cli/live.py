@@ -13,6 +13,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from meshtune.cli.flags import in_flags
 from meshtune.cli.progress import PHASES, doing, sent_by_method
 from meshtune.printable import printable
 from meshtune.runs.events import Event, Note, PhaseStarted, Progress, RoundDone, RunDone, Scored, StepDone
@@ -83,7 +84,7 @@ class Live:
             case RoundDone(_, sent):
                 self._sent = sent_by_method(sent)
             case Note(text):
-                self.console.print(printable(text), highlight=False, markup=False, emoji=False)
+                self.console.print(printable(in_flags(text)), highlight=False, markup=False, emoji=False)
             case RunDone():
                 pass
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
+from meshtune.cli.flags import in_flags
 from meshtune.printable import printable
 from meshtune.report.result_tables import bytes_text
 from meshtune.runs.events import Event, Note, PhaseStarted, Progress, RoundDone, RunDone, Scored, StepDone
@@ -57,7 +58,7 @@ class Lines:
             case Progress(_, done, total) if self._due():
                 self._say(f"  {done} of {total} done")
             case Note(text):
-                self._say(text)
+                self._say(in_flags(text))
             case Scored() | Progress() | RunDone():
                 pass
 

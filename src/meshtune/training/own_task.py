@@ -96,7 +96,7 @@ class OwnTasks:
         return (
             f"training has made {method.name} worse than the frozen model on the own task of device {data.device} "
             f"({data.group}){others}: NLL {first['nll']:.2f} against {first['frozen']:.2f} on rows set aside: stop, "
-            f"and start again in another folder with --set {lower}"
+            f"and start again in another folder with the setting `{lower}`"
         )
 
     def _of_frozen(self, data: DeviceData) -> list[float]:
