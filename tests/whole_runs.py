@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from meshtune.runs.events import Event, Note, RoundDone
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 
@@ -20,10 +21,10 @@ class Watch(Silent):
         self.texts: list[str] = []
         self._stop = stop
 
-    def event(self, kind: str, **fields: Any) -> None:
-        if kind == "note":
-            self.texts.append(fields["text"])
-        if kind == "round" and fields["round"] == self._stop:
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Note):
+            self.texts.append(event.text)
+        if isinstance(event, RoundDone) and event.round == self._stop:
             raise KeyboardInterrupt
 
 

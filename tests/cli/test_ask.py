@@ -64,7 +64,7 @@ def test_drawn_answers_depend_on_the_seed_and_lines_are_shown_without_what_moves
     asked = [finished, "Cut board 3", "--tokens", "6", "--temperature", "1.5", "--format", "json", "--seed"]
     first, again, other = (json.loads(call(*asked, seed).stdout)["answer"] for seed in ("4", "4", "5"))
     assert first == again != other
-    speaker = importlib.import_module("meshtune.inference.session")
+    speaker = importlib.import_module("meshtune.inference.device")
     monkeypatch.setattr(speaker, "generate", lambda *args: [["def f(x):\n\treturn x\x1b[2J\r"]])
     shown = call(finished, "Cut board 3").stdout
     assert shown.startswith("def f(x):\n    return x\\x1b[2J\\r\n\nDevice 0")

@@ -19,6 +19,7 @@ from meshtune.cli import endings
 from meshtune.cli.main import app
 from meshtune.cli.watching import watch
 from meshtune.errors import UserError
+from meshtune.runs.events import PhaseStarted
 
 MODULE = [sys.executable, "-m", "meshtune.cli.main"]
 
@@ -64,7 +65,7 @@ def test_a_report_holds_no_question(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     def broken(*args: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("meshtune.cli.ask.check_run", broken)
+    monkeypatch.setattr("meshtune.open_run", broken)
     result = call("ask", "runs/mine", "my secret question", "--options", "mine|yours", "--device=3", "--options=his")
     assert result.exit_code == 70
     (report,) = tmp_path.iterdir()
@@ -119,7 +120,7 @@ def test_lack_of_memory_is_told_with_what_was_done_and_what_to_do(failing: Any, 
 def test_an_error_is_noted_with_what_was_under_way() -> None:
     def prepare() -> None:
         with watch(io.StringIO()) as observer:
-            observer.event("phase", name="prepare", total=3)
+            observer(PhaseStarted("prepare", 3))
             raise MemoryError
 
     with pytest.raises(MemoryError) as caught:
@@ -208,6 +209,7 @@ def test_a_sentence_that_cannot_be_written_leaves_the_exit_code_as_it_is() -> No
 
 
 def test_a_question_from_a_closed_stdin_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
     done = run_shell(f"meshtune ask {tmp_path} - <&-")
     assert done.returncode == 2
     assert done.stderr == (

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import io
-from typing import Any
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.console import Console
 from meshtune.cli.live import Live
 from meshtune.cli.progress import Lines, loss_by_method, remaining, sent_by_method
 from meshtune.cli.watching import watch
+from meshtune.runs.events import Note, PhaseStarted, Progress, RoundDone, RunDone, Scored, StepDone
 
 LOSSES = {"proposed/0": 2.0, "proposed/1": 4.0, "lora/0": 5.0}
 
@@ -22,15 +23,8 @@ class Clock:
         return self.now
 
 
-def step(number: int, round: int = 0) -> dict[str, Any]:
-    return {
-        "round": round,
-        "rounds": 2,
-        "step": number,
-        "steps": 10,
-        "losses": LOSSES,
-        "tokens_per_second": 1234.5,
-    }
+def step(number: int, round: int = 1) -> StepDone:
+    return StepDone(round, 2, number, 10, LOSSES, 1234.5)
 
 
 class Gone(io.StringIO):
@@ -52,7 +46,7 @@ def test_a_terminal_that_is_gone_does_not_hide_why_all_ends() -> None:
 
     def closed() -> None:
         with watch(terminal) as observer:
-            observer.event("phase", name="load", total=1)
+            observer(PhaseStarted("load", 1))
             terminal.there = False
             raise KeyboardInterrupt
 
@@ -62,7 +56,7 @@ def test_a_terminal_that_is_gone_does_not_hide_why_all_ends() -> None:
 
 def test_helpers_by_hand() -> None:
     assert loss_by_method(LOSSES) == {"proposed": 3.0, "lora": 5.0}
-    assert sent_by_method({"a": {"values": 900, "masks": 200}, "b": 5}) == {"a": "1.10 kB", "b": "5 B"}
+    assert sent_by_method({"a": {"values": 900, "masks": 200}, "b": {"values": 5}}) == {"a": "1.10 kB", "b": "5 B"}
     assert remaining(10.0, 4, 1600) == "1:06:40"
     assert remaining(10.0, 0, 16) == ""
 
@@ -70,23 +64,23 @@ def test_helpers_by_hand() -> None:
 def test_lines_are_sparse_and_say_what_matters() -> None:
     clock, out = Clock(), io.StringIO()
     lines = Lines(out, clock)
-    lines.event("phase", name="prepare", total=2)
-    lines.event("advance", name="prepare", done=1)
+    lines(PhaseStarted("prepare", 2))
+    lines(Progress("prepare", 1, 2))
     clock.now = 6
-    lines.event("step", **step(1))
+    lines(step(1))
     clock.now = 7
-    lines.event("step", **step(2))  # within the quiet time
+    lines(step(2))  # within the quiet time
     clock.now = 14
-    lines.event("step", **step(9))
-    lines.event("step", **step(10))  # the last of a round is always told
-    lines.event("round", round=1, bytes={"proposed": {"values": 1000, "masks": 500}, "local": {}})
-    lines.event("note", text="hello")
+    lines(step(9))
+    lines(step(10))  # the last of a round is always told
+    lines(RoundDone(1, {"proposed": {"values": 1000, "masks": 500}, "local": {}}))
+    lines(Note("hello"))
     clock.now = 30
-    lines.event("scored", task="boolq", done=3, total=9)
-    lines.event("phase", name="score", total=7)
+    lines(Scored("boolq", 3, 9))
+    lines(PhaseStarted("score", 7))
     clock.now = 36
-    lines.event("advance", name="score", done=1)
-    lines.event("unheard of", anything=1)
+    lines(Progress("score", 1, 7))
+    lines(RunDone(Path("out")))
     assert out.getvalue().splitlines() == [
         "masks and router statistics",
         "  round 1/2 step 1/10; loss proposed 3.000, lora 5.000; 1,234 tokens/s",
@@ -117,14 +111,14 @@ def test_the_live_view_shows_losses_bytes_and_progress(monkeypatch: pytest.Monke
     out = Terminal()
     with watch(out) as observer:
         assert isinstance(observer, Live)
-        observer.event("phase", name="load", total=1)
-        observer.event("advance", name="load", done=1)
-        observer.event("note", text="[going on] behind round 1")
-        observer.event("step", **step(5, round=1))
-        observer.event("round", round=2, bytes={"proposed": {"values": 1_500_000}})
-        observer.event("phase", name="score", total=2)
-        observer.event("scored", task="piqa", done=1, total=2)
-        observer.event("advance", name="score", done=1)
+        observer(PhaseStarted("load", 1))
+        observer(Progress("load", 1, 1))
+        observer(Note("[going on] behind round 1"))
+        observer(step(5, round=2))
+        observer(RoundDone(2, {"proposed": {"values": 1_500_000}}))
+        observer(PhaseStarted("score", 2))
+        observer(Scored("piqa", 1, 2))
+        observer(Progress("score", 1, 2))
         observer.console.print(observer.view())
     shown = out.getvalue()
     for part in (
@@ -145,10 +139,10 @@ def test_ten_devices_and_five_methods_fit_80_columns(monkeypatch: pytest.MonkeyP
     live = Live(io.StringIO())
     methods = ("proposed", "lora", "hard_moe", "hard_moe_lora", "local")
     losses = {f"{method}/{device}": 0.5 + 2 * device for method in methods for device in range(10)}
-    live.event("phase", name="prepare", total=10)
-    live.event("advance", name="prepare", done=10)
-    live.event("step", round=1, rounds=4, step=5, steps=40, losses=losses, tokens_per_second=123_456.7)
-    live.event("round", round=1, bytes={method: {"values": 123_000_000} for method in methods})
+    live(PhaseStarted("prepare", 10))
+    live(Progress("prepare", 10, 10))
+    live(StepDone(2, 4, 5, 40, losses, 123_456.7))
+    live(RoundDone(1, {method: {"values": 123_000_000} for method in methods}))
     console = Console(record=True, width=80, file=io.StringIO())
     console.print(live.view())
     lines = [line.rstrip() for line in console.export_text().splitlines()]
@@ -156,7 +150,7 @@ def test_ten_devices_and_five_methods_fit_80_columns(monkeypatch: pytest.MonkeyP
     assert "hard_moe_lora 0.50 2.50 4.50 6.50 8.50 10.5 12.5 14.5 16.5 18.5 9.50 123 MB" in lines
     assert any(line.startswith("training ") and "round 2/4  123,457 tok/s" in line for line in lines)
     assert "first" not in "".join(lines)
-    live.event("step", round=1, rounds=4, step=6, steps=40, losses={"proposed/10": 1.0})
+    live(StepDone(2, 4, 6, 40, {"proposed/10": 1.0}, 123_456.7))
     console.print(live.view())
     assert "first 10 of 11 devices" in console.export_text()
 
@@ -166,9 +160,9 @@ def test_names_and_notes_are_shown_not_obeyed(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", "120")
     stream = io.StringIO()
     for observer in (Live(stream), Lines(stream, clock=lambda: 0.0)):
-        observer.event("phase", name="score", total=2)
-        observer.event("scored", task="[/]\x1b[2J", done=1, total=2)
-        observer.event("note", text="read \x1b]0;owned\x07 :fire:")
+        observer(PhaseStarted("score", 2))
+        observer(Scored("[/]\x1b[2J", 1, 2))
+        observer(Note("read \x1b]0;owned\x07 :fire:"))
         if isinstance(observer, Live):
             console = Console(record=True, width=120, file=io.StringIO())
             console.print(observer.view())

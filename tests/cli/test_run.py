@@ -16,6 +16,7 @@ from meshtune.cli.main import app
 from meshtune.config.demo_config import demo_config
 from meshtune.config.run_config import validate
 from meshtune.errors import UserError
+from meshtune.runs.events import Note
 
 CONFIG = "tasks: [boolq]\ntrain: {rounds: 3}\n"
 RESULTS = {
@@ -50,7 +51,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 
         def run(config: Any, out: Path, observer: Any) -> Path:
             calls.append((config, out))
-            observer.event("note", text="pretending")
+            observer(Note("pretending"))
             action(out)
             return out
 
@@ -197,7 +198,8 @@ def test_errors_of_the_engine_are_told(engine: Callable[..., list[Any]], tmp_pat
 
 def test_eval_passes_the_exam_settings_on(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
     calls = engine(finish)
-    (tmp_path / "config.json").write_text('{"router": {"also": ["top1"]}}')
+    begun = validate({"tasks": ["boolq"], "router": {"also": ["top1"]}}, "here")
+    (tmp_path / "config.json").write_text(begun.model_dump_json())
     result = call("eval", tmp_path, "--questions", "7", "--router", "top1", "--router", "cosine")
     assert result.exit_code == 0, result.stderr
     changes = {"eval": {"questions": 7}, "router": {"also": ["top1", "cosine"]}}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from meshtune.cli.flags import in_flags
 from meshtune.config.run_config import RunConfig, expand, load_config, validate
 from meshtune.errors import UserError
 
@@ -21,11 +22,11 @@ def file(tmp_path: Path) -> Path:
 
 
 def refusal(file: Path, text: str, *overrides: str) -> str:
-    """Return the sentence that ``text`` ends in, the file's path shown as FILE."""
+    """Return the sentence that ``text`` ends in on a command line, the file's path shown as FILE."""
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as caught:
         load_config(file, overrides)
-    sentence = str(caught.value)
+    sentence = in_flags(str(caught.value))
     assert "\n" not in sentence
     return sentence.replace(str(file), "FILE")
 
@@ -254,6 +255,24 @@ def test_a_mistake_is_laid_on_the_override_that_made_it_and_on_no_other(file: Pa
     late = refusal(file, TASK, "seed=1", "faults.late=1", "faults.slowdown=2")
     assert late.startswith("FILE with --set faults.late=1 --set faults.slowdown=2: faults need a radio")
     assert read(file, both, "train.rounds=1").train.rounds == 1
+
+
+def test_a_mapping_is_a_configuration_and_so_are_its_overrides() -> None:
+    tree = {"tasks": ["boolq"], "train": {"rounds": 3}}
+    found = load_config(tree, {"train.steps": 7, "methods": ["local"], "adapter.density": 0.5})
+    assert (found.train.rounds, found.train.steps, found.methods, found.adapter.density) == (3, 7, ("local",), 0.5)
+    assert tree == {"tasks": ["boolq"], "train": {"rounds": 3}}  # it is copied
+    for overrides, sentence in {
+        "train.lr": "`overrides` train.lr is not key=value, for example the setting `train.rounds=2`",
+        "train.lr=`": "the setting `train.lr='`: the value is not valid YAML",
+        "train.rounds=0": "the setting `train.rounds=0`: give 1 to 1,000,000",
+        "eval.samples=5": "the configuration with the setting `eval.samples=5`: eval: 5 samples at temperature 0",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            load_config(tree, [overrides])
+        assert str(caught.value).startswith(sentence)
+    with pytest.raises(UserError, match=r"^the setting `train\.rounds=0`: give 1 to 1,000,000$"):
+        load_config(tree, {"train.rounds": 0})
 
 
 def test_without_a_file_the_sentence_names_the_configuration() -> None:

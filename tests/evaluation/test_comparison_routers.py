@@ -17,13 +17,14 @@ from meshtune.config.learning_config import ModelConfig
 from meshtune.config.run_config import validate
 from meshtune.data.partition import deal, exam_questions
 from meshtune.errors import UserError
-from meshtune.inference.opening import open_session
+from meshtune.inference.opening import DeviceLoader
 from meshtune.model.base import Base
 from meshtune.model.encoding import encode_prompt
 from meshtune.model.loading import load
 from meshtune.node.stored_announcements import load_announcements
 from meshtune.report.comparison import write_report
 from meshtune.routing.config import RouterConfig
+from meshtune.runs.events import Event, RoundDone
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import evaluate, run
@@ -44,8 +45,8 @@ CONFIG = demo_config(
 class Stop(Silent):
     """Presses Ctrl+C behind the first round."""
 
-    def event(self, kind: str, **fields: Any) -> None:
-        if kind == "round":
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RoundDone):
             raise KeyboardInterrupt
 
 
@@ -136,7 +137,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(finished: Path, tmp_path: Path) -> No
 )
 def test_a_device_says_the_same_when_it_is_asked_alone(finished: Path, method: str, router: str) -> None:
     """Written answers, token by token from a cache, and the probabilities of given ones."""
-    speaker = open_session(finished, Silent(), 1, method, router)
+    speaker = DeviceLoader(finished, Silent()).load(1, method, router)
     written, chosen = 0, 0
     for record in RunStore.open(finished).read_scores():
         if record["method"] != f"{method}:{router}" or 1 not in record["devices"]:
@@ -145,7 +146,7 @@ def test_a_device_says_the_same_when_it_is_asked_alone(finished: Path, method: s
         for number, name in enumerate(record["questions"][:3]):
             question = asked[name]
             if "answers" in record:
-                assert speaker.write(question.prompt, 16).answer == record["answers"][number]
+                assert speaker.ask(question.prompt, 16).answer == record["answers"][number]
                 written += 1
             else:
                 odds = dict(speaker.choose(question.prompt, question.options).options)
@@ -154,15 +155,15 @@ def test_a_device_says_the_same_when_it_is_asked_alone(finished: Path, method: s
                 )
                 chosen += 1
     assert (written > 0, chosen > 0) == (True, True)
-    gates = [weight.gate for weight in speaker.write("Is the sky blue?", 1).weights]
+    gates = [weight.gate for weight in speaker.ask("Is the sky blue?", 1).weights]
     assert gates == ([None] * 3 if router == "arrow" else [1.0, 0.0, 0.0])
 
 
 def test_a_method_with_readings_of_its_own_is_asked_in_its_first(tmp_path: Path, settings: dict[str, Any]) -> None:
     settings |= {"methods": ["paper"], "model": {"name": "tiny-random"}, "paper": {"reading": "diag"}}
     folder = run(validate(settings, "test"), tmp_path / "run", Silent())
-    speaker = open_session(folder, Silent())
-    (weight,) = speaker.write("Is 4 even?", 2).weights
+    speaker = DeviceLoader(folder, Silent()).load()
+    (weight,) = speaker.ask("Is 4 even?", 2).weights
     assert (speaker.router, weight.task, weight.devices, weight.gate) == ("diag", "every task", (0, 1, 2), None)
 
 
@@ -199,4 +200,4 @@ def test_a_run_can_be_scored_with_arrow_later_but_not_with_what_was_not_announce
     with pytest.raises(UserError, match=r"announced none: start a new run with router\.also=\[top1,cosine,retrieval\]"):
         evaluate(folder, Silent(), {"router": {"also": ["retrieval"]}})
     with pytest.raises(UserError, match="announced none"):
-        open_session(folder, Silent(), router="retrieval").write("Is 4 even?", 2)
+        DeviceLoader(folder, Silent()).load(router="retrieval").ask("Is 4 even?", 2)

@@ -17,7 +17,7 @@ from meshtune.adapter.mask import collision_rate, join, top_positions
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import RunConfig, validate
-from meshtune.inference.opening import open_session
+from meshtune.inference.opening import DeviceLoader
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.methods.state import NEGOTIATED, Announcement
@@ -278,7 +278,7 @@ def test_a_stopped_run_goes_on_bit_for_bit_and_can_be_asked(tmp_path: Path, fini
     assert first["header"]["network"] == second["header"]["network"]
     evaluate(tmp_path / "cut", Silent())
     assert json.loads((tmp_path / "cut" / "results.json").read_text())["rows"] == first["rows"]
-    reply = open_session(tmp_path / "cut", Silent(), device=3, method="paper").choose("Is it so?", ["yes", "no"])
+    reply = DeviceLoader(tmp_path / "cut", Silent()).load(device=3, method="paper").choose("Is it so?", ["yes", "no"])
     assert sum(odds for _, odds in reply.options) == pytest.approx(1.0)
 
 

@@ -282,7 +282,7 @@ def test_what_is_assumed_is_said() -> None:
     bare = config(radio=None, places={"positions": SQUARE, "mobility": "waypoint"}, adapter={"budget": "entropy"})
     notes = plan(bare).notes
     assert any("no radio: the defaults" in note for note in notes)
-    assert any("--density-from" in note for note in notes)
+    assert any("`density_from`" in note for note in notes)
     assert any("devices move" in note for note in notes)
     lossy = plan(config(radio={"bandwidth": W, "range": 100, "loss": {"probability": 0.5, "retransmissions": 1}}))
     assert any("sent 1.5 times on average" in note and "33.3% of Gamma" in note for note in lossy.notes)
@@ -387,7 +387,7 @@ def test_densities_come_from_a_runs_masks(finished: tuple[RunConfig, Path], rate
     assert cluster.rate == pytest.approx(wanted, abs=1e-4)
     assert 0 < measured(masks, room) < 1
     assert any("densities are those of the masks in" in note for note in found.notes)
-    assert not any("--density-from" in note for note in found.notes)
+    assert not any("`density_from`" in note for note in found.notes)
     assert not any("masks are taken in order" in note for note in found.notes)
     other = chosen.model_copy(update={"tasks": chosen.tasks[::-1]})
     assert any("device 0 has the task piqa, its mask is one of boolq" in note for note in plan(other, folder).notes)
@@ -422,7 +422,7 @@ def test_a_run_that_does_not_fit_is_one_sentence(finished: tuple[RunConfig, Path
             plan(settings.model_copy(update=update), folder)
     more = settings.model_copy(update={"devices": settings.devices.model_copy(update={"count": 4})})
     spread = more.model_copy(update={"places": more.places.model_copy(update={"positions": SQUARE})})
-    with pytest.raises(UserError, match=r"it has 3 devices, the plan 4: plan with --set devices\.count=3"):
+    with pytest.raises(UserError, match=r"it has 3 devices, the plan 4: plan with the setting `devices\.count=3`"):
         plan(spread, folder)
     with pytest.raises(UserError, match="holds no run"):
         plan(settings, tmp_path)

@@ -33,6 +33,7 @@ from safetensors import safe_open
 # All that is used of the code under test: what is renamed there is renamed here, and nowhere else.
 from meshtune.config.run_config import validate
 from meshtune.methods.registry import METHODS
+from meshtune.runs.events import Event, RoundDone
 from meshtune.simulator.simulation import evaluate, run
 from meshtune.wire.ledger import Ledger
 
@@ -266,8 +267,8 @@ class _Watch:
     def __init__(self, stop: int | None = None) -> None:
         self._stop = stop
 
-    def event(self, kind: str, **fields: Any) -> None:
-        if kind == "round" and fields["round"] == self._stop:
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RoundDone) and event.round == self._stop:
             raise KeyboardInterrupt
 
 

@@ -274,4 +274,4 @@ def test_a_device_below_the_frozen_model_is_named_with_what_to_change(found: boo
     header = results.header.model_copy(update={"methods": {"proposed": cost}})
     text = story(results.model_copy(update={"header": header}), records)
     assert "At its own task, maps, device 2 is clearly worse than the frozen model (+0.5" in text
-    assert f"run again in another folder with --set {lower}." in text
+    assert f"run again in another folder with the setting `{lower}`." in text

@@ -39,8 +39,8 @@ def test_what_is_no_folder_for_a_run_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a system without /proc")
 def test_where_nothing_can_be_made_is_refused() -> None:
-    assert "--out /proc/x cannot be written (No such file or directory): name another folder" in refused("/proc/x")
-    assert "--out /dev/null is a file" in refused("/dev/null")
+    assert "`out` /proc/x cannot be written (No such file or directory): name another folder" in refused("/proc/x")
+    assert "`out` /dev/null is a file" in refused("/dev/null")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")

@@ -200,7 +200,7 @@ def not_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_permission_nothing_is_run() -> None:
     try:
         for refused in (lambda: run_program("pass"), lambda: run_programs(["pass"]), check_sandbox):
-            with pytest.raises(UserError, match=r"unshare: Operation not permitted.*--unsafe-code$"):
+            with pytest.raises(UserError, match=r"unshare: Operation not permitted.*`unsafe_code`$"):
                 refused()
     finally:
         run._why_not.cache_clear()
@@ -218,7 +218,7 @@ def test_elsewhere_than_on_linux_nothing_is_run(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "platform", "darwin")
     run._why_not.cache_clear()
     try:
-        with pytest.raises(UserError, match=r"this is darwin.*--unsafe-code$"):
+        with pytest.raises(UserError, match=r"this is darwin.*`unsafe_code`$"):
             run_program("pass")
     finally:
         run._why_not.cache_clear()

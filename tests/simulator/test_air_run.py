@@ -12,7 +12,7 @@ import pytest
 
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.errors import UserError
-from meshtune.inference.opening import open_session
+from meshtune.inference.opening import DeviceLoader
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import evaluate, run
@@ -130,7 +130,7 @@ def test_it_can_be_evaluated_and_asked_as_any_run(finished: tuple[Path, Watch]) 
     evaluate(finished[0], Silent(), {"eval": {"questions": 2}})
     assert header(finished[0])["network"] == before
     for method in ("proposed", "paper"):
-        reply = open_session(finished[0], Silent(), device=5, method=method).choose("Is 3 even?", ["yes", "no"])
+        reply = DeviceLoader(finished[0], Silent()).load(device=5, method=method).choose("Is 3 even?", ["yes", "no"])
         assert sum(odds for _, odds in reply.options) == pytest.approx(1.0)
     evaluate(finished[0], Silent())
 
@@ -174,7 +174,7 @@ def test_a_stopped_run_of_devices_that_move_finds_its_networks_again(tmp_path: P
     changed = {event["round"] for event in logged[1:] if event["moved"]}
     assert changed
     assert len([text for text in watch.texts if "played in other clusters" in text]) == len(changed)
-    assert open_session(tmp_path / "cut", Silent(), device=5, method="paper").write("Is 3 even?", tokens=2).weights
+    assert DeviceLoader(tmp_path / "cut", Silent()).load(device=5, method="paper").ask("Is 3 even?", tokens=2).weights
 
 
 def test_masks_that_collide_more_than_allowed_are_told(tmp_path: Path, settings: dict[str, Any]) -> None:

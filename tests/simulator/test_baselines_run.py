@@ -14,6 +14,7 @@ from meshtune.config.run_config import RunConfig, validate
 from meshtune.methods.registry import METHODS
 from meshtune.model.loading import load
 from meshtune.node.stored_announcements import PREPARED, load_announcements
+from meshtune.runs.events import Event, RoundDone
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import run
@@ -24,8 +25,8 @@ CHEAP = ("paper", "paper_masked", "single_cluster", "shared_b", "lori", "lori_un
 class Stop(Silent):
     """Presses Ctrl+C behind the first round."""
 
-    def event(self, kind: str, **fields: Any) -> None:
-        if kind == "round":
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RoundDone):
             raise KeyboardInterrupt
 
 

@@ -190,7 +190,7 @@ def test_without_a_sandbox_nothing_is_begun(
     tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tasks: list[Any]
 ) -> None:
     def refuse() -> None:
-        raise UserError("no walls here: --unsafe-code")
+        raise UserError("no walls here: `unsafe_code`")
 
     monkeypatch.setattr(walls, "check_sandbox", refuse)
     walled = {**settings, "tasks": tasks, "eval": {"questions": 1}}

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from meshtune.config.run_config import validate
 from meshtune.errors import UserError
-from meshtune.inference.opening import open_session
+from meshtune.inference.device import Device
+from meshtune.inference.opening import DeviceLoader
 from meshtune.node.stored_announcements import PREPARED
 from meshtune.report.comparison import compare, summary
 from meshtune.report.results_file import load_results
@@ -54,6 +55,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory, whole_settings: dict[str,
 def folder(finished: Path, tmp_path: Path) -> Path:
     """A copy to be damaged."""
     return shutil.copytree(finished, tmp_path / "copy")
+
+
+def opened(folder: Path) -> Device:
+    return DeviceLoader(folder, Silent()).load()
 
 
 def again(folder: Path, **changes: Any) -> Watch:
@@ -96,7 +101,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_ends_in_the_same_
     finished: Path, folder: Path
 ) -> None:
     spoil(folder / "round-0002.safetensors")
-    for read in (lambda: evaluate(folder, Silent()), lambda: open_session(folder, Silent())):
+    for read in (lambda: evaluate(folder, Silent()), lambda: opened(folder)):
         with pytest.raises(UserError, match=r"round-0002\.safetensors is damaged .*meshtune run --out .* works it out"):
             read()
     notes = again(folder).texts
@@ -124,7 +129,7 @@ def test_a_damaged_preparation_is_worked_out_again_or_refused_where_it_comes_out
 ) -> None:
     spoil(folder / "prepare.safetensors")
     with pytest.raises(UserError, match=r"prepare\.safetensors is damaged"):
-        open_session(folder, Silent())
+        DeviceLoader(folder, Silent()).load()
     evaluate(folder, Silent())
     assert rows(folder) == rows(finished)
     store = RunStore.open(folder)
@@ -205,11 +210,15 @@ def test_an_edited_configuration_is_refused_with_its_key(folder: Path, key: str,
         node = node[part]
     node[last] = value
     file.write_text(json.dumps(tree))
-    for act in (lambda: again(folder), lambda: evaluate(folder, Silent()), lambda: open_session(folder, Silent())):
+    for act in (
+        lambda: again(folder),
+        lambda: evaluate(folder, Silent()),
+        lambda: opened(folder),
+    ):
         with pytest.raises(UserError, match=rf"config\.json was edited after the run was made \({key}: "):
             act()
     (folder / "manifest.json").write_text("{")  # which would tell what differs
-    for act in (lambda: again(folder), lambda: open_session(folder, Silent())):
+    for act in (lambda: again(folder), lambda: opened(folder)):
         with pytest.raises(UserError, match=r"was made with another configuration than config\.json holds"):
             act()
 
@@ -219,7 +228,11 @@ def test_another_base_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
     real = probed_base.base_digest
     monkeypatch.setattr(probed_base, "base_digest", lambda *args: real(*args)[::-1])
-    for act in (lambda: again(folder), lambda: evaluate(folder, Silent()), lambda: open_session(folder, Silent())):
+    for act in (
+        lambda: again(folder),
+        lambda: evaluate(folder, Silent()),
+        lambda: opened(folder),
+    ):
         with pytest.raises(UserError, match=r"the base model is not the one that .* was begun with"):
             act()
 
@@ -255,7 +268,11 @@ def test_a_folder_of_an_earlier_version_is_only_compared(finished: Path, folder:
     raw = json.loads((folder / "results.json").read_text())
     (folder / "results.json").write_text(json.dumps({k: v for k, v in raw.items() if k != "checksum"}))
     assert compare([folder], "markdown") == compare([finished], "markdown").replace("original", "copy")
-    for act in (lambda: again(folder), lambda: evaluate(folder, Silent()), lambda: open_session(folder, Silent())):
+    for act in (
+        lambda: again(folder),
+        lambda: evaluate(folder, Silent()),
+        lambda: opened(folder),
+    ):
         with pytest.raises(UserError, match="was made by an earlier meshtune"):
             act()
 
@@ -374,7 +391,7 @@ def test_facts_of_any_types_are_used_or_refused(finished: Path, data: st.DataObj
     folder = shutil.copytree(finished, tmp_path / "copy")
     name = data.draw(st.sampled_from(["prepare", "round-0002"]))
     seal_again(folder / f"{name}.safetensors", changed(facts_of(finished, name), data.draw))
-    tolerated(lambda: open_session(folder, Silent()))
+    tolerated(lambda: opened(folder))
 
 
 @given(data=st.data())
@@ -539,4 +556,4 @@ def test_tensors_of_a_wrong_size_are_refused(folder: Path) -> None:
     for tensor in (torch.zeros(3), torch.zeros(2, 2), tensors[key].double()):
         store.save("round-0002", {**tensors, key: tensor}, facts)
         with pytest.raises(UserError, match=r"round-0002\.safetensors is damaged \(device 0 has "):
-            open_session(folder, Silent())
+            DeviceLoader(folder, Silent()).load()

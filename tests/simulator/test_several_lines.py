@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from meshtune.config.run_config import validate
-from meshtune.inference.opening import open_session
+from meshtune.inference.opening import DeviceLoader
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import run
@@ -84,7 +84,7 @@ def test_what_is_learnt_is_written_line_for_line_and_then_ends(finished: Path) -
 
 
 def test_a_device_that_is_asked_alone_answers_in_as_many_lines(finished: Path) -> None:
-    speaker = open_session(finished, Silent())
-    assert speaker.write("How many are 7?").answer == STEPS
-    drawn = [speaker.write("How many are 7?", temperature=3.0, seed=seed).answer for seed in (1, 1, 2)]
+    speaker = DeviceLoader(finished, Silent()).load()
+    assert speaker.ask("How many are 7?").answer == STEPS
+    drawn = [speaker.ask("How many are 7?", temperature=3.0, seed=seed).answer for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]

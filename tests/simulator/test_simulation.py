@@ -13,6 +13,7 @@ import torch
 
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.errors import UserError
+from meshtune.runs.events import Event, Progress, RoundDone
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator import run_inputs as engine
@@ -25,14 +26,17 @@ class Stop(Silent):
     """Presses Ctrl+C behind a round or behind a number of exams."""
 
     def __init__(self, kind: str, at: int) -> None:
-        self._kind, self._at = kind, at
+        self._stop = (kind, at)
 
-    def event(self, kind: str, **fields: Any) -> None:
-        if (
-            kind == self._kind
-            and fields.get("round", fields.get("done")) == self._at
-            and fields.get("name", "score") == "score"
-        ):
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RoundDone(number):
+                reached = ("round", number)
+            case Progress("score", done):
+                reached = ("exam", done)
+            case _:
+                return
+        if reached == self._stop:
             raise KeyboardInterrupt
 
 
@@ -90,14 +94,13 @@ def test_value_bytes_are_counted_by_hand(finished: tuple[Path, dict[str, Any]]) 
     assert header["methods"]["proposed"]["parameters_updated"] == round(0.1 * positions)
 
 
-@pytest.mark.parametrize(("kind", "at"), [("round", 1), ("score", 2)])
+@pytest.mark.parametrize(("kind", "at"), [("round", 1), ("exam", 2)])
 def test_a_stopped_run_goes_on_bit_for_bit(
     tmp_path: Path, settings: dict[str, Any], kind: str, at: int, finished: tuple[Path, dict[str, Any]]
 ) -> None:
     settings["devices"] = {"per_task": 2}
-    observed = "round" if kind == "round" else "advance"
     with pytest.raises(KeyboardInterrupt):
-        run(config(settings), tmp_path / "cut", Stop(observed, at))
+        run(config(settings), tmp_path / "cut", Stop(kind, at))
     run(config(settings), tmp_path / "cut", Silent())
     assert_same_state(finished[0], tmp_path / "cut", 2)
     assert rows(finished[0]) == rows(tmp_path / "cut")

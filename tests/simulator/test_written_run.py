@@ -16,9 +16,10 @@ from meshtune.config.learning_config import ModelConfig
 from meshtune.config.run_config import validate
 from meshtune.decoding.sampling import Writing
 from meshtune.evaluation import asks as asking
-from meshtune.inference.opening import open_session
+from meshtune.inference.opening import DeviceLoader
 from meshtune.model.loading import load
 from meshtune.report.comparison import write_report
+from meshtune.runs.events import Event, Progress, Scored
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import evaluate, run
@@ -34,10 +35,10 @@ class Watch(Silent):
         self.scored: list[tuple[str, int, int]] = []
         self._stop = stop_behind
 
-    def event(self, kind: str, **fields: Any) -> None:
-        if kind == "scored":
-            self.scored.append((fields["task"], fields["done"], fields["total"]))
-        if kind == "advance" and fields["name"] == "score" and fields["done"] == self._stop:
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Scored):
+            self.scored.append((event.task, event.done, event.total))
+        if isinstance(event, Progress) and event.phase == "score" and event.done == self._stop:
             raise KeyboardInterrupt
 
 
@@ -175,11 +176,11 @@ def test_an_exam_that_was_stopped_while_it_was_written_keeps_what_it_has(
 def test_a_device_says_the_same_when_it_is_asked_alone(finished: tuple[Path, Any, Any]) -> None:
     who = [(None, "proposed", 1), ("top1", "proposed:top1", 2), (None, "lora", 0), (None, "local", 3)]
     for router, label, device in [*who, (None, "frozen", 0)]:
-        speaker = open_session(finished[0], Silent(), device, label.split(":")[0], router)
+        speaker = DeviceLoader(finished[0], Silent()).load(device, label.split(":")[0], router)
         (record,) = (r for r in records(finished[0]) if r["method"] == label and device in r["devices"])
         for number, answer in zip(record["questions"], record["answers"], strict=True):
             n = 50 + int(number)
-            assert speaker.write(f"How much is {n} and {n * n % 17}?", Adding.longest_answer).answer == answer
+            assert speaker.ask(f"How much is {n} and {n * n % 17}?", Adding.longest_answer).answer == answer
 
 
 def test_another_exam_asks_in_the_same_order_and_the_report_says_what_is_left_out(

@@ -13,6 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from meshtune.cli.flags import in_flags
 from meshtune.cli.main import app
 from meshtune.config.learning_config import TrainConfig
 from meshtune.config.run_config import validate
@@ -150,9 +151,9 @@ def test_a_rate_of_a_methods_own_and_a_narrow_base_are_named(settings: dict[str,
     settings["train"]["rates"] = {"lora": 0.02}
     settings["model"] = {"name": "tiny-random", "dtype": "float16"}
     config = validate(settings, "test")
-    told = remedy(config, get_method("lora"))
+    told = in_flags(remedy(config, get_method("lora")))
     assert told.endswith("--set train.rates.lora=1e-03 --set model.dtype=float32")
-    assert remedy(config, None).endswith("with --set model.dtype=float32")
+    assert in_flags(remedy(config, None)).endswith("with --set model.dtype=float32")
     lower = validate({**settings, "train": {"lr": 2e-4}}, "test")
     assert "train.lr=2e-05" in remedy(lower, get_method("proposed"))
 

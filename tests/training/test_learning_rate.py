@@ -182,12 +182,12 @@ def test_an_absurd_rate_is_told_and_what_is_told_mends_it(tmp_path: Path) -> Non
     high = run(demo_config([*WORLD, "train.lr=3"]), tmp_path / "high", watch)
     [told] = worse(watch)
     assert "of device 1 (machines): NLL " in told  # the other one is bad enough already
-    assert told.endswith("in another folder with --set train.lr=auto")
+    assert told.endswith("in another folder with the setting `train.lr=auto`")
     [event] = [event for event in RunStore.open(high).events() if event["event"] == "round"]
     assert event["own_tasks"]["proposed/1"]["nll"] > event["own_tasks"]["proposed/1"]["frozen"]
     page = told_of(high)
     assert "clearly worse than the frozen model" in page
-    assert "--set train.lr=auto" in page
+    assert "the setting `train.lr=auto`" in page
 
     watch = Watch()
     mended = run(demo_config([*WORLD, "train.lr=auto"]), tmp_path / "mended", watch)
@@ -195,4 +195,4 @@ def test_an_absurd_rate_is_told_and_what_is_told_mends_it(tmp_path: Path) -> Non
     before, after = own_nll(mended, "frozen"), own_nll(mended, "proposed")
     assert after[0] < before[0]
     assert after[1] < before[1] < own_nll(high, "proposed")[1]
-    assert "--set train.lr" not in told_of(mended)
+    assert "the setting" not in told_of(mended)

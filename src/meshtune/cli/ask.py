@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshtune.cli.folders import check_run
+import meshtune
 from meshtune.errors import UserError, check_name
 from meshtune.printable import printable
 
 if TYPE_CHECKING:
-    from meshtune.inference.session import Reply, Session
+    from meshtune.inference.device import Device, Reply
 
 FORMATS = ("table", "json")
 LONGEST = 2**20
@@ -64,34 +64,44 @@ def ask(
     """
     from meshtune.cli.limits import check_address_space
     from meshtune.cli.watching import watch
-    from meshtune.config.learning_config import COLDEST
+    from meshtune.config.learning_config import check_temperature
     from meshtune.routing.config import check_router
-    from meshtune.tasks.base import checked_options
 
     check_name("format", form, FORMATS)
-    check_run(run)
+    meshtune.open_run(run)
     if router is not None:
         check_router(router)
-    if temperature and not COLDEST <= temperature <= 1000:
-        raise UserError(f"--temperature {temperature:g} is no temperature: give 0, or {COLDEST:g} to 1000")
-    given = None if options is None else checked_options(options.split("|"))
+    check_temperature(temperature)
+    given = None if options is None else _split(options)
     if prompt == "-":
         prompt = _read_prompt()
     if not prompt.strip():
         raise UserError("the prompt is empty: give a question, in quotes")
     check_address_space()
-    from meshtune.inference.opening import open_session
-
     with watch() as observer:
-        speaker = open_session(run, observer, device, method, router)
+        speaker = meshtune.open_run(run, observer).device(device, method, router)
         if given is not None:
             reply = speaker.choose(prompt, given, raw)
         else:
-            reply = speaker.write(prompt, tokens, raw, temperature, seed)
+            reply = speaker.ask(prompt, tokens, raw, temperature, seed)
     if form == "json":
         typer.echo(json.dumps({"run": str(run), **_facts(speaker, reply)}, indent=1))
     else:
         _show(speaker, reply)
+
+
+def _split(options: str) -> tuple[str, ...]:
+    """Return the answers in ``A|B|C``.
+
+    Raises:
+        UserError: see :func:`meshtune.tasks.base.checked_options`.
+    """
+    from meshtune.tasks.base import checked_options
+
+    try:
+        return checked_options(options.split("|"))
+    except UserError as error:
+        raise UserError(f"{error}, for example --options 'yes|no'") from error
 
 
 def _read_prompt() -> str:
@@ -111,10 +121,10 @@ def _read_prompt() -> str:
         raise UserError(f"the question on stdin is not text in UTF-8 ({error.reason}): give text") from error
 
 
-def _facts(speaker: Session, reply: Reply) -> dict[str, Any]:
+def _facts(speaker: Device, reply: Reply) -> dict[str, Any]:
     return {
         "round": speaker.round,
-        "device": speaker.device,
+        "device": speaker.id,
         "method": speaker.method,
         "router": speaker.router,
         "prompt": reply.prompt,
@@ -124,7 +134,7 @@ def _facts(speaker: Session, reply: Reply) -> dict[str, Any]:
     }
 
 
-def _show(speaker: Session, reply: Reply) -> None:
+def _show(speaker: Device, reply: Reply) -> None:
     from meshtune.cli.show import show_tables
     from meshtune.report.result_tables import Table
 
@@ -142,7 +152,7 @@ def _show(speaker: Session, reply: Reply) -> None:
     show_tables(tables)
 
 
-def _who(speaker: Session, reply: Reply) -> str:
+def _who(speaker: Device, reply: Reply) -> str:
     after = f"{speaker.method}, after round {speaker.round}"
     if not reply.weights:
         return "The frozen base model answered, without any expert."
@@ -150,13 +160,13 @@ def _who(speaker: Session, reply: Reply) -> str:
     if first.gate is None:
         count = len(reply.weights)
         experts = f"{count} expert{'s' if count > 1 else ''}, weighed token by token by its {speaker.router} router"
-        return f"Device {speaker.device} answered with {experts} ({after})."
+        return f"Device {speaker.id} answered with {experts} ({after})."
     many = "devices" if len(first.devices) > 1 else "device"
     expert = f"the expert of {printable(first.task)}, trained by {many} {_listed(first.devices)}"
     if speaker.router is None:
-        return f"Device {speaker.device} answered with {expert} ({after})."
+        return f"Device {speaker.id} answered with {expert} ({after})."
     sure = f"its {speaker.router} router gave it {100 * first.gate:.0f}%"
-    return f"Device {speaker.device} answered with {expert}; {sure} ({after})."
+    return f"Device {speaker.id} answered with {expert}; {sure} ({after})."
 
 
 def _listed(devices: Sequence[int]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import meshtune
 from meshtune.cli.folders import folder_named
 from meshtune.cli.run import carry_out
 
@@ -26,9 +27,8 @@ def demo(
 
     For example: meshtune demo --out runs/lean --set adapter.density=0.05
     """
-    from meshtune.config.demo_config import demo_config
     from meshtune.runs.output_folder import check_out
 
-    config = demo_config(settings or [])
+    config = meshtune.demo_config(settings or [])
     check_out(out)
     carry_out(config, out)

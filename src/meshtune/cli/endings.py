@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from meshtune.cli.flags import in_flags
 from meshtune.errors import UserError
 from meshtune.printable import printable
 
@@ -85,7 +86,7 @@ def meaning(error: Exception, verb: str) -> tuple[str, int]:
             "devices, lower train.micro_tokens and eval.micro_tokens, model.dtype=bfloat16"
         ), MEND
     if isinstance(error, UserError):
-        return str(error), MEND
+        return in_flags(str(error)), MEND
     if isinstance(error, OSError) and error.errno is not None:
         what = printable(str(error.filename), CAUSE) if error.filename is not None else "a file, or the output,"
         remedy = _REMEDIES.get(error.errno, "check it")

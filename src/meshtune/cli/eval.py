@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+import meshtune
 from meshtune.cli.endings import say
-from meshtune.cli.folders import check_run
 
 
 def evaluate(
@@ -45,28 +45,16 @@ def evaluate(
     from meshtune.cli.signals import Stopped, stoppable
     from meshtune.cli.watching import watch
     from meshtune.routing.config import check_router
-    from meshtune.runs.store import RunStore
 
-    check_run(run)
+    done = meshtune.open_run(run)
     for router in routers or ():
         check_router(router)
-    changes: dict[str, Any] = {}
-    if questions is not None:
-        changes["eval"] = {"questions": questions}
-    if no_write:
-        changes["eval"] = {**changes.get("eval", {}), "write": False}
-    if unsafe_code:
-        changes["eval"] = {**changes.get("eval", {}), "unsafe_code": True}
-    if routers:
-        changes["router"] = {"also": list(dict.fromkeys([*RunStore.open(run).config()["router"]["also"], *routers]))}
     check_address_space()
     try:
         with stoppable():
-            from meshtune.simulator import simulation as engine
-
             with watch() as observer:
-                done = engine.evaluate(run, observer, changes)
-            show_run(done)
+                done.evaluate(questions, routers or (), not no_write, unsafe_code, observer)
+            show_run(run)
     except KeyboardInterrupt as stop:
         say("stopped: the scores so far are kept, repeat the same command to go on")
         if isinstance(stop, Stopped):

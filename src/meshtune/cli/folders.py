@@ -1,11 +1,10 @@
-"""Folders that are named on the command line: one to begin a run in, and one that holds a run."""
+"""The folder that is named on the command line to run in."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from meshtune.errors import UserError
-from meshtune.files import no_run
 
 
 def folder_named(text: str | Path) -> Path:
@@ -17,13 +16,3 @@ def folder_named(text: str | Path) -> Path:
     if not str(text).strip():
         raise UserError("--out is empty: name a folder")
     return Path(text)
-
-
-def check_run(path: Path) -> None:
-    """Make sure that there is a folder ``path``.
-
-    Raises:
-        UserError: there is none; names the one beside it that is called most like it.
-    """
-    if not path.is_dir():
-        raise no_run(path)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live as RichLive
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from meshtune.cli.flags import in_flags
 from meshtune.cli.progress import PHASES, doing, sent_by_method
 from meshtune.printable import printable
+from meshtune.runs.events import Event, Note, PhaseStarted, Progress, RoundDone, RunDone, Scored, StepDone
 
 DEVICE = 5  # columns that a device's loss takes with its gap
 REST = 29  # columns of everything else in its line
@@ -39,7 +41,7 @@ class Live:
 
     def __init__(self, stream: TextIO) -> None:
         self.console = Console(file=stream)
-        self._progress = Progress(
+        self._progress = Bars(
             TextColumn("{task.description:<27}"),
             BarColumn(bar_width=min(32, max(8, self.console.width - 66))),
             TextColumn("{task.fields[state]:<25}", markup=False),
@@ -48,7 +50,6 @@ class Live:
         )
         self.doing = ""
         self._bars: dict[str, TaskID] = {}
-        self._totals: dict[str, int] = {}
         self._done: dict[str, int] = {}
         self._losses: dict[str, dict[str, float]] = {}
         self._sent: dict[str, str] = {}
@@ -67,42 +68,37 @@ class Live:
             if error is None:  # a terminal that is gone must not hide why all ends
                 raise
 
-    def event(self, kind: str, **fields: Any) -> None:
+    def __call__(self, event: Event) -> None:
         """Take the event into the view."""
-        self.doing = doing(kind, fields) or self.doing
-        if kind == "phase":
-            self._bar(fields["name"], fields["total"])
-        elif kind == "advance":
-            name = fields["name"]
-            self._done[name] = fields["done"]
-            self._to(name, fields["done"], f"{fields['done']} of {self._totals.get(name, 0)}")
-        elif kind == "scored":
-            self._scored(fields["done"], fields["total"], printable(str(fields.get("task", "")), 25))
-        elif kind == "step":
-            self._step(**fields)
-        elif kind == "round":
-            self._sent = sent_by_method(fields["bytes"])
-        elif kind == "note":
-            self.console.print(printable(fields["text"]), highlight=False, markup=False, emoji=False)
+        self.doing = doing(event) or self.doing
+        match event:
+            case PhaseStarted(phase, total):
+                self._bar(phase, total)
+            case Progress(phase, done, total):
+                self._done[phase] = done
+                self._to(phase, done, f"{done} of {total}")
+            case Scored(task, done, total):
+                self._scored(done, total, printable(task, 25))
+            case StepDone():
+                self._step(event)
+            case RoundDone(_, sent):
+                self._sent = sent_by_method(sent)
+            case Note(text):
+                self.console.print(printable(in_flags(text)), highlight=False, markup=False, emoji=False)
+            case RunDone():
+                pass
 
     def view(self) -> RenderableType:
         """Return what is on the screen now."""
         return Group(self._progress, *([self._table()] if self._losses else []))
 
-    def _step(
-        self,
-        round: int,
-        rounds: int,
-        step: int,
-        steps: int,
-        losses: Mapping[str, float],
-        tokens_per_second: float = 0.0,
-    ) -> None:
+    def _step(self, event: StepDone) -> None:
+        before = (event.round - 1) * event.steps
         if "train" not in self._bars:
-            self._bar("train", rounds * steps, round * steps)
-        state = f"round {round + 1}/{rounds}  {tokens_per_second:,.0f} tok/s"
-        self._to("train", round * steps + step, state)
-        for key, loss in losses.items():
+            self._bar("train", event.rounds * event.steps, before)
+        state = f"round {event.round}/{event.rounds}  {event.tokens_per_second:,.0f} tok/s"
+        self._to("train", before + event.step, state)
+        for key, loss in event.losses.items():
             method, _, device = key.rpartition("/")
             self._losses.setdefault(method, {})[device] = loss
 
@@ -112,7 +108,6 @@ class Live:
 
     def _bar(self, name: str, total: int, done: int = 0) -> None:
         description = "training" if name == "train" else PHASES.get(name, name)
-        self._totals[name] = total
         self._bars[name] = self._progress.add_task(description, total=total, completed=done, state="")
 
     def _to(self, name: str, done: float, state: str) -> None:

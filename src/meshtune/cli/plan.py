@@ -45,6 +45,7 @@ def plan(
 
     Every layer has the same density, for entropies need weights; --density-from takes a run's own masks instead.
     """
+    from meshtune.cli.flags import in_flags
     from meshtune.errors import UserError, check_name
     from meshtune.printable import printable
 
@@ -62,7 +63,7 @@ def plan(
     with watch() as observer:
         found = work_out(config, density_from, observer, why)
     if form == "json":
-        typer.echo(found.to_json())
+        typer.echo(in_flags(found.to_json()))
     else:
         from meshtune.cli.show import show_tables
         from meshtune.report.plan_tables import tables

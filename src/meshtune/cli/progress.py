@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
+from meshtune.cli.flags import in_flags
 from meshtune.printable import printable
 from meshtune.report.result_tables import bytes_text
+from meshtune.runs.events import Event, Note, PhaseStarted, Progress, RoundDone, RunDone, Scored, StepDone
 
 PHASES = {
     "load": "loading model and data",
@@ -18,11 +20,11 @@ PHASES = {
 QUIET_SECONDS = 5.0
 
 
-def doing(kind: str, fields: Mapping[str, Any]) -> str | None:
+def doing(event: Event) -> str | None:
     """Return what an event says is under way from now on; None where it says nothing of that."""
-    if kind == "phase":
-        return PHASES.get(fields["name"], str(fields["name"]))
-    return "training" if kind == "step" else None
+    if isinstance(event, PhaseStarted):
+        return PHASES.get(event.phase, event.phase)
+    return "training" if isinstance(event, StepDone) else None
 
 
 class Lines:
@@ -38,39 +40,39 @@ class Lines:
         self._clock = clock
         self._last = -QUIET_SECONDS
         self._started: tuple[float, int] | None = None
-        self._total = 0
         self.doing = ""
 
-    def event(self, kind: str, **fields: Any) -> None:
+    def __call__(self, event: Event) -> None:
         """Print a line where the event is worth one."""
-        self.doing = doing(kind, fields) or self.doing
-        if kind == "phase":
-            self._total = fields.get("total", 0)
-            self._say(PHASES.get(fields["name"], fields["name"]))
-        elif kind == "step":
-            self._step(**fields)
-        elif kind == "round":
-            sent = ", ".join(f"{name} {text}" for name, text in sent_by_method(fields["bytes"]).items())
-            self._say(f"round {fields['round']} done; sent so far: {sent or 'nothing'}")
-        elif kind == "scored" and self._due():
-            task = f"{fields['task']}: " if "task" in fields else ""
-            self._say(f"  {task}{fields['done']} of {fields['total']} answers scored")
-        elif kind == "advance" and self._due():
-            self._say(f"  {fields['done']} of {self._total} done")
-        elif kind == "note":
-            self._say(str(fields["text"]))
+        self.doing = doing(event) or self.doing
+        match event:
+            case PhaseStarted(phase):
+                self._say(PHASES.get(phase, phase))
+            case StepDone():
+                self._step(event)
+            case RoundDone(number, sent):
+                told = ", ".join(f"{name} {text}" for name, text in sent_by_method(sent).items())
+                self._say(f"round {number} done; sent so far: {told or 'nothing'}")
+            case Scored(task, done, total) if self._due():
+                self._say(f"  {task}: {done} of {total} answers scored")
+            case Progress(_, done, total) if self._due():
+                self._say(f"  {done} of {total} done")
+            case Note(text):
+                self._say(in_flags(text))
+            case Scored() | Progress() | RunDone():
+                pass
 
-    def _step(self, round: int, rounds: int, step: int, steps: int, losses: Mapping[str, float], **more: Any) -> None:
-        now, done = self._clock(), round * steps + step
+    def _step(self, event: StepDone) -> None:
+        now, done = self._clock(), (event.round - 1) * event.steps + event.step
         if self._started is None:
             self._started = (now, done)
-        if self._due() or step == steps:
+        if self._due() or event.step == event.steps:
             since, first = self._started
-            speed = more.get("tokens_per_second")
-            left = remaining(now - since, done - first, rounds * steps - done)
+            speed = event.tokens_per_second
+            left = remaining(now - since, done - first, event.rounds * event.steps - done)
             parts = [
-                f"round {round + 1}/{rounds} step {step}/{steps}",
-                "loss " + ", ".join(f"{name} {loss:.3f}" for name, loss in loss_by_method(losses).items()),
+                f"round {event.round}/{event.rounds} step {event.step}/{event.steps}",
+                "loss " + ", ".join(f"{name} {loss:.3f}" for name, loss in loss_by_method(event.losses).items()),
                 *([f"{speed:,.0f} tokens/s"] if speed else []),
                 *([f"{left} left"] if left else []),
             ]
@@ -92,10 +94,9 @@ def loss_by_method(losses: Mapping[str, float]) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in by_name.items()}
 
 
-def sent_by_method(sent: Mapping[str, Any]) -> dict[str, str]:
-    """Return the bytes of each method for people; a method's count may be split by kind."""
-    totals = {n: sum(v.values()) if isinstance(v, Mapping) else int(v) for n, v in sent.items()}
-    return {name: bytes_text(total) for name, total in totals.items()}
+def sent_by_method(sent: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+    """Return the bytes of each method for people, from its bytes by kind."""
+    return {name: bytes_text(sum(kinds.values())) for name, kinds in sent.items()}
 
 
 def remaining(seconds: float, done: int, left: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import meshtune
 from meshtune.cli.endings import say
 from meshtune.cli.folders import folder_named
 from meshtune.errors import UserError
@@ -62,13 +63,9 @@ def carry_out(config: RunConfig, folder: Path) -> None:
     check_address_space()
     try:
         with stoppable():
-            from meshtune.simulator import (
-                simulation as engine,  # torch: only once the configuration is known to be good
-            )
-
             with watch() as observer:
-                done = engine.run(config, folder, observer)
-            show_run(done)
+                done = meshtune.run(config, folder, observer)
+            show_run(done.path)
     except KeyboardInterrupt as stop:
         say(f"stopped: {_resume(folder)}")
         if isinstance(stop, Stopped):
@@ -82,7 +79,7 @@ def _chosen(file: Path | None, settings: list[str], out: Path | None) -> tuple[R
     Raises:
         UserError: neither a file nor a folder with a run is named, or one of them cannot be used.
     """
-    from meshtune.config.run_config import load_config, override
+    from meshtune.config.run_config import override
     from meshtune.runs.output_folder import check_out, the_run
     from meshtune.runs.store import RunStore
 
@@ -92,7 +89,7 @@ def _chosen(file: Path | None, settings: list[str], out: Path | None) -> tuple[R
             "runs without either"
         )
     if file is not None:
-        config, folder = load_config(file, settings), out or Path("runs") / file.stem
+        config, folder = meshtune.load_config(file, settings), out or Path("runs") / file.stem
         check_out(folder)
         return config, folder
     assert out is not None

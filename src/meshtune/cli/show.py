@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from meshtune.cli.flags import in_flags
 from meshtune.printable import printable
 from meshtune.report.result_tables import Table
 
@@ -34,8 +35,9 @@ def show_tables(tables: Iterable[Table]) -> None:
 
 
 def _safe(table: Table) -> Table:
-    rows = [[printable(cell) for cell in row] for row in table.rows]
-    return Table(printable(table.title), list(map(printable, table.columns)), rows, table.labels, printable(table.note))
+    rows = [[printable(in_flags(cell)) for cell in row] for row in table.rows]
+    note = printable(in_flags(table.note))
+    return Table(printable(table.title), list(map(printable, table.columns)), rows, table.labels, note)
 
 
 def fitted(table: Table, width: int) -> list[RichTable]:
@@ -104,7 +106,7 @@ def show_run(path: Path) -> None:
     show_tables(tables([path], headline(results)))
     console = _console()
     console.print("What happened", style="bold")
-    console.print(printable(summary(path)), markup=False, width=min(console.width, TEXT_WIDTH))
+    console.print(printable(in_flags(summary(path))), markup=False, width=min(console.width, TEXT_WIDTH))
     files = (path / "results.json", *written)
     typer.echo(f"\nWritten: {'  '.join(printable(str(file)) for file in files)}")
     typer.echo("\nTry next:")

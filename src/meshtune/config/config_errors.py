@@ -67,13 +67,19 @@ def _origin(where: str, mistake: Mapping[str, Any], overrides: Sequence[str]) ->
     partly = []
     for override in reversed(overrides):
         path = override.partition("=")[0].split(".")
-        shown = f"--set {printable(override, SHOWN)}"
+        shown = setting_shown(override)
         inside = path[: len(loc)] == loc
         if loc[: len(path)] == path or (inside and unknown):
             return shown, loc == path
         if inside and (loc or re.search(rf"\b{re.escape(path[0])}\b", mistake["msg"])):
             partly.append(shown)
-    return " ".join([where, *(["with", *reversed(partly)] if partly else [])]), False
+    return " ".join([where, *(["with", " and ".join(reversed(partly))] if partly else [])]), False
+
+
+def setting_shown(override: str) -> str:
+    """Return how an error names the override ``key=value``."""
+    shown = printable(override, SHOWN).replace("`", "'")
+    return f"the setting `{shown}`"
 
 
 def _shown(value: str | float) -> str:

@@ -24,6 +24,19 @@ TINY = "tiny-random"
 
 COLDEST = 1e-3
 """The lowest temperature above 0 that logits are divided by."""
+HOTTEST = 1e3
+"""The highest."""
+
+
+def check_temperature(value: float) -> None:
+    """Make sure that logits can be divided by ``value``, or that it is 0.
+
+    Raises:
+        UserError: they cannot.
+    """
+    if value and not COLDEST <= value <= HOTTEST:
+        raise UserError(f"`temperature` {value:g} is no temperature: give 0, or {COLDEST:g} to {HOTTEST:g}")
+
 
 Rounds = Annotated[int, Within(1, 1_000_000)]
 
@@ -160,7 +173,7 @@ class EvalConfig(Settings):
     micro_tokens: Count = 2048
     write: bool = True
     samples: Annotated[int, Within(1, 10_000)] = 1
-    temperature: Annotated[float, Within(0, 1000)] = 0.0
+    temperature: Annotated[float, Within(0, HOTTEST)] = 0.0
     top_p: float = Field(1.0, ge=1e-6, le=1)
     pass_at: tuple[Annotated[int, Within(1, 10_000)], ...] = (1,)
     unsafe_code: bool = False
@@ -170,7 +183,7 @@ class EvalConfig(Settings):
     @classmethod
     def _divides(cls, value: float) -> float:
         if 0 < value < COLDEST:
-            raise ValueError(f"give 0, which takes the likeliest token, or {COLDEST:g} to 1000")
+            raise ValueError(f"give 0, which takes the likeliest token, or {COLDEST:g} to {HOTTEST:g}")
         return value
 
     @model_validator(mode="after")

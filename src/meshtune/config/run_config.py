@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from meshtune.adapter.config import AdapterConfig
-from meshtune.config.config_errors import SHOWN, sentence
+from meshtune.config.config_errors import SHOWN, sentence, setting_shown
 from meshtune.config.learning_config import EvalConfig, ModelConfig, TrainConfig
 from meshtune.config.yaml_reader import parse_yaml, read_yaml
 from meshtune.errors import UserError
@@ -274,36 +275,48 @@ class RunConfig(Settings):
         return {name: task.key for task in self.tasks for name in (task.key, *(task.also if further else ()))}
 
 
-def load_config(file: Path | None, overrides: Sequence[str] = (), where: str | None = None) -> RunConfig:
-    """Read a YAML file, apply ``key=value`` overrides (dotted keys, YAML values) and validate.
+Overrides = Sequence[str] | Mapping[str, Any]
+"""Settings that replace others: ``key=value`` texts, their values read as YAML, or values by dotted key."""
+
+
+def load_config(
+    source: Path | str | Mapping[str, Any] | None, overrides: Overrides = (), where: str | None = None
+) -> RunConfig:
+    """Return the configuration in a YAML file or a mapping, checked.
 
     Args:
-        file: the file; None to start from nothing.
-        overrides: applied in order.
-        where: what the file is called in errors, if not by its path.
+        source: the file; or keys and values, which are copied; None to start from nothing.
+        overrides: applied in order: ``["train.rounds=2"]``, or ``{"train.rounds": 2}``.
+        where: what the source is called in errors, if not by its path.
 
     Raises:
         UserError: the file is missing or not YAML, a key is unknown (names the nearest) or given twice, or a
             value is impossible.
     """
-    tree: Any = {}
-    if file is not None:
-        tree = read_yaml(file, "configuration file")
-        tree = {} if tree is None else tree
-        if not isinstance(tree, dict):
-            kind = type(tree).__name__
-            raise UserError(f"{shown_path(file)} holds a {kind}: a configuration is a mapping of keys to values")
-    return override(tree, overrides, where or (shown_path(file) if file is not None else "the configuration"))
+    if source is None or isinstance(source, Mapping):
+        return override(deepcopy(dict(source or {})), overrides, where or "the configuration")
+    file = Path(source)
+    tree: Any = read_yaml(file, "configuration file")
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        kind = type(tree).__name__
+        raise UserError(f"{shown_path(file)} holds a {kind}: a configuration is a mapping of keys to values")
+    return override(tree, overrides, where or shown_path(file))
 
 
-def override(tree: dict[str, Any], overrides: Sequence[str], where: str) -> RunConfig:
-    """Apply ``key=value`` overrides to ``tree``, in place, and validate; ``where`` names its origin in errors.
+def override(tree: dict[str, Any], overrides: Overrides, where: str) -> RunConfig:
+    """Apply ``overrides`` to ``tree``, in place, and validate; ``where`` names its origin in errors.
 
     Raises:
         UserError: the first mistake, in one sentence.
     """
-    for setting in overrides:
-        _apply(tree, setting)
+    if isinstance(overrides, Mapping):
+        given = {f"{key}={value}": (key, deepcopy(value)) for key, value in overrides.items()}
+        for text, (key, value) in given.items():
+            _put(tree, key, value, text)
+        return validate(tree, where, list(given))
+    for text in overrides:
+        _put(tree, *_parsed(text), text)
     return validate(tree, where, overrides)
 
 
@@ -336,23 +349,28 @@ def expand(path: str) -> str:
     return full
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
+def _parsed(override: str) -> tuple[str, Any]:
+    """Return the key and the value of ``key=value``."""
     name, sign, text = override.partition("=")
-    shown = printable(override, SHOWN)
     if not sign or not name:
-        raise UserError(f"--set {shown} is not key=value, for example --set train.rounds=2")
+        raise UserError(
+            f"`overrides` {printable(override, SHOWN)} is not key=value, for example the setting `train.rounds=2`"
+        )
     try:
         value = parse_yaml(text)
     except ValueError as error:
-        raise UserError(f"--set {shown}: the value is not valid YAML: {error}") from error
-    if isinstance(value, str):
-        value = _number(value)
-    *path, last = name.split(".")
+        raise UserError(f"{setting_shown(override)}: the value is not valid YAML: {error}") from error
+    return name, _number(value) if isinstance(value, str) else value
+
+
+def _put(tree: dict[str, Any], key: str, value: Any, shown: str) -> None:
+    """Put ``value`` under the dotted ``key``; ``shown`` is how an error names both."""
+    *path, last = key.split(".")
     node = tree
     for part in path:
         node = node.setdefault(part, {})
         if not isinstance(node, dict):
-            raise UserError(f"--set {shown}: {printable(part, SHOWN)} is not a group of keys")
+            raise UserError(f"{setting_shown(shown)}: {printable(part, SHOWN)} is not a group of keys")
     node[last] = value
 
 

@@ -7,7 +7,7 @@ its prompt alone would get.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -65,13 +65,42 @@ def generate(
                 texts.update((i, known[i]) for i in rows)
                 continue
             batch = _Batch(base, [asks[i] for i in rows], shared, writing)
-            written = [ending.text(answer) for answer in batch.write([prompts[i] for i in rows], tokens, ending, ended)]
+            for count in batch.steps([prompts[i] for i in rows], tokens, ending):
+                if ended is not None:
+                    for _ in range(count):
+                        ended()
+            written = [ending.text(answer) for answer in batch.answers]
             n = writing.samples
             fresh = {i: written[at * n : (at + 1) * n] for at, i in enumerate(rows)}
             texts.update(fresh)
             if keep is not None:
                 keep(fresh)
     return [texts[i] for i in range(len(asks))]
+
+
+def stream(base: Base, ask: Ask, writing: Writing, bank: Bank | None = None) -> Iterator[str]:
+    """Yield the answer to one prompt piece by piece, as its tokens are decoded.
+
+    A piece is text that no further token can change; joined, the pieces are the answer that :func:`generate` returns.
+
+    Args:
+        base: the frozen model.
+        ask: the prompt, with gates where ``bank`` is given.
+        writing: how; one sample.
+        bank: the experts that gates weight.
+    """
+    ending = Ending(base, writing.stops)
+    tokens = min(writing.tokens, base.longest - 1)
+    ((shared, _),) = _parts([ask], bank)
+    batch = _Batch(base, [ask], shared, writing)
+    told = 0
+    for _ in batch.steps([shorten(base.tokenizer, ask.prompt, base.longest - tokens)], tokens, ending):
+        settled = ending.settled(batch.answers[0])
+        if len(settled) > told:
+            yield settled[told:]
+            told = len(settled)
+    if rest := ending.text(batch.answers[0])[told:]:
+        yield rest
 
 
 def _parts(asks: Sequence[Ask], bank: Bank | None) -> list[tuple[Bank, list[int]]]:
@@ -90,21 +119,23 @@ def _parts(asks: Sequence[Ask], bank: Bank | None) -> list[tuple[Bank, list[int]
 
 
 class _Batch:
-    """Rows that are written side by side: an ask's samples one behind the other, those of one expert together."""
+    """Rows that are written side by side: an ask's samples one behind the other, those of one expert together.
+
+    Attributes:
+        answers: the tokens of every row's answer, as far as it is written.
+    """
 
     def __init__(self, base: Base, asks: Sequence[Ask], bank: Bank, writing: Writing) -> None:
         self._base = base
         self._asks = [ask for ask in asks for _ in range(writing.samples)]
         self._bank = bank
         self._how = writing
+        self.answers: list[list[int]] = [[] for _ in self._asks]
 
-    def write(
-        self, prompts: Sequence[tuple[int, ...]], tokens: int, ending: Ending, ended: Callable[[], None] | None = None
-    ) -> list[list[int]]:
-        """Return the tokens of every row's answer; ``ended`` is called for each row that has its last token."""
-        base, samples = self._base, self._how.samples
+    def steps(self, prompts: Sequence[tuple[int, ...]], tokens: int, ending: Ending) -> Iterator[int]:
+        """Write one more token a row at a time, and yield after each how many rows have ended with it."""
+        base, samples, answers = self._base, self._how.samples, self.answers
         past = begin(base)
-        answers: list[list[int]] = [[] for _ in self._asks]
         live = list(range(len(self._asks)))
         last = past.read(prompts, self._reading(live[::samples]))
         if samples > 1:  # a prompt is read once
@@ -121,16 +152,13 @@ class _Batch:
                         going.append(place)
             if step == tokens - 1:
                 going = []
-            if ended is not None:
-                for _ in range(len(live) - len(going)):
-                    ended()
+            yield len(live) - len(going)
             if not going:
-                break
+                return
             if len(going) < len(live):
                 past.keep(going)
                 live = [live[place] for place in going]
             last = past.read([answers[row][-1:] for row in live], self._writing(live, past))
-        return answers
 
     def _reading(self, live: Sequence[int]) -> Route:
         bank = self._bank if self._asks[0].gates is not None else None

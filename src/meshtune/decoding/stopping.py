@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 
 from meshtune.model.base import Base
+
+_UNREAD = "\ufffd"
+"""What a decoder writes for bytes that are no letter yet."""
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+"""The name of a token that is a single byte; a run of them is read as a whole, and may still turn out to be no text."""
 
 
 class Ending:
@@ -20,6 +26,7 @@ class Ending:
         self._tokenizer = base.tokenizer
         self._stops = tuple(stops)
         self._last = {stop[-1] for stop in stops}
+        self._starts = {stop[:length] for stop in stops for length in range(1, len(stop))}
         settings = getattr(base.model, "generation_config", None)
         named = [base.tokenizer.eos_token_id, getattr(settings, "eos_token_id", None)]
         self._ends = {end for ends in named for end in (ends if isinstance(ends, list) else [ends])}
@@ -39,11 +46,30 @@ class Ending:
 
     def text(self, tokens: Sequence[int]) -> str:
         """Return the answer in ``tokens``, without what is around it; indentation counts as its own, one space not."""
-        whole = self._whole(tokens)
-        cut = min((at for stop in self._stops if (at := whole.find(stop)) >= 0), default=len(whole))
-        if "\n" in self._stops:
-            return whole[:cut].strip()
-        return re.sub(r"^ (?=\S)", "", whole[:cut].rstrip())
+        return self._trimmed(self._cut(self._whole(tokens)))
+
+    def settled(self, tokens: Sequence[int]) -> str:
+        """Return how much of the answer no further token can change.
+
+        Held back are letters of which bytes may be missing, space that may turn out to be the last, what may begin a
+        stop, and the last word where the tokenizer joins words to what follows.
+        """
+        named = getattr(self._tokenizer, "convert_ids_to_tokens", str)
+        count = len(tokens)
+        while count and _BYTE.fullmatch(str(named(tokens[count - 1]))):
+            count -= 1
+        text = self._cut(self._whole(tokens[:count]).rstrip(_UNREAD))
+        if getattr(self._tokenizer, "clean_up_tokenization_spaces", False):
+            text = text[: max(map(text.rfind, string.whitespace)) + 1]
+        longest = max(map(len, self._starts), default=0)
+        held = next((n for n in range(min(longest, len(text)), 0, -1) if text[-n:] in self._starts), 0)
+        return self._trimmed(text[: len(text) - held])
+
+    def _cut(self, text: str) -> str:
+        return text[: min((at for stop in self._stops if (at := text.find(stop)) >= 0), default=len(text))]
+
+    def _trimmed(self, text: str) -> str:
+        return text.strip() if "\n" in self._stops else re.sub(r"^ (?=\S)", "", text.rstrip())
 
     def _whole(self, tokens: Sequence[int]) -> str:
         whole: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True) if tokens else ""

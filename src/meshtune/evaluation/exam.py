@@ -28,6 +28,7 @@ from meshtune.routing.features import Features
 from meshtune.routing.registry import DEFAULTS, make_router
 from meshtune.routing.routers import Reader, Router
 from meshtune.routing.statistics import Statistics
+from meshtune.runs.events import PhaseStarted, Progress, Scored
 from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore
 from meshtune.training.calibration import prompt_features
@@ -120,7 +121,7 @@ def score_exams(
         if record["round"] == state.round:
             have |= {(record["method"], device, record["task"]) for device in record["devices"]}
     features: dict[str, Features] = {}
-    observer.event("phase", name="score", total=len(papers))
+    observer(PhaseStarted("score", len(papers)))
     for number, paper in enumerate(papers):
         started = time.perf_counter()
         features[paper.name] = prompt_features(base, paper.prompts, config.router, config.eval.micro_tokens)
@@ -131,7 +132,7 @@ def score_exams(
         if found:
             cost = {"seconds": time.perf_counter() - started, "peak_memory_bytes": peak_memory()}
             store.append({"event": "scored", "task": paper.name, "signature": mark, **cost})
-        observer.event("advance", name="score", done=number + 1)
+        observer(Progress("score", number + 1, len(papers)))
     store.drop_answers()  # they stand in the scores now
     return features
 
@@ -213,7 +214,7 @@ def _measure_all(
     total = requests.options + (requests.asks * e.samples if writes else 0)
 
     def on_options(done: int) -> None:
-        observer.event("scored", task=paper.name, done=done, total=total)
+        observer(Scored(paper.name, done, total))
 
     scores = requests.score(base, e.micro_tokens, on_options)
     if not paper.written:

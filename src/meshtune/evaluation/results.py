@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-import meshtune
 from meshtune.adapter.projection import coherence, projection
 from meshtune.adapter.sites import narrowest, sizes
 from meshtune.config.run_config import RunConfig
@@ -34,6 +33,7 @@ from meshtune.routing.features import Features
 from meshtune.routing.router_metrics import accuracy, confusion, log_loss, merged_accuracy
 from meshtune.routing.routers import Router
 from meshtune.runs.metrics import metrics_in
+from meshtune.version import __version__
 
 FORMAT = "meshtune-results"
 VERSION = 1
@@ -67,7 +67,7 @@ def results(
         "round": state.round,
         "exam": mark,
         "versions": {
-            "meshtune": meshtune.__version__,
+            "meshtune": __version__,
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "transformers", "numpy", "safetensors")},
         },

@@ -11,6 +11,7 @@ from meshtune.decoding.sampling import Writing
 from meshtune.evaluation.asks import AnswerRequests, Key
 from meshtune.evaluation.time_forecast import clock_text, writing_seconds
 from meshtune.model.base import Base
+from meshtune.runs.events import Note, Scored
 from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore
 
@@ -54,16 +55,17 @@ def write_answers(
         most *= (requests.asks - len(known)) / len(paper.prompts)
         if most >= LONG:
             kept = f", {len(known)} of them kept from before" if known else ""
-            observer.event(
-                "note",
-                text=f"{paper.name}: {requests.asks} answers of up to {writing.tokens} tokens to write{kept}: at most "
-                f"about {clock_text(most)}; what is written is kept if you stop",
+            observer(
+                Note(
+                    f"{paper.name}: {requests.asks} answers of up to {writing.tokens} tokens to write{kept}: at most "
+                    f"about {clock_text(most)}; what is written is kept if you stop"
+                )
             )
 
     def ended() -> None:
         nonlocal done
         done += 1
-        observer.event("scored", task=paper.name, done=min(done, total), total=total)
+        observer(Scored(paper.name, min(done, total), total))
 
     def keep(fresh: Mapping[Key, list[str]]) -> None:
         store.append_answers({**mark, "answers": [[who, question, texts] for (who, question), texts in fresh.items()]})

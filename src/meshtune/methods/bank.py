@@ -73,6 +73,10 @@ class BankMethod(Method):
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
         return [(g, tuple(member.holders(g))) for g in member.groups() if member.holders(g)]
 
+    def experts(self, member: Member, factory: ExpertFactory) -> list[tuple[str, tuple[int, ...], Expert]]:
+        bank = self.bank(member, factory)
+        return [(group, devices, bank[group]) for group, devices in self.sources(member)]
+
     def oracle(self, member: Member, groups: Sequence[str], factory: ExpertFactory) -> Answer:
         """Return the perfect router's answer; a group it has no expert of is answered by its own group's."""
         bank = self.bank(member, factory)

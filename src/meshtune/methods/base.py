@@ -138,6 +138,13 @@ class Method(ABC):
         """Return what each expert of :meth:`answer` knows, a task key, and the devices whose training is in it."""
         return [(member.own.group, (member.device,))]
 
+    def experts(self, member: Member, factory: ExpertFactory) -> list[tuple[str, tuple[int, ...], Expert]]:
+        """Return the experts that a device can answer with, each with its :meth:`sources`; by default what it trains.
+
+        Bank methods hold one a group. What an aggregate makes of its cluster is not the expert of one device.
+        """
+        return [(member.own.group, (member.device,), member.expert)]
+
 
 def only(expert: Expert | None, prompts: int) -> Answer:
     """Return the answer in which one expert answers all prompts."""

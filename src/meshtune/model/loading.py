@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 
-import meshtune
 from meshtune.config.learning_config import EMBEDDED, TINY, ModelConfig
 from meshtune.errors import UserError
 from meshtune.model.architecture import check_room, first_line, is_gguf, shape_of, source, unread
@@ -45,7 +44,7 @@ def locate(config: ModelConfig, weights: bool = True) -> str:
             folder holds no model.
     """
     if config.name == EMBEDDED:
-        return str(Path(meshtune.__file__).parent / "assets" / "base")
+        return str(Path(__file__).parents[1] / "assets" / "base")
     name = os.path.expandvars(os.path.expanduser(config.name))
     if "$" in name:
         raise UserError(

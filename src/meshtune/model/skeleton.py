@@ -14,13 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import meshtune
 from meshtune.adapter.sites import LayerSpec
 from meshtune.config.learning_config import TINY, ModelConfig
 from meshtune.errors import UserError
 from meshtune.model.architecture import UnreadError, outline, shape_of
 
-SHIPPED = Path(meshtune.__file__).parent / "assets" / "models"
+SHIPPED = Path(__file__).parents[1] / "assets" / "models"
 
 
 @dataclass(frozen=True)

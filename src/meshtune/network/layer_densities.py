@@ -73,7 +73,7 @@ def uniform(config: RunConfig, layers: Sequence[LayerSpec], density: Sequence[fl
         told = f"density {most:g}" if least == most else "its device's density"
         notes.append(
             f"adapter.budget={config.adapter.budget} needs weights and prompts, so every layer is taken to have "
-            f"{told}: --density-from RUN takes a run's own"
+            f"{told}: `density_from` RUN takes a run's own"
         )
     if config.clusters.rate == "rows":
         notes.append(
@@ -99,34 +99,35 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
             or the method has no masks.
     """
     if not method.masks.selects:
-        raise UserError(f"--density-from {run}: {method.name} trains every position: leave the option out")
+        raise UserError(f"`density_from` {run}: {method.name} trains every position: leave the option out")
     store = RunStore.open(run)
     theirs = validate(store.config(), str(run))
     rank, count = config.adapter.rank, len(theirs.device_tasks)
     if theirs.adapter.rank != rank:
         raise UserError(
-            f"--density-from {run}: its masks are of rank {theirs.adapter.rank}, the plan's adapter.rank is {rank}: "
+            f"`density_from` {run}: its masks are of rank {theirs.adapter.rank}, the plan's adapter.rank is {rank}: "
             "plan with the run's"
         )
     if count != devices:
         raise UserError(
-            f"--density-from {run}: it has {count} devices, the plan {devices}: plan with --set devices.count={count}"
+            f"`density_from` {run}: it has {count} devices, the plan {devices}: plan with the setting "
+            f"`devices.count={count}`"
         )
     if not store.has(PREPARED):
-        raise UserError(f"--density-from {run}: its masks are not prepared yet: go on with {resuming(run)}")
+        raise UserError(f"`density_from` {run}: its masks are not prepared yet: go on with {resuming(run)}")
     try:
         announced, _ = load_announcements(store, theirs, layers)
     except UserError:
         raise
     except MeshtuneError as error:
         raise UserError(
-            f"--density-from {run}: its model is {theirs.model.name}, the plan's {config.model.name}, and their layers "
+            f"`density_from` {run}: its model is {theirs.model.name}, the plan's {config.model.name}, and their layers "
             f"differ in size ({error}): plan with the run's model"
         ) from error
     masks = [method.masks.of(own) for own in announced]
     if not all(masks):
         raise UserError(
-            f"--density-from {run}: it has no masks of {method.name}: name a run with {method.name} among its methods"
+            f"`density_from` {run}: it has no masks of {method.name}: name a run with {method.name} among its methods"
         )
     ours, told = ([task.key for task in one.device_tasks] for one in (config, theirs))
     differing = [device for device in range(count) if ours[device] != told[device]]

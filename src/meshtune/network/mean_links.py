@@ -14,6 +14,7 @@ import numpy as np
 from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 from meshtune.network.geometry import Geometry
+from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer
 from meshtune.topology import agnes
 from meshtune.topology.backbone import Backbone, backbone
@@ -115,17 +116,17 @@ def mesh(config: RunConfig, where: Geometry, air: LinkBounds, bits: float, use: 
         UserError: a single cluster has more links or devices than can be planned.
     """
     devices = len(where.positions)
-    observer.event("phase", name="forming clusters", total=devices)
+    observer(PhaseStarted("forming clusters", devices))
     if config.clusters.kind == "single":
         _bounded(where.config, air, config.graph.kind)
 
     def told(merges: int) -> None:
-        observer.event("advance", name="forming clusters", done=merges)
+        observer(Progress("forming clusters", merges, devices))
 
     clusters = agnes.clustered(config.clusters, air, use, told)
     found = linked(clusters, config.clusters, config.graph, config.seed)
     joined = backbone(clusters)
-    observer.event("advance", name="forming clusters", done=devices)
+    observer(Progress("forming clusters", devices, devices))
     forth = [(link.low, link.high) for link in joined.links]
     within = flow(where, found.asked, bits)
     between = _flow(where, np.array([*forth, *((b, a) for a, b in forth)], dtype=np.int64).reshape(-1, 2), bits)

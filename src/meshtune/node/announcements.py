@@ -30,6 +30,7 @@ from meshtune.model.base import Base
 from meshtune.node.mask_negotiation import negotiates
 from meshtune.node.mask_search import search_masks
 from meshtune.routing.statistics import summarise
+from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer
 from meshtune.training.calibration import calibration_scores, entropies, layer_inputs, prompt_features
 from meshtune.wire.payload import Message
@@ -92,13 +93,13 @@ def announce(
     if not calibrated and not any(method.routing.statistics or method.routing.codes for method in methods):
         result = [Announcement(d.device, d.group, d.samples, recipe_of[d.group]) for d in devices]
     else:
-        observer.event("phase", name="prepare", total=len(devices))
+        observer(PhaseStarted("prepare", len(devices)))
         result = []
         for number, data in enumerate(devices):
             recipe, codes = recipe_of[data.group], any(m.routing.codes for m in methods)
             own = announcement_of(base, config, data, recipe, codes, shares[number])
             result.append(own if negotiates(config, methods) else replace(own, scores=None))
-            observer.event("advance", name="prepare", done=number + 1)
+            observer(Progress("prepare", number + 1, len(devices)))
     settled = config if settle is None else settle(result)
     others = search_masks(base, settled, devices, methods, recipe_of, observer, shares)
     return [replace(own, others=other) for own, other in zip(result, others, strict=True)] if others else result

@@ -17,6 +17,7 @@ from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Masks
 from meshtune.model.base import Base
+from meshtune.runs.events import StepDone
 from meshtune.runs.observer import Observer
 from meshtune.training.divergence import diverged
 from meshtune.training.trainer import Job, train
@@ -67,11 +68,9 @@ class MaskSearch:
         started = time.perf_counter()
 
         def on_step(step: int, losses: list[float], tokens: int) -> None:
-            self._observer.event(
-                "step", round=0, rounds=settings.rounds, step=step + 1, steps=total,
-                losses={f"{method.name}/{d.device}": loss for d, loss in zip(self._devices, losses, strict=True)},
-                tokens_per_second=tokens / (time.perf_counter() - started),
-            )  # fmt: skip
+            named = {f"{method.name}/{d.device}": loss for d, loss in zip(self._devices, losses, strict=True)}
+            speed = tokens / (time.perf_counter() - started)
+            self._observer(StepDone(1, settings.rounds, step + 1, total, named, speed))
 
         try:
             train(self._base, jobs, settings, on_step)

@@ -13,6 +13,7 @@ from meshtune.network.mean_links import Flow, Mesh
 from meshtune.planning.model_sizes import MethodSizes
 from meshtune.planning.plan_record import ClusterPlan, DevicePlan, LinkPlan, MethodPlan, Refused, Traffic, finite
 from meshtune.planning.round_costs import Costs
+from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer
 from meshtune.topology.why import explain
 from meshtune.wire.payload_sizes import update_bytes
@@ -75,7 +76,7 @@ def devices_of(
     devices = []
     total = len(net.positions)
     single = config.clusters.kind == "single" and total > 1
-    observer.event("phase", name="what each device sends", total=total)
+    observer(PhaseStarted("what each device sends", total))
     for device, task in enumerate(config.device_tasks):
         explained = device < EXPLAINED or device == why
         asked = explain(net.clusters, device, ASKED if device == why else TOLD) if explained else None
@@ -108,8 +109,8 @@ def devices_of(
             )
         )
         if not device % 1000 or device == why:
-            observer.event("advance", name="what each device sends", done=device + 1)
-    observer.event("advance", name="what each device sends", done=total)
+            observer(Progress("what each device sends", device + 1, total))
+    observer(Progress("what each device sends", total, total))
     return tuple(devices)
 
 

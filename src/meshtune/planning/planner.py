@@ -29,6 +29,7 @@ from meshtune.planning.model_sizes import MethodSizes, method_sizes
 from meshtune.planning.plan_notes import notes_of
 from meshtune.planning.plan_record import Limit, Plan
 from meshtune.planning.round_costs import costs_of, tokens_of
+from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer, Silent
 from meshtune.topology.graphs import components, falls_apart
 from meshtune.wireless.compute import compute_limit, link_limit
@@ -57,9 +58,9 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     where = geometry_of(site)
     if config.clusters.kind == "agnes":
         check_pairs(where)  # before what takes long with many devices
-    watcher.event("phase", name="the model's shape", total=1)
+    watcher(PhaseStarted("the model's shape", 1))
     shape = skeleton(config.model, config.adapter.per_layer)
-    watcher.event("advance", name="the model's shape", done=1)
+    watcher(Progress("the model's shape", 1, 1))
     recipes(config, shape.layers)
     planned, adapter, largest = _densities(config, site, shape, method, run)
     found = {name: method_sizes(shape, name, adapter, config.exchange, config.router) for name in config.methods}

@@ -112,5 +112,5 @@ def harmed(results: Results, records: Records, subject: str) -> str:
     lower = lower_rate(cost.lr.key, cost.lr.value, cost.lr.found)
     return (
         f"At its own task, {task}, device {device} is {than(claim(gap, 'nll'), 'the frozen model')}"
-        f"{more if others else ''}: run again in another folder with --set {lower}."
+        f"{more if others else ''}: run again in another folder with the setting `{lower}`."
     )

@@ -20,6 +20,7 @@ from meshtune.errors import UserError
 from meshtune.printable import printable
 from meshtune.runs.checksums import parse
 from meshtune.runs.disk import disk_errors, sweep
+from meshtune.runs.events import Note
 from meshtune.runs.observer import Observer
 
 LOCK = ".lock"
@@ -48,7 +49,7 @@ def held(folder: Path, observer: Observer) -> Iterator[None]:
         if isinstance(error, OSError):
             _check_writable(folder)
         text = f"{folder} is on a file system without locks: see to it that no other meshtune writes there meanwhile"
-        observer.event("note", text=text)
+        observer(Note(text))
     try:
         with disk_errors(folder):
             sweep(folder)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
 
+from meshtune.runs.events import Event
 
-class Observer(Protocol):
-    """Receives the events of a run: ``phase``, ``advance``, ``step``, ``round``, ``scored``, ``note``, ``done``."""
-
-    def event(self, kind: str, **fields: Any) -> None:
-        """Take note of one event."""
+Observer = Callable[[Event], None]
+"""Called with every event of a run, in order; what it raises ends the run, which keeps what is finished."""
 
 
 class Silent:
-    """Takes no notice."""
+    """An observer that takes no notice."""
 
-    def event(self, kind: str, **fields: Any) -> None:
+    def __call__(self, event: Event) -> None:
         return None

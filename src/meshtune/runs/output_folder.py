@@ -25,9 +25,9 @@ def check_out(path: Path) -> None:
     shown = shown_path(path)
     text = str(path)
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
-        raise UserError(f"--out {shown} has a control character, or bytes that are not UTF-8: name another folder")
+        raise UserError(f"`out` {shown} has a control character, or bytes that are not UTF-8: name another folder")
     if len(text) > LONGEST:
-        raise UserError(f"--out {shown} has {len(text):,} characters: name a folder of at most {LONGEST:,}")
+        raise UserError(f"`out` {shown} has {len(text):,} characters: name a folder of at most {LONGEST:,}")
     try:
         if not RunStore.exists(path):
             RunStore.check_free(path)
@@ -36,7 +36,7 @@ def check_out(path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".meshtune-", dir=_standing(path)):
             pass  # the one sure way to know that it can be written
     except OSError as error:
-        raise UserError(f"--out {shown} cannot be written ({reason(error)}): name another folder") from error
+        raise UserError(f"`out` {shown} cannot be written ({reason(error)}): name another folder") from error
 
 
 def the_run(path: Path) -> None:
@@ -52,7 +52,7 @@ def the_run(path: Path) -> None:
         hint = f"did you mean {shown_path(near)}?"
     else:
         hint = "name a FILE.yaml to begin one there, or see meshtune demo"
-    raise UserError(f"--out {shown_path(path)} holds no run to go on with: {hint}")
+    raise UserError(f"`out` {shown_path(path)} holds no run to go on with: {hint}")
 
 
 def _standing(path: Path) -> Path:

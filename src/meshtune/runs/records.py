@@ -41,7 +41,7 @@ class Scoring(BaseModel):
         return self
 
 
-class Event(BaseModel):
+class LoggedEvent(BaseModel):
     """A line of ``events.jsonl``."""
 
     model_config = ConfigDict(extra="allow", strict=True)
@@ -51,7 +51,7 @@ class Event(BaseModel):
     peak_memory_bytes: int | None = Field(None, ge=0, le=LONGEST)
 
     @model_validator(mode="after")
-    def _of_its_kind(self) -> Event:
+    def _of_its_kind(self) -> LoggedEvent:
         more = self.model_extra or {}
         if self.event == "scored":
             if type(more.get("seconds")) not in (int, float) or not isinstance(more.get("signature"), str):
@@ -100,7 +100,7 @@ def check_event(record: Mapping[str, Any]) -> None:
     Raises:
         ValueError: it is none; says why.
     """
-    _check(Event, record)
+    _check(LoggedEvent, record)
 
 
 def first_fault(error: ValidationError) -> str:

@@ -61,10 +61,10 @@ class RunStore:
             UserError: it is a file, or a folder that holds something else.
         """
         if path.exists() and not path.is_dir():
-            raise UserError(f"--out {path} is a file: name a folder")
+            raise UserError(f"`out` {path} is a file: name a folder")
         # A crash while the very first files were written leaves only these.
         if path.is_dir() and any(file.name not in _OWN and not is_part(file.name) for file in path.iterdir()):
-            raise UserError(f"--out {path} holds files that are no run: name a new or empty folder")
+            raise UserError(f"`out` {path} holds files that are no run: name a new or empty folder")
 
     @staticmethod
     def make_folder(path: Path) -> None:
@@ -86,7 +86,7 @@ class RunStore:
             UserError: see :meth:`check_free`; or a run is there already.
         """
         if cls.exists(path):
-            raise UserError(f"--out {path} holds another run: name another folder, or resume it with its own settings")
+            raise UserError(f"`out` {path} holds another run: name another folder, or resume it with its own settings")
         cls.make_folder(path)
         store = cls(path)
         store._manifest.write_config(config)
@@ -120,11 +120,11 @@ class RunStore:
         """
         old, new = self.config(), json.loads(json.dumps(config))
         if not flat(old).keys() & flat(new).keys():
-            raise UserError(f"--out {self.path} holds files that are no run: name a new or empty folder")
+            raise UserError(f"`out` {self.path} holds files that are no run: name a new or empty folder")
         changed = differences(old, new)
         if changed:
             raise UserError(
-                f"--out {self.path} holds another run ({changed}): name another folder, or use its settings"
+                f"`out` {self.path} holds another run ({changed}): name another folder, or use its settings"
             )
 
     def repair(self) -> list[str]:

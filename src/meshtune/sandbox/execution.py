@@ -131,5 +131,5 @@ def _why_not() -> str:
 def _refusal(why: str) -> UserError:
     return UserError(
         f"programs that a model wrote cannot be shut off from this machine ({why}): allow user namespaces, "
-        "or run them without walls with --unsafe-code"
+        "or run them without walls with `unsafe_code`"
     )

@@ -14,6 +14,7 @@ from meshtune.config.run_config import RunConfig
 from meshtune.errors import MeshtuneError, UserError
 from meshtune.methods.state import Announcement
 from meshtune.node.stored_announcements import PREPARED, load_announcements, save_announcements
+from meshtune.runs.events import Note
 from meshtune.runs.manifest import DamagedError, reason
 from meshtune.runs.observer import Observer
 from meshtune.runs.provenance import Stamp
@@ -32,7 +33,7 @@ def reopened(path: Path, observer: Observer, config: Mapping[str, Any] | None = 
     """
     store = RunStore.open(path)
     for note in store.repair():
-        observer.event("note", text=note)
+        observer(Note(note))
     if config is not None:
         store.check_config(config)
     return store
@@ -86,7 +87,7 @@ def prepared(
         try:
             found = _loaded(store, config, layers, stamp)
         except DamagedError as error:
-            observer.event("note", text=f"{reason(error)}: the preparation is worked out again")
+            observer(Note(f"{reason(error)}: the preparation is worked out again"))
     if found is None:
         plan = {key: getattr(config.train, key) for key in PLAN}
         started = time.perf_counter()

@@ -20,6 +20,7 @@ from meshtune.network.federation_state import FederationState
 from meshtune.network.handshake_cost import handshake_cost
 from meshtune.network.radio_network import Network
 from meshtune.node.envelope import Envelope
+from meshtune.runs.events import Note
 from meshtune.runs.manifest import DamagedError, reason
 from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore, round_name
@@ -69,7 +70,7 @@ def newest(store: RunStore, rounds: int, observer: Observer | None = None) -> Lo
                 raise
             left = [n for n in store.rounds() if n < number]
             instead = f"after round {left[-1]}" if left else "after the preparation, at the first round"
-            observer.event("note", text=f"{reason(error)}: going on {instead} instead")
+            observer(Note(f"{reason(error)}: going on {instead} instead"))
     return None
 
 

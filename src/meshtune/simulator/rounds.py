@@ -20,6 +20,7 @@ from meshtune.model.base import Base
 from meshtune.network.federation_state import FederationState, JobKey, distinct_jobs
 from meshtune.node.node import Node
 from meshtune.node.updates import UpdateRules
+from meshtune.runs.events import StepDone
 from meshtune.runs.observer import Observer
 from meshtune.simulator.free_links import FreeExchange
 from meshtune.simulator.radio_exchange import RadioExchange
@@ -125,14 +126,15 @@ def _train(
             started: float = started,
             done: int = done,
         ) -> None:
-            observer.event(
-                "step",
-                round=state.round,
-                rounds=config.train.rounds,
-                step=done + step + 1,
-                steps=total,
-                losses={f"{m}/{u.device}": loss for mine, loss in zip(names, now, strict=True) for m, u in mine},
-                tokens_per_second=tokens / (time.perf_counter() - started),
+            observer(
+                StepDone(
+                    round=state.round + 1,
+                    rounds=config.train.rounds,
+                    step=done + step + 1,
+                    steps=total,
+                    losses={f"{m}/{u.device}": loss for mine, loss in zip(names, now, strict=True) for m, u in mine},
+                    tokens_per_second=tokens / (time.perf_counter() - started),
+                )
             )
 
         try:

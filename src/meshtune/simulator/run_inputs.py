@@ -26,6 +26,7 @@ from meshtune.network.density_limits import DensityLimit, budget_note, budgets, 
 from meshtune.network.site import Site, open_site
 from meshtune.network.virtual_clock import Pace
 from meshtune.node.announcements import announce, recipes
+from meshtune.runs.events import Note, PhaseStarted, Progress
 from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore
 from meshtune.simulator.reopening import begun_with
@@ -65,10 +66,10 @@ def load_inputs(config: RunConfig, observer: Observer) -> RunInputs:
         UserError: something in the configuration, the data or the model that the user can mend.
     """
     methods = [get_method(name) for name in config.methods]
-    observer.event("phase", name="load", total=1)
+    observer(PhaseStarted("load", 1))
     idle = idle_note(config)
     if idle is not None:
-        observer.event("note", text=idle)
+        observer(Note(idle))
     if config.radio is None:
         neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
     site = open_site(config)  # what can be wrong with a graph or with places and gains is told first too
@@ -77,7 +78,7 @@ def load_inputs(config: RunConfig, observer: Observer) -> RunInputs:
     devices = deal(config, pools=pools)
     asked = exam_questions(config, pools)
     for note in (*pools.notes, counts_note(devices, pools.exams, asked)):
-        observer.event("note", text=note)
+        observer(Note(note))
     _check_judges(config)
     check_rates(config, methods)
     base = load(config.model, config.adapter.per_layer)
@@ -94,18 +95,18 @@ def load_inputs(config: RunConfig, observer: Observer) -> RunInputs:
     papers = exams(config, base.tokenizer, asked)
     long, cuts = cut_rows(config, devices, papers)
     for note in long:
-        observer.event("note", text=note)
+        observer(Note(note))
     counts = {name: {**found, **cuts.get(name, {})} for name, found in pools.facts.items()}
     factory = ExpertFactory(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
     pace = None if config.radio is None else Pace(config, base.parameters, devices)
-    observer.event("advance", name="load", done=1)
+    observer(Progress("load", 1, 1))
     for note in base.notes():
-        observer.event("note", text=note)
+        observer(Note(note))
     unlearnt = unlearnt_note(config)
     if unlearnt is not None:
-        observer.event("note", text=unlearnt)
+        observer(Note(unlearnt))
     if planned is not None:
-        observer.event("note", text=budget_note(planned))
+        observer(Note(budget_note(planned)))
     return RunInputs(config, base, methods, devices, papers, counts, factory, site, pace, planned)
 
 
@@ -114,7 +115,7 @@ def planned(
 ) -> tuple[RunInputs, dict[str, Any]]:
     """Tell how much memory the run will take; return it with the micro-batch that it was begun with, or begins with."""
     found = forecast_memory(inputs.base, inputs.config, inputs.methods, inputs.devices, inputs.densities)
-    observer.event("note", text=found.text())
+    observer(Note(found.text()))
     # Other micro-batches than it was begun with would round otherwise.
     plan = begun_with(store, last) or {"micro_tokens": found.micro_tokens, "checkpoint": found.checkpoint}
     train = inputs.config.train.model_copy(update=plan)
@@ -139,7 +140,7 @@ def rated(inputs: RunInputs, rates: Mapping[str, Any], store: RunStore, observer
     """Return ``inputs`` with the learning rates that were found, after telling them."""
     if not rates:
         return inputs
-    observer.event("note", text=rates_note(rates))
+    observer(Note(rates_note(rates)))
     if not any(event["event"] == "rates" for event in store.events()):
         store.append({"event": "rates", **rates})
     return replace(inputs, config=with_rates(inputs.config, inputs.methods, rates))

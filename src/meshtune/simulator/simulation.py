@@ -25,6 +25,7 @@ from meshtune.network.radio_network import Network, connect
 from meshtune.network.virtual_clock import elapsed, joules
 from meshtune.routing.features import Features
 from meshtune.runs.checksums import checksum
+from meshtune.runs.events import Note, RoundDone, RunDone
 from meshtune.runs.lock import held
 from meshtune.runs.manifest import bound
 from meshtune.runs.observer import Observer
@@ -101,7 +102,7 @@ def _played(inputs: RunInputs, store: RunStore, observer: Observer, loaded: floa
         took = time.perf_counter() - began
         line = forecast.correct(took)
         if line is not None:
-            observer.event("note", text=line)
+            observer(Note(line))
         bytes_now = {m.name: state.ledger.total(m.name) for m in inputs.methods}
         clocks = {m: {"seconds": elapsed(clock), "joules": joules(clock)} for m, clock in state.clocks.items()}
         store.append(
@@ -116,15 +117,15 @@ def _played(inputs: RunInputs, store: RunStore, observer: Observer, loaded: floa
                 **({"own_tasks": judged} if judged else {}),
             }
         )
-        observer.event("round", round=number + 1, bytes=bytes_now)
+        observer(RoundDone(number + 1, bytes_now))
         refused = _refused(state) - refused_before
         if refused:
-            observer.event("note", text=f"{refused} messages were refused in round {number + 1}, and left out")
+            observer(Note(f"{refused} messages were refused in round {number + 1}, and left out"))
         formed = [] if radio is None else [one for one in radio.formed if one.round == number + 1]
         _log(formed, store)
         line = reclustering_note(formed)
         if line is not None:
-            observer.event("note", text=line)
+            observer(Note(line))
     return _finish(inputs, state, network, store, observer)
 
 
@@ -175,7 +176,7 @@ def _begin(
     graph, network = connect(inputs.config, inputs.site, own, layers, inputs.factory)
     if network is not None:
         for note in network.notes():
-            observer.event("note", text=note)
+            observer(Note(note))
         if not any(event["event"] == "network" for event in store.events()):
             store.append({"event": "network", **network.facts()})
     state = begin(inputs.methods, graph, own, layers, inputs.factory, network)
@@ -184,14 +185,14 @@ def _begin(
             m.name: max(one.expert.count for one in state.members[m.name]) for m in inputs.methods if m.sharing.sends
         }
         for note in crowded(network.site, inputs.config.exchange, network.wished, counts):
-            observer.event("note", text=note)
+            observer(Note(note))
     made = {**stamp.facts(), "prepared": facts["digest"], "plan": facts["made"]["plan"]}
     if last is None:
         state.seconds.update(facts["seconds"])
         return inputs, state, network, made
     state, formed = restore(state, last, store, inputs.methods, inputs.factory, network)
     _log(formed, store)
-    observer.event("note", text=f"going on after round {last.number} of {inputs.config.train.rounds}")
+    observer(Note(f"going on after round {last.number} of {inputs.config.train.rounds}"))
     return inputs, state, network, made
 
 
@@ -203,7 +204,7 @@ def _foretold(inputs: RunInputs, state: FederationState, store: RunStore, observ
     speed = measure_speed(inputs.base, inputs.config, inputs.devices, inputs.factory)
     labels = {c.label: c.method for c in candidates(inputs.config, inputs.methods, state)}
     found = forecast_time(speed, inputs.config, inputs.methods, inputs.devices, state, inputs.papers, labels)
-    observer.event("note", text=found.text())
+    observer(Note(found.text()))
     store.append({"event": "forecast", "round": state.round, "training": found.training, "scoring": found.scoring})
     return Forecast(found, left)
 
@@ -234,7 +235,7 @@ def _finish(
     features = _score(inputs, state, store, observer)
     scores, events = store.read_scores(), store.events()
     for note in whole_exam(scores, signature(inputs.config), state)[1]:
-        observer.event("note", text=note)
+        observer(Note(note))
     found = results(
         inputs.base,
         inputs.config,
@@ -249,5 +250,5 @@ def _finish(
     )
     store.write_json("results.json", found)
     store.append({"event": "done", "round": state.round, "seconds": found["header"]["seconds"]})
-    observer.event("done", path=store.path)
+    observer(RunDone(store.path))
     return store.path

@@ -267,5 +267,5 @@ def checked_options(options: Sequence[str]) -> tuple[str, ...]:
     """
     given = tuple(option.strip() for option in options)
     if len(given) < 2 or "" in given or len(set(given)) < len(given):
-        raise UserError("--options needs two or more different answers, for example --options 'yes|no'")
+        raise UserError("`options` needs two or more different answers")
     return given

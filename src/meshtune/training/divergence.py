@@ -37,13 +37,13 @@ def diverged(config: RunConfig, method: Method, device: int, round_: int, what: 
 
 def remedy(config: RunConfig, method: Method | None) -> str:
     """Return how to run again so that ``method`` (None: the frozen model) does not leave what a float holds."""
-    again = "a folder keeps its settings, so run the same configuration in another one (--out) with"
-    wider = "" if config.model.dtype in ("float32", "bfloat16") else "--set model.dtype=float32"
+    again = "a folder keeps its settings, so run the same configuration in another one (`out`) with"
+    wider = "" if config.model.dtype in ("float32", "bfloat16") else "the setting `model.dtype=float32`"
     if method is None:
-        return f"{again} {wider or '--set model.dtype=float32'}"
+        return f"{again} {wider or 'the setting `model.dtype=float32`'}"
     key = config.train.key(method.kind.name, method.name)
     lower = min(config.train.peak(method.kind.name, method.name) / 10, SAFE[method.kind.name])
-    return f"{again} --set {key}={lower:.0e} {wider}".rstrip()
+    return " and ".join(filter(None, [f"{again} the setting `{key}={lower:.0e}`", wider]))
 
 
 @contextmanager

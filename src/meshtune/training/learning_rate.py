@@ -30,6 +30,7 @@ from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
+from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer
 from meshtune.training.trainer import Job, train
 
@@ -134,10 +135,10 @@ def find_rates(
     """
     kinds, found = check_rates(config, methods), {}
     if kinds:
-        observer.event("phase", name="rates", total=len(kinds))
+        observer(PhaseStarted("rates", len(kinds)))
     for number, kind in enumerate(kinds):
         found[kind] = _find(base, config, kind, devices, own, factory)
-        observer.event("advance", name="rates", done=number + 1)
+        observer(Progress("rates", number + 1, len(kinds)))
     return found
 
 

@@ -20,6 +20,7 @@ from meshtune.decoding.scoring import row_losses
 from meshtune.methods.base import Method
 from meshtune.methods.state import Member
 from meshtune.model.base import Base
+from meshtune.runs.events import Note
 from meshtune.runs.observer import Observer
 from meshtune.training.full_parameters import holding
 
@@ -84,7 +85,7 @@ class OwnTasks:
                     worse.append(data)
             if worse:
                 first = self._found[f"{method.name}/{worse[0].device}"]
-                self._observer.event("note", text=self._sentence(method, worse, first))
+                self._observer(Note(self._sentence(method, worse, first)))
 
     def _sentence(self, method: Method, worse: Sequence[DeviceData], first: Mapping[str, float]) -> str:
         data, more = worse[0], len(worse) - 1
@@ -95,7 +96,7 @@ class OwnTasks:
         return (
             f"training has made {method.name} worse than the frozen model on the own task of device {data.device} "
             f"({data.group}){others}: NLL {first['nll']:.2f} against {first['frozen']:.2f} on rows set aside: stop, "
-            f"and start again in another folder with --set {lower}"
+            f"and start again in another folder with the setting `{lower}`"
         )
 
     def _of_frozen(self, data: DeviceData) -> list[float]:

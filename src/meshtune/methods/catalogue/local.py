@@ -30,8 +30,13 @@ class Local(Method):
         return None
 
     def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
+        ((_, _, expert),) = self.experts(member, factory)
+        return only(expert, len(prompts.groups))
+
+    def experts(self, member: Member, factory: ExpertFactory) -> list[tuple[str, tuple[int, ...], Expert]]:
         own = member.held[member.device]
-        return only(factory.mean(member.expert, [own], {member.device: member.own.samples}), len(prompts.groups))
+        rounded = factory.mean(member.expert, [own], {member.device: member.own.samples})
+        return [(member.own.group, (member.device,), rounded)]
 
 
 METHOD = Local()

@@ -36,6 +36,9 @@ class Lora(Method):
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
         return [("every task", tuple(newest(member)))]
 
+    def experts(self, member: Member, factory: ExpertFactory) -> list[tuple[str, tuple[int, ...], Expert]]:
+        return [(task, devices, member.expert) for task, devices in self.sources(member)]
+
 
 def newest(member: Member) -> list[int]:
     """Return the devices whose update of the last round it holds, ids ascending."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from meshtune.adapter.full_expert import FullExpert
+from meshtune.adapter.route import Bank
+from meshtune.config.learning_config import check_temperature
 from meshtune.config.run_config import RunConfig
-from meshtune.decoding.generation import generate
+from meshtune.decoding.generation import generate, stream
 from meshtune.decoding.sampling import Writing
-from meshtune.decoding.scoring import score
+from meshtune.decoding.scoring import Ask, score
 from meshtune.errors import UserError
 from meshtune.evaluation.asks import ask_of, bank_of
 from meshtune.evaluation.exam import FROZEN, router_of
+from meshtune.inference.held_experts import HeldExpert, experts_of
 from meshtune.methods.base import Answer, Method, Prompts, only
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
@@ -24,6 +28,7 @@ from meshtune.routing.routers import Router
 from meshtune.tasks.base import Question, Task, checked_options, shared_prompt
 from meshtune.tasks.registry import get_task
 from meshtune.training.calibration import prompt_features
+from meshtune.training.full_parameters import holding
 
 TOKENS = 32
 """How long an answer may be at least."""
@@ -58,8 +63,28 @@ class Reply:
     options: tuple[tuple[str, float], ...] = ()
 
 
-class Session:
+@dataclass(frozen=True)
+class _Asked:
+    """A prompt, and who answers it how."""
+
+    prompt: str
+    ask: Ask
+    bank: Bank | None
+    weights: tuple[Weight, ...]
+    writing: Writing
+    model: FullExpert | None
+
+
+class Device:
     """One device of a run under one method, ready to be asked.
+
+    It is got from :meth:`meshtune.Run.device`.
+
+    Attributes:
+        id: its number in the run.
+        method: the method it answers under; ``frozen`` for the base model alone.
+        router: the router that weighs its experts; None where the method has none.
+        round: the newest finished round.
 
     Args:
         base: the base model of the run.
@@ -82,30 +107,54 @@ class Session:
         round: int,
     ) -> None:
         self.method = FROZEN if method is None else method.name
-        self.device = member.device
+        self.id = member.device
         self.router = router
         self.round = round
         self._base, self._config, self._factory = base, config, factory
         self._method, self._member = method, member
 
-    def write(
-        self, text: str, tokens: int | None = None, raw: bool = False, temperature: float = 0.0, seed: int = 0
+    def ask(
+        self, prompt: str, tokens: int | None = None, raw: bool = False, temperature: float = 0.0, seed: int = 0
     ) -> Reply:
-        """Return the answer to ``text``; it ends as the answers of the task do whose expert has the largest gate.
+        """Return the answer to ``prompt``; it ends as the answers of the task do whose expert has the largest gate.
 
         Args:
-            text: the question; it is put into the template of the run where it is not in it.
+            prompt: the question; it is put into the template of the run where it is not in it.
             tokens: the most new tokens; None for as many as answers of that task may have, at least :data:`TOKENS`.
-            raw: take ``text`` as it is.
+            raw: take ``prompt`` as it is.
             temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
             seed: of the draws.
 
         Raises:
-            UserError: there is no text, or the model has no room for it and the tokens.
+            UserError: there is no text, the model has no room for it and the tokens, or the temperature is impossible.
         """
+        asked = self._asked(prompt, tokens, raw, temperature, seed)
+        micro = self._config.eval.micro_tokens
+        with holding(self._base, asked.model):
+            ((said,),) = generate(self._base, [asked.ask], asked.writing, micro, asked.bank)
+        return Reply(asked.prompt, said, asked.weights)
+
+    def stream(
+        self, prompt: str, tokens: int | None = None, raw: bool = False, temperature: float = 0.0, seed: int = 0
+    ) -> Iterator[str]:
+        """Yield the answer to ``prompt`` piece by piece, as its tokens are decoded.
+
+        A piece holds whole letters that no later token changes; joined, the pieces are the answer of :meth:`ask`. The
+        arguments and errors are those of :meth:`ask`; a mistake is told when ``stream`` is called.
+        """
+        asked = self._asked(prompt, tokens, raw, temperature, seed)
+
+        def pieces() -> Iterator[str]:
+            with holding(self._base, asked.model):
+                yield from stream(self._base, asked.ask, asked.writing, asked.bank)
+
+        return pieces()
+
+    def _asked(self, text: str, tokens: int | None, raw: bool, temperature: float, seed: int) -> _Asked:
         base = self._base
-        if tokens is not None and tokens >= base.longest:
-            raise UserError(f"--tokens {tokens} leaves no room for the prompt: the model has {base.longest} positions")
+        check_temperature(temperature)
+        if tokens is not None and not 0 < tokens < base.longest:
+            raise UserError(f"`tokens` {tokens} leaves no room for the prompt: the model has {base.longest} positions")
         prompt = self.prompt(text, raw)
         room = self._room(prompt, tokens or min(TOKENS, base.longest // 2))
         answer = self._answer(prompt)
@@ -115,27 +164,44 @@ class Session:
         task = self._task(weights)
         most = tokens or min(max(TOKENS, task.longest_answer), room)
         writing = Writing(most, task.stops, temperature=temperature, seed=seed)
-        ((said,),) = generate(base, [ask], writing, self._config.eval.micro_tokens, bank)
-        return Reply(prompt, said, weights)
+        model = ask.expert if isinstance(ask.expert, FullExpert) else None
+        return _Asked(prompt, ask if model is None else replace(ask, expert=None), bank, weights, writing, model)
 
-    def choose(self, text: str, options: Sequence[str], raw: bool = False) -> Reply:
+    def choose(self, prompt: str, options: Sequence[str], raw: bool = False) -> Reply:
         """Return the most probable of ``options``: the softmax of their summed log-probabilities.
+
+        Args:
+            prompt: the question; see :meth:`ask`.
+            options: two or more different answers.
+            raw: take ``prompt`` as it is.
 
         Raises:
             UserError: there is no text, less than two different options, or no room for text and option.
         """
         base, given = self._base, checked_options(options)
-        prompt = self.prompt(text, raw)
+        text = self.prompt(prompt, raw)
         for option in given:
-            self._room(f"{prompt} {option}", 0)
-        answer = self._answer(prompt)
-        rows = encode_question(base.tokenizer, Question("", "", prompt, given, 0), base.longest)
+            self._room(f"{text} {option}", 0)
+        answer = self._answer(text)
+        rows = encode_question(base.tokenizer, Question("", "", text, given, 0), base.longest)
         ask = ask_of(answer, 0, rows)
         bank = None if ask.gates is None else bank_of(answer)
-        sums = np.asarray(score(base, [ask], self._config.eval.micro_tokens, bank)[0].logprobs)
+        model = ask.expert if isinstance(ask.expert, FullExpert) else None
+        with holding(base, model):
+            asked = ask if model is None else replace(ask, expert=None)
+            sums = np.asarray(score(base, [asked], self._config.eval.micro_tokens, bank)[0].logprobs)
         odds = np.exp(sums - sums.max())
         found = sorted(zip(given, (odds / odds.sum()).tolist(), strict=True), key=lambda pair: -pair[1])
-        return Reply(prompt, found[0][0], self._weights(answer), tuple(found))
+        return Reply(text, found[0][0], self._weights(answer), tuple(found))
+
+    def experts(self) -> Iterator[HeldExpert]:
+        """Yield what the device can answer with: per expert its task, who trained it, and its update of every layer.
+
+        The frozen model has none. Methods that merge what devices sent into one matrix (``paper``, ``shared_b``,
+        ``single_cluster`` and their like) keep no others' experts apart: there it is the one that the device trains.
+        """
+        if self._method is not None:
+            yield from experts_of(self._base, self._method, self._member, self._factory)
 
     def prompt(self, text: str, raw: bool = False) -> str:
         """Return what the model reads: ``text`` in the shared template, where the run used it.

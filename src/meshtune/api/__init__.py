@@ -1,0 +1,1 @@
+"""The Python interface: what ``meshtune`` exports and the command line uses."""

@@ -1,0 +1,157 @@
+"""A run as Python sees it: its configuration, its results, and its devices, ready to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshtune.config.run_config import RunConfig, validate
+from meshtune.files import no_run
+from meshtune.routing.config import check_router
+from meshtune.runs.events import Event
+from meshtune.runs.observer import Observer, Silent
+from meshtune.runs.output_folder import check_out
+from meshtune.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from meshtune.inference.device import Device
+    from meshtune.inference.opening import DeviceLoader
+    from meshtune.report.results_file import Results
+
+
+class Run:
+    """A run in its folder. Got from :func:`run` or :func:`open_run`.
+
+    Attributes:
+        path: the folder.
+
+    Args:
+        path: the folder.
+        on_event: told what loading and scoring do.
+    """
+
+    def __init__(self, path: Path, on_event: Observer) -> None:
+        self.path = path
+        self._on_event = on_event
+        self._loader: DeviceLoader | None = None
+
+    def __repr__(self) -> str:
+        return f"meshtune.open_run({str(self.path)!r})"
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The configuration that the run was begun with."""
+        return validate(RunStore.open(self.path).config(), str(self.path))
+
+    @property
+    def devices(self) -> dict[int, str]:
+        """The key of the task that each device trains on, by its id."""
+        return {device: task.key for device, task in enumerate(self.config.device_tasks)}
+
+    @property
+    def results(self) -> Results:
+        """What ``results.json`` holds, read when asked for: a header, and a row a measure.
+
+        Raises:
+            UserError: the run is not finished, or the file is damaged.
+        """
+        from meshtune.report.results_file import load_results
+
+        return load_results(self.path)
+
+    def device(self, device: int = 0, method: str | None = None, router: str | None = None) -> Device:
+        """Return a device as it is after the newest finished round, ready to be asked.
+
+        The base model is loaded with the first device and shared by all.
+
+        Args:
+            device: its id, a key of :attr:`devices`.
+            method: a method of the run, or ``frozen`` for the base alone; None for ``proposed``, else the first that
+                can be asked.
+            router: ``whitened``, ``top1``, ``cosine``, ``arrow`` or ``retrieval``; None for the run's own.
+
+        Raises:
+            UserError: no round is finished; there is no such device, method or router; or the method must be told the
+                task of a prompt, as ``hard_moe`` must.
+        """
+        if router is not None:
+            check_router(router)
+        if self._loader is None:
+            from meshtune.inference.opening import DeviceLoader
+
+            self._loader = DeviceLoader(self.path, self._on_event)
+        return self._loader.load(device, method, router)
+
+    def evaluate(
+        self,
+        questions: int | None = None,
+        routers: Sequence[str] = (),
+        write: bool = True,
+        unsafe_code: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        """Sit the exam again from the newest checkpoint, and write ``results.json`` for this exam.
+
+        Scores that are already there are not computed twice.
+
+        Args:
+            questions: test questions a task; None for as many as the run's own exam.
+            routers: further routers to score.
+            write: False has no answers written: of such tasks only the NLL of the references is measured.
+            unsafe_code: run the programs that models write without isolation, with your rights.
+            on_event: called with every event; None for who was told when the run was opened.
+
+        Raises:
+            UserError: no round is finished, or a setting or router is impossible.
+        """
+        for router in routers:
+            check_router(router)
+        exam = {"questions": questions, "write": None if write else False, "unsafe_code": unsafe_code or None}
+        changes: dict[str, Any] = {}
+        if chosen := {key: value for key, value in exam.items() if value is not None}:
+            changes["eval"] = chosen
+        if routers:
+            changes["router"] = {"also": list(dict.fromkeys([*self.config.router.also, *routers]))}
+        from meshtune.simulator import simulation as engine
+
+        engine.evaluate(self.path, on_event or self._on_event, changes)
+
+
+def run(config: RunConfig, out: Path | str, on_event: Callable[[Event], None] | None = None) -> Run:
+    """Run ``config`` in the folder ``out`` to its end.
+
+    A folder that holds the same run is gone on with after its last finished round; a finished one is not run again.
+
+    Args:
+        config: of :func:`load_config`.
+        out: the run's folder, made if need be.
+        on_event: called with every event; what it raises stops the run, which keeps what is finished.
+
+    Raises:
+        UserError: the folder holds something else, or something in the configuration, the data or the model is wrong.
+    """
+    folder = Path(out)
+    check_out(folder)
+    from meshtune.simulator import simulation as engine  # torch: only once the folder is known to be good
+
+    observer = on_event or Silent()
+    return Run(engine.run(config, folder, observer), observer)
+
+
+def open_run(path: Path | str, on_event: Callable[[Event], None] | None = None) -> Run:
+    """Open the folder of a run, finished or not.
+
+    Args:
+        path: the folder.
+        on_event: called with every event of loading and scoring.
+
+    Raises:
+        UserError: it holds no run; names the one beside it that is called most like it.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise no_run(folder)
+    RunStore.open(folder)
+    return Run(folder, on_event or Silent())
