@@ -143,3 +143,51 @@ def test_refusals_are_counted_by_what_was_wrong() -> None:
     assert reader.refused == dict.fromkeys(
         ("MalformedError", "ForeignError", "StaleError", "EarlyError", "OversizedError"), 1
     )
+
+
+def test_a_neighbour_may_be_some_rounds_ahead() -> None:
+    """What comes early waits for its round, a checkpoint between; the bank is that of devices that keep step."""
+    sent, after = history("bfloat16")
+    _, state, factory = start("proposed")
+    reader = Node(state.members["proposed"][0], rules("bfloat16", factory), reliable=False)
+
+    def begin(node: Node, number: int, ahead: int) -> None:
+        node.begin_round(replace(rules("bfloat16", factory), round=number, ahead=ahead))
+
+    begin(reader, 1, ahead=2)
+    for one in sent:
+        reader.receive(one.sender, one.data)
+    assert reader.refused == {"EarlyError": sum(decode(one.data).round == ROUNDS for one in sent)}
+    assert {update.version for update in reader.member.held.values()} == {1}
+    tensors: dict[str, torch.Tensor] = {}
+
+    def put(tensor: torch.Tensor) -> str:
+        tensors[f"{len(tensors)}"] = tensor
+        return f"{len(tensors) - 1}"
+
+    saved = reader.snapshot(put)
+    _, again, _ = start("proposed")
+    resumed = Node(again.members["proposed"][0], rules("bfloat16", factory), reliable=False)
+    updates = reader.member.held
+    resumed.restore(saved, lambda first, *more: updates[first] if more else tensors[first])
+    for number in (2, 3):
+        for node in (reader, resumed):
+            begin(node, number, ahead=2)
+            assert {update.version for update in node.member.held.values()} == {number}
+    begin(resumed, ROUNDS, ahead=0)
+    for one in sent:
+        resumed.receive(one.sender, one.data)
+    for source, update in after[0].held.items():
+        assert source == 0 or torch.equal(resumed.member.held[source].values, update.values)
+
+
+def test_what_is_too_old_is_refused_within_a_stated_bound() -> None:
+    sent, _ = history("bfloat16")
+    for behind, oldest in ((None, 1), (2, 2), (0, 4)):
+        _, state, factory = start("proposed")
+        reader = Node(state.members["proposed"][0], replace(rules("bfloat16", factory), behind=behind), reliable=False)
+        for one in sent:
+            reader.receive(one.sender, one.data)
+        old = [one for one in sent if one.version < oldest]
+        assert reader.refused == ({"StaleError": len(old)} if old else {})
+        assert {update.version for update in reader.member.held.values()} == {ROUNDS}

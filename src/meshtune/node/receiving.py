@@ -64,11 +64,17 @@ def checked_version(member: Member, message: Message, rules: UpdateRules) -> int
     """Return the version of the update in ``message``, which comes from whom, and when, ``member`` can believe.
 
     Raises:
-        PayloadError: it is no update, is not of a device that the member knows, or is of a round still to come.
+        PayloadError: it is no update, or of a device that the member does not know, a round to come or one long past.
     """
     check_envelope(message, "update", Receiver(rules.round, member.device, member.known, rules.relays))
     check_tensors(message, ["values"])
-    return version_of(message)
+    version = version_of(message)
+    if rules.behind is not None and version < rules.round - rules.behind:
+        raise StaleError(
+            f"an update of device {message.source} is of round {version}, more than {rules.behind} rounds behind round "
+            f"{rules.round}"
+        )
+    return version
 
 
 def version_of(message: Message) -> int:

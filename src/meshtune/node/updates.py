@@ -33,6 +33,8 @@ class UpdateRules:
         settings: how values are coded.
         round: the round that is exchanged; nobody has anything newer.
         relay: whether devices pass on others' updates, where the method lets them.
+        ahead: how many rounds a neighbour may be ahead; what it sends then waits for its round.
+        behind: how many rounds old an update may be to be taken in; None for any number, as over many hops.
         cache: what a host of many devices has encoded and decoded in this exchange.
     """
 
@@ -41,6 +43,8 @@ class UpdateRules:
     settings: ExchangeConfig
     round: int
     relay: bool = True
+    ahead: int = 0
+    behind: int | None = None
     cache: ContentCache = field(default_factory=ContentCache)
 
     @property

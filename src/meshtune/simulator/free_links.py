@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from meshtune.methods.base import Method
 from meshtune.node.node import Node
 from meshtune.node.transport import CountedTransport, MemoryTransport, Transport
-from meshtune.simulator.delivery import Delivery, Listener
+from meshtune.simulator.inboxes import Inboxes, Listener
 from meshtune.wire.ledger import Ledger
 
 
@@ -32,7 +32,7 @@ class FreeExchange:
             ledger: counts what leaves a device.
         """
         transport = CountedTransport(self._transport, ledger, method.name, version)
-        arrival = Delivery(nodes, self._listener)
+        arrival = Inboxes(nodes, self._listener)
         for node in nodes:
             node.publish()
         sending = [envelope for node in nodes for envelope in node.exchange()]

@@ -16,7 +16,7 @@ from meshtune.node.envelope import Envelope
 from meshtune.node.introductions import as_told
 from meshtune.node.node import Node
 from meshtune.node.updates import UpdateRules
-from meshtune.simulator.delivery import Delivery, Listener
+from meshtune.simulator.inboxes import Inboxes, Listener
 from meshtune.wire.ledger import Ledger
 
 Hop = Mapping[tuple[int, int], int]
@@ -72,7 +72,7 @@ def introduce(
         The bytes of announcements by link, hop by hop; and what was said of who knows whom, message by message, those
         that were sent at the same time together.
     """
-    at, arrival = {node.device: node for node in nodes}, Delivery(nodes, listener)
+    at, arrival = {node.device: node for node in nodes}, Inboxes(nodes, listener)
     control: list[Sequence[Envelope]] = []
 
     def carry(say: Callable[[Node], list[Envelope]]) -> list[Envelope]:

@@ -23,8 +23,8 @@ from meshtune.network.virtual_clock import SLACK, Clock, Pace, RoundCost, elapse
 from meshtune.node.dissemination import outages
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
-from meshtune.simulator.delivery import Delivery, Listener
 from meshtune.simulator.faults import away, slowness
+from meshtune.simulator.inboxes import Inboxes, Listener
 from meshtune.simulator.radio_round import LinkOutcome, RadioRound
 from meshtune.simulator.reclustering import Reclustered, network_of, reform
 from meshtune.wire.ledger import Ledger
@@ -77,7 +77,7 @@ class RadioExchange:
         tick.seconds, tick.away, tick.late = end, int(gone.sum()), int(late.sum())
         positions = site.mobility.positions(elapsed(clock))
         air = RadioRound(site, positions, method.name, version, ledger, tick)
-        arrival = _Arrival(Delivery(nodes, self.listener), elapsed(clock))
+        arrival = _Arrival(Inboxes(nodes, self.listener), elapsed(clock))
         inner = {device: tuple(d for d in near if not gone[d]) for device, near in network.inner.items()}
         inner = {device: () if gone[device] else near for device, near in inner.items()}
         for node in nodes:
@@ -147,7 +147,7 @@ def _tell(nodes: Sequence[Node], air: RadioRound, arrival: _Arrival, say: Callab
     said = [one for node in nodes for one in say(node)]
     for one in said:
         air.ledger.record(air.method, air.round, one.sender, one.receiver, one.split, relayed=False)
-    arrival.delivery.deliver(said, arrival.now)
+    arrival.inboxes.deliver(said, arrival.now)
     seconds, joules = inventory_cost(air.site, air.positions, said)
     air.tick.inventory_seconds += seconds
     air.tick.inventory += joules
@@ -158,9 +158,9 @@ def _tell(nodes: Sequence[Node], air: RadioRound, arrival: _Arrival, say: Callab
 class _Arrival:
     """Where messages of a round arrive, and when the round began."""
 
-    delivery: Delivery
+    inboxes: Inboxes
     now: float
 
     def of(self, sent: Sequence[Envelope], outcomes: Sequence[LinkOutcome]) -> None:
         pairs = zip(sent, outcomes, strict=True)
-        self.delivery.deliver([one for one, outcome in pairs if outcome is LinkOutcome.ARRIVED], self.now)
+        self.inboxes.deliver([one for one, outcome in pairs if outcome is LinkOutcome.ARRIVED], self.now)

@@ -18,7 +18,7 @@ from meshtune.network.handshake_cost import handshake_cost
 from meshtune.network.radio_network import Network, sized
 from meshtune.network.virtual_clock import Clock, RoundCost, elapsed
 from meshtune.node.node import Node
-from meshtune.simulator.delivery import Listener
+from meshtune.simulator.inboxes import Listener
 from meshtune.simulator.introducing import introduce
 from meshtune.topology.graphs import components, falls_apart
 from meshtune.topology.phrases import listed

@@ -25,7 +25,7 @@ from meshtune.runs.manifest import DamagedError, reason
 from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore, round_name
 from meshtune.simulator.checkpoint import unpack_state
-from meshtune.simulator.delivery import Listener
+from meshtune.simulator.inboxes import Listener
 from meshtune.simulator.introducing import Hop, introduce, nodes_of
 from meshtune.simulator.reclustering import Reclustered, replay
 from meshtune.training.divergence import handshake_errors

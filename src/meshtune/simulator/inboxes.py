@@ -11,7 +11,7 @@ Listener = Callable[[float, Envelope], None]
 """Shown every envelope that arrives, and the seconds on the clock of its method at which the exchange began."""
 
 
-class Delivery:
+class Inboxes:
     """The receiving end of all links of one method.
 
     Args:
