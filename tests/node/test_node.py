@@ -131,7 +131,7 @@ def test_a_run_in_which_messages_arrive_damaged_ends_and_loses_nothing_else() ->
 
 def test_refusals_are_counted_by_what_was_wrong() -> None:
     """Damage, a stranger, a difference to what is not held, a round to come, and a claim beyond all bounds."""
-    sent, after = history("int4")
+    sent, _ = history("int4")
     _, state, factory = start("proposed")
     reader = Node(state.members["proposed"][0], rules("int4", factory))
     one = next(one for one in sent if one.version == 2)

@@ -18,7 +18,7 @@ import numpy as np
 from meshtune.methods.base import Method
 from meshtune.network.inventory_cost import inventory_cost
 from meshtune.network.radio_network import Network
-from meshtune.network.virtual_clock import SLACK, Clock, Pace, RoundCost, elapsed
+from meshtune.network.virtual_clock import SLACK, Clock, Pace, RoundCost, VirtualClock, elapsed
 from meshtune.node.dissemination import outages
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
@@ -73,7 +73,7 @@ class RadioExchange:
         late = ~gone & (computing + site.radio.planned_gamma > end)
         tick.seconds, tick.away, tick.late = end, int(gone.sum()), int(late.sum())
         positions = site.mobility.positions(elapsed(clock))
-        air = RadioRound(site, positions, method.name, version, ledger, tick)
+        air = RadioRound(site, positions, method.name, version, ledger, tick, VirtualClock(clock, tick))
         inner = {device: tuple(d for d in near if not gone[d]) for device, near in network.inner.items()}
         inner = {device: () if gone[device] else near for device, near in inner.items()}
         for node in nodes:
@@ -85,7 +85,7 @@ class RadioExchange:
         sending = [one for node in nodes if not late[node.device] for one in node.own_updates(node.links, one_copy)]
         if sending:
             fates, _ = air.send(sending, computing, end)
-            _arrive(nodes, sending, fates)
+            _arrive(nodes, air, sending, fates)
             tick.outages += fates.count(LinkOutcome.OUTAGE)
         if version % config.clusters.inner_rounds == 0:
             graph = network.without(set(np.flatnonzero(gone).tolist()))
@@ -124,7 +124,7 @@ class RadioExchange:
             asked.sort(key=lambda one: (one.receiver, one.source))
             fates, seconds = air.send(asked)
             air.tick.seconds += seconds
-            _arrive(nodes, asked, fates)
+            _arrive(nodes, air, asked, fates)
             for one, fate in zip(asked, fates, strict=True):
                 if fate is LinkOutcome.LOST:
                     nodes[one.receiver].missed(one.sender, one.source)
@@ -141,14 +141,14 @@ def _tell(nodes: Sequence[Node], air: RadioRound, say: Callable[[Node], list[Env
     for one in said:
         air.ledger.record(air.method, air.round, one.sender, one.receiver, one.split, relayed=False)
     for one in said:
-        nodes[one.receiver].receive(one.sender, one.data)
+        nodes[one.receiver].receive(one.sender, one.data, air.clock.now())
     seconds, joules = inventory_cost(air.site, air.positions, said)
     air.tick.inventory_seconds += seconds
     air.tick.inventory += joules
     return bool(said)
 
 
-def _arrive(nodes: Sequence[Node], sent: Sequence[Envelope], fates: Sequence[LinkOutcome]) -> None:
+def _arrive(nodes: Sequence[Node], air: RadioRound, sent: Sequence[Envelope], fates: Sequence[LinkOutcome]) -> None:
     for one, fate in zip(sent, fates, strict=True):
         if fate is LinkOutcome.ARRIVED:
-            nodes[one.receiver].receive(one.sender, one.data)
+            nodes[one.receiver].receive(one.sender, one.data, air.clock.now())

@@ -1,1 +1,1 @@
-"""Contents over links that lose, repeat and reorder: offered by digest, fetched in parts, resumed, delivered in order."""
+"""Contents over links that lose, repeat and reorder: offered by digest, fetched in parts, resumed, kept in order."""

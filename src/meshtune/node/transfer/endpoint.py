@@ -38,7 +38,7 @@ class Endpoint:
         device: its id.
         transport: carries its messages.
         deliver: is handed what has arrived: the neighbour it came from, the bytes of an envelope, and seconds; as
-            :meth:`meshtune.node.node.Node.receive`.
+            :meth:`meshtune.node.node.Node.receive`. It may send, and must not meet others.
         clock: tells the time.
         config: sizes and time-outs.
         federation: which one the device is of; those of others are not listened to.
@@ -91,7 +91,7 @@ class Endpoint:
             self._fetcher.join(one)
         self._neighbours = frozenset(neighbours)
         self._liveness.watch(self._neighbours)
-        self._go_on()
+        self._want()
 
     def send(self, envelopes: Sequence[Envelope]) -> None:
         """Send ``envelopes`` to neighbours; what is for others is dropped, as there is no link.
@@ -111,6 +111,8 @@ class Endpoint:
             if isinstance(said, Offer):
                 self._inbox.put(sender, said)
                 self._go_on(sender)
+                if said.number <= self._inbox.taken(sender).number:
+                    self._acknowledge(sender)
             elif isinstance(said, Taken):
                 self._on_taken(sender, said)
             elif isinstance(said, ContentPart):
@@ -143,7 +145,7 @@ class Endpoint:
         for one in self._liveness.lapsed():
             self._fetcher.leave(one)
         if self._alive_at <= now:
-            self._transport.alive(self._write(KeepAlive(self._session)))
+            self._transport.alive(self._write(KeepAlive()))
             self._alive_at = now + self.config.keep_alive
         self._flow()
         there = self._neighbours - self._liveness.gone
@@ -174,19 +176,24 @@ class Endpoint:
                 self._inbox.pop(one)
                 self._deliver(one, data, self._clock.now())
                 self._go_on(one)
+                self._acknowledge(one)
 
-    def _go_on(self, *senders: int) -> None:
-        """Deal with what is due of ``senders``, tell them how far that is, and fetch what is wanted now."""
-        for sender in senders:
-            while (offer := self._inbox.head(sender)) is not None:
-                if offer.data is None and offer.content.size <= self.config.largest:
-                    break
-                self._inbox.pop(sender)
-                if offer.data is None:
-                    self.refused[OversizedError.__name__] += 1
-                else:
-                    self._deliver(sender, offer.data, self._clock.now())
-            self._transport.announce(sender, self._write(self._inbox.taken(sender)))
+    def _acknowledge(self, sender: int) -> None:
+        self._transport.announce(sender, self._write(self._inbox.taken(sender)))
+
+    def _go_on(self, sender: int) -> None:
+        """Deal with what is due of ``sender``, as far as it has come, and fetch what has not."""
+        while (offer := self._inbox.head(sender)) is not None:
+            if offer.data is None and offer.content.size <= self.config.largest:
+                break
+            self._inbox.pop(sender)
+            if offer.data is None:
+                self.refused[OversizedError.__name__] += 1
+            else:
+                self._deliver(sender, offer.data, self._clock.now())
+        self._want()
+
+    def _want(self) -> None:
         wanted = self._inbox.wanted()
         for content in wanted:
             self._fetcher.want(content, self._inbox.offering(content))
@@ -196,10 +203,11 @@ class Endpoint:
         """Say and ask what is due now; what nobody has is given up."""
         while failed := self._fetcher.failed():
             wanted = self._inbox.wanted()
-            for sender in {sender for content in failed for sender in wanted[content]}:
+            for sender in {sender for content in failed for sender in wanted.get(content, [])}:
                 self.undelivered[sender] += 1
                 self._inbox.pop(sender)
                 self._go_on(sender)
+                self._acknowledge(sender)
         for one in self._neighbours - self._liveness.gone:
             for offer in self._outbox.due(one):
                 self._transport.announce(one, self._write(offer))

@@ -1,4 +1,4 @@
-"""Pulls contents in parts, without I/O: it says what to ask of whom, takes in what comes, and resumes what is broken off.
+"""Pulls contents in parts, without I/O: says what to ask of whom, takes in what comes, resumes what was broken off.
 
 A neighbour is asked for a few parts at a time. What it does not answer in time, or before it goes, is asked again, of
 another one that offers the same content where there is one. Memory is bounded: a content is begun when all of it fits.
@@ -15,7 +15,7 @@ from meshtune.node.transfer.config import TransferConfig
 from meshtune.node.transfer.download import Download
 from meshtune.node.transfer.transfer_messages import Content, ContentPart, PartRequest
 
-_REMEMBERED = 64  # contents that were fetched last: their late parts are stale, those of others are foreign
+_REMEMBERED = 64  # contents that were fetched or given up last: their late parts are stale, others are foreign
 
 
 class Fetcher:
@@ -88,7 +88,7 @@ class Fetcher:
         """Take in a part; return its content, if that is complete and the one that was offered.
 
         Raises:
-            StaleError: its content has been fetched.
+            StaleError: its content is not fetched any more.
             ForeignError: nobody asked ``sender`` for it.
             MalformedError: it is another one than was asked for.
         """
@@ -99,7 +99,7 @@ class Fetcher:
             if asked:
                 return None
             if content in self._past:
-                raise StaleError(f"device {sender} sent a part of a content that has been fetched")
+                raise StaleError(f"device {sender} sent a part of a content that is not fetched any more")
             raise ForeignError(f"device {sender} sent a part of a content that nobody fetches")
         if asked:
             download.lose(offset)

@@ -81,5 +81,6 @@ class Inbox:
         return [sender for sender, line in lines if any(one.content == content for one in line.offers.values())]
 
     def forget(self, sender: int) -> None:
-        """Drop what ``sender`` offers."""
-        self._lines.pop(sender, None)
+        """Drop what ``sender`` offers; how far its offers have been dealt with is kept, in case it comes back."""
+        if sender in self._lines:
+            self._lines[sender].offers.clear()

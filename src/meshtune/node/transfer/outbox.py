@@ -6,9 +6,9 @@ is left, or a slow link would never end one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import takewhile
 
 from meshtune.node.clock import Clock
 from meshtune.node.envelope import Envelope
@@ -62,26 +62,25 @@ class Outbox:
             OversizedError: it is larger than all the room there is for contents.
         """
         receiver, now = envelope.receiver, self._clock.now()
+        pending = self._pending.setdefault(receiver, {})
+        self._withdraw(receiver, [old for old, one in pending.items() if one.outdated(envelope)])
         number = self._count.get(receiver, 0) + 1
         content, gone = self.store.put((receiver, number), envelope.data)
         self._count[receiver] = number
         for neighbour, old in gone:
             self._withdraw(neighbour, [old])
-        pending = self._pending.setdefault(receiver, {})
         pending[number] = _Pending(envelope.source, envelope.version, content, now, self._config.timeout)
-        self._withdraw(receiver, [old for old, one in pending.items() if one.outdated(envelope)])
 
     def due(self, neighbour: int) -> list[Offer]:
         """Return what to tell ``neighbour`` now; each is due again later, every time after twice as long."""
-        now, pending = self._clock.now(), self._pending.get(neighbour, {})
-        found = []
-        for number, one in islice(pending.items(), self._config.window):
+        now, found = self._clock.now(), []
+        oldest = next(iter(self._pending.get(neighbour, {})), 0)
+        for number, one in self._open(neighbour):
             if one.due > now:
                 continue
             one.due, one.wait = now + one.wait, min(2 * one.wait, max(self._config.silence, self._config.timeout))
             small = one.content.size <= self._config.whole
             data = self.store.whole((neighbour, number)) if small else None
-            oldest = next(iter(pending))
             found.append(Offer(self._session, number, oldest, one.source, one.version, one.content, data))
         return found
 
@@ -112,8 +111,13 @@ class Outbox:
 
     def deadline(self, neighbour: int) -> float | None:
         """Return the moment at which ``neighbour`` is to be told something; None where it has taken everything."""
-        offered = islice(self._pending.get(neighbour, {}).values(), self._config.window)
-        return min((one.due for one in offered), default=None)
+        return min((one.due for _, one in self._open(neighbour)), default=None)
+
+    def _open(self, neighbour: int) -> Iterator[tuple[int, _Pending]]:
+        """Return what ``neighbour`` may be offered at once."""
+        pending = self._pending.get(neighbour, {})
+        end = next(iter(pending), 0) + self._config.window
+        return takewhile(lambda one: one[0] < end, pending.items())
 
     def _withdraw(self, neighbour: int, numbers: Iterable[int]) -> None:
         """Offer ``numbers`` no more; a neighbour that would wait for one of them is told what comes instead."""

@@ -73,7 +73,7 @@ class PartRequest:
 
 @dataclass(frozen=True)
 class ContentPart:
-    """The bytes of ``content`` from ``offset`` on; None: the sender does not hold the content any more."""
+    """The bytes of ``content`` from ``offset`` on, one or more; None: the sender does not hold the content any more."""
 
     content: Content
     offset: int
@@ -82,9 +82,7 @@ class ContentPart:
 
 @dataclass(frozen=True)
 class KeepAlive:
-    """Its sender is there, in a ``session`` that is higher with each of its starts."""
-
-    session: int
+    """Its sender is there."""
 
 
 Transferred = Offer | Taken | PartRequest | ContentPart | KeepAlive
@@ -112,8 +110,8 @@ def write_transfer(said: Transferred, device: int, federation: str) -> bytes:
         case ContentPart():
             kind, data, meta = "part", said.data, {**meta, "offset": said.offset}
         case KeepAlive():
-            kind, meta = "alive", {**meta, "session": said.session}
-    tensors = {} if data is None else {"content": torch.frombuffer(bytearray(data), dtype=torch.uint8)}
+            kind = "alive"
+    tensors = {"content": torch.frombuffer(bytearray(data), dtype=torch.uint8)} if data else {}
     return encode(Message(kind, device, 0, source, meta, tensors))
 
 
@@ -170,6 +168,6 @@ def read_transfer(data: bytes, sender: int, federation: str) -> Transferred:
         case "part":
             return ContentPart(content(), number("offset"), body())
         case "alive":
-            return KeepAlive(number("session"))
+            return KeepAlive()
         case kind:
             raise MalformedError(f"a message of kind {quoted(kind)} came where one that transfers contents is due")
