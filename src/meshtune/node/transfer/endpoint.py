@@ -172,8 +172,10 @@ class Endpoint:
     def _on_part(self, sender: int, part: ContentPart) -> None:
         data = self._fetcher.take(sender, part)
         if data is not None:
-            for one in self._inbox.wanted().get(part.content, []):
+            senders = self._inbox.wanted().get(part.content, [])
+            for one in senders:
                 self._inbox.pop(one)
+            for one in senders:
                 self._deliver(one, data, self._clock.now())
                 self._go_on(one)
                 self._acknowledge(one)
