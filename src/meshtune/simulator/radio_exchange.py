@@ -12,14 +12,13 @@ may begin with clusters formed anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from meshtune.methods.base import Method
 from meshtune.network.inventory_cost import inventory_cost
 from meshtune.network.radio_network import Network
-from meshtune.network.virtual_clock import SLACK, Clock, Pace, RoundCost, elapsed
+from meshtune.network.virtual_clock import SLACK, Clock, Pace, RoundCost, VirtualClock, elapsed
 from meshtune.node.dissemination import outages
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
@@ -76,24 +75,24 @@ class RadioExchange:
         late = ~gone & (computing + site.radio.planned_gamma > end)
         tick.seconds, tick.away, tick.late = end, int(gone.sum()), int(late.sum())
         positions = site.mobility.positions(elapsed(clock))
-        air = RadioRound(site, positions, method.name, version, ledger, tick)
-        arrival = _Arrival(Inboxes(nodes, self.listener), elapsed(clock))
+        air = RadioRound(site, positions, method.name, version, ledger, tick, VirtualClock(clock, tick))
+        inboxes = Inboxes(nodes, self.listener)
         inner = {device: tuple(d for d in near if not gone[d]) for device, near in network.inner.items()}
         inner = {device: () if gone[device] else near for device, near in inner.items()}
         for node in nodes:
             node.open(inner[node.device], own=True)
-        _tell(nodes, air, arrival, lambda node: node.news(hearsay=False))
+        _tell(nodes, air, inboxes, lambda node: node.news(hearsay=False))
         for node in nodes:
             node.publish()
         one_copy = site.radio.cast == "broadcast"
         sending = [one for node in nodes if not late[node.device] for one in node.own_updates(node.links, one_copy)]
         if sending:
             outcomes, _ = air.send(sending, computing, end)
-            arrival.of(sending, outcomes)
+            _arrive(inboxes, air, sending, outcomes)
             tick.outages += outcomes.count(LinkOutcome.OUTAGE)
         if version % config.clusters.inner_rounds == 0:
             graph = network.without(set(np.flatnonzero(gone).tolist()))
-            self._pass_on(nodes, air, arrival, graph, gone, late)
+            self._pass_on(nodes, air, inboxes, graph, gone, late)
         tick.seconds += max(0.0, tick.inventory_seconds - SLACK * site.radio.gamma * air.windows)
         if again is not None:
             formed, hello = again
@@ -108,7 +107,7 @@ class RadioExchange:
         self,
         nodes: Sequence[Node],
         air: RadioRound,
-        arrival: _Arrival,
+        inboxes: Inboxes,
         graph: Mapping[int, Sequence[int]],
         gone: Bools,
         late: Bools,
@@ -118,10 +117,10 @@ class RadioExchange:
         there = [node for node in nodes if not gone[node.device]]
         for node in there:
             node.open(graph[node.device], own=not late[node.device])
-        while _tell(nodes, air, arrival, lambda node: node.news() if not gone[node.device] else []):
+        while _tell(nodes, air, inboxes, lambda node: node.news() if not gone[node.device] else []):
             pass
         while True:
-            if not _tell(nodes, air, arrival, lambda node: node.wants() if not gone[node.device] else []):
+            if not _tell(nodes, air, inboxes, lambda node: node.wants() if not gone[node.device] else []):
                 return
             asked = [one for node in there for one in node.serve(one_copy)]
             if not asked:  # all that was asked for was refused
@@ -129,7 +128,7 @@ class RadioExchange:
             asked.sort(key=lambda one: (one.receiver, one.source))
             outcomes, seconds = air.send(asked)
             air.tick.seconds += seconds
-            arrival.of(asked, outcomes)
+            _arrive(inboxes, air, asked, outcomes)
             for one, outcome in zip(asked, outcomes, strict=True):
                 if outcome is LinkOutcome.LOST:
                     nodes[one.receiver].missed(one.sender, one.source)
@@ -139,28 +138,21 @@ class RadioExchange:
             ):
                 air.tick.outages += 1
                 nodes[receiver].unlink(sender)
-            _tell(nodes, air, arrival, lambda node: node.news() if not gone[node.device] else [])
+            _tell(nodes, air, inboxes, lambda node: node.news() if not gone[node.device] else [])
 
 
-def _tell(nodes: Sequence[Node], air: RadioRound, arrival: _Arrival, say: Callable[[Node], list[Envelope]]) -> bool:
+def _tell(nodes: Sequence[Node], air: RadioRound, inboxes: Inboxes, say: Callable[[Node], list[Envelope]]) -> bool:
     """Let all nodes say who holds what, or what they lack, at the same time; return whether anybody did."""
     said = [one for node in nodes for one in say(node)]
     for one in said:
         air.ledger.record(air.method, air.round, one.sender, one.receiver, one.split, relayed=False)
-    arrival.inboxes.deliver(said, arrival.now)
+    inboxes.deliver(said, air.clock.now())
     seconds, joules = inventory_cost(air.site, air.positions, said)
     air.tick.inventory_seconds += seconds
     air.tick.inventory += joules
     return bool(said)
 
 
-@dataclass(frozen=True)
-class _Arrival:
-    """Where messages of a round arrive, and when the round began."""
-
-    inboxes: Inboxes
-    now: float
-
-    def of(self, sent: Sequence[Envelope], outcomes: Sequence[LinkOutcome]) -> None:
-        pairs = zip(sent, outcomes, strict=True)
-        self.inboxes.deliver([one for one, outcome in pairs if outcome is LinkOutcome.ARRIVED], self.now)
+def _arrive(inboxes: Inboxes, air: RadioRound, sent: Sequence[Envelope], outcomes: Sequence[LinkOutcome]) -> None:
+    pairs = zip(sent, outcomes, strict=True)
+    inboxes.deliver([one for one, outcome in pairs if outcome is LinkOutcome.ARRIVED], air.clock.now())

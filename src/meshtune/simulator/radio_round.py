@@ -13,7 +13,7 @@ from enum import Enum
 import numpy as np
 
 from meshtune.network.site import Site
-from meshtune.network.virtual_clock import SLACK, RoundCost
+from meshtune.network.virtual_clock import SLACK, RoundCost, VirtualClock
 from meshtune.node.envelope import Envelope
 from meshtune.wire.ledger import REPEATED, Ledger
 from meshtune.wireless.arrays import Floats
@@ -40,6 +40,7 @@ class RadioRound:
         round: its number, from 1 on.
         ledger: counts bytes.
         tick: counts energy, airtime and losses.
+        clock: tells the time.
         windows: how many there have been in this round.
     """
 
@@ -49,6 +50,7 @@ class RadioRound:
     round: int
     ledger: Ledger
     tick: RoundCost
+    clock: VirtualClock
     windows: int = 0
 
     def send(

@@ -23,9 +23,11 @@ from meshtune.errors import MalformedError, OversizedError
 from meshtune.printable import printable, quoted
 from meshtune.wire.frame import PREFIX, seal, unseal
 
-KINDS = ("block", "announce", "router", "update", "proposal", "claim", "have", "want")
 INVENTORY = ("have", "want")
 """Kinds that say who holds what, and who asks for what."""
+TRANSFER = ("offer", "taken", "fetch", "part", "alive")
+"""Kinds that move other messages over links that lose some."""
+KINDS = ("block", "announce", "router", "update", "proposal", "claim", *INVENTORY, *TRANSFER)
 DTYPES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I8": 1, "I32": 4, "I64": 8}
 """Element types of the format, in safetensors' names, with their bytes per element."""
 
@@ -59,7 +61,9 @@ class Message:
     Attributes:
         kind: ``block`` (which group claims which block), ``announce`` (who I am, my mask), ``router`` (my task
             statistics), ``update`` (my expert), ``proposal`` (positions I would take for my group), ``claim`` (those
-            that it takes), ``have`` (what I hold), ``want`` (what I ask for).
+            that it takes), ``have`` (what I hold), ``want`` (what I ask for); and those that transfer other messages
+            between peers: ``offer`` (a message that I hold for you), ``taken`` (offers that I have dealt with),
+            ``fetch`` (which part I ask for), ``part`` (a part), ``alive`` (I am there).
         sender: the device that sends it now.
         round: the round it is sent in; 0 before the first.
         source: the device whose content it is; not the sender where it is relayed.
@@ -126,13 +130,15 @@ def decode(data: bytes, limits: PayloadLimits | None = None) -> Message:
 
 
 def byte_split(message: Message, data: bytes) -> dict[str, int]:
-    """Return the bytes of ``data``, the encoded ``message``, by use: values, masks, router, control; or inventory.
+    """Return the bytes of ``data``, the encoded ``message``, by use: values, masks, router, control.
 
-    Tensors count by what they are for; frame and header are control. What says who holds what is all inventory. The
-    parts sum to ``len(data)``.
+    Tensors count by what they are for; frame and header are control. What says who holds what is all inventory, and
+    what moves other messages is all transfer. The parts sum to ``len(data)``.
     """
     if message.kind in INVENTORY:
         return {"inventory": len(data)}
+    if message.kind in TRANSFER:
+        return {"transfer": len(data)}
     split = {"values": 0, "masks": 0, "router": 0, "control": 0}
     for name, tensor in message.tensors.items():
         use = "router" if message.kind == "router" else "masks" if name == "mask" else "values"
