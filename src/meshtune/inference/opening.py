@@ -17,7 +17,7 @@ from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.model.loading import load
-from meshtune.network.radio_network import connect
+from meshtune.network.run_network import connect
 from meshtune.network.site import open_site
 from meshtune.node.stored_announcements import PREPARED, load_announcements
 from meshtune.runs.checksums import checksum
