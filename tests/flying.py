@@ -19,7 +19,7 @@ from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Masks
 from meshtune.network.federation_state import FederationState
-from meshtune.network.radio_network import Network, form
+from meshtune.network.run_network import RunNetwork, run_network
 from meshtune.network.site import open_site
 from meshtune.network.virtual_clock import SLACK
 from meshtune.node.updates import UpdateRules
@@ -71,7 +71,7 @@ class World:
 
     config: RunConfig
     method: Method
-    network: Network
+    network: RunNetwork
     radio: RadioExchange
     state: FederationState
     factory: ExpertFactory
@@ -129,8 +129,8 @@ def world(
     site = open_site(config)
     assert site is not None
     site = site if moves is None else replace(site, mobility=moves)
-    network = form(site, [method], own, LAYERS, factory)
-    state = begin([method], network.graph, own, LAYERS, factory, network)
+    network = run_network(site, [method], own, LAYERS, factory)
+    state = begin([method], network.formed.graph, own, LAYERS, factory, network)
     pace: Any = Pace(config, np.full(len(positions), 2.0))
     return World(config, method, network, RadioExchange(network, pace), state, factory)
 

@@ -16,7 +16,7 @@ import pytest
 
 import alone
 from meshtune.config.run_config import RunConfig, validate
-from meshtune.network.radio_network import connect
+from meshtune.network.run_network import connect
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
 from meshtune.simulator.free_links import FreeExchange
@@ -64,12 +64,15 @@ def simulated(config: RunConfig) -> tuple[RunInputs, Node, dict[str, Any]]:
     if network is not None:
         assert inputs.pace is not None
         links = RadioExchange(network, inputs.pace, listen)
-    formed = {0: (graph[DEVICE], {} if network is None else network.clusters.index)}
+    formed = {0: (graph[DEVICE], {} if network is None else network.formed.clusters.index)}
     for number in range(1, config.train.rounds + 1):
         playing[0] = number
         play_round(inputs.base, config, inputs.methods, inputs.devices, inputs.factory, state, Watch(), links)
         if isinstance(links, RadioExchange) and links.formed and links.formed[-1].round == number:
-            formed[number] = (links.formed[-1].network.graph[DEVICE], links.formed[-1].network.clusters.index)
+            formed[number] = (
+                links.formed[-1].network.formed.graph[DEVICE],
+                links.formed[-1].network.formed.clusters.index,
+            )
     return (
         inputs,
         nodes[DEVICE],

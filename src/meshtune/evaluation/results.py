@@ -26,7 +26,7 @@ from meshtune.methods.experts import ExpertFactory
 from meshtune.model.base import Base
 from meshtune.network.density_limits import DensityLimit
 from meshtune.network.federation_state import FederationState
-from meshtune.network.radio_network import Network
+from meshtune.network.run_network import RunNetwork
 from meshtune.network.virtual_clock import summary
 from meshtune.node.announcements import recipes, trains_sparse
 from meshtune.routing.features import Features
@@ -48,7 +48,7 @@ def results(
     features: Mapping[str, Features],
     scores: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
-    network: Network | None = None,
+    network: RunNetwork | None = None,
     planned: Mapping[str, DensityLimit] | None = None,
 ) -> dict[str, Any]:
     """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""

@@ -22,7 +22,7 @@ from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.model.loading import load
 from meshtune.network.federation_state import FederationState
-from meshtune.network.radio_network import connect
+from meshtune.network.run_network import connect
 from meshtune.network.site import open_site
 from meshtune.node.stored_announcements import PREPARED, load_announcements
 from meshtune.runs.checksums import checksum

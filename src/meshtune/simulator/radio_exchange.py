@@ -17,7 +17,7 @@ import numpy as np
 
 from meshtune.methods.base import Method
 from meshtune.network.inventory_cost import inventory_cost
-from meshtune.network.radio_network import Network
+from meshtune.network.run_network import RunNetwork
 from meshtune.network.virtual_clock import SLACK, Clock, Pace, RoundCost, VirtualClock, elapsed
 from meshtune.node.dissemination import outages
 from meshtune.node.envelope import Envelope
@@ -42,7 +42,7 @@ class RadioExchange:
         formed: the clusters that were formed anew so far.
     """
 
-    def __init__(self, network: Network, pace: Pace, listener: Listener | None = None) -> None:
+    def __init__(self, network: RunNetwork, pace: Pace, listener: Listener | None = None) -> None:
         self.network, self.pace, self.listener = network, pace, listener
         self.formed: list[Reclustered] = []
         self._config = network.site.config
@@ -69,7 +69,7 @@ class RadioExchange:
             tick.seconds = float(computing.max())
             clock.append(tick)
             return
-        network = network_of(self.network, clock, version)
+        network = network_of(self.network, clock, version).formed
         end = self.pace.ends(method, values, network.slots)
         gone = away(config.faults, config.seed, n, version)
         late = ~gone & (computing + site.radio.planned_gamma > end)

@@ -18,7 +18,7 @@ from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement
 from meshtune.network.federation_state import FederationState
 from meshtune.network.handshake_cost import handshake_cost
-from meshtune.network.radio_network import Network
+from meshtune.network.run_network import RunNetwork
 from meshtune.node.envelope import Envelope
 from meshtune.runs.events import Note
 from meshtune.runs.manifest import DamagedError, reason
@@ -81,7 +81,7 @@ def begin(
     own: Sequence[Announcement],
     layers: Sequence[LayerSpec],
     factory: ExpertFactory,
-    network: Network | None = None,
+    network: RunNetwork | None = None,
     listener: Listener | None = None,
 ) -> FederationState:
     """Return the state after the handshake, before the first round; over ``network`` where there is a radio.
@@ -89,7 +89,7 @@ def begin(
     ``listener`` is shown all that arrives.
     """
     state = FederationState({}, Ledger())
-    clusters = {} if network is None else network.clusters.index
+    clusters = {} if network is None else network.formed.clusters.index
     agreed = None if network is None else network.agreement
     found = own if agreed is None else agreed.of(own)
     for method in methods:
@@ -118,7 +118,7 @@ def restore(
     store: RunStore,
     methods: Sequence[Method],
     factory: ExpertFactory,
-    network: Network | None = None,
+    network: RunNetwork | None = None,
 ) -> tuple[FederationState, list[Reclustered]]:
     """Return ``fresh`` as it was when ``loaded`` was made, and the clusters formed anew until then.
 
