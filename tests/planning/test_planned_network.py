@@ -13,20 +13,10 @@ from meshtune.network.geometry import geometry_of, link_bounds
 from meshtune.network.radio_network import RadioNetwork
 from meshtune.network.site import open_site
 from meshtune.planning.planned_network import check_followed, planned_network
-from meshtune.runs.observer import Silent
+from meshtune.runs.events import Event, PhaseStarted, Progress
 from meshtune.topology.collision import expected
 
 BITS = 8e4
-
-
-class Recorder(Silent):
-    """Keeps events."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-
-    def event(self, kind: str, **fields: Any) -> None:
-        self.events.append((kind, fields))
 
 
 def config_of(devices: int, **changes: Any) -> RunConfig:
@@ -38,14 +28,14 @@ def test_it_is_the_network_that_a_run_forms_and_progress_is_told() -> None:
     config = config_of(120)
     site = open_site(config)
     assert site is not None
-    where, use, watch = geometry_of(site), expected(np.full((120, 1), 0.05), [1000]), Recorder()
-    planned = planned_network(config, where, BITS, use, config.clusters, watch)
+    where, use, watch = geometry_of(site), expected(np.full((120, 1), 0.05), [1000]), list[Event]()
+    planned = planned_network(config, where, BITS, use, config.clusters, watch.append)
     formed = RadioNetwork.form(where, BITS, use, config.clusters, config.graph, config.seed)
     assert planned.clusters == formed.clusters
     assert planned.linked == formed.linked
     assert planned.backbone.links == formed.backbone.links
-    done = [data["done"] for kind, data in watch.events if kind == "advance"]
-    assert watch.events[0] == ("phase", {"name": "forming clusters", "total": 120})
+    done = [event.done for event in watch if isinstance(event, Progress)]
+    assert watch[0] == PhaseStarted("forming clusters", 120)
     assert done == sorted(done)
     assert len(done) > 1
     assert done[-1] == 120
