@@ -140,6 +140,21 @@ def test_who_is_silent_counts_as_gone_and_comes_back_with_its_next_message() -> 
     assert came[1] == [(0, b"later" * 200)]
 
 
+def test_who_comes_back_is_told_at_once_what_it_missed() -> None:
+    """An offer that was said in vain is said again with the neighbour's first message, not when it is next due."""
+    net, came = pair()
+    net.run(1)
+    net.cut = {(0, 1), (1, 0)}
+    net.ends[0].send([envelope(0, 1, b"missed" * 10)])
+    net.run(20)
+    assert net.ends[0].gone == {1}
+    net.cut = set()
+    net.run(6, lambda: not net.ends[0].gone)
+    assert not came[1]
+    assert net.run(0.5, lambda: settled(net))
+    assert came[1] == [(0, b"missed" * 10)]
+
+
 def test_what_is_begun_with_one_neighbour_is_ended_with_another() -> None:
     """Devices 0 and 2 offer the same content; 0 breaks off, and nothing that came is fetched again."""
     net, came = pair()
