@@ -153,7 +153,9 @@ class Device:
     def _asked(self, text: str, tokens: int | None, raw: bool, temperature: float, seed: int) -> _Asked:
         base = self._base
         check_temperature(temperature)
-        if tokens is not None and not 0 < tokens < base.longest:
+        if tokens is not None and tokens < 1:
+            raise UserError(f"`tokens` {tokens} is no number of tokens: give 1 or more")
+        if tokens is not None and tokens >= base.longest:
             raise UserError(f"`tokens` {tokens} leaves no room for the prompt: the model has {base.longest} positions")
         prompt = self.prompt(text, raw)
         room = self._room(prompt, tokens or min(TOKENS, base.longest // 2))
