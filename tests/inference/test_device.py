@@ -59,7 +59,8 @@ def test_a_fully_trained_model_answers_with_its_own_weights_and_leaves_the_base_
     frozen, full = finished.device(0, "frozen"), finished.device(0, "fpft")
     before = frozen.choose("Is 4 even?", ["yes", "no"])
     assert full.choose("Is 4 even?", ["yes", "no"]).options != before.options
-    stream = full.stream("Is 4 even?", tokens=9, temperature=1.0)
-    next(stream)
-    stream.close()
-    assert frozen.choose("Is 4 even?", ["yes", "no"]) == before
+    how: dict[str, Any] = {"tokens": 9, "temperature": 2.0, "seed": 3}
+    stream = full.stream("Is 4 even?", **how)
+    first = next(stream)
+    assert frozen.choose("Is 4 even?", ["yes", "no"]) == before  # while the answer is being written
+    assert first + "".join(stream) == full.ask("Is 4 even?", **how).answer

@@ -145,8 +145,13 @@ class Device:
         asked = self._asked(prompt, tokens, raw, temperature, seed)
 
         def pieces() -> Iterator[str]:
-            with holding(self._base, asked.model):
-                yield from stream(self._base, asked.ask, asked.writing, asked.bank)
+            written = stream(self._base, asked.ask, asked.writing, asked.bank)
+            while True:
+                with holding(self._base, asked.model):  # others may be asked between two pieces
+                    piece = next(written, None)
+                if piece is None:
+                    return
+                yield piece
 
         return pieces()
 
