@@ -18,6 +18,7 @@ from meshtune.errors import UserError
 from meshtune.evaluation.asks import ask_of, bank_of
 from meshtune.evaluation.exam import FROZEN, router_of
 from meshtune.inference.held_experts import HeldExpert, experts_of
+from meshtune.inference.reply import Reply, Weight
 from meshtune.methods.base import Answer, Method, only
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
@@ -32,35 +33,6 @@ from meshtune.training.full_parameters import holding
 
 TOKENS = 32
 """How long an answer may be at least."""
-
-
-@dataclass(frozen=True)
-class Weight:
-    """An expert's share in an answer: the task it knows, the devices that trained it, and its gate.
-
-    There is no gate where every token weighs the experts itself.
-    """
-
-    task: str
-    devices: tuple[int, ...]
-    gate: float | None
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What was answered.
-
-    Attributes:
-        prompt: what the model read.
-        answer: what it wrote, or the option it chose.
-        weights: who answered, the largest gate first; nobody where the frozen model did.
-        options: what was to choose from, with probabilities, the largest first.
-    """
-
-    prompt: str
-    answer: str
-    weights: tuple[Weight, ...]
-    options: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
