@@ -134,6 +134,18 @@ def test_every_command_works(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
         execute(command, long, made)
 
 
+def test_the_python_page_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a comment below a ``print`` shows is what is printed."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "docs"}
+    for _, text in blocks(ROOT / "docs/python.md", "python"):
+        exec(compile(f"from __future__ import annotations\n{text}", "docs/python.md", "exec"), names)
+        printed = capsys.readouterr().out.splitlines()
+        assert {line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")} <= set(printed)
+
+
 def links(page: Path) -> list[Path]:
     """Return the files that ``page`` links."""
     targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))

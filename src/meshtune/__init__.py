@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from meshtune.config.demo_config import demo_config
     from meshtune.config.run_config import RunConfig, load_config
     from meshtune.errors import MeshtuneError, UserError
-    from meshtune.inference.device import Device, Reply, Weight
+    from meshtune.inference.device import Device
     from meshtune.inference.held_experts import HeldExpert, LayerUpdate
+    from meshtune.inference.reply import Reply, Weight
     from meshtune.runs.events import Event, Note, PhaseStarted, Progress, RoundDone, RunDone, Scored, StepDone
 
 _MODULES = {
@@ -32,8 +33,9 @@ _MODULES = {
     "meshtune.config.demo_config": ("demo_config",),
     "meshtune.config.run_config": ("RunConfig", "load_config"),
     "meshtune.errors": ("MeshtuneError", "UserError"),
-    "meshtune.inference.device": ("Device", "Reply", "Weight"),
+    "meshtune.inference.device": ("Device",),
     "meshtune.inference.held_experts": ("HeldExpert", "LayerUpdate"),
+    "meshtune.inference.reply": ("Reply", "Weight"),
     "meshtune.runs.events": (
         "Event",
         "Note",

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from architectures import ARCHITECTURES, tiny
 from meshtune.adapter.arrow_routing import Arrow
 from meshtune.adapter.route import Bank, Route
 from meshtune.config.learning_config import ModelConfig
 from meshtune.decoding import generation as module
-from meshtune.decoding.generation import generate
+from meshtune.decoding.generation import generate, stream
 from meshtune.decoding.sampling import Writing
 from meshtune.decoding.scoring import Ask
 from meshtune.decoding.stopping import Ending
@@ -192,3 +195,33 @@ def test_bytes_become_text() -> None:
     prompt = encode_prompt(base.tokenizer, "Question: how many?\nAnswer:", 64)
     (text,) = said(base, [Ask((), prompt=prompt)], Writing(6), 100)
     assert text == base.tokenizer.decode(alone(base, prompt, None, 6)).split("\n")[0].strip()
+
+
+def test_an_answer_is_streamed_as_it_is_written_by_every_expert(any_base: Base) -> None:
+    bank, routed = mixed(any_base)
+    for pairs, weighed in ((cases(any_base), None), (routed, bank)):
+        for ask, _ in pairs:
+            for writing in (GREEDY, Writing(NEW, stops=("1", "3 4"), temperature=1.0, seed=2)):
+                pieces = list(stream(any_base, ask, writing, weighed))
+                assert "".join(pieces) == said(any_base, [ask], writing, 100, weighed)[0]
+    assert len(pieces) > 1
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Base:
+    return load(ModelConfig())
+
+
+@given(seed=st.integers(0, 1000), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_whatever_stops_an_answer_its_pieces_are_the_answer(embedded: Base, seed: int, data: st.DataObject) -> None:
+    """Stops are cut out of what would be written, so that they lie within and across tokens; bytes are drawn too."""
+    ask = Ask((), None, prompt=encode_prompt(embedded.tokenizer, "Question: Is it so?\nAnswer:", embedded.longest))
+    free = Writing(16, stops=(), temperature=4.0, seed=seed)
+    whole = said(embedded, [ask], free, 100)[0]
+    stops = ["Question:"]
+    for _ in range(data.draw(st.integers(0, 3))):
+        start = data.draw(st.integers(0, max(0, len(whole) - 1)))
+        stops.append(whole[start : start + data.draw(st.integers(1, 9))] or "\n")
+    for given_ in (free, replace(free, stops=tuple(stops)), replace(free, stops=(*stops, "\n"))):
+        assert "".join(stream(embedded, ask, given_)) == said(embedded, [ask], given_, 100)[0]

@@ -15,7 +15,8 @@ from meshtune.errors import UserError, check_name
 from meshtune.printable import printable
 
 if TYPE_CHECKING:
-    from meshtune.inference.device import Device, Reply
+    from meshtune.inference.device import Device
+    from meshtune.inference.reply import Reply
 
 FORMATS = ("table", "json")
 LONGEST = 2**20

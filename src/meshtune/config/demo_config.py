@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import as_file, files
 from typing import Any
 
-from meshtune.config.run_config import RunConfig, load_config
+from meshtune.config.run_config import Overrides, RunConfig, load_config
 
 FILE = "demo.yaml"
 
 
-def demo_config(overrides: Sequence[str] = ()) -> RunConfig:
-    """Return the demo's configuration, with ``key=value`` overrides.
+def demo_config(overrides: Overrides = ()) -> RunConfig:
+    """Return the demo's configuration, with overrides as :func:`meshtune.load_config` takes them.
 
     Raises:
         UserError: an override is mistaken.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from meshtune.network.virtual_clock import Clock, elapsed, joules
+from meshtune.network.virtual_clock import RoundCosts, elapsed, joules
 from meshtune.runs.metrics import metrics_in
 
 
@@ -33,7 +33,7 @@ def whole(scores: Sequence[Mapping[str, Any]], last: int) -> tuple[list[Mapping[
     return [record for record in scores if record["method"] not in short.get(record["round"], ())], notes
 
 
-def curves(scores: Sequence[Mapping[str, Any]], clocks: Mapping[str, Clock]) -> dict[str, list[dict[str, float]]]:
+def curves(scores: Sequence[Mapping[str, Any]], clocks: Mapping[str, RoundCosts]) -> dict[str, list[dict[str, float]]]:
     """Return, for every method that a clock ran for and each of its further routers, one point a scored round.
 
     Args:

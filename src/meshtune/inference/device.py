@@ -18,6 +18,7 @@ from meshtune.errors import UserError
 from meshtune.evaluation.asks import ask_of, bank_of
 from meshtune.evaluation.exam import FROZEN, router_of
 from meshtune.inference.held_experts import HeldExpert, experts_of
+from meshtune.inference.reply import Reply, Weight
 from meshtune.methods.base import Answer, Method, Prompts, only
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
@@ -32,35 +33,6 @@ from meshtune.training.full_parameters import holding
 
 TOKENS = 32
 """How long an answer may be at least."""
-
-
-@dataclass(frozen=True)
-class Weight:
-    """An expert's share in an answer: the task it knows, the devices that trained it, and its gate.
-
-    There is no gate where every token weighs the experts itself.
-    """
-
-    task: str
-    devices: tuple[int, ...]
-    gate: float | None
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What was answered.
-
-    Attributes:
-        prompt: what the model read.
-        answer: what it wrote, or the option it chose.
-        weights: who answered, the largest gate first; nobody where the frozen model did.
-        options: what was to choose from, with probabilities, the largest first.
-    """
-
-    prompt: str
-    answer: str
-    weights: tuple[Weight, ...]
-    options: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,15 +117,22 @@ class Device:
         asked = self._asked(prompt, tokens, raw, temperature, seed)
 
         def pieces() -> Iterator[str]:
-            with holding(self._base, asked.model):
-                yield from stream(self._base, asked.ask, asked.writing, asked.bank)
+            written = stream(self._base, asked.ask, asked.writing, asked.bank)
+            while True:
+                with holding(self._base, asked.model):  # others may be asked between two pieces
+                    piece = next(written, None)
+                if piece is None:
+                    return
+                yield piece
 
         return pieces()
 
     def _asked(self, text: str, tokens: int | None, raw: bool, temperature: float, seed: int) -> _Asked:
         base = self._base
         check_temperature(temperature)
-        if tokens is not None and not 0 < tokens < base.longest:
+        if tokens is not None and tokens < 1:
+            raise UserError(f"`tokens` {tokens} is no number of tokens: give 1 or more")
+        if tokens is not None and tokens >= base.longest:
             raise UserError(f"`tokens` {tokens} leaves no room for the prompt: the model has {base.longest} positions")
         prompt = self.prompt(text, raw)
         room = self._room(prompt, tokens or min(TOKENS, base.longest // 2))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from meshtune.config.run_config import RunConfig
 from meshtune.methods.base import Method
 from meshtune.methods.state import Member
-from meshtune.network.virtual_clock import Clock
+from meshtune.network.virtual_clock import RoundCosts
 from meshtune.node.node import Node
 from meshtune.wire.ledger import Ledger
 
@@ -32,7 +32,7 @@ class FederationState:
     ledger: Ledger
     round: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    clocks: dict[str, Clock] = field(default_factory=dict)
+    clocks: dict[str, RoundCosts] = field(default_factory=dict)
 
     @property
     def members(self) -> dict[str, list[Member]]:

@@ -59,11 +59,11 @@ def ends(slowest: float, slots: int, gamma: float) -> float:
     return slowest + (slots + SLACK) * gamma
 
 
-Clock = list[RoundCost]
+RoundCosts = list[RoundCost]
 """The rounds so far, first the handshake as round 0."""
 
 
-def elapsed(clock: Clock) -> float:
+def elapsed(clock: RoundCosts) -> float:
     """Return the seconds so far."""
     return sum(tick.seconds for tick in clock)
 
@@ -78,7 +78,7 @@ class VirtualClock:
         tick: this round, as far as it has been played.
     """
 
-    def __init__(self, clock: Clock, tick: RoundCost) -> None:
+    def __init__(self, clock: RoundCosts, tick: RoundCost) -> None:
         self._began, self._tick = elapsed(clock), tick
 
     def now(self) -> float:
@@ -86,12 +86,12 @@ class VirtualClock:
         return self._began + self._tick.seconds
 
 
-def joules(clock: Clock) -> float:
+def joules(clock: RoundCosts) -> float:
     """Return the joules so far, sent and computed."""
     return sum(tick.sending + tick.computing + tick.inventory for tick in clock)
 
 
-def summary(clock: Clock) -> dict[str, Any]:
+def summary(clock: RoundCosts) -> dict[str, Any]:
     """Return the totals and, as ``per_round``, the list of every quantity; round 0 is the handshake."""
     return {
         "seconds": elapsed(clock),
@@ -102,12 +102,12 @@ def summary(clock: Clock) -> dict[str, Any]:
     }
 
 
-def pack(clocks: Mapping[str, Clock]) -> dict[str, Any]:
+def pack(clocks: Mapping[str, RoundCosts]) -> dict[str, Any]:
     """Return plain values for a checkpoint."""
     return {method: [asdict(tick) for tick in clock] for method, clock in clocks.items()}
 
 
-def unpack(data: Mapping[str, Any]) -> dict[str, Clock]:
+def unpack(data: Mapping[str, Any]) -> dict[str, RoundCosts]:
     """The inverse of :func:`pack`."""
     return {method: [RoundCost(**tick) for tick in clock] for method, clock in data.items()}
 

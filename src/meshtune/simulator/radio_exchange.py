@@ -18,7 +18,7 @@ import numpy as np
 from meshtune.methods.base import Method
 from meshtune.network.inventory_cost import inventory_cost
 from meshtune.network.run_network import RunNetwork
-from meshtune.network.virtual_clock import SLACK, Clock, Pace, RoundCost, VirtualClock, elapsed
+from meshtune.network.virtual_clock import SLACK, Pace, RoundCost, VirtualClock, elapsed
 from meshtune.node.dissemination import outages
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
@@ -47,7 +47,7 @@ class RadioExchange:
         self.formed: list[Reclustered] = []
         self._config = network.site.config
 
-    def exchange(self, method: Method, nodes: Sequence[Node], version: int, ledger: Ledger, clock: Clock) -> None:
+    def exchange(self, method: Method, nodes: Sequence[Node], version: int, ledger: Ledger, clock: RoundCosts) -> None:
         """Let every node publish its values as ``version``, and deliver what the air lets through.
 
         Args:

@@ -16,7 +16,7 @@ from meshtune.config.run_config import RunConfig
 from meshtune.methods.base import Method
 from meshtune.network.handshake_cost import handshake_cost
 from meshtune.network.run_network import RunNetwork
-from meshtune.network.virtual_clock import Clock, RoundCost, elapsed
+from meshtune.network.virtual_clock import RoundCost, RoundCosts, elapsed
 from meshtune.node.node import Node
 from meshtune.simulator.inboxes import Listener
 from meshtune.simulator.introducing import introduce
@@ -64,7 +64,7 @@ def behind(config: RunConfig, round_: int) -> int:
     return 0 if rounds is None else (round_ - 1) // rounds * rounds
 
 
-def network_of(first: RunNetwork, clock: Clock, round_: int) -> RunNetwork:
+def network_of(first: RunNetwork, clock: RoundCosts, round_: int) -> RunNetwork:
     """Return the network that a method plays ``round_`` in.
 
     Args:
@@ -82,7 +82,7 @@ def reform(
     nodes: Sequence[Node],
     round_: int,
     ledger: Ledger,
-    clock: Clock,
+    clock: RoundCosts,
     listener: Listener | None = None,
 ) -> tuple[Reclustered, RoundCost] | None:
     """Form clusters anew before ``round_``, if it is time to; return them and what announcing took.
@@ -113,7 +113,7 @@ def replay(
     first: RunNetwork | None,
     methods: Sequence[Method],
     nodes: Mapping[str, Sequence[Node]],
-    clocks: Mapping[str, Clock],
+    clocks: Mapping[str, RoundCosts],
     rounds: int,
 ) -> list[Reclustered]:
     """Bring members from the first round's clusters to those of round ``rounds``; return all that were formed anew.
