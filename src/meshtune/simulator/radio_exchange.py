@@ -18,7 +18,7 @@ import numpy as np
 from meshtune.methods.base import Method
 from meshtune.network.inventory_cost import inventory_cost
 from meshtune.network.run_network import RunNetwork
-from meshtune.network.virtual_clock import SLACK, Pace, RoundCost, VirtualClock, elapsed
+from meshtune.network.virtual_clock import SLACK, Pace, RoundCost, RoundCosts, VirtualClock, elapsed
 from meshtune.node.dissemination import outages
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
