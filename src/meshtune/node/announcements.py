@@ -28,7 +28,7 @@ from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.node.magnitude_masks import magnitude_masks
-from meshtune.node.mask_negotiation import negotiates
+from meshtune.node.mask_agreement import negotiates
 from meshtune.routing.statistics import summarise
 from meshtune.runs.observer import Observer
 from meshtune.training.calibration import calibration_scores, entropies, layer_inputs, prompt_features
