@@ -10,42 +10,24 @@ a device whose turn it is waits for what it still lacks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from meshtune.adapter.mask import join, pack, vote
+from meshtune.adapter.mask import vote
 from meshtune.adapter.mask_claims import Mask, capped_counts, propose
 from meshtune.errors import PayloadError
 from meshtune.methods.state import Masks
+from meshtune.node.claim_messages import CodedMask, claim_message, code_mask, coded_claim, kind_of
 from meshtune.node.envelope import Envelope
 from meshtune.node.negotiation_schedule import Kind, NegotiationSchedule
-from meshtune.node.receiving import coded_mask, read_mask
 from meshtune.printable import quoted
 from meshtune.wire.content_cache import ContentCache
 from meshtune.wire.payload import Message, byte_split, decode, encode
-from meshtune.wire.plain_values import fact, text
-from meshtune.wire.positions import encode_positions
-from meshtune.wire.validation import Receiver, check_envelope
-
-
-@dataclass(frozen=True, eq=False)
-class CodedMask:
-    """A mask as it is sent.
-
-    Attributes:
-        data: coded positions.
-        mask: per layer, sorted flat positions.
-        bits: (ceil(sum of d r / 8),) a bit for every position, all layers end to end.
-    """
-
-    data: bytes
-    mask: Masks
-    bits: NDArray[np.uint8]
+from meshtune.wire.validation import Receiver
 
 
 class MaskNegotiation:
@@ -112,7 +94,7 @@ class MaskNegotiation:
         message = decode(data)
         if message.sender != sender:
             raise PayloadError(f"device {sender} sent a message that names device {message.sender} as its sender")
-        kind: Kind = "proposal" if message.kind == "proposal" else "claim"
+        kind = kind_of(message)
         source, coded = message.source, coded_claim(message, kind, self._receiver)
         turn = self._schedule.turns[self._schedule.groups[source]]
         if kind == "claim" and (message.meta["group"], source) != (turn.group, turn.mates[0]):
@@ -141,14 +123,14 @@ class MaskNegotiation:
         turn, found = self._turn, []
         before = [key for key in self._schedule.turns if key < turn.group]
         if self.device not in self._proposals and self._hop >= turn.proposals and self._claims.keys() >= set(before):
-            mask = self._read(self._coded(self._best()))
+            mask = self._read(code_mask(self._best(), self._sizes))
             self._proposals[self.device] = mask
-            found += self._send(_message("proposal", self.device, mask.data))
+            found += self._send(claim_message("proposal", self.device, mask.data))
         if self.mask is None and self._hop >= turn.claim and len(self._proposals) == len(turn.mates):
             mask = self._vote()
             self._claim(turn.group, mask)
             if self.device == turn.mates[0]:
-                found += self._send(_message("claim", self.device, mask.data, turn.group))
+                found += self._send(claim_message("claim", self.device, mask.data, turn.group))
         return found
 
     def _best(self) -> Mask:
@@ -159,7 +141,7 @@ class MaskNegotiation:
         ordered = [(mate, self._proposals[mate]) for mate in self._turn.mates]
 
         def count() -> bytes:
-            return self._coded(vote([(mate, one.mask) for mate, one in ordered], self._sizes))
+            return code_mask(vote([(mate, one.mask) for mate, one in ordered], self._sizes), self._sizes)
 
         return self._read(self._cache.once(("vote", *((mate, one.data) for mate, one in ordered)), count))
 
@@ -178,40 +160,14 @@ class MaskNegotiation:
 
     def _read(self, coded: bytes) -> CodedMask:
         """Return the mask that is coded; equal ones are read once."""
-
-        def read() -> CodedMask:
-            mask = read_mask(coded, self._sizes)
-            return CodedMask(coded, tuple(mask), pack(mask, self._sizes))
-
-        return self._cache.once(("mask", coded), read)
-
-    def _coded(self, mask: Mask) -> bytes:
-        return encode_positions(join(mask, self._sizes), sum(self._sizes))
+        return self._cache.once(("mask", coded), lambda: CodedMask.read(coded, self._sizes))
 
     def _send(self, message: Message) -> list[Envelope]:
         """Return ``message`` for all whom this device sends it to, in its own name."""
-        kind: Kind = "proposal" if message.kind == "proposal" else "claim"
-        ends = self._schedule.tree(kind, message.source).children.get(self.device, ())
+        ends = self._schedule.tree(kind_of(message), message.source).children.get(self.device, ())
         if not ends:
             return []
         mine = replace(message, sender=self.device, round=0)
         data = encode(mine)
         split = byte_split(mine, data)
         return [Envelope(self.device, end, message.source, 0, data, split) for end in ends]
-
-
-def coded_claim(message: Message, kind: Kind, receiver: Receiver) -> bytes:
-    """Return the coded mask in a proposal or claim.
-
-    Raises:
-        PayloadError: it is of another kind or round, of a stranger, or has no such mask; or a claim names no group.
-    """
-    check_envelope(message, kind, receiver)
-    if kind == "claim":
-        text(fact(message.meta, "group"), f"the group of device {message.source}")
-    return coded_mask(message)
-
-
-def _message(kind: Kind, device: int, coded: bytes, group: str | None = None) -> Message:
-    meta = {} if group is None else {"group": group}
-    return Message(kind, device, 0, device, meta, {"mask": torch.frombuffer(bytearray(coded), dtype=torch.uint8)})
