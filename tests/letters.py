@@ -18,13 +18,14 @@ from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Member, Update
 from meshtune.node.announcements import to_messages
-from meshtune.node.mask_negotiation import claimed
+from meshtune.node.claim_messages import coded_claim
 from meshtune.node.node import Node
-from meshtune.node.receiving import checked_version, from_messages, receive
+from meshtune.node.receiving import checked_version, from_messages, read_mask, receive
 from meshtune.node.updates import UpdateRules, publish, write_update
 from meshtune.routing.statistics import summarise
 from meshtune.wire.payload import Message, decode, encode
 from meshtune.wire.positions import encode_positions
+from meshtune.wire.validation import Receiver
 
 LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 24, 300, False) for i in range(2)]
 RANK, WIDTH, ROUND = 4, 12, 3
@@ -167,8 +168,12 @@ def reader_of(at: int, parts: list[Message], told: bool, kind: str) -> Callable[
     return lambda data: read_announcement(data, at, parts, told, kind)
 
 
-def claim_reader(kind: str) -> Callable[[bytes], Any]:
-    return lambda data: [positions.tolist() for positions in claimed(decode(data), kind, SIZES)]
+def claim_reader(kind: Any) -> Callable[[bytes], Any]:
+    def read(data: bytes) -> list[Any]:
+        coded = coded_claim(decode(data), kind, Receiver())
+        return [positions.tolist() for positions in read_mask(coded, SIZES)]
+
+    return read
 
 
 def replace_codes(method: Method) -> Method:

@@ -1,113 +1,39 @@
-"""Negotiated masks: claims by brute force, and what must hold whatever devices want."""
+"""The rule of negotiated masks: what a device proposes, and how dense it may be beside other groups."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from random import Random
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshtune.adapter.mask import collision_rate, top_positions, vote
-from meshtune.adapter.mask_claims import capped_counts, negotiate
+from meshtune.adapter.mask import top_positions
+from meshtune.adapter.mask_claims import capped_counts, propose
 
-
-@dataclass(frozen=True)
-class Cluster:
-    """Devices of some groups; few different scores, so that there are ties."""
-
-    sizes: list[int]
-    groups: dict[int, str]
-    scores: dict[int, list[Any]]
-    counts: dict[int, list[int]]
-
-    def own(self, device: int) -> list[Any]:
-        return [top_positions(s, n) for s, n in zip(self.scores[device], self.counts[device], strict=True)]
-
-
-@st.composite
-def clusters(draw: st.DrawFn, groups: str = "abc") -> Cluster:
-    sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
-    devices = draw(st.lists(st.integers(0, 20), min_size=1, max_size=5, unique=True))
-    levels = st.integers(0, 4)
-    return Cluster(
-        sizes,
-        {device: draw(st.sampled_from(groups)) for device in devices},
-        {d: [np.array(draw(st.lists(levels, min_size=n, max_size=n)), dtype="f4") for n in sizes] for d in devices},
-        {d: [draw(st.integers(0, n)) for n in sizes] for d in devices},
+LEVELS = st.integers(1, 12).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.integers(0, 4), min_size=n, max_size=n), st.lists(st.booleans(), min_size=n, max_size=n)
     )
+)
+"""Scores of a layer, few different ones, so that there are ties; and what is claimed of it."""
 
 
-@given(clusters())
-def test_claims_by_brute_force(cluster: Cluster) -> None:
-    """Position by position: a group's devices list what is free, best first; the group takes what most of them list."""
-    keys = sorted(set(cluster.groups.values()))
-    turns = negotiate(cluster.scores, cluster.counts, cluster.groups, cluster.sizes)
-    assert [turn.group for turn in turns] == keys
-    taken: list[set[int]] = [set() for _ in cluster.sizes]
-    for turn in turns:
-        mates = sorted(device for device, group in cluster.groups.items() if group == turn.group)
-        assert list(turn.proposals) == mates
-        wants = {d: capped_counts(cluster.counts[d], cluster.sizes, len(keys)) for d in mates}
-        for layer, size in enumerate(cluster.sizes):
-            free = [p for p in range(size) if p not in taken[layer]]
-            lists = {
-                d: sorted(free, key=lambda p, d=d: (-cluster.scores[d][layer][p], p))[: wants[d][layer]] for d in mates
-            }
-            assert {d: turn.proposals[d][layer].tolist() for d in mates} == {d: sorted(p) for d, p in lists.items()}
-            first = lists[mates[0]]
-            votes = {p: sum(p in lists[d] for d in mates) for p in free}
-            best = sorted(free, key=lambda p: (-votes[p], p not in first, p))[: len(first)]
-            assert turn.claim[layer].tolist() == sorted(best)
-            taken[layer] |= set(best)
+@given(st.lists(st.tuples(LEVELS, st.floats(0, 1)), min_size=1, max_size=3))
+def test_a_proposal_is_the_best_of_what_is_free(layers: list[tuple[tuple[list[int], list[bool]], float]]) -> None:
+    scores = [np.array(score, dtype="f4") for (score, _), _ in layers]
+    claimed = [np.array(taken) for (_, taken), _ in layers]
+    free = [[p for p, taken in enumerate(one.tolist()) if not taken] for one in claimed]
+    counts = [int(share * len(left)) for (_, share), left in zip(layers, free, strict=True)]
+    found = propose(scores, counts, claimed)
+    for score, left, count, positions in zip(scores, free, counts, found, strict=True):
+        assert positions.tolist() == sorted(sorted(left, key=lambda p, s=score: (-s[p], p))[:count])
 
 
-@given(clusters())
-def test_groups_never_collide_and_keep_to_their_part(cluster: Cluster) -> None:
-    turns = negotiate(cluster.scores, cluster.counts, cluster.groups, cluster.sizes)
-    assert collision_rate([turn.claim for turn in turns], cluster.sizes) == 0
-    for turn in turns:
-        first = next(iter(turn.proposals))
-        assert all(len(p) <= size // len(turns) for p, size in zip(turn.claim, cluster.sizes, strict=True))
-        room = sum(size // len(turns) for size in cluster.sizes)
-        assert sum(map(len, turn.claim)) == min(sum(cluster.counts[first]), room)
-
-
-@given(clusters(), st.randoms())
-def test_the_order_in_which_devices_are_named_is_nothing(cluster: Cluster, random: Random) -> None:
-    order = list(cluster.groups)
-    random.shuffle(order)
-    named = [{device: one[device] for device in order} for one in (cluster.scores, cluster.counts, cluster.groups)]
-    plain = negotiate(cluster.scores, cluster.counts, cluster.groups, cluster.sizes)
-    shuffled = negotiate(*named, cluster.sizes)  # type: ignore[arg-type]
-    for one, other in zip(plain, shuffled, strict=True):
-        assert (one.group, list(one.proposals)) == (other.group, list(other.proposals))
-        assert [p.tolist() for p in one.claim] == [p.tolist() for p in other.claim]
-
-
-@given(clusters("a"))
-def test_a_group_by_itself_has_the_vote_of_its_own_masks(cluster: Cluster) -> None:
-    """So a device by itself has its own."""
-    (turn,) = negotiate(cluster.scores, cluster.counts, cluster.groups, cluster.sizes)
-    own = {device: cluster.own(device) for device in cluster.groups}
-    expected = vote(list(own.items()), cluster.sizes)
-    if len(own) == 1:
-        (expected,) = own.values()
-    assert [p.tolist() for p in turn.claim] == [p.tolist() for p in expected]
-
-
-@given(clusters())
-def test_the_first_to_claim_gets_its_best(cluster: Cluster) -> None:
-    """Of one device and no more: nothing that it leaves is better than what it takes."""
-    first = negotiate(cluster.scores, cluster.counts, cluster.groups, cluster.sizes)[0]
-    if len(first.proposals) == 1:
-        (device,) = first.proposals
-        for score, claim in zip(cluster.scores[device], first.claim, strict=True):
-            left = np.delete(score, claim)
-            assert not claim.size or not left.size or score[claim].min() >= left.max()
+@given(LEVELS, st.integers(0, 12))
+def test_what_nobody_has_claimed_is_the_own_mask(layer: tuple[list[int], list[bool]], count: int) -> None:
+    score = np.array(layer[0], dtype="f4")
+    (found,) = propose([score], [count], [np.zeros(score.size, dtype=bool)])
+    assert found.tolist() == top_positions(score, count).tolist()
 
 
 LAYERS = st.lists(
@@ -141,16 +67,3 @@ def test_counts_are_capped_and_keep_their_sum(layers: list[tuple[int, int]], gro
 )
 def test_caps_by_hand(counts: list[int], sizes: list[int], groups: int, capped: list[int]) -> None:
     assert capped_counts(counts, sizes, groups) == capped
-
-
-def test_turns_by_hand() -> None:
-    """One layer of six. "a" wants 5 and 4; both devices of "b" want 4 best, then differ; "c" has what is left."""
-    scores = {
-        0: [np.array([0.0, 1, 2, 3, 8, 9])],  # a
-        1: [np.array([6.0, 5, 0, 0, 9, 1])],  # b: without 4 and 5 it is 0 and 1
-        2: [np.array([0.0, 7, 6, 0, 9, 1])],  # b: 1 and 2
-        3: [np.array([9.0, 9, 9, 0, 9, 9])],  # c
-    }
-    turns = negotiate(scores, {device: [2] for device in scores}, {0: "a", 1: "b", 2: "b", 3: "c"}, [6])
-    assert [turn.claim[0].tolist() for turn in turns] == [[4, 5], [0, 1], [2, 3]]  # 1 has two votes, 0 the lower id's
-    assert {d: mask[0].tolist() for d, mask in turns[1].proposals.items()} == {1: [0, 1], 2: [1, 2]}

@@ -1,293 +1,303 @@
-"""Negotiated masks over the air: bytes are those of the messages, devices know the masks, runs are repeatable."""
+"""One device that negotiates: the rule by brute force, whatever the order of what arrives; what it refuses."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flying import LAYERS, RANK, shake_hands
-from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.mask import collision_rate, join, top_positions
-from meshtune.adapter.projection import Recipe
-from meshtune.adapter.sites import sizes
-from meshtune.config.run_config import RunConfig, validate
-from meshtune.inference.opening import DeviceLoader
-from meshtune.methods.experts import ExpertFactory
-from meshtune.methods.registry import METHODS, get_method
-from meshtune.methods.state import NEGOTIATED, Announcement
-from meshtune.network.handshake_cost import handshake_cost
-from meshtune.network.run_network import run_network
-from meshtune.network.site import open_site
-from meshtune.node.announcements import to_messages
-from meshtune.node.mask_negotiation import Agreement, agree
-from meshtune.node.receiving import from_messages
-from meshtune.runs.observer import Silent
-from meshtune.runs.store import RunStore
-from meshtune.simulator.resume import begin
-from meshtune.simulator.simulation import evaluate, run
-from meshtune.wire.ledger import INVENTORY, Ledger
+from meshtune.adapter.mask_claims import capped_counts
+from meshtune.errors import PayloadError
+from meshtune.node.envelope import Envelope
+from meshtune.node.mask_negotiation import MaskNegotiation
+from meshtune.node.negotiation_schedule import NegotiationSchedule
+from meshtune.wire.content_cache import ContentCache
 from meshtune.wire.payload import Message, decode, encode
 from meshtune.wire.positions import encode_positions
-from whole_runs import Watch, assert_same_state, header
 
-SIZES = sizes(LAYERS, RANK)
-PAIR = {0: (1,), 1: (0,)}
-FULL = {0: (1, 2), 1: (0, 2), 2: (0, 1)}
-PATH = {0: (1,), 1: (0, 2), 2: (1,)}
+Positions = list[list[int]]
 
 
-def announced(groups: str, used: int = 30) -> list[Announcement]:
-    """Devices that all want the same rows most, so that their own masks collide."""
-    found = []
-    for device, group in enumerate(groups):
-        draw = np.random.default_rng(device)
-        scores = [draw.random(size).astype("f4") + np.linspace(1, 0, size, dtype="f4") for size in SIZES]
-        masks = tuple(top_positions(score, used) for score in scores)
-        recipe = Recipe(seed=3, kind="orthogonal", block=ord(group) - 97, rank=RANK)
-        found.append(Announcement(device, group, 10, recipe, masks, scores=np.concatenate(scores)))
+@dataclass(frozen=True)
+class Part:
+    """Devices of some groups that hear of each other; few different scores, so that there are ties."""
+
+    graph: dict[int, tuple[int, ...]]
+    sizes: list[int]
+    groups: dict[int, str]
+    scores: dict[int, list[Any]]
+    counts: dict[int, list[int]]
+
+    def devices(self, shared: bool = False) -> dict[int, MaskNegotiation]:
+        """Every device by itself, or all of one process."""
+        schedule, cache = NegotiationSchedule(self.graph, self.groups), ContentCache() if shared else None
+        return {
+            device: MaskNegotiation(device, self.scores[device], self.counts[device], self.sizes, schedule, cache)
+            for device in self.graph
+        }
+
+    @property
+    def hops(self) -> int:
+        return NegotiationSchedule(self.graph, self.groups).hops
+
+
+@st.composite
+def parts(draw: st.DrawFn, groups: str = "abc") -> Part:
+    ids = draw(st.lists(st.integers(0, 20), min_size=1, max_size=6, unique=True))
+    near: dict[int, set[int]] = {device: set() for device in ids}
+    edges = [(ids[at], ids[draw(st.integers(0, at - 1))]) for at in range(1, len(ids))]
+    for a, b in edges + draw(st.lists(st.tuples(st.sampled_from(ids), st.sampled_from(ids)), max_size=6)):
+        if a != b:
+            near[a].add(b)
+            near[b].add(a)
+    sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
+    levels = st.integers(0, 4)
+    return Part(
+        {device: tuple(sorted(near[device])) for device in sorted(ids)},
+        sizes,
+        {device: draw(st.sampled_from(groups)) for device in ids},
+        {d: [np.array(draw(st.lists(levels, min_size=n, max_size=n)), dtype="f4") for n in sizes] for d in ids},
+        {d: [draw(st.integers(0, n)) for n in sizes] for d in ids},
+    )
+
+
+def talk(
+    devices: dict[int, MaskNegotiation], hops: int, order: Callable[[list[Envelope]], object] = lambda _: None
+) -> list[list[Envelope]]:
+    """Deliver what is sent, hop by hop; return it. ``order`` may shuffle a hop."""
+    found, sent = [], [one for device in devices.values() for one in device.start()]
+    for _ in range(hops):
+        found.append(sent)
+        order(sent := list(sent))
+        passed = [more for one in sent for more in devices[one.receiver].receive(one.sender, one.data)]
+        sent = [*passed, *(one for device in devices.values() for one in device.next_hop())]
+    assert sent == []
     return found
 
 
-def scores_of(own: Announcement) -> Any:
-    assert own.scores is not None
-    return own.scores
+def plain(mask: Sequence[Any] | None) -> Positions:
+    assert mask is not None
+    return [positions.tolist() for positions in mask]
 
 
-def length(kind: str, sender: int, source: int, masks: Any, group: str = "") -> int:
-    """Bytes of a message put together by hand."""
-    mask = torch.frombuffer(bytearray(encode_positions(join(masks, SIZES), sum(SIZES))), dtype=torch.uint8)
-    return len(encode(Message(kind, sender, 0, source, {"group": group} if group else {}, {"mask": mask})))
+def brute_force(part: Part) -> dict[str, Positions]:
+    """Position by position: a group's devices list what is free, best first; the group takes what most of them list."""
+    keys = sorted(set(part.groups.values()))
+    taken: list[set[int]] = [set() for _ in part.sizes]
+    found: dict[str, Positions] = {}
+    for key in keys:
+        mates = sorted(device for device, group in part.groups.items() if group == key)
+        wants = {d: capped_counts(part.counts[d], part.sizes, len(keys)) for d in mates}
+        found[key] = []
+        for layer, size in enumerate(part.sizes):
+            free = [p for p in range(size) if p not in taken[layer]]
+            lists = {
+                d: sorted(free, key=lambda p, d=d: (-part.scores[d][layer][p], p))[: wants[d][layer]] for d in mates
+            }
+            first = lists[mates[0]]
+            votes = {p: sum(p in lists[d] for d in mates) for p in free}
+            best = sorted(free, key=lambda p: (-votes[p], p not in first, p))[: len(first)]
+            found[key].append(sorted(best))
+            taken[layer] |= set(best)
+    return found
 
 
-def links(agreement: Agreement) -> list[list[tuple[int, int, int, bool]]]:
-    return [[(s.sender, s.receiver, sum(s.split.values()), s.relayed) for s in hop] for hop in agreement.hops]
+@given(parts(), st.booleans())
+def test_all_end_with_the_claims_of_the_rule(part: Part, shared: bool) -> None:
+    devices, due = part.devices(shared), brute_force(part)
+    talk(devices, part.hops)
+    for device, one in devices.items():
+        assert plain(one.mask) == due[part.groups[device]]
+        assert {mate: plain(mask) for mate, mask in one.masks.items()} == {d: due[g] for d, g in part.groups.items()}
 
 
-def test_every_device_has_its_groups_claim_and_the_ledger_the_encoded_messages() -> None:
-    own = announced("bab")
-    agreement = agree(own, FULL, SIZES)
-    masks = agreement.masks
-    assert masks[0] is masks[2]
-    assert collision_rate([own[0].masks, own[1].masks], SIZES) > 0
-    assert collision_rate([masks[0], masks[1]], SIZES) == 0
-    # Group a goes first and gets what it wants; b is told, agrees with itself, and tells a.
-    assert all(np.array_equal(one, other) for one, other in zip(masks[1], own[1].masks, strict=True))
-    free = [np.delete(np.arange(size), taken) for size, taken in zip(SIZES, masks[1], strict=True)]
-    proposals = {
-        device: [
-            np.sort(left[np.argsort(-score[left], kind="stable")[:30]])
-            for left, score in zip(free, np.split(scores_of(own[device]), [SIZES[0]]), strict=True)
-        ]
-        for device in (0, 2)
+@given(parts(), st.randoms())
+def test_the_order_in_which_a_hop_arrives_does_not_matter(part: Part, random: Random) -> None:
+    plainly, shuffled = part.devices(), part.devices()
+    first, second = talk(plainly, part.hops), talk(shuffled, part.hops, random.shuffle)
+    assert {d: plain(one.mask) for d, one in plainly.items()} == {d: plain(one.mask) for d, one in shuffled.items()}
+
+    def sent(hops: list[list[Envelope]]) -> list[list[tuple[int, int, int, bytes]]]:
+        return [sorted((e.sender, e.receiver, e.source, e.data) for e in hop) for hop in hops]
+
+    assert sent(first) == sent(second)
+
+
+@given(parts())
+def test_each_is_sent_each_message_once_by_its_neighbours(part: Part) -> None:
+    sent = [one for hop in talk(part.devices(), part.hops) for one in hop]
+    assert all(one.receiver in part.graph[one.sender] for one in sent)
+    arrivals = [(one.receiver, one.source, decode(one.data).kind) for one in sent]
+    assert len(arrivals) == len(set(arrivals))
+    assert all(one.split["masks"] + one.split["control"] == len(one.data) for one in sent)
+
+
+@given(parts())
+def test_groups_never_collide_and_keep_to_their_part(part: Part) -> None:
+    devices = part.devices()
+    talk(devices, part.hops)
+    keys = set(part.groups.values())
+    claims = {part.groups[device]: one.mask for device, one in devices.items()}
+    assert collision_rate([mask for mask in claims.values() if mask is not None], part.sizes) == 0
+    for key in keys:
+        lowest = min(device for device, group in part.groups.items() if group == key)
+        claim = plain(claims[key])
+        assert all(len(p) <= size // len(keys) for p, size in zip(claim, part.sizes, strict=True))
+        room = sum(size // len(keys) for size in part.sizes)
+        assert sum(map(len, claim)) == min(sum(part.counts[lowest]), room)
+
+
+@given(parts("a"))
+def test_a_device_by_itself_keeps_its_own_mask(part: Part) -> None:
+    device = min(part.graph)
+    alone = Part({device: ()}, part.sizes, {device: "a"}, part.scores, part.counts)
+    (one,) = alone.devices().values()
+    assert one.start() == []
+    own = [top_positions(s, n) for s, n in zip(part.scores[device], part.counts[device], strict=True)]
+    assert plain(one.mask) == plain(own)
+
+
+def by_hand() -> Part:
+    """One layer of six, a path. "a" wants 5 and 4; both of "b" want 4 best, then differ; "c" has what is left."""
+    scores = {
+        0: [np.array([0.0, 1, 2, 3, 8, 9])],  # a
+        1: [np.array([6.0, 5, 0, 0, 9, 1])],  # b: without 4 and 5 it is 0 and 1
+        2: [np.array([0.0, 7, 6, 0, 9, 1])],  # b: 1 and 2
+        3: [np.array([9.0, 9, 9, 0, 9, 9])],  # c
     }
-    first = length("claim", 1, 1, masks[1], "a")
-    last = length("claim", 0, 0, masks[0], "b")
-    assert links(agreement) == [
-        [(1, 0, first, False), (1, 2, first, False)],
-        [(d, 2 - d, length("proposal", d, d, proposals[d]), False) for d in (0, 2)],
-        [(0, 1, last, False)],
-    ]
-    ledger = Ledger()
-    hops = agreement.charge("paper", ledger)
-    assert hops[0] == {(1, 0): first, (1, 2): first}
-    total = ledger.total("paper")
-    assert sum(total.values()) == sum(count for hop in links(agreement) for _, _, count, _ in hop)
-    assert total["masks"] > 0
-    assert total["values"] == total["router"] == total["relayed"] == 0
-    assert ledger.per_round("paper").keys() == {0}
-    assert ledger.payload_bytes("paper") == 0
-    assert agreement.facts() == {
-        "among": [[0, 1, 2]],
-        "collision_between_groups": [0.0],
-        "collision_measured": [collision_rate([masks[d] for d in range(3)], SIZES)],
-        "density_change": [0.0],
-    }
+    path = {0: (1,), 1: (0, 2), 2: (1, 3), 3: (2,)}
+    return Part(path, [6], {0: "a", 1: "b", 2: "b", 3: "c"}, scores, {device: [2] for device in scores})
 
 
-def test_who_cannot_hear_a_device_hears_of_its_claim_through_others() -> None:
-    agreement = agree(announced("aba"), PATH, SIZES)
-    told = links(agreement)
-    ways = [[(sender, receiver, relayed) for sender, receiver, _, relayed in hop] for hop in told]
-    # Proposals of 0 and 2 by way of 1; then 0's claim to 1, and 1's to both.
-    assert ways == [
-        [(0, 1, False), (2, 1, False)],
-        [(1, 2, True), (1, 0, True)],
-        [(0, 1, False)],
-        [(1, 0, False), (1, 2, False)],
-    ]
-    ledger = Ledger()
-    agreement.charge("paper", ledger)
-    assert ledger.total("paper")["relayed"] == sum(count for _, _, count, _ in told[1])
-
-
-def test_parts_negotiate_by_themselves_and_at_the_same_time() -> None:
-    own = announced("abcba")
-    agreement = agree(own, {**PAIR, 2: (), 3: (4,), 4: (3,)}, SIZES)
-    assert agreement.parts == ((0, 1), (2,), (3, 4))
-    ways = [[(s, r) for s, r, _, _ in hop] for hop in links(agreement)]
-    assert ways == [[(0, 1), (4, 3)], [(1, 0), (3, 4)]]
-    assert all(np.array_equal(a, b) for a, b in zip(agreement.masks[2], own[2].masks, strict=True))
-    assert agreement.change[1] == 0
-
-
-def test_a_layer_too_dense_for_two_gives_way_to_others() -> None:
-    own = announced("ab", used=100)
-    own = [Announcement(a.device, a.group, 10, a.recipe, (a.masks[0], a.masks[1][:20]), scores=a.scores) for a in own]
-    agreement = agree(own, PAIR, SIZES)  # of 160 positions each may have 80: 20 go to the second layer
-    assert [len(positions) for positions in agreement.masks[1]] == [80, 40]
-    assert agreement.change == (20 / 160,)
-    assert agreement.between == (0.0,)
-
-
-def test_only_methods_that_add_expansions_have_negotiated_masks() -> None:
-    factory = ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
-    (own,) = agree(announced("a"), {0: ()}, SIZES).of(announced("a"))
-    assert own.scores is None
-    other = tuple(np.arange(3) for _ in SIZES)
-    own = Announcement(0, "a", 10, own.recipe, own.masks, others={NEGOTIATED: other, "lori": other, "lori_uniform": ()})
-    takers = {name for name in METHODS if get_method(name).masks.negotiable}
-    assert takers == {"paper", "paper_masked", "shared_b"}
-    for name in METHODS:
-        said = get_method(name).announces(own, factory).masks
-        assert (said is other) == (name in takers or name == "lori"), name
-    assert get_method("paper").announces(announced("a")[0], factory).masks  # before anything is agreed on: its own
-
-
-def test_who_was_told_a_mask_is_announced_the_rest() -> None:
-    """Two clusters in a row: 0 and 1 know each other's masks from claims, 2 does not."""
-    method, ledgers = get_method("paper"), (Ledger(), Ledger())
-    own = [method.announces(a, ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)) for a in announced("abc")]
-    told = {d: {mate: own[mate].masks for mate in (0, 1)} for d in (0, 1)}
-    assert {d: set(masks) for d, masks in agree(own, {**PAIR, 2: ()}, SIZES).told.items()} == {
-        0: {0, 1},
-        1: {0, 1},
-        2: {2},
-    }
-    hops: list[dict[tuple[int, int], int]] = []
-    whole = shake_hands(own, method, PATH, ledgers[0], layers=LAYERS)
-    known = shake_hands(own, method, PATH, ledgers[1], hops, told, LAYERS)
-    for one, other in zip(whole, known, strict=True):
-        assert {d: a.mask_digest for d, a in one.items()} == {d: a.mask_digest for d, a in other.items()}
-    full, bare = (
-        {d: sum(len(encode(m)) for m in to_messages(own[d], method, LAYERS, told)) for d in range(3)}
-        for told in (False, True)
-    )
+def test_turns_by_hand() -> None:
+    part = by_hand()
+    devices = part.devices()
+    hops = [[(e.sender, e.receiver, e.source, decode(e.data).kind) for e in hop] for hop in talk(devices, part.hops)]
+    assert [plain(devices[d].mask) for d in range(4)] == [[[4, 5]], [[0, 1]], [[0, 1]], [[2, 3]]]  # 1 has two votes
     assert hops == [
-        {(0, 1): bare[0], (1, 0): bare[1], (1, 2): full[1], (2, 1): full[2]},
-        {(1, 2): full[0], (1, 0): full[2]},
+        [(0, 1, 0, "claim")],
+        [(1, 2, 0, "claim")],
+        [(2, 3, 0, "claim")],
+        [(1, 2, 1, "proposal"), (2, 1, 2, "proposal")],
+        [(1, 0, 1, "claim"), (1, 2, 1, "claim")],
+        [(2, 3, 1, "claim")],  # by 2, which has voted the same
+        [(3, 2, 3, "claim")],
+        [(2, 1, 3, "claim")],
+        [(1, 0, 3, "claim")],
     ]
-    counted = {kind: count for kind, count in ledgers[1].total("paper").items() if kind != INVENTORY}
-    assert sum(counted.values()) == sum(sum(hop.values()) for hop in hops)
-    arrived = [decode(encode(m)) for m in to_messages(own[0], method, LAYERS, told=True)]
-    assert "mask" not in arrived[0].tensors
-    assert from_messages(arrived, LAYERS, own[0].recipe, own[0].masks).mask_digest == own[0].mask_digest
 
 
-def test_a_handshake_takes_the_turns_as_well() -> None:
-    where = [(0, 0), (30, 0), (0, 40)]
-    config = validate(
-        {
-            "tasks": ["boolq", "piqa"], "devices": {"count": 3}, "methods": ["proposed", "paper"],
-            "radio": {"fading": "none"}, "places": {"positions": where},
-            "clusters": {"s_max": 1.0, "masks": "negotiated"},
-        },
-        "test",
-    )  # fmt: skip
-    own, factory = announced("bab"), ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
-    site = open_site(config)
-    assert site is not None
-    methods = [get_method(name) for name in config.methods]
-    network = run_network(site, methods, own, LAYERS, factory)
-    assert network.formed.clusters.clusters == ((0, 1, 2),)
-    assert network.agreement is not None
-    state = begin(methods, network.formed.graph, own, LAYERS, factory, network)
-    hops, ledger = network.agreement.charge("paper", Ledger()), Ledger()
-    said = [methods[1].announces(a, factory) for a in network.agreement.of(own)]
-    shake_hands(said, methods[1], network.formed.graph, ledger, hops, network.agreement.told, LAYERS)
-    assert len(hops) == 3 + 1
-    (tick,) = state.clocks["paper"]
-    assert replace(tick, inventory=0.0, inventory_seconds=0.0) == handshake_cost(network, hops)
-    assert 0 < tick.inventory < 1e-12
-    assert state.clocks["paper"][0].seconds == 4 * config.radio.gamma  # type: ignore[union-attr]
-    assert state.clocks["proposed"][0].seconds == config.radio.gamma  # type: ignore[union-attr]
-    for device in range(3):
-        member, banked = state.members["paper"][device], state.members["proposed"][device]
-        assert {d: a.masks for d, a in member.known.items()}.keys() == {0, 1, 2}
-        for other, a in member.known.items():
-            assert all(np.array_equal(x, y) for x, y in zip(a.masks, network.agreement.masks[other], strict=True))
-        assert all(np.array_equal(x, y) for x, y in zip(banked.own.masks, own[device].masks, strict=True))
+def test_who_lacks_a_claim_waits_for_it() -> None:
+    """A message that comes some hops too late is what its receiver waits for."""
+    part = by_hand()
+    devices = part.devices()
+    (claim,) = devices[0].start()
+    for device in (1, 2, 3):
+        assert devices[device].start() == []
+    assert all(devices[1].next_hop() == [] for _ in range(5))
+    (passed,) = devices[1].receive(0, claim.data)
+    assert (passed.sender, passed.receiver, passed.source) == (1, 2, 0)
+    assert [decode(one.data).kind for one in devices[1].next_hop()] == ["proposal"]
 
 
-def small(**more: Any) -> RunConfig:
-    """The embedded model and its own tasks, as little of each as there can be."""
-    tree = {
-        "model": {"name": "embedded"},
-        "tasks": ["claims", "sums", "animals"],
-        "devices": {"count": 4},
-        "methods": ["paper", "single_cluster"],
-        "paper": {"reading": "unrouted"},
-        "adapter": {"rank": 4, "entropy_tokens": 32, "calibration_batches": 1},
-        "train": {"rounds": 2, "steps": 1, "batch": 2, "rows": 8, "max_tokens": 64, "warmup": 0, "lr": 3e-3},
-        "eval": {"questions": 2, "write": False},
-        "radio": {},
-        "clusters": {"s_max": 1.0, "masks": "negotiated", "inner_rounds": 1},
-        **more,
-    }
-    return validate(tree, "test")
+def coded(positions: list[int], size: int = 6) -> dict[str, torch.Tensor]:
+    data = encode_positions(join([np.array(positions, dtype=np.int64)], [size]), size)
+    return {"mask": torch.frombuffer(bytearray(data), dtype=torch.uint8)}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Watch]:
-    watch = Watch()
-    return run(small(), tmp_path_factory.mktemp("negotiated") / "whole", watch), watch
+def claim(sender: int, source: int, positions: list[int], group: object = "a", **changes: Any) -> Message:
+    meta = {} if group is None else {"group": group}
+    return replace(Message("claim", sender, 0, source, meta, coded(positions)), **changes)
 
 
-def test_a_run_says_what_was_agreed_on(finished: tuple[Path, Watch]) -> None:
-    folder, watch = finished
-    network = header(folder)["network"]
-    assert network["clusters"] == network["negotiated"]["among"] == [[0, 1, 2, 3]]  # three groups, one of two devices
-    assert network["collision_measured"][0] > 0
-    assert network["negotiated"]["collision_between_groups"] == [0.0]
-    assert network["negotiated"]["collision_measured"][0] > 0  # 0 and 3 share a mask
-    assert 0 <= network["negotiated"]["density_change"][0] < 1
-    assert any(text.startswith("masks were negotiated: those of different groups") for text in watch.texts)
-    methods = header(folder)["methods"]
-    paper, single = (methods[name]["bytes_per_round"]["0"] for name in ("paper", "single_cluster"))
-    turns = [methods[name]["clock"]["per_round"]["seconds"][0] for name in ("paper", "single_cluster")]
-    # Three claims to the devices of other groups (2 + 3 + 3), and two proposals, where 4 announce to 3 each.
-    assert paper["masks"] / single["masks"] == pytest.approx(10 / 12, rel=0.05)
-    assert paper["router"] == single["router"]
-    assert turns[0] > turns[1]
-    tensors, _ = RunStore.open(folder).load("prepare")
-    assert {name for name in tensors if name.endswith("scores")} == {f"{device}.scores" for device in range(4)}
+def proposal(sender: int, source: int, positions: list[int]) -> Message:
+    return Message("proposal", sender, 0, source, {}, coded(positions))
 
 
-def test_a_stopped_run_goes_on_bit_for_bit_and_can_be_asked(tmp_path: Path, finished: tuple[Path, Watch]) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        run(small(), tmp_path / "cut", Watch(stop=1))
-    run(small(), tmp_path / "cut", Silent())
-    assert_same_state(finished[0], tmp_path / "cut", 2)
-    first, second = (json.loads((f / "results.json").read_text()) for f in (finished[0], tmp_path / "cut"))
-    assert first["rows"] == second["rows"]
-    assert first["header"]["network"] == second["header"]["network"]
-    evaluate(tmp_path / "cut", Silent())
-    assert json.loads((tmp_path / "cut" / "results.json").read_text())["rows"] == first["rows"]
-    reply = DeviceLoader(tmp_path / "cut", Silent()).load(device=3, method="paper").choose("Is it so?", ["yes", "no"])
-    assert sum(odds for _, odds in reply.options) == pytest.approx(1.0)
+REFUSED: dict[str, tuple[int, Message, str]] = {
+    "another sender": (0, claim(2, 0, [4, 5]), "names device 2 as its sender"),
+    "a stranger": (7, claim(7, 7, [4, 5]), "names device 7"),
+    "itself": (0, claim(0, 1, [4, 5], "b"), "names it as its source"),
+    "another kind": (0, claim(0, 0, [4, 5], kind="update"), "of kind 'update'"),
+    "a later round": (0, claim(0, 0, [4, 5], round=1), "of round 1"),
+    "no group": (0, claim(0, 0, [4, 5], None), "does not say its group"),
+    "another group": (0, claim(0, 0, [4, 5], "c"), "claims for group 'c'"),
+    "not the lowest": (2, claim(2, 2, [4, 5], "b"), "for which device 1 claims"),
+    "another way": (2, claim(2, 0, [4, 5]), "by which it does not go"),
+    "nobody to tell": (0, proposal(0, 0, [4, 5]), "by which it does not go"),
+    "too many": (0, claim(0, 0, [3, 4, 5]), "more of a layer than one part in 3"),
+    "another model": (0, claim(0, 0, [4, 5], tensors=coded([4, 5], 9)), "9 positions came where 6 are due"),
+    "no mask": (0, claim(0, 0, [], tensors={}), "came without mask"),
+    "more": (0, claim(0, 0, [], tensors={**coded([4]), "more": torch.zeros(1)}), "a tensor 'more'"),
+}
 
 
-def test_scores_are_kept_only_for_those_who_negotiate(tmp_path: Path) -> None:
-    watch = Watch()
-    folder = run(
-        small(methods=["single_cluster"], train={"rounds": 1, "steps": 1, "batch": 1, "rows": 8}), tmp_path, watch
-    )
-    tensors, _ = RunStore.open(folder).load("prepare")
-    assert not [name for name in tensors if name.endswith("scores")]
-    assert "negotiated" not in header(folder)["network"]
-    assert any(text.startswith("clusters.masks=negotiated changes nothing") for text in watch.texts)
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_is_refused_and_changes_nothing(name: str) -> None:
+    sender, message, words = REFUSED[name]
+    part = by_hand()
+    devices = part.devices()
+    for one in devices.values():
+        sent = one.start()
+        if one.device == 0:
+            (right,) = sent
+    with pytest.raises(PayloadError, match=words):
+        devices[1].receive(sender, encode(message))
+    assert devices[1].masks == {}
+    assert goes_on(devices, right) == [[[4, 5]], [[0, 1]], [[0, 1]], [[2, 3]]]
+
+
+def goes_on(devices: dict[int, MaskNegotiation], right: Envelope) -> list[Positions]:
+    """Deliver the right message of the first hop, then all others; return the masks of all."""
+    sent = devices[1].receive(0, right.data)
+    for _ in range(9):
+        sent = [*sent, *(one for device in devices.values() for one in device.next_hop())]
+        sent = [more for one in sent for more in devices[one.receiver].receive(one.sender, one.data)]
+    return [plain(devices[device].mask) for device in range(4)]
+
+
+@given(st.data())
+def test_a_damaged_message_is_refused_and_changes_nothing(data: st.DataObject) -> None:
+    devices = by_hand().devices()
+    (right,) = [sent for one in devices.values() for sent in one.start()]
+    damaged = bytearray(right.data)
+    at = data.draw(st.integers(0, len(damaged) - 1))
+    damaged[at] ^= data.draw(st.integers(1, 255))
+    for broken in (bytes(damaged), right.data[:at]):
+        with pytest.raises(PayloadError):
+            devices[1].receive(0, broken)
+    assert devices[1].masks == {}
+    assert goes_on(devices, right) == [[[4, 5]], [[0, 1]], [[0, 1]], [[2, 3]]]
+
+
+def test_a_message_that_comes_twice_is_passed_on_once_and_another_is_refused() -> None:
+    devices = by_hand().devices()
+    (right,) = devices[0].start()
+    assert len(devices[1].receive(0, right.data)) == 1
+    assert devices[1].receive(0, right.data) == []
+    with pytest.raises(PayloadError, match="two claims that differ"):
+        devices[1].receive(0, encode(claim(0, 0, [3, 4])))
+    assert plain(devices[1].masks[0]) == [[4, 5]]
+
+
+def test_claims_are_held_against_others_and_against_the_vote() -> None:
+    part = by_hand()
+    devices = part.devices()
+    sent = [one for device in devices.values() for one in device.start()]
+    for _ in range(4):  # "a" has claimed, the proposals of "b" are on their way
+        sent = [more for one in sent for more in devices[one.receiver].receive(one.sender, one.data)]
+        sent += [one for device in devices.values() for one in device.next_hop()]
+    assert [decode(one.data).kind for one in sent] == ["claim", "claim"]  # of 1, to 0 and 2
+    with pytest.raises(PayloadError, match="another group has claimed"):
+        devices[0].receive(1, encode(claim(1, 1, [0, 4], "b")))
+    with pytest.raises(PayloadError, match="what the proposals of its group do not give"):
+        devices[2].receive(1, encode(claim(1, 1, [2, 3], "b")))
+    assert [more.receiver for one in sent for more in devices[one.receiver].receive(one.sender, one.data)] == [3]

@@ -19,8 +19,8 @@ from meshtune.errors import PayloadError
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.node.announcements import to_messages
-from meshtune.node.mask_negotiation import claimed
-from meshtune.node.receiving import from_messages
+from meshtune.node.claim_messages import coded_claim
+from meshtune.node.receiving import from_messages, read_mask
 from meshtune.node.updates import UpdateRules
 from meshtune.wire.payload import Message, decode, encode
 from meshtune.wire.validation import Receiver
@@ -298,6 +298,6 @@ def test_what_a_receiver_knows_of_others_bounds_an_announcement_too() -> None:
         (Message("claim", 2, 0, 2, {"group": "a"}, {"mask": packed(np.arange(4), 5)}), "proposal", "kind 'claim'"),
     ],
 )
-def test_claims_that_cannot_be_are_refused(message: Message, kind: str, part: str) -> None:
+def test_claims_that_cannot_be_are_refused(message: Message, kind: Any, part: str) -> None:
     with pytest.raises(PayloadError, match=part):
-        claimed(decode(encode(message)), kind, SIZES)
+        read_mask(coded_claim(decode(encode(message)), kind, Receiver()), SIZES)

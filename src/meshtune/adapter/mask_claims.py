@@ -1,39 +1,24 @@
-"""Masks negotiated between the groups of a cluster: claimed in turn, so that no two groups train one position.
+"""The rule of negotiated masks: groups of a cluster claim positions in turn, so that no two train the same one.
 
 Groups take their turns by sorted key. In its turn each of a group's devices proposes its own best positions among those
-unclaimed, and the group claims the vote of these proposals. For all to find room no layer may be denser than one part
-in as many as there are groups; what that cuts off is spread over the other layers (method section 3).
+unclaimed, and the group claims the vote of these proposals (:func:`meshtune.adapter.mask.vote`). For all to find room
+no layer may be denser than one part in as many as there are groups; what that cuts off is spread over the other layers
+(method section 3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshtune.adapter.layer_budget import water_fill
-from meshtune.adapter.mask import top_positions, vote
+from meshtune.adapter.mask import top_positions
 
 Mask = list[NDArray[np.int64]]
 """Per layer sorted flat positions."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One group's turn.
-
-    Attributes:
-        group: its key.
-        proposals: what each of its devices would take, by id, ascending.
-        claim: what the group takes.
-    """
-
-    group: str
-    proposals: dict[int, Mask]
-    claim: Mask
 
 
 def capped_counts(counts: Sequence[int], sizes: Sequence[int], groups: int) -> list[int]:
@@ -50,40 +35,16 @@ def capped_counts(counts: Sequence[int], sizes: Sequence[int], groups: int) -> l
     return water_fill([float(count) for count in counts], [size // groups for size in sizes], sum(counts))
 
 
-def negotiate(
-    scores: Mapping[int, Sequence[NDArray[np.floating[Any]]]],
-    counts: Mapping[int, Sequence[int]],
-    groups: Mapping[int, str],
-    sizes: Sequence[int],
-) -> list[Turn]:
-    """Return the turns of one cluster, in order; claims of different groups have no position in common.
-
-    Args:
-        scores: per device, per layer, how much it wants each position (d r,): finite, none below 0.
-        counts: per device the positions of each layer in its own mask.
-        groups: the group of every device.
-        sizes: d r of every layer.
-    """
-    keys = sorted(set(groups.values()))
-    claimed = [np.zeros(size, dtype=bool) for size in sizes]
-    turns = []
-    for key in keys:
-        proposals = {
-            device: _best(scores[device], capped_counts(counts[device], sizes, len(keys)), claimed)
-            for device in sorted(groups)
-            if groups[device] == key
-        }
-        claim = vote(list(proposals.items()), sizes)
-        for taken, positions in zip(claimed, claim, strict=True):
-            taken[positions] = True
-        turns.append(Turn(key, proposals, claim))
-    return turns
-
-
-def _best(
+def propose(
     scores: Sequence[NDArray[np.floating[Any]]], counts: Sequence[int], claimed: Sequence[NDArray[np.bool_]]
 ) -> Mask:
-    """Return the best positions of each layer that nobody has claimed; of equal ones the lower."""
+    """Return the best positions of each layer that nobody has claimed; of equal ones the lower.
+
+    Args:
+        scores: per layer, how much a device wants each position (d r,): finite, none below 0.
+        counts: how many it may take of each layer.
+        claimed: per layer, the positions that other groups have claimed (d r,).
+    """
     return [
         top_positions(np.where(taken, -1.0, score), count)
         for score, count, taken in zip(scores, counts, claimed, strict=True)

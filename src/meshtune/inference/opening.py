@@ -22,7 +22,6 @@ from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.model.loading import load
 from meshtune.network.federation_state import FederationState
-from meshtune.network.run_network import connect
 from meshtune.network.site import open_site
 from meshtune.node.stored_announcements import PREPARED, load_announcements
 from meshtune.runs.checksums import checksum
@@ -31,6 +30,7 @@ from meshtune.runs.manifest import bound
 from meshtune.runs.observer import Observer
 from meshtune.runs.provenance import Stamp
 from meshtune.runs.store import RunStore, round_name
+from meshtune.simulator.connecting import connect
 from meshtune.simulator.resume import begin, newest, restore
 from meshtune.training.full_parameters import weights_of
 

@@ -8,23 +8,20 @@ fits under one method may be in outage under another. Where devices move there i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
 from meshtune.adapter.sites import LayerSpec, sizes
-from meshtune.config.run_config import RunConfig
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
-from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.network.geometry import carrier, clustering, geometry_of
 from meshtune.network.radio_network import RadioNetwork
 from meshtune.network.site import Site
-from meshtune.node.mask_negotiation import Agreement, agree, negotiates
+from meshtune.node.mask_agreement import Agreement
 from meshtune.topology.collision import expected, measured, of_masks
-from meshtune.topology.graphs import components, neighbours
-from meshtune.topology.linked import Graph
+from meshtune.topology.graphs import components
 from meshtune.topology.why import Why
 from meshtune.wire.payload_sizes import update_bytes
 
@@ -93,20 +90,6 @@ class RunNetwork:
         return [(device, one.device, one.kind) for device, why in self.why.items() for one in why.refused[:1]]
 
 
-def connect(
-    config: RunConfig,
-    site: Site | None,
-    own: Sequence[Announcement],
-    layers: Sequence[LayerSpec],
-    factory: ExpertFactory,
-) -> tuple[Graph, RunNetwork | None]:
-    """Return who hears whom in a run, and the network over the air where it has a radio; ``site`` is the run's."""
-    if site is None:
-        return neighbours(config.graph.kind, len(own), config.graph.neighbours, config.seed), None
-    network = run_network(site, [get_method(name) for name in config.methods], own, layers, factory)
-    return network.formed.graph, network
-
-
 def run_network(
     site: Site,
     methods: Sequence[Method],
@@ -114,7 +97,7 @@ def run_network(
     layers: Sequence[LayerSpec],
     factory: ExpertFactory,
 ) -> RunNetwork:
-    """Form the network of the devices that announced ``own``, at time 0, and let groups negotiate where they do.
+    """Form the network of the devices that announced ``own``, at time 0.
 
     Where no method of the run has masks there is nothing that collides, and power and range alone decide.
     """
@@ -141,5 +124,4 @@ def run_network(
         )
         return RunNetwork(site, time, formed, real, at)
 
-    first = at(0.0)
-    return replace(first, agreement=agree(own, first.formed.inner, counts)) if negotiates(config, methods) else first
+    return at(0.0)

@@ -27,7 +27,7 @@ from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
-from meshtune.node.mask_negotiation import negotiates
+from meshtune.node.mask_agreement import negotiates
 from meshtune.node.mask_search import search_masks
 from meshtune.routing.statistics import summarise
 from meshtune.runs.events import PhaseStarted, Progress

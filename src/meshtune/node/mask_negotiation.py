@@ -1,217 +1,173 @@
-"""Masks negotiated over the air, before the handshake: the groups of a cluster claim positions in turn.
+"""One device that negotiates its mask with the others of its part: it knows only what it was sent, and does no I/O.
 
-A group with several devices in the cluster first agrees within itself: each sends the others its proposal, and all
-take the vote. Its lowest device then sends the claim to all other devices of the cluster. All methods that take
-negotiated masks have the same, and each is charged what was sent, for each is a federation of its own. All clusters
-negotiate at the same time. Who is of which group has been known since clusters were formed, like densities.
+Its host hands it the bytes that arrive, and carries what it returns, hop by hop. A group with several devices first
+agrees within itself: each sends the others its proposal, and all take the vote. Its lowest device then sends the claim
+to all other groups (:mod:`meshtune.adapter.mask_claims`). Whom a device does not hear, it hears of through others: they
+pass on what :class:`~meshtune.node.negotiation_schedule.RelayTree` says. The schedule says when which group's turn is;
+a device whose turn it is waits for what it still lacks.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from meshtune.adapter.mask import collision_rate, join
-from meshtune.adapter.mask_claims import Mask, Turn, negotiate
-from meshtune.config.run_config import RunConfig
-from meshtune.methods.base import Method
-from meshtune.methods.state import NEGOTIATED, Announcement, Masks
-from meshtune.node.receiving import mask_of
-from meshtune.topology.graphs import components
-from meshtune.training.divergence import handshake_errors
-from meshtune.wire.ledger import Ledger
+from meshtune.adapter.mask import vote
+from meshtune.adapter.mask_claims import Mask, capped_counts, propose
+from meshtune.errors import ForeignError, MalformedError
+from meshtune.methods.state import Masks
+from meshtune.node.claim_messages import CodedMask, claim_message, code_mask, coded_claim, kind_of
+from meshtune.node.envelope import Envelope
+from meshtune.node.negotiation_schedule import Kind, NegotiationSchedule
+from meshtune.printable import quoted
+from meshtune.wire.content_cache import ContentCache
 from meshtune.wire.payload import Message, byte_split, decode, encode
-from meshtune.wire.plain_values import fact, text
-from meshtune.wire.positions import encode_positions
-from meshtune.wire.validation import Receiver, check_envelope
+from meshtune.wire.validation import Receiver
 
 
-@dataclass(frozen=True)
-class Sent:
-    """One message over one link: its ends, its bytes by use, and whether it is passed on for another device."""
-
-    sender: int
-    receiver: int
-    split: Mapping[str, int]
-    relayed: bool
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """What the groups of every cluster agreed on.
-
-    Attributes:
-        parts: the devices that negotiated with each other: clusters, or what parts of one can hear of each other.
-        masks: the mask of every device.
-        hops: what crossed links, in order; what one hop has is sent at the same time.
-        between: per part, the share of positions that two or more groups use.
-        measured: per part, the share that two or more devices use; those of a group share a mask on purpose.
-        change: per part, by how much a layer's density differs most from that in the device's own mask.
-    """
-
-    parts: tuple[tuple[int, ...], ...]
-    masks: Mapping[int, Masks]
-    hops: tuple[tuple[Sent, ...], ...]
-    between: tuple[float, ...]
-    measured: tuple[float, ...]
-    change: tuple[float, ...]
-
-    @property
-    def told(self) -> dict[int, dict[int, Masks]]:
-        """By device the masks that it knows once all claims are made: those of its own part."""
-        return {device: {mate: self.masks[mate] for mate in members} for members in self.parts for device in members}
-
-    def of(self, own: Sequence[Announcement]) -> list[Announcement]:
-        """Return what devices found out, the agreed masks included and the scores, now done with, left out."""
-        return [replace(a, others={**a.others, NEGOTIATED: self.masks[a.device]}, scores=None) for a in own]
-
-    def charge(self, method: str, ledger: Ledger) -> list[dict[tuple[int, int], int]]:
-        """Count what was sent in round 0 of ``method``; return the bytes by link, hop by hop."""
-        found: list[dict[tuple[int, int], int]] = []
-        for hop in self.hops:
-            carried = Counter[tuple[int, int]]()
-            for sent in hop:
-                ledger.record(method, 0, sent.sender, sent.receiver, sent.split, sent.relayed)
-                carried[sent.sender, sent.receiver] += sum(sent.split.values())
-            found.append(carried)
-        return found
-
-    def facts(self) -> dict[str, Any]:
-        """Return what results keep of it."""
-        return {
-            "among": [list(members) for members in self.parts],
-            "collision_between_groups": list(self.between),
-            "collision_measured": list(self.measured),
-            "density_change": list(self.change),
-        }
-
-
-IDLE = (
-    "clusters.masks=negotiated changes nothing: no method of the run adds expansions, as paper, paper_masked and "
-    "shared_b do"
-)
-"""What a user should know where nobody negotiates."""
-
-
-def negotiates(config: RunConfig, methods: Sequence[Method]) -> bool:
-    """Return whether the masks of some method are negotiated."""
-    return config.clusters.masks == "negotiated" and any(method.masks.negotiable for method in methods)
-
-
-@handshake_errors()
-def agree(own: Sequence[Announcement], inner: Mapping[int, Sequence[int]], sizes: Sequence[int]) -> Agreement:
-    """Let the groups of every cluster claim their positions.
+class MaskNegotiation:
+    """One device's part in it.
 
     Args:
-        own: what every device found out, its scores included, by id.
-        inner: neighbours within clusters.
+        device: its id.
+        scores: per layer, how much it wants each position (d r,): finite, none below 0. Never sent.
+        counts: positions of each layer in its own mask.
         sizes: d r of every layer.
+        schedule: turns and ways, which all devices of the part know.
+        cache: what other devices in this process have worked out.
     """
-    parts = components(inner)
-    masks: dict[int, Masks] = {}
-    each: list[list[list[Sent]]] = []
-    between, measured, change = [], [], []
-    for members in parts:
-        groups = {device: own[device].group for device in members}
-        scores = {device: _by_layer(own[device], sizes) for device in members}
-        counts = {device: [len(positions) for positions in own[device].masks] for device in members}
-        turns = negotiate(scores, counts, groups, sizes)
-        hops: list[list[Sent]] = []
-        for turn in turns:
-            sent, claim = _told(turn, members, inner, sizes)
-            hops += sent
-            masks.update(dict.fromkeys(turn.proposals, tuple(claim)))
-        each.append(hops)
-        first = [next(iter(turn.proposals)) for turn in turns]
-        between.append(collision_rate([masks[device] for device in first], sizes))
-        measured.append(collision_rate([masks[device] for device in members], sizes))
-        moved = [np.abs(np.subtract([len(p) for p in masks[d]], counts[d])) / np.array(sizes) for d in members]
-        change.append(float(np.max(moved)))
-    together = itertools.zip_longest(*each, fillvalue=[])
-    return Agreement(
-        parts,
-        masks,
-        tuple(tuple(itertools.chain.from_iterable(hop)) for hop in together),
-        tuple(between),
-        tuple(measured),
-        tuple(change),
-    )
 
+    def __init__(
+        self,
+        device: int,
+        scores: Sequence[NDArray[np.floating[Any]]],
+        counts: Sequence[int],
+        sizes: Sequence[int],
+        schedule: NegotiationSchedule,
+        cache: ContentCache | None = None,
+    ) -> None:
+        self.device, self._scores, self._sizes, self._schedule = device, scores, sizes, schedule
+        self._groups = len(schedule.turns)
+        self._caps = [size // self._groups for size in sizes]
+        self._counts = capped_counts(counts, sizes, self._groups)
+        self._cache = cache or ContentCache()
+        self._receiver = Receiver(0, device, schedule.groups.keys())
+        self._turn = schedule.turns[schedule.groups[device]]
+        self._hop = 0
+        self._proposals: dict[int, CodedMask] = {}  # of its own group
+        self._claims: dict[str, CodedMask] = {}
+        self._claimed = np.zeros((sum(sizes) + 7) // 8, dtype=np.uint8)  # a bit a position
+        self._seen: dict[tuple[Kind, int], bytes] = {}  # digests of what has arrived
 
-def _by_layer(own: Announcement, sizes: Sequence[int]) -> list[Any]:
-    assert own.scores is not None
-    return np.split(own.scores, np.cumsum(sizes)[:-1])
+    @property
+    def mask(self) -> Masks | None:
+        """What its group claimed; None until that is known here."""
+        own = self._claims.get(self._turn.group)
+        return None if own is None else own.mask
 
+    @property
+    def masks(self) -> dict[int, Masks]:
+        """By device, its own included, the masks that it knows."""
+        groups = self._schedule.groups.items()
+        return {device: self._claims[group].mask for device, group in groups if group in self._claims}
 
-def _told(
-    turn: Turn, members: Sequence[int], graph: Mapping[int, Sequence[int]], sizes: Sequence[int]
-) -> tuple[list[list[Sent]], Mask]:
-    """Return what one turn sends, hop by hop, and the claim as it arrives."""
-    mates = list(turn.proposals)
-    hops: list[list[Sent]] = []
-    if len(mates) > 1:
-        said = [_spread(_message("proposal", d, turn.proposals[d], sizes), mates, graph) for d in mates]
-        hops += [list(itertools.chain.from_iterable(hop)) for hop in itertools.zip_longest(*said, fillvalue=())]
-    message = _message("claim", mates[0], turn.claim, sizes, {"group": turn.group})
-    hops += _spread(message, [device for device in members if device not in mates], graph)
-    return hops, claimed(decode(encode(message)), "claim", sizes)
+    def start(self) -> list[Envelope]:
+        """Return what it sends in the first hop."""
+        return self._take_turn()
 
+    def next_hop(self) -> list[Envelope]:
+        """Return what it sends of its own in the hop that begins now: all that was sent in the last has arrived."""
+        self._hop += 1
+        return self._take_turn()
 
-def claimed(message: Message, kind: str, sizes: Sequence[int], receiver: Receiver | None = None) -> Mask:
-    """Return the positions in a message of ``kind`` proposal or claim, ``sizes`` being d r of every layer.
+    def receive(self, sender: int, data: bytes) -> list[Envelope]:
+        """Take in a message; return what is passed on of it in the next hop.
 
-    Raises:
-        PayloadError: it is of another kind or round, names no group, or its mask does not fit the layers.
-    """
-    check_envelope(message, kind, receiver or Receiver())
-    if kind == "claim":
-        text(fact(message.meta, "group"), f"the group of device {message.source}")
-    return mask_of(message, sizes)
+        Raises:
+            PayloadError: it is damaged, or says what cannot be; nothing is changed.
+        """
+        message = decode(data)
+        if message.sender != sender:
+            raise ForeignError(f"device {sender} sent a message that names device {message.sender} as its sender")
+        kind = kind_of(message)
+        source, coded = message.source, coded_claim(message, kind, self._receiver)
+        turn = self._schedule.turns[self._schedule.groups[source]]
+        if kind == "claim" and (message.meta["group"], source) != (turn.group, turn.mates[0]):
+            raise ForeignError(
+                f"device {source} claims for group {quoted(message.meta['group'])}: its group is {quoted(turn.group)}, "
+                f"for which device {turn.mates[0]} claims"
+            )
+        if self._schedule.tree(kind, source).parents.get(self.device) != sender:
+            raise ForeignError(f"a {kind} of device {source} came by device {sender}, by which it does not go")
+        digest = sha256(data).digest()
+        if (kind, source) in self._seen:
+            if self._seen[kind, source] != digest:
+                raise MalformedError(f"device {source} sent two {kind}s that differ")
+            return []
+        mask = self._read(coded)
+        self._check(kind, source, mask)
+        self._seen[kind, source] = digest
+        if kind == "claim":
+            self._claim(turn.group, mask)
+        elif turn is self._turn:
+            self._proposals[source] = mask
+        return self._send(message)
 
+    def _take_turn(self) -> list[Envelope]:
+        """Propose and claim, if it is time to and all that is needed has arrived."""
+        turn, found = self._turn, []
+        before = [key for key in self._schedule.turns if key < turn.group]
+        if self.device not in self._proposals and self._hop >= turn.proposals and self._claims.keys() >= set(before):
+            mask = self._read(code_mask(self._best(), self._sizes))
+            self._proposals[self.device] = mask
+            found += self._send(claim_message("proposal", self.device, mask.data))
+        if self.mask is None and self._hop >= turn.claim and len(self._proposals) == len(turn.mates):
+            mask = self._vote()
+            self._claim(turn.group, mask)
+            if self.device == turn.mates[0]:
+                found += self._send(claim_message("claim", self.device, mask.data, turn.group))
+        return found
 
-def _message(
-    kind: str, device: int, mask: Mask, sizes: Sequence[int], meta: Mapping[str, Any] | None = None
-) -> Message:
-    packed = torch.frombuffer(bytearray(encode_positions(join(mask, sizes), sum(sizes))), dtype=torch.uint8)
-    return Message(kind, device, 0, device, meta or {}, {"mask": packed})
+    def _best(self) -> Mask:
+        taken = np.unpackbits(self._claimed, count=sum(self._sizes)).astype(bool)
+        return propose(self._scores, self._counts, np.split(taken, np.cumsum(self._sizes)[:-1]))
 
+    def _vote(self) -> CodedMask:
+        ordered = [(mate, self._proposals[mate]) for mate in self._turn.mates]
 
-def _spread(message: Message, to: Collection[int], graph: Mapping[int, Sequence[int]]) -> list[list[Sent]]:
-    """Return how a message gets from its source to devices ``to``, hop by hop, each link of the way used once.
+        def count() -> bytes:
+            return code_mask(vote([(mate, one.mask) for mate, one in ordered], self._sizes), self._sizes)
 
-    Ways are shortest ones, over the lower ids where there are several.
-    """
-    came: dict[int, int] = {message.source: message.source}
-    order = [message.source]
-    for device in order:
-        for near in graph[device]:
-            if near not in came:
-                came[near] = device
-                order.append(near)
-    used = {end for device in to if device in came for end in _way(device, came)}
-    depth = {message.source: 0}
-    splits: dict[int, dict[str, int]] = {}
-    hops: list[list[Sent]] = []
-    for device in (device for device in order[1:] if device in used):
-        sender = came[device]
-        depth[device] = depth[sender] + 1
-        if depth[device] > len(hops):
-            hops.append([])
-        if sender not in splits:
-            passed = replace(message, sender=sender)
-            splits[sender] = byte_split(passed, encode(passed))
-        hops[-1].append(Sent(sender, device, splits[sender], sender != message.source))
-    return hops
+        return self._read(self._cache.once(("vote", *((mate, one.data) for mate, one in ordered)), count))
 
+    def _claim(self, group: str, mask: CodedMask) -> None:
+        self._claims[group], self._claimed = mask, self._claimed | mask.bits
 
-def _way(device: int, came: Mapping[int, int]) -> Iterator[int]:
-    """Yield the devices on the way back from ``device``, itself first, the source left out."""
-    while came[device] != device:
-        yield device
-        device = came[device]
+    def _check(self, kind: Kind, source: int, mask: CodedMask) -> None:
+        """Hold a mask that arrived against what is known of groups and claims."""
+        if any(len(positions) > cap for positions, cap in zip(mask.mask, self._caps, strict=True)):
+            raise MalformedError(f"a {kind} of device {source} has more of a layer than one part in {self._groups}")
+        known = self._claims.get(self._schedule.groups[source])
+        if known is None and (self._claimed & mask.bits).any():
+            raise MalformedError(f"a {kind} of device {source} has positions that another group has claimed")
+        if known is not None and kind == "claim" and (known.bits != mask.bits).any():
+            raise MalformedError(f"device {source} claims what the proposals of its group do not give")
+
+    def _read(self, coded: bytes) -> CodedMask:
+        """Return the mask that is coded; equal ones are read once."""
+        return self._cache.once(("mask", coded), lambda: CodedMask.read(coded, self._sizes))
+
+    def _send(self, message: Message) -> list[Envelope]:
+        """Return ``message`` for all whom this device sends it to, in its own name."""
+        ends = self._schedule.tree(kind_of(message), message.source).children.get(self.device, ())
+        if not ends:
+            return []
+        mine = replace(message, sender=self.device, round=0)
+        data = encode(mine)
+        split = byte_split(mine, data)
+        return [Envelope(self.device, end, message.source, 0, data, split) for end in ends]

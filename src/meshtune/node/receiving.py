@@ -149,8 +149,25 @@ def mask_of(message: Message, counts: Sequence[int]) -> Mask:
     Raises:
         PayloadError: there is none, or it is damaged or of another model or rank.
     """
+    return read_mask(coded_mask(message), counts)
+
+
+def coded_mask(message: Message) -> bytes:
+    """Return the coded mask in ``message``, which has no other tensor.
+
+    Raises:
+        PayloadError: it has another, or none, or one that is no vector of bytes.
+    """
     check_tensors(message, ["mask"])
-    data = packed(message, "mask", None, ["uint8"]).numpy().tobytes()
+    return packed(message, "mask", None, ["uint8"]).numpy().tobytes()
+
+
+def read_mask(data: bytes, counts: Sequence[int]) -> Mask:
+    """Return the mask that is coded in ``data``, ``counts`` being d r of every layer.
+
+    Raises:
+        PayloadError: it is damaged or of another model or rank.
+    """
     return part(decode_positions(data, sum(counts)), counts)
 
 

@@ -90,14 +90,14 @@ def begin(
     """
     state = FederationState({}, Ledger())
     clusters = {} if network is None else network.formed.clusters.index
-    agreed = None if network is None else network.agreement
-    found = own if agreed is None else agreed.of(own)
+    agreement = None if network is None else network.agreement
+    found = own if agreement is None else agreement.of(own)
     for method in methods:
         said = [method.announces(a, factory) for a in found]
-        negotiated = agreed if method.masks.negotiable else None
+        negotiated = agreement if method.masks.negotiable else None
         hops: list[Hop] = [] if negotiated is None else [*negotiated.charge(method.name, state.ledger)]
-        told = {} if negotiated is None else negotiated.told
-        nodes = nodes_of(said, method, factory, clusters, network is None, told)
+        known = {} if negotiated is None else negotiated.known
+        nodes = nodes_of(said, method, factory, clusters, network is None, known)
         control: list[Sequence[Envelope]] = []
         if method.sharing.sends:
             met, control = introduce(nodes, graph, state.ledger, listener)

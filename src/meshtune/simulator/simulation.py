@@ -22,7 +22,7 @@ from meshtune.files import resuming
 from meshtune.network.federation_state import FederationState
 from meshtune.network.link_fit import crowded
 from meshtune.network.network_notes import network_notes
-from meshtune.network.run_network import RunNetwork, connect
+from meshtune.network.run_network import RunNetwork
 from meshtune.network.virtual_clock import elapsed, joules
 from meshtune.routing.features import Features
 from meshtune.runs.checksums import checksum
@@ -33,6 +33,7 @@ from meshtune.runs.observer import Observer
 from meshtune.runs.provenance import Stamp
 from meshtune.runs.store import RunStore
 from meshtune.simulator.checkpoint import pack_state
+from meshtune.simulator.connecting import connect
 from meshtune.simulator.radio_exchange import RadioExchange
 from meshtune.simulator.reclustering import Reclustered, reclustering_note
 from meshtune.simulator.reopening import prepared, reopened
