@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from meshtune.adapter.blocks import Claim, lowest_free, resolve
-from meshtune.errors import PayloadError
+from meshtune.errors import ForeignError, MalformedError
 from meshtune.node.envelope import Envelope
 from meshtune.wire.payload import Message, byte_split, decode, encode
 from meshtune.wire.plain_values import fact, text, whole
@@ -102,15 +102,15 @@ def claims_of(message: Message, sender: int, receiver: int, room: int | None) ->
     check_envelope(message, "block", Receiver(0, receiver))
     check_tensors(message, ())
     if message.sender != sender or message.source != sender:
-        raise PayloadError(f"device {sender} sent a message that names device {message.sender} as its sender")
+        raise ForeignError(f"device {sender} sent a message that names device {message.sender} as its sender")
     listed = fact(message.meta, "claims")
     if not isinstance(listed, list) or len(listed) > MOST_CLAIMS:
-        raise PayloadError(f"device {sender} sends no list of claims")
+        raise MalformedError(f"device {sender} sends no list of claims")
     most = None if room is None else room - 1
     found = set()
     for one in listed:
         if not isinstance(one, list) or len(one) != 3:
-            raise PayloadError(f"device {sender} sends a claim that is none")
+            raise MalformedError(f"device {sender} sends a claim that is none")
         device = whole(one[0], "the device that claims a block", 0, None)
         found.add(
             Claim(device, whole(one[1], "a block that is claimed", 0, most), text(one[2], "the group of a claim"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meshtune.errors import PayloadError
+from meshtune.errors import ForeignError, MalformedError
 from meshtune.printable import quoted
 from meshtune.topology.messages import Announced, ClusterMessage, FormedCluster, Hello, Proposal, Reports
 from meshtune.topology.power import NEVER, Scale
@@ -52,10 +52,10 @@ def check_message(message: ClusterMessage, device: int, heard: Collection[int]) 
     """
     sender = message.sender
     if type(sender) is not int or sender == device or sender not in heard:
-        raise PayloadError(f"device {device} was sent a message of device {quoted(sender)}, which it does not hear")
+        raise ForeignError(f"device {device} was sent a message of device {quoted(sender)}, which it does not hear")
     whole(message.epoch, f"the epoch of a message of device {sender}", 0, (1 << 32) - 1)
     if not isinstance(message.body, Hello | Reports | FormedCluster | Proposal):
-        raise PayloadError(f"device {sender} sent {quoted(message.body)}, which is no message of forming clusters")
+        raise MalformedError(f"device {sender} sent {quoted(message.body)}, which is no message of forming clusters")
 
 
 def check_hello(sender: int, body: Hello, before: Hello | None, terms: Terms) -> None:
@@ -68,16 +68,16 @@ def check_hello(sender: int, body: Hello, before: Hello | None, terms: Terms) ->
     floats(body.position, f"the position of device {sender}", 2)
     power = real(body.power, f"the power limit of device {sender}")
     if not 0 < power <= terms.scale.strongest:
-        raise PayloadError(f"device {sender} says its power limit is {power:g} W, the strongest has the most")
+        raise MalformedError(f"device {sender} says its power limit is {power:g} W, the strongest has the most")
     announced = body.announced
     if not isinstance(announced, np.ndarray) or announced.dtype.kind != "u" or announced.shape != terms.weights.shape:
-        raise PayloadError(f"device {sender} announces its mask otherwise than in {terms.weights.size} whole numbers")
+        raise MalformedError(f"device {sender} announces its mask otherwise than in {terms.weights.size} whole numbers")
     if announced.max(initial=0) > terms.whole:
-        raise PayloadError(f"device {sender} announces more than a whole layer or row")
+        raise MalformedError(f"device {sender} announces more than a whole layer or row")
     if before is not None:
         same = (before.position, before.power) == (body.position, body.power)
         if not (same and np.array_equal(before.announced, announced)):
-            raise PayloadError(f"device {sender} says of itself what it did not say before")
+            raise MalformedError(f"device {sender} says of itself what it did not say before")
 
 
 def check_reports(sender: int, body: Reports, before: Mapping[int, int] | None) -> None:
@@ -88,14 +88,14 @@ def check_reports(sender: int, body: Reports, before: Mapping[int, int] | None) 
     """
     ticks = body.ticks
     if not isinstance(ticks, Mapping) or len(ticks) > MOST_DEVICES:
-        raise PayloadError(f"device {sender} reports {quoted(type(ticks).__name__)} of links: at most {MOST_DEVICES}")
+        raise MalformedError(f"device {sender} reports {quoted(type(ticks).__name__)} of links: at most {MOST_DEVICES}")
     for other, cost in ticks.items():
         whole(other, f"a device that device {sender} hears", 0, HIGHEST_ID)
         whole(cost, f"the cost of a link of device {sender}", 1, NEVER)
     if sender in ticks:
-        raise PayloadError(f"device {sender} reports a link to itself")
+        raise MalformedError(f"device {sender} reports a link to itself")
     if before is not None and before != ticks:
-        raise PayloadError(f"device {sender} reports what it did not report before")
+        raise MalformedError(f"device {sender} reports what it did not report before")
 
 
 def check_claim(sender: int, body: Announced, terms: Terms) -> None:
@@ -115,16 +115,16 @@ def check_claim(sender: int, body: Announced, terms: Terms) -> None:
 def _check_merges(sender: int, body: FormedCluster, most: int) -> None:
     merges = body.merges
     if not isinstance(merges, tuple) or not 0 < len(merges) < most:
-        raise PayloadError(f"device {sender} tells of a cluster that is none, or of more than {most} devices")
+        raise MalformedError(f"device {sender} tells of a cluster that is none, or of more than {most} devices")
     for pair in merges:
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise PayloadError(f"device {sender} tells of a merger of {quoted(pair)}: two devices are due")
+            raise MalformedError(f"device {sender} tells of a merger of {quoted(pair)}: two devices are due")
         for device in pair:
             whole(device, f"a device in a cluster of device {sender}", 0, HIGHEST_ID)
     heads = set(body.members)  # of one device each at first
     for low, high in merges:
         if not low < high or low not in heads or high not in heads:
-            raise PayloadError(f"device {sender} tells of a merger of {low} and {high} that cannot have been")
+            raise MalformedError(f"device {sender} tells of a merger of {low} and {high} that cannot have been")
         heads.discard(high)
     if len(heads) != 1 or sender not in body.members:
-        raise PayloadError(f"device {sender} tells of a cluster that is not connected, or is not its own")
+        raise MalformedError(f"device {sender} tells of a cluster that is not connected, or is not its own")

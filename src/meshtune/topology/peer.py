@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshtune.errors import PayloadError
+from meshtune.errors import MalformedError, PayloadError
 from meshtune.topology.bounds import crossing, distance
 from meshtune.topology.collision import CollisionState, alone, level, merged, rate, replay
 from meshtune.topology.hearing import Terms, check_claim, check_hello, check_message, check_reports
@@ -141,12 +141,12 @@ class Peer:
         for device in near:
             deaf = [other for other in near if other != device and other not in self._links[device]]
             if deaf:
-                raise PayloadError(
+                raise MalformedError(
                     f"device {sender} tells of a cluster of {device} and {deaf[0]}, which do not hear each other"
                 )
         shared = len(set(members) & set(self.members))
         if shared not in (0, len(self.members), len(members)):
-            raise PayloadError(f"device {sender} tells of a cluster that cuts that of device {self.device} apart")
+            raise MalformedError(f"device {sender} tells of a cluster that cuts that of device {self.device} apart")
 
     def _learn(self, merges: tuple[tuple[int, int], ...]) -> None:
         members = FormedCluster(merges).members
