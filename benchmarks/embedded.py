@@ -74,7 +74,7 @@ def one_seed(config: RunConfig, base: Base) -> dict[str, list[float]]:
 
     def learnt(kind: str, batches: Sequence[Sequence[Sequence[Row]]]) -> list[Expert]:
         method = sparse if kind == "sparse" else lora
-        rate = config.train.peak(method.kind)
+        rate = config.train.peak(method.kind.name)
         jobs = []
         for own_said, mine in zip(own, batches, strict=False):
             fresh = method.begin(own_said, {own_said.device: own_said}, factory)

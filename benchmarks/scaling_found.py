@@ -216,12 +216,12 @@ def flown(devices: int, seed: int = 0) -> dict[str, Pair]:
     flying.play()
     ledger = flying.state.ledger = Counted()
     flying.play()
-    network, (_, first, second) = flying.network, flying.state.clocks["proposed"]
+    network, (_, first, second) = flying.network.formed, flying.state.clocks["proposed"]
     members = [len(cluster) for cluster in network.clusters.clusters]
     index, ends = network.clusters.index, Counter[int]()
     for link in network.backbone.links:
         ends.update((index[link.low], index[link.high]))
-    gamma, mates = network.site.radio.gamma, forms.mates(members)
+    gamma, mates = network.where.config.gamma, forms.mates(members)
     sent = ledger.own.total() + ledger.passed.total()
     windows = (second.seconds - first.seconds) / ((1 + SLACK) * gamma)
     return {
@@ -241,7 +241,7 @@ def _leaf(members: Sequence[int], ends: Mapping[int, int]) -> int:
 def copies(flying: World) -> int:
     """Return the announcements that leave all devices in a run's handshake; small experts have one message each."""
     ledger, own = Counted(), [member.own for member in flying.state.members["proposed"]]
-    shake_hands(own, flying.method, flying.network.graph, ledger)
+    shake_hands(own, flying.method, flying.network.formed.graph, ledger)
     return ledger.own.total() + ledger.passed.total()
 
 

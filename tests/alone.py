@@ -14,16 +14,19 @@ from typing import Any
 from meshtune.config.run_config import validate
 from meshtune.data.partition import DeviceData
 from meshtune.evaluation.exam import router_of
+from meshtune.methods.base import Prompts
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.model.loading import load
 from meshtune.node.announcements import announcement_of, recipes
+from meshtune.node.introductions import OF
 from meshtune.node.node import Node
 from meshtune.node.updates import UpdateRules
 from meshtune.simulator.introducing import nodes_of
 from meshtune.tasks.base import Question
 from meshtune.training.calibration import prompt_features
 from meshtune.training.trainer import train
+from meshtune.wire.payload import decode
 
 
 def live(folder: Path) -> dict[str, Any]:
@@ -36,28 +39,28 @@ def live(folder: Path) -> dict[str, Any]:
     questions = [Question(**{**one, "options": tuple(one["options"])}) for one in facts["questions"]]
     data = DeviceData(facts["device"], facts["group"], questions, config.seed, config.train.max_tokens, base.tokenizer)
     recipe = recipes(config, base.adapters.layers)[data.group]
-    own = announcement_of(base, config, data, recipe, method.codes, config.adapter.share)
-    (node,) = nodes_of([method.announces(own, factory)], method, factory, {}, facts["reliable"])
-    node.meet(facts["links"])
-    node.says()
+    own = announcement_of(base, config, data, recipe, method.routing.codes, config.adapter.share)
+    formed = {int(number): one for number, one in facts["formed"].items()}
+    (node,) = nodes_of([method.announces(own, factory)], method, factory, dict(formed[0][1]), facts["reliable"])
     heard = [(one["round"], one["sender"], bytes.fromhex(one["data"])) for one in facts["heard"]]
-    for round_, sender, message in heard:
-        if round_ == 0:
-            node.asks()
-            node.take(sender, message)
+    meet(node, formed[0], [one[1:] for one in heard if one[0] == 0])
     node.begin()
-    node.links = tuple(facts["links"])
-    lr, steps = config.train.peak(method.kind, method.name), config.train.steps
+    node.links = tuple(formed[0][0])
+    lr, steps = config.train.peak(method.kind.name, method.name), config.train.steps
     for number in range(1, config.train.rounds + 1):
         first = (number - 1) * steps
         job = node.job([data.batch(first + step, config.train.batch) for step in range(steps)], lr, first)
         train(base, [job], config.train)
         node.trained(job)
         node.begin_round(UpdateRules(method, factory, config.exchange, number, config.graph.relay))
+        now = [one[1:] for one in heard if one[0] == number]
+        if number in formed:
+            meet(node, formed[number], [one for one in now if introduces(one[1])])
         node.publish()
-        node.exchange()
-        for round_, sender, message in heard:
-            if round_ == number:
+        if facts["reliable"]:
+            node.exchange()
+        for sender, message in now:
+            if not introduces(message):
                 node.receive(sender, message)
         node.end_round()
         factory.release()
@@ -67,12 +70,29 @@ def live(folder: Path) -> dict[str, Any]:
     return described(node, features, config, factory)
 
 
+def introduces(message: bytes) -> bool:
+    """Return whether a message is part of devices' getting to know each other."""
+    found = decode(message)
+    return found.kind in ("announce", "router") or found.meta.get("of") == OF
+
+
+def meet(node: Node, formed: Any, heard: list[tuple[int, bytes]]) -> None:
+    """Let the node take its place in clusters, and hear who its neighbours know."""
+    links, clusters = formed
+    node.member.clusters = dict(clusters)
+    node.meet(links)
+    node.says()
+    for sender, message in heard:
+        node.asks()
+        node.take(sender, message)
+
+
 def described(node: Node, features: Any, config: Any, factory: ExpertFactory) -> dict[str, Any]:
     """Return a node's adapter, bank and answers to prompts, bit for bit."""
     member, method = node.member, node.method
-    kinds = method.routers(config.router, config.paper)
+    kinds = method.routing.names(config.router, config.paper)
     router = router_of(member, kinds[0], config, factory) if kinds else None
-    answer = node.answer([member.own.group] * len(features.hidden), router, features)
+    answer = node.answer(Prompts([member.own.group] * len(features.hidden), router, features))
     return {
         "adapter": member.expert.digest,
         "moments": {name: tensor.double().sum().item().hex() for name, tensor in sorted(member.moments.items())},

@@ -19,13 +19,14 @@ from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Masks
 from meshtune.network.federation_state import FederationState
-from meshtune.network.radio_network import Network, form
+from meshtune.network.run_network import RunNetwork, run_network
 from meshtune.network.site import open_site
 from meshtune.network.virtual_clock import SLACK
 from meshtune.node.updates import UpdateRules
 from meshtune.simulator.introducing import introduce, nodes_of
 from meshtune.simulator.radio_exchange import RadioExchange
 from meshtune.simulator.resume import begin
+from meshtune.simulator.rounds import exchange_round
 from meshtune.wire.ledger import INVENTORY, Ledger
 from meshtune.wireless.arrays import Floats
 from meshtune.wireless.mobility import Mobility
@@ -70,13 +71,13 @@ class World:
 
     config: RunConfig
     method: Method
-    network: Network
+    network: RunNetwork
     radio: RadioExchange
     state: FederationState
     factory: ExpertFactory
 
     def play(self) -> None:
-        """A round in which values move by a known random step; the simulator's own order of things."""
+        """A round in which values move by a known random step instead of being trained."""
         nodes = self.state.nodes[self.method.name]
         self.state.round += 1
         self.factory.release()
@@ -86,14 +87,8 @@ class World:
             draw = np.random.default_rng([self.state.round, member.device])
             step = torch.from_numpy(draw.laplace(size=member.expert.count).astype("f4")) * 0.01
             member.expert = member.expert.with_values(member.expert.values + step)
-        name = self.method.name
-        clock = self.state.clocks[name]
-        for node in nodes:
-            node.begin_round(rules)
-        self.radio.exchange(self.method, nodes, self.state.round, self.state.ledger, clock)
-        for node in nodes:
-            node.end_round()
-            assert not node.refused
+        exchange_round(nodes, rules, self.radio, self.state)
+        assert not any(node.refused for node in nodes)
 
     def versions(self, device: int) -> dict[int, int]:
         """Return which version of each device's update ``device`` holds."""
@@ -134,8 +129,8 @@ def world(
     site = open_site(config)
     assert site is not None
     site = site if moves is None else replace(site, mobility=moves)
-    network = form(site, [method], own, LAYERS, factory)
-    state = begin([method], network.graph, own, LAYERS, factory, network)
+    network = run_network(site, [method], own, LAYERS, factory)
+    state = begin([method], network.formed.graph, own, LAYERS, factory, network)
     pace: Any = Pace(config, np.full(len(positions), 2.0))
     return World(config, method, network, RadioExchange(network, pace), state, factory)
 

@@ -174,5 +174,5 @@ def claim_reader(kind: str) -> Callable[[bytes], Any]:
 def replace_codes(method: Method) -> Method:
     """Return ``method`` as one that announces task codes too."""
     made: Method = type(method)()
-    made.codes = True
+    made.routing = replace(method.routing, codes=True)
     return made

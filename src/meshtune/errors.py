@@ -16,7 +16,30 @@ class UserError(MeshtuneError):
 
 
 class PayloadError(MeshtuneError):
-    """A message that is damaged, is none of the format, or says what the receiver knows cannot be."""
+    """A message that is damaged, is none of the format, or says what the receiver knows cannot be.
+
+    Nodes count what they refuse by the name of the class, so they raise one of those below.
+    """
+
+
+class MalformedError(PayloadError):
+    """A message that is damaged, is none of the format, or in which a part is missing or of another kind or shape."""
+
+
+class OversizedError(PayloadError):
+    """A message, or a content, that is larger than was announced or is allowed."""
+
+
+class ForeignError(PayloadError):
+    """A message of a device that is not known, is not who it says, or is of another federation, model or projection."""
+
+
+class StaleError(PayloadError):
+    """A message of a version or a time that is past, or a difference to a version that the receiver does not hold."""
+
+
+class EarlyError(PayloadError):
+    """A message of a round that is still to come."""
 
 
 class DivergedError(UserError):

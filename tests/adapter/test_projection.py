@@ -7,11 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.fft import idct
 
-from meshtune.adapter.blocks import assign_blocks, capacity, claim, resolve
+from meshtune.adapter.blocks import assign_blocks, capacity
 from meshtune.adapter.projection import Fingerprint, Recipe, coherence, fingerprint, projection
 from meshtune.errors import UserError
 
@@ -103,20 +101,3 @@ def test_blocks_follow_the_sorted_keys() -> None:
     assert capacity([576, 1536], 16) == 36
     with pytest.raises(UserError, match="3 task groups do not fit into 2 blocks"):
         assign_blocks("abc", room=2)
-
-
-@given(st.sets(st.integers(0, 20), max_size=12))
-def test_a_late_joiner_takes_the_lowest_free_block(taken: set[int]) -> None:
-    block = claim(taken)
-    assert block not in taken
-    assert all(lower in taken for lower in range(block))
-    with pytest.raises(UserError, match="all"):
-        claim(range(5), room=5)
-
-
-@given(st.dictionaries(st.integers(0, 50), st.integers(0, 6)))
-def test_of_two_claims_the_lower_device_wins(claims: dict[int, int]) -> None:
-    winners = resolve(claims)
-    assert set(winners.values()) == set(claims.values())
-    for device, block in winners.items():
-        assert device == min(d for d, b in claims.items() if b == block)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.expert import Expert, Projections
 from meshtune.adapter.projection import Recipe, projection
 from meshtune.adapter.sites import describe
-from meshtune.methods.base import Answer, Method
+from meshtune.methods.base import Answer, Method, Prompts
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Member, Update
-from meshtune.node.magnitude_masks import kept
 from meshtune.routing.arrow import ArrowRouter
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader, Router
@@ -73,7 +75,9 @@ def test_the_mean_goes_back_onto_every_mask_and_stands_whole_behind_all_projecti
     b = torch.tensor(mean).view(2, 2)
     a = sum(torch.from_numpy(projection(Recipe(0, "orthogonal", d, 2), "attn_in", 6)) for d in MASKS)
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
-    found = update(method.answer(members[0], ["a"], Reader("unrouted"), Features(np.zeros((1, 1))), factory), x)
+    found = update(
+        method.answer(members[0], Prompts(["a"], Reader("unrouted"), Features(np.zeros((1, 1)))), factory), x
+    )
     torch.testing.assert_close(found, 2.0 * x @ a.T @ b.T, rtol=1e-5, atol=1e-6)
 
 
@@ -94,7 +98,7 @@ def test_shared_b_stands_behind_the_routed_projection_alone() -> None:
         gates = scores
 
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
-    found = update(method.answer(members[0], ["a"], Second(), Features(np.zeros((1, 1))), factory), x)
+    found = update(method.answer(members[0], Prompts(["a"], Second(), Features(np.zeros((1, 1)))), factory), x)
     b = torch.tensor([1 / 4, 8.0, 0.0, 3.0]).view(2, 2)
     a = torch.from_numpy(projection(Recipe(0, "orthogonal", 1, 2), "attn_in", 6))
     torch.testing.assert_close(found, 2.0 * x @ a.T @ b.T, rtol=1e-5, atol=1e-6)
@@ -104,7 +108,9 @@ def test_shared_b_weighed_by_token_takes_the_aggregate_behind_each_projection_fo
     """With one expert a token, the update is Bbar A_g x of the g whose leading input direction x has most of."""
     method, members, factory = played("shared_b")
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
-    answer = method.answer(members[0], ["a"], ArrowRouter(["a", "b"], top_k=1), Features(np.zeros((1, 1))), factory)
+    answer = method.answer(
+        members[0], Prompts(["a"], ArrowRouter(["a", "b"], top_k=1), Features(np.zeros((1, 1)))), factory
+    )
     b = np.array([1 / 4, 8.0, 0.0, 3.0]).reshape(2, 2)
     updates = [2.0 * b @ projection(Recipe(0, "orthogonal", d, 2), "attn_in", 6) for d in MASKS]
     leading = np.stack([np.linalg.svd(dw)[2][0] for dw in updates])
@@ -116,16 +122,38 @@ def test_shared_b_weighed_by_token_takes_the_aggregate_behind_each_projection_fo
 
 def test_lori_merges_the_experts_by_their_rows() -> None:
     method, members, factory = played("lori")
-    answer = method.answer(members[1], ["a", "b"], None, Features(np.zeros((2, 1))), factory)
+    answer = method.answer(members[1], Prompts(["a", "b"], None, Features(np.zeros((2, 1)))), factory)
     assert answer.gates.tolist() == [[0.25, 0.75]] * 2
     assert [expert.values.tolist() for expert in answer.experts if expert is not None] == [[1.0, 2.0], [10.0, 4.0]]
 
 
 def test_lori_keeps_what_is_largest_over_all_layers_or_in_each() -> None:
     values = np.array([0.1, -5.0, 0.2, 0.3, 4.0, -6.0, 7.0, 0.0], dtype=np.float32)
-    found = kept(values, [4, 4], 0.5)
-    assert [mask.tolist() for mask in found["lori"]] == [[1], [0, 1, 2]]
-    assert [mask.tolist() for mask in found["lori_uniform"]] == [[1, 3], [1, 2]]
+    layers = [describe(number, f"model.layers.{number}.self_attn.q_proj", 6, 2, False) for number in range(2)]
+
+    @dataclass
+    class Host:
+        """Stands in for who trains: every device's dense B becomes ``values``."""
+
+        layers: Any
+        adapter: Any
+        projections: Any
+        densities: Any
+        asked: list[Any] = field(default_factory=list)
+
+        def train(self, experts: Sequence[Expert], method: str) -> list[Expert]:
+            self.asked.append((method, [expert.values.tolist() for expert in experts]))
+            return [expert.with_values(torch.from_numpy(values)) for expert in experts]
+
+    for name, expected in {
+        "lori": [[[1], [0, 1, 2]], [[], [1, 2]]],
+        "lori_uniform": [[[1, 3], [1, 2]], [[1], [2]]],
+    }.items():
+        host = Host(layers, ADAPTER, [Projections(Recipe(0, "orthogonal", d, 2)) for d in range(2)], [0.5, 0.25])
+        found = get_method(name).masks.search(host)
+        assert found is not None
+        assert [[mask.tolist() for mask in masks] for masks in found] == expected
+        assert host.asked == [("lori", [[0.0] * 8] * 2)]
 
 
 def test_ffa_averages_a_dense_b_behind_one_projection() -> None:

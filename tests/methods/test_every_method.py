@@ -15,7 +15,7 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, places, sizes
 from meshtune.errors import UserError
 from meshtune.methods import catalogue
-from meshtune.methods.base import Method
+from meshtune.methods.base import Method, Prompts
 from meshtune.methods.config import PaperConfig
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method
@@ -51,7 +51,7 @@ def federation(method: Method) -> tuple[list[Member], ExpertFactory]:
     everyone = {device: method.announces(announcement(device), factory) for device in range(4)}
     members = []
     for device, own in everyone.items():
-        known = dict(everyone) if method.exchanges else {device: own}
+        known = dict(everyone) if method.sharing.sends else {device: own}
         members.append(Member(device, own, method.begin(own, known, factory), known=known))
     return members, factory
 
@@ -66,7 +66,7 @@ def play(
         member.expert = member.expert.with_values(member.expert.values + step.float())
         published[member.device] = Update(member.device, version, member.expert.values.clone())
     for member in members:
-        near = set(published) - {silent} if method.exchanges else set[int]()
+        near = set(published) - {silent} if method.sharing.sends else set[int]()
         member.held.update({device: published[device] for device in sorted({*near, member.device})})
         member.expert = method.mix(member, factory) or member.expert
     return published
@@ -83,9 +83,9 @@ def ask(method: Method, member: Member, factory: ExpertFactory) -> Any:
         assert known.statistics is not None
         sources.setdefault(known.group, []).append(known.statistics)
     features = Features(np.stack([np.full(6, 10.0 * ord(group)) for group in "abc"]))
-    names = method.routers(RouterConfig(), PaperConfig())
-    router = WhitenedRouter(sources) if method.routes else Reader(names[0]) if names else None
-    return method.answer(member, ["a", "b", "c"], router, features, factory)
+    names = method.routing.names(RouterConfig(), PaperConfig())
+    router = WhitenedRouter(sources) if method.routing.statistics else Reader(names[0]) if names else None
+    return method.answer(member, Prompts(["a", "b", "c"], router, features), factory)
 
 
 @pytest.fixture(params=list(METHODS))
@@ -101,7 +101,7 @@ def test_the_registry_names_what_is_in_the_catalogue() -> None:
 def test_training_starts_from_no_update(method: Method) -> None:
     members, factory = federation(method)
     for member in members:
-        if method.kind == "full":
+        if not method.kind.frozen_base:
             assert torch.equal(member.expert.values, factory.full().values)
             continue
         for layer in LAYERS:

@@ -73,9 +73,9 @@ def both(count: int, graph: dict[str, Any], name: str = "proposed", **radio: Any
     ledger = w.state.ledger = Counted()
     w.play()
     ground = geometry_of(w.network.site)
-    found = flow(ground, w.network.linked.asked, w.network.bits)
-    relay = w.method.relays and w.config.graph.relay
-    plan = exchange_by_hops(ground, w.network.inner, found.pairs(), w.network.bits, relay)
+    found = flow(ground, w.network.formed.linked.asked, w.network.formed.bits)
+    relay = w.method.sharing.relays and w.config.graph.relay
+    plan = exchange_by_hops(ground, w.network.formed.inner, found.pairs(), w.network.formed.bits, relay)
     devices = range(count)
     return Flown(w, plan, [ledger.own[d] for d in devices], [ledger.passed[d] for d in devices])
 
@@ -104,7 +104,7 @@ def test_a_plan_counts_the_copies_that_a_round_sends(
     assert tick.seconds == pytest.approx(2 + 0.75 + plan.seconds)
     assert plan.seconds == pytest.approx(0.75 * plan.windows)
     assert tick.outages == 0
-    near = flown.world.network.inner
+    near = flown.world.network.formed.inner
     reached = [len(flown.world.versions(device)) for device in range(count)]
     if cast == "unicast":  # each copy brings one device one update
         assert sum(flown.own) == sum(map(len, near.values()))
@@ -125,7 +125,7 @@ def test_a_ring_brings_everybody_the_newest_of_all() -> None:
 def test_energy_is_that_of_the_windows_up_to_headers() -> None:
     flown = both(8, {"kind": "ring"})
     network = flown.world.network
-    first = flow(geometry_of(network.site), network.inner, network.bits).budget.sender_energy.sum()
+    first = flow(geometry_of(network.site), network.formed.inner, network.formed.bits).budget.sender_energy.sum()
     spent = flown.world.state.clocks["proposed"][-1].sending
     assert first + flown.plan.energy.sum() == pytest.approx(spent, rel=0.05)
 
@@ -162,7 +162,7 @@ def test_devices_that_one_can_pay_for_one_at_a_time_are_reckoned_with() -> None:
 
 def test_a_ring_opens_where_a_device_is_away() -> None:
     w = world("proposed", [(float(x), 0.0) for x in range(5)], clusters={"kind": "single"}, graph={"kind": "ring"})
-    assert w.network.without({2}) == {0: (1, 4), 1: (0,), 3: (4,), 4: (0, 3)}
+    assert w.network.formed.without({2}) == {0: (1, 4), 1: (0,), 3: (4,), 4: (0, 3)}
 
 
 @settings(max_examples=40, deadline=None)

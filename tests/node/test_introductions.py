@@ -128,7 +128,7 @@ def shaken(w: World, graph: Any = None) -> tuple[Counted, list[dict[tuple[int, i
     """Shake hands again; one message each, for small experts have no statistics."""
     own, ledger = [member.own for member in w.state.members[w.method.name]], Counted()
     hops: list[dict[tuple[int, int], int]] = []
-    graph = w.network.graph if graph is None else graph
+    graph = w.network.formed.graph if graph is None else graph
     known = shake_hands(own, w.method, graph, ledger, hops)
     far = dict(nx.all_pairs_shortest_path_length(drawn(graph)))
     assert [sorted(each) for each in known] == [sorted(far[device]) for device in sorted(graph)]
@@ -217,7 +217,7 @@ def test_a_plan_counts_the_announcements_of_a_run_device_by_device(
         adapter={"rank": 4, "budget": "uniform"},
     )
     ledger, single = shaken(w)[0], w.config.clusters.kind == "single"
-    told = announced(w.network.linked, w.network.backbone, single)
+    told = announced(w.network.formed.linked, w.network.formed.backbone, single)
     devices = range(len(where))
     assert told.own.tolist() == [ledger.own[device] for device in devices]
     assert told.passed.tolist() == [ledger.passed[device] for device in devices]

@@ -22,7 +22,7 @@ from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.methods.state import NEGOTIATED, Announcement
 from meshtune.network.handshake_cost import handshake_cost
-from meshtune.network.radio_network import form
+from meshtune.network.run_network import run_network
 from meshtune.network.site import open_site
 from meshtune.node.announcements import to_messages
 from meshtune.node.mask_negotiation import Agreement, agree
@@ -151,7 +151,7 @@ def test_only_methods_that_add_expansions_have_negotiated_masks() -> None:
     assert own.scores is None
     other = tuple(np.arange(3) for _ in SIZES)
     own = Announcement(0, "a", 10, own.recipe, own.masks, others={NEGOTIATED: other, "lori": other, "lori_uniform": ()})
-    takers = {name for name in METHODS if get_method(name).negotiates}
+    takers = {name for name in METHODS if get_method(name).masks.negotiable}
     assert takers == {"paper", "paper_masked", "shared_b"}
     for name in METHODS:
         said = get_method(name).announces(own, factory).masks
@@ -203,13 +203,13 @@ def test_a_handshake_takes_the_turns_as_well() -> None:
     site = open_site(config)
     assert site is not None
     methods = [get_method(name) for name in config.methods]
-    network = form(site, methods, own, LAYERS, factory)
-    assert network.clusters.clusters == ((0, 1, 2),)
+    network = run_network(site, methods, own, LAYERS, factory)
+    assert network.formed.clusters.clusters == ((0, 1, 2),)
     assert network.agreement is not None
-    state = begin(methods, network.graph, own, LAYERS, factory, network)
+    state = begin(methods, network.formed.graph, own, LAYERS, factory, network)
     hops, ledger = network.agreement.charge("paper", Ledger()), Ledger()
     said = [methods[1].announces(a, factory) for a in network.agreement.of(own)]
-    shake_hands(said, methods[1], network.graph, ledger, hops, network.agreement.told, LAYERS)
+    shake_hands(said, methods[1], network.formed.graph, ledger, hops, network.agreement.told, LAYERS)
     assert len(hops) == 3 + 1
     (tick,) = state.clocks["paper"]
     assert replace(tick, inventory=0.0, inventory_seconds=0.0) == handshake_cost(network, hops)

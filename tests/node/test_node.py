@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from frames import sealed
 from meshtune.config.run_config import ExchangeConfig
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Member
@@ -18,6 +20,7 @@ from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
 from meshtune.node.transport import MemoryTransport
 from meshtune.node.updates import UpdateRules
+from meshtune.wire.payload import decode, encode
 from node.test_updates import DEVICES, FULL, RING, Recorder, play, start
 
 ROUNDS = 4
@@ -71,7 +74,7 @@ def test_orders_repetitions_delays_and_losses_end_in_the_same_bank(data: st.Data
         assert held is None or held.version <= ROUNDS
     if form == "bfloat16":
         assert not reader.refused  # a difference may lack the version that it is taken to, values never do
-    assert set(reader.refused) <= {"PayloadError"}
+    assert set(reader.refused) <= {"StaleError"}
     others = [Node(one, rules(form, factory), reliable=False) for one in after[1:]]
     fetch(reader, others)
     for source, update in after[0].held.items():
@@ -124,3 +127,67 @@ def test_a_run_in_which_messages_arrive_damaged_ends_and_loses_nothing_else() ->
             for node in nodes:
                 for source, update in node.member.held.items():
                     assert torch.equal(update.values, nodes[source].member.held[source].values) or graph is RING
+
+
+def test_refusals_are_counted_by_what_was_wrong() -> None:
+    """Damage, a stranger, a difference to what is not held, a round to come, and a claim beyond all bounds."""
+    sent, _ = history("int4")
+    _, state, factory = start("proposed")
+    reader = Node(state.members["proposed"][0], rules("int4", factory))
+    one = next(one for one in sent if one.version == 2)
+    reader.receive(one.sender, one.data[:-1] + bytes([one.data[-1] ^ 1]))
+    reader.receive((one.sender + 1) % DEVICES, one.data)
+    reader.receive(one.sender, one.data)
+    reader.receive(one.sender, encode(replace(decode(one.data), round=ROUNDS + 1)))
+    reader.receive(one.sender, sealed((1 << 40).to_bytes(8, "little")))
+    assert reader.refused == dict.fromkeys(
+        ("MalformedError", "ForeignError", "StaleError", "EarlyError", "OversizedError"), 1
+    )
+
+
+def test_a_neighbour_may_be_some_rounds_ahead() -> None:
+    """What comes early waits for its round, a checkpoint between; the bank is that of devices that keep step."""
+    sent, after = history("bfloat16")
+    _, state, factory = start("proposed")
+    reader = Node(state.members["proposed"][0], rules("bfloat16", factory), reliable=False)
+
+    def begin(node: Node, number: int, ahead: int) -> None:
+        node.begin_round(replace(rules("bfloat16", factory), round=number, ahead=ahead))
+
+    begin(reader, 1, ahead=2)
+    for one in sent:
+        reader.receive(one.sender, one.data)
+    assert reader.refused == {"EarlyError": sum(decode(one.data).round == ROUNDS for one in sent)}
+    assert {update.version for update in reader.member.held.values()} == {1}
+    tensors: dict[str, torch.Tensor] = {}
+
+    def put(tensor: torch.Tensor) -> str:
+        tensors[f"{len(tensors)}"] = tensor
+        return f"{len(tensors) - 1}"
+
+    saved = reader.snapshot(put)
+    _, again, _ = start("proposed")
+    resumed = Node(again.members["proposed"][0], rules("bfloat16", factory), reliable=False)
+    updates = reader.member.held
+    resumed.restore(saved, lambda first, *more: updates[first] if more else tensors[first])
+    for number in (2, 3):
+        for node in (reader, resumed):
+            begin(node, number, ahead=2)
+            assert {update.version for update in node.member.held.values()} == {number}
+    begin(resumed, ROUNDS, ahead=0)
+    for one in sent:
+        resumed.receive(one.sender, one.data)
+    for source, update in after[0].held.items():
+        assert source == 0 or torch.equal(resumed.member.held[source].values, update.values)
+
+
+def test_what_is_too_old_is_refused_within_a_stated_bound() -> None:
+    sent, _ = history("bfloat16")
+    for behind, oldest in ((None, 1), (2, 2), (0, 4)):
+        _, state, factory = start("proposed")
+        reader = Node(state.members["proposed"][0], replace(rules("bfloat16", factory), behind=behind), reliable=False)
+        for one in sent:
+            reader.receive(one.sender, one.data)
+        old = [one for one in sent if one.version < oldest]
+        assert reader.refused == ({"StaleError": len(old)} if old else {})
+        assert {update.version for update in reader.member.held.values()} == {ROUNDS}

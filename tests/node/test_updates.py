@@ -23,10 +23,11 @@ from meshtune.network.federation_state import FederationState
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
 from meshtune.node.receiving import receive
-from meshtune.node.transport import CountedTransport, MemoryTransport, Transport
+from meshtune.node.transport import MemoryTransport, Transport
 from meshtune.node.updates import UpdateRules
 from meshtune.simulator.checkpoint import pack_state, unpack_state
-from meshtune.simulator.free_links import exchange
+from meshtune.simulator.free_links import FreeExchange
+from meshtune.simulator.rounds import exchange_round
 from meshtune.wire.ledger import Ledger
 from meshtune.wire.payload import Message, PayloadLimits, decode, encode
 
@@ -61,7 +62,7 @@ def play(
     transport: Transport | None = None,
     damages: bool = False,
 ) -> None:
-    """A round in which values move by a known random step; the simulator's own order of things."""
+    """A round in which values move by a known random step instead of being trained."""
     nodes = state.nodes[method.name]
     state.round += 1
     factory.release()
@@ -71,13 +72,10 @@ def play(
         draw = np.random.default_rng([state.round, member.device])
         step = torch.from_numpy(draw.laplace(size=member.expert.count).astype("f4")) * 0.01 * train
         member.expert = member.expert.with_values(member.expert.values + step)
-        node.begin_round(rules)
         node.links = tuple(graph[member.device])
         node.introductions.near = {neighbour: frozenset(graph[neighbour]) for neighbour in node.links}
-    exchange(nodes, CountedTransport(transport or MemoryTransport(), state.ledger, method.name, state.round))
-    for node in nodes:
-        node.end_round()
-        assert damages or not node.refused
+    exchange_round(nodes, rules, FreeExchange(transport), state)
+    assert damages or not any(node.refused for node in nodes)
 
 
 def random_graph(draw: np.random.Generator) -> dict[int, list[int]]:

@@ -62,7 +62,7 @@ def test_every_methods_expert_and_messages_are_as_planned(base: Base, shape: Ske
     expert = method.begin(own, {0: own}, factory)
     assert planned.parameters == pytest.approx(expert.count, abs=len(shape.layers))  # every layer's share is rounded
     assert planned.share == pytest.approx(expert.count / base.parameters, rel=1e-3)
-    if not method.exchanges:
+    if not method.sharing.sends:
         assert (planned.update, planned.once) == (0, 0)
         return
     update = Message("update", 0, 1, 0, {}, {"values": expert.values.detach().bfloat16()})

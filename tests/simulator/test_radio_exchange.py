@@ -17,7 +17,9 @@ from meshtune.adapter.shared import aggregate
 from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import FaultsConfig
 from meshtune.methods.aggregating import AggregatingMethod
+from meshtune.methods.base import Prompts
 from meshtune.network import radio_network
+from meshtune.network.network_notes import network_notes
 from meshtune.network.virtual_clock import elapsed, joules, summary
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader
@@ -75,8 +77,8 @@ def test_an_announcement_takes_as_many_windows_as_power_asks_for() -> None:
 
 def test_foreign_updates_arrive_only_in_rounds_between_clusters() -> None:
     w = world("proposed", PAIRS, **TWO)
-    assert w.network.clusters.clusters == ((0, 1), (2, 3))
-    assert [(link.low, link.high) for link in w.network.backbone.links] == [(1, 2)]
+    assert w.network.formed.clusters.clusters == ((0, 1), (2, 3))
+    assert [(link.low, link.high) for link in w.network.formed.backbone.links] == [(1, 2)]
     seen = []
     for _ in range(4):
         w.play()
@@ -123,8 +125,8 @@ def test_another_link_stands_in_for_a_device_that_is_away() -> None:
         s for s in range(99) if away(FaultsConfig(dropout=0.3), s, 4, 2).tolist() == [False, True, False, False]
     )
     w = world("proposed", PAIRS, faults={"dropout": 0.3}, seed=seed, **TWO)
-    assert w.network.without({1}) == {0: (2,), 2: (0, 3), 3: (2,)}
-    assert w.network.without(()) == w.network.graph
+    assert w.network.formed.without({1}) == {0: (2,), 2: (0, 3), 3: (2,)}
+    assert w.network.formed.without(()) == w.network.formed.graph
     w.play()
     before = w.versions(1)
     w.play()
@@ -239,7 +241,7 @@ def test_who_computes_too_long_sends_nothing_and_hears_all() -> None:
 def test_a_part_that_is_cut_off_goes_on_by_itself() -> None:
     far = [(0.0, 0.0), (10.0, 0.0), (5000.0, 0.0), (5010.0, 0.0), (9000.0, 0.0)]
     w = world("proposed", far, radio={"fading": "none", "range": 100.0}, clusters={"s_max": 1.0, "inner_rounds": 1})
-    notes = w.network.notes()
+    notes = network_notes(w.network)
     assert sum("falls into 3 parts of 2, 2, 1 devices" in note for note in notes) == 1
     assert sum(note.startswith("device 4 is alone: no other device is within 100 m") for note in notes) == 1
     w.play()
@@ -252,11 +254,11 @@ def test_every_device_is_explained_once_for_all_that_ask(monkeypatch: pytest.Mon
     network = world("proposed", [(0, 0), (10, 0), (20, 0)]).network
     explain = radio_network.explain
     monkeypatch.setattr(
-        radio_network, "explain", lambda clusters, device: asked.append(device) or explain(clusters, device)
+        radio_network, "explain", lambda clusters, device, most: asked.append(device) or explain(clusters, device, most)
     )
     first = network.facts()["why"]
     assert network.facts()["why"] == first
-    network.notes()
+    network_notes(network)
     assert asked == [0, 1, 2]
 
 
@@ -277,7 +279,7 @@ def test_every_cluster_has_its_own_aggregate_behind_its_own_projections() -> Non
             masked=False,
         )
 
-    answer = w.method.answer(member, ["a"], Reader("unrouted"), Features(np.zeros((1, 6))), factory)
+    answer = w.method.answer(member, Prompts(["a"], Reader("unrouted"), Features(np.zeros((1, 6)))), factory)
     assert answer.bank is not None
     x, layer = torch.randn(1, 3, 64, generator=torch.Generator().manual_seed(0)), LAYERS[1]
     found = answer.bank.route(torch.ones(1, 1)).apply(layer, x, torch.zeros(1, 3, 40))
@@ -311,7 +313,7 @@ def test_a_group_in_two_clusters_stands_behind_the_mean_of_both() -> None:
     member, factory, method = w.state.members["shared_b"][3], w.factory, w.method
     assert isinstance(method, AggregatingMethod)
     router: Any = SimpleNamespace(groups=["a", "b", "c"], by_token=False, gates=lambda seen: np.ones((1, 3)) / 3)
-    answer = method.answer(member, ["a"], router, Features(np.zeros((1, 6))), factory)
+    answer = method.answer(member, Prompts(["a"], router, Features(np.zeros((1, 6)))), factory)
     assert answer.bank is not None
     left, right = (method.expansion(member, devices, factory) for devices in ((0, 1), (2, 3)))
     x, layer = torch.randn(1, 3, 64, generator=torch.Generator().manual_seed(0)), LAYERS[0]
@@ -382,7 +384,7 @@ def test_everything_arrives_over_every_kind_of_radio(radio: dict[str, Any], form
         if number % 2 == 0:
             assert all(w.versions(device) == dict.fromkeys(range(4), number) for device in range(4))
     turns = 2 if radio.get("spectrum") == "shared" else 1  # nobody hears while it sends
-    assert w.network.slots == turns
+    assert w.network.formed.slots == turns
     assert w.state.clocks["proposed"][1].seconds == pytest.approx(2.0 + (turns + 0.5) * 0.5)
     published = {d: w.state.members["proposed"][d].held[d].values for d in range(4)}
     for member in w.state.members["proposed"]:
@@ -405,8 +407,8 @@ def test_members_of_one_cluster_who_cannot_reach_each_other_hear_through_others(
     line = [(0.0, 0.0), (80.0, 0.0), (160.0, 0.0)]
     single = {"kind": "single", "inner_rounds": 2}
     w = world("single_cluster", line, radio={"fading": "none", "range": 100.0}, clusters=single)
-    assert w.network.clusters.clusters == ((0, 1, 2),)
-    assert w.network.graph == {0: (1,), 1: (0, 2), 2: (1,)}
+    assert w.network.formed.clusters.clusters == ((0, 1, 2),)
+    assert w.network.formed.graph == {0: (1,), 1: (0, 2), 2: (1,)}
     w.play()
     assert w.versions(0) == {0: 1, 1: 1}
     w.play()

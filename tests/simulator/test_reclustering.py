@@ -61,14 +61,17 @@ def test_devices_that_swap_places_swap_clusters() -> None:
     w = jumping("proposed", PAIRS, SWAPPED)
     for _ in range(2):
         w.play()
-        assert network_of(w.network, w.state.clocks["proposed"], w.state.round).clusters.clusters == ((0, 1), (2, 3))
+        assert network_of(w.network, w.state.clocks["proposed"], w.state.round).formed.clusters.clusters == (
+            (0, 1),
+            (2, 3),
+        )
     assert w.radio.formed == []
     assert w.versions(0) == dict.fromkeys(range(4), 2)
     w.play()
     (formed,) = w.radio.formed
     assert (formed.round, formed.method, formed.moved, formed.apart) == (3, "proposed", (1, 2), None)
-    assert formed.network.clusters.clusters == ((0, 2), (1, 3))
-    assert [(link.low, link.high) for link in formed.network.backbone.links] == [(1, 2)]
+    assert formed.network.formed.clusters.clusters == ((0, 2), (1, 3))
+    assert [(link.low, link.high) for link in formed.network.formed.backbone.links] == [(1, 2)]
     assert [w.versions(device) for device in range(4)] == [
         {0: 3, 1: 2, 2: 3, 3: 2}, {0: 2, 1: 3, 2: 2, 3: 3}, {0: 3, 1: 2, 2: 3, 3: 2}, {0: 2, 1: 3, 2: 2, 3: 3},
     ]  # fmt: skip
@@ -244,10 +247,10 @@ def test_devices_may_come_and_go_as_they_like(name: str, form: str) -> None:
         w.play()
         network = network_of(w.network, w.state.clocks[name], number)
         members = w.state.members[name]
-        for part in components(network.graph):
+        for part in components(network.formed.graph):
             assert all(set(members[device].known) >= set(part) for device in part)
         for member in members:
-            assert member.clusters == network.clusters.index
+            assert member.clusters == network.formed.clusters.index
             assert set(member.held) <= set(member.known)
             assert member.expert.count == members[0].expert.count
             assert torch.isfinite(member.expert.values).all()
@@ -262,7 +265,7 @@ def test_devices_may_come_and_go_as_they_like(name: str, form: str) -> None:
         met += sum(len(member.known) for member in members) - sum(before)
     assert len(w.radio.formed) == 11
     assert any(formed.moved for formed in w.radio.formed)
-    assert len({len(components(formed.network.graph)) for formed in w.radio.formed}) > 1
+    assert len({len(components(formed.network.formed.graph)) for formed in w.radio.formed}) > 1
     assert met  # somebody was first heard of on the way
 
 
@@ -295,8 +298,9 @@ def test_a_network_is_a_function_of_time_and_formed_once() -> None:
     assert w.network.at(7.0) is later
     assert later.at(0.0) is w.network
     again = jumping("proposed", PAIRS, SWAPPED).network.at(7.0)
-    assert (again.clusters.clusters, again.graph, again.bits) == (later.clusters.clusters, later.graph, later.bits)
-    assert later.slots == 1
+    one, other = again.formed, later.formed
+    assert (one.clusters.clusters, one.graph, one.bits) == (other.clusters.clusters, other.graph, other.bits)
+    assert other.slots == 1
 
 
 def test_links_of_a_geometric_graph_follow_devices() -> None:
@@ -305,12 +309,12 @@ def test_links_of_a_geometric_graph_follow_devices() -> None:
     after = [before[0], before[2], before[1], before[3]]
     graph = {"kind": "geometric", "radius": 30.0}
     w = jumping("proposed", before, after, clusters={"kind": "single", "inner_rounds": 1}, graph=graph)
-    assert w.network.inner == {0: (1,), 1: (0,), 2: (3,), 3: (2,)}
+    assert w.network.formed.inner == {0: (1,), 1: (0,), 2: (3,), 3: (2,)}
     w.play()
     assert set(w.versions(0)) == {0, 1}
     w.play()
     again = network_of(w.network, w.state.clocks["proposed"], 2)
-    assert again.inner == {0: (2,), 1: (3,), 2: (0,), 3: (1,)}
+    assert again.formed.inner == {0: (2,), 1: (3,), 2: (0,), 3: (1,)}
     (formed,) = w.radio.formed
     assert formed.moved == ()  # nobody changes sides where there is one cluster
     assert {source: version for source, version in w.versions(0).items() if version == 2} == {0: 2, 2: 2}

@@ -238,7 +238,7 @@ def test_another_base_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_other_questions_of_the_exam_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from meshtune.simulator import setup as module
+    from meshtune.simulator import run_inputs as module
 
     real = module.exam_questions
     monkeypatch.setattr(module, "exam_questions", lambda *given: {k: v[::-1] for k, v in real(*given).items()})

@@ -12,6 +12,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshtune.errors import PayloadError
 from meshtune.wire.codec import (
     apply_difference,
     decode_keyframe,
@@ -19,7 +20,6 @@ from meshtune.wire.codec import (
     encode_keyframe,
     expand,
 )
-from meshtune.wire.payload import PayloadError
 from meshtune.wire.value_forms import BITS
 
 LEVELS = {"int4": 7, "int8": 127}

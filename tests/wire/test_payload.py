@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load as load_block
 
 from frames import PREFIX, frame, sealed
-from meshtune.errors import MeshtuneError
+from meshtune.errors import MeshtuneError, PayloadError
 from meshtune.wire.codec import apply_difference, encode_difference
-from meshtune.wire.payload import KINDS, Message, PayloadError, PayloadLimits, byte_split, decode, encode
+from meshtune.wire.payload import KINDS, Message, PayloadLimits, byte_split, decode, encode
 
 TYPES = {
     torch.bfloat16: "BF16",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshtune.wire.payload import PayloadError
+from meshtune.errors import PayloadError
 from meshtune.wire.positions import decode_positions, encode_positions
 
 

@@ -1,12 +1,14 @@
 """Which task group owns which block of the projection's rows (method section 2).
 
-Groups that are known take blocks in the order of their keys. A late joiner takes the lowest free block; of two claims
-to one block the lower device id wins and the other draws again.
+Groups that a configuration names take blocks in the order of their keys. Where nobody knows all groups, a device claims
+the lowest free block for its own (:mod:`meshtune.node.block_claims`); of two claims to one block the lower device id
+wins and the other draws again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from meshtune.errors import UserError
 
@@ -31,8 +33,33 @@ def assign_blocks(groups: Iterable[str], room: int | None = None) -> dict[str, i
     return {name: block for block, name in enumerate(names)}
 
 
-def claim(taken: Iterable[int], room: int | None = None) -> int:
-    """Return the lowest free block for a late joiner.
+@dataclass(frozen=True, order=True)
+class Claim:
+    """A device claims a block for its task group. Claims are ordered by the device's id, then by block."""
+
+    device: int
+    block: int
+    group: str
+
+
+def resolve(claims: Iterable[Claim]) -> dict[str, int]:
+    """Settle ``claims``: return the block of every group that has one.
+
+    Claims count in their order: a group has the first block claimed for it that no group had before, so that of two
+    claims to one block the lower device id wins. It is a function of the set of claims: whoever knows the same claims,
+    in whichever order they came, knows the same blocks.
+    """
+    blocks: dict[str, int] = {}
+    owned: set[int] = set()
+    for one in sorted(set(claims)):
+        if one.group not in blocks and one.block not in owned:
+            blocks[one.group] = one.block
+            owned.add(one.block)
+    return blocks
+
+
+def lowest_free(taken: Iterable[int], room: int | None = None) -> int:
+    """Return the lowest block that is not ``taken``.
 
     Raises:
         UserError: all ``room`` blocks are taken.
@@ -42,14 +69,3 @@ def claim(taken: Iterable[int], room: int | None = None) -> int:
     if room is not None and block >= room:
         raise UserError(f"all {room} blocks are taken: lower adapter.rank or set adapter.projection=gaussian")
     return block
-
-
-def resolve(claims: Mapping[int, int]) -> dict[int, int]:
-    """Settle claims (device id to block): return the winners; of two claims to a block the lower id wins."""
-    winners: dict[int, int] = {}
-    held: set[int] = set()
-    for device in sorted(claims):
-        if claims[device] not in held:
-            held.add(claims[device])
-            winners[device] = claims[device]
-    return winners

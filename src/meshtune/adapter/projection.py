@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshtune.errors import PayloadError, UserError
+from meshtune.errors import MalformedError, UserError
 from meshtune.printable import quoted
 from meshtune.seeds import key
 from meshtune.wire.plain_values import fact, floats, text, whole
@@ -57,7 +57,7 @@ class Recipe:
             PayloadError: these are no five values of these types, or one is beyond all bounds.
         """
         if not isinstance(data, list | tuple) or len(data) != 5:
-            raise PayloadError(f"a recipe is {quoted(data)}: seed, kind, block, rank and generator are due")
+            raise MalformedError(f"a recipe is {quoted(data)}: seed, kind, block, rank and generator are due")
         seed, kind, block, rank, generator = data
         return Recipe(
             whole(seed, "a recipe's seed", 0, None),
@@ -97,7 +97,7 @@ class Fingerprint:
             PayloadError: a part is missing, is of another type or length, or is not finite.
         """
         if not isinstance(data, Mapping):
-            raise PayloadError(f"a fingerprint is {quoted(data)}: integers and probes are due")
+            raise MalformedError(f"a fingerprint is {quoted(data)}: integers and probes are due")
         integers = text(fact(data, "integers"), "a fingerprint's integers", _HASH)
         return Fingerprint(integers, floats(fact(data, "probes"), "a fingerprint's probes", min(PROBES, rank)))
 

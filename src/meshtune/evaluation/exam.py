@@ -17,7 +17,7 @@ from meshtune.decoding.scoring import measure, measure_written
 from meshtune.errors import DivergedError, UserError
 from meshtune.evaluation.asks import AnswerRequests, Key
 from meshtune.evaluation.written_answers import write_answers
-from meshtune.methods.base import Answer, Method, only
+from meshtune.methods.base import Answer, Method, Prompts, only
 from meshtune.methods.config import Reading
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
@@ -53,7 +53,7 @@ def candidates(config: RunConfig, methods: Sequence[Method], state: FederationSt
     first = next(iter(state.members.values()))
     result = [Candidate(FROZEN, None, member, None) for member in first]
     for method in methods:
-        first_router, *more = method.routers(config.router, config.paper) or (None,)
+        first_router, *more = method.routing.names(config.router, config.paper) or (None,)
         for label, router in [(method.name, first_router), *((f"{method.name}:{r}", r) for r in more)]:
             result += [Candidate(label, method, member, router) for member in state.members[method.name]]
     return result
@@ -156,8 +156,7 @@ def _sit_one(
         if (
             config.eval.elsewhere is not None
             and candidate.method is not None
-            and candidate.method.alone
-            and paper.group != candidate.member.own.group
+            and not candidate.method.knows(candidate.member, paper.group)
         ):
             count = min(count, config.eval.elsewhere)
         used = (candidate_index(todo, candidate.label), tuple(requests.add(answer, count)))
@@ -197,7 +196,7 @@ def _answer(candidate: Candidate, config: RunConfig, paper: Exam, features: Feat
     if candidate.method is None:
         return only(None, count)
     router = router_of(candidate.member, candidate.router, config, factory) if candidate.router else None
-    return candidate.method.answer(candidate.member, [paper.group] * count, router, features, factory)
+    return candidate.method.answer(candidate.member, Prompts([paper.group] * count, router, features), factory)
 
 
 def _measure_all(

@@ -26,7 +26,7 @@ from meshtune.methods.experts import ExpertFactory
 from meshtune.model.base import Base
 from meshtune.network.density_limits import DensityLimit
 from meshtune.network.federation_state import FederationState
-from meshtune.network.radio_network import Network
+from meshtune.network.run_network import RunNetwork
 from meshtune.network.virtual_clock import summary
 from meshtune.node.announcements import recipes, trains_sparse
 from meshtune.routing.features import Features
@@ -48,7 +48,7 @@ def results(
     features: Mapping[str, Features],
     scores: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
-    network: Network | None = None,
+    network: RunNetwork | None = None,
     planned: Mapping[str, DensityLimit] | None = None,
 ) -> dict[str, Any]:
     """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
@@ -137,8 +137,8 @@ def whole_exam(
 
 def _rate(method: Method, config: RunConfig, rates: Mapping[str, Any]) -> dict[str, Any]:
     """Return the highest learning rate of ``method``, the key that gave it, and whether it was looked for."""
-    value, key = config.train.peak(method.kind, method.name), config.train.key(method.kind, method.name)
-    found = method.kind in rates and rates[method.kind]["rate"] == value
+    value, key = config.train.peak(method.kind.name, method.name), config.train.key(method.kind.name, method.name)
+    found = method.kind.name in rates and rates[method.kind.name]["rate"] == value
     return {"lr": {"key": key, "value": value, "found": found}}
 
 
@@ -188,7 +188,7 @@ def _routers(
     scores: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return each router's confusion, accuracy and regret, as device 0 of the first routing method has it."""
-    method = next((m for m in methods if m.routes), None)
+    method = next((m for m in methods if m.routing.statistics), None)
     if method is None:
         return {}
     member = state.members[method.name][0]

@@ -202,4 +202,6 @@ def _tokens_of_exam(paper: Exam) -> int:
 def _distinct(config: RunConfig, method: Method | None, devices: int) -> int:
     """Return how many devices answer otherwise than the others."""
     free = config.radio is None and config.graph.kind == "full"
-    return 1 if method is None or method.pooled or (free and method.exchanges) else devices
+    if method is None or len(method.rows(0, devices)) > 1 or (free and method.sharing.sends):
+        return 1
+    return devices

@@ -19,7 +19,7 @@ from meshtune.evaluation.asks import ask_of, bank_of
 from meshtune.evaluation.exam import FROZEN, router_of
 from meshtune.inference.held_experts import HeldExpert, experts_of
 from meshtune.inference.reply import Reply, Weight
-from meshtune.methods.base import Answer, Method, only
+from meshtune.methods.base import Answer, Method, Prompts, only
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.model.base import Base
@@ -218,7 +218,7 @@ class Device:
         if router is not None:
             tokens = encode_prompt(base.tokenizer, prompt, config.train.max_tokens)
             features = prompt_features(base, [tokens], config.router, config.eval.micro_tokens)
-        return self._method.answer(self._member, [""], router, features, self._factory)
+        return self._method.answer(self._member, Prompts([""], router, features), self._factory)
 
     def _task(self, weights: Sequence[Weight]) -> Task:
         """Return the task that says how an answer ends: the first expert's, else that of the longest answers.

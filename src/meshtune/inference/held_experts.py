@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from meshtune.adapter.expert import Expert
 from meshtune.adapter.full_expert import FullExpert
 from meshtune.adapter.sites import LayerSpec
-from meshtune.methods.aggregating import AggregatingMethod
-from meshtune.methods.bank import BankMethod
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.model.base import Base
-from meshtune.routing.features import Features
 from meshtune.training.full_parameters import holding
 
 
@@ -73,17 +69,5 @@ class HeldExpert:
 
 def experts_of(base: Base, method: Method, member: Member, factory: ExpertFactory) -> Iterator[HeldExpert]:
     """Yield the experts of a device under ``method``; see :meth:`meshtune.inference.device.Device.experts`."""
-    sources, experts = _held(base, method, member, factory)
-    for (task, devices), expert in zip(sources, experts, strict=True):
+    for task, devices, expert in method.experts(member, factory):
         yield HeldExpert(task, devices, tuple(LayerUpdate(base, expert, layer) for layer in base.adapters.layers))
-
-
-def _held(
-    base: Base, method: Method, member: Member, factory: ExpertFactory
-) -> tuple[Sequence[tuple[str, tuple[int, ...]]], Sequence[Expert]]:
-    if isinstance(method, BankMethod):
-        return method.sources(member), list(method.bank(member, factory).values())
-    if isinstance(method, AggregatingMethod):
-        return [(member.own.group, (member.device,))], [member.expert]
-    answer = method.answer(member, [""], None, Features(np.zeros((1, base.width))), factory)
-    return method.sources(member), [expert for expert in answer.experts if expert is not None]

@@ -15,7 +15,6 @@ from meshtune.errors import UserError, check_name
 from meshtune.evaluation.exam import FROZEN
 from meshtune.files import resuming
 from meshtune.inference.device import Device
-from meshtune.methods.bank import BankMethod
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method
@@ -23,7 +22,7 @@ from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.model.loading import load
 from meshtune.network.federation_state import FederationState
-from meshtune.network.radio_network import connect
+from meshtune.network.run_network import connect
 from meshtune.network.site import open_site
 from meshtune.node.stored_announcements import PREPARED, load_announcements
 from meshtune.runs.checksums import checksum
@@ -82,14 +81,14 @@ class DeviceLoader:
         if not 0 <= device < count:
             raise UserError(f"there is no device {device}: the run {path} has devices 0 to {count - 1}")
         chosen = method_of(config, method)
-        routes = chosen.routes and method != FROZEN
+        routes = chosen.routing.statistics and method != FROZEN
         if router is not None and not routes:
             raise UserError(f"`router` {router}: {method or chosen.name} has no router, leave the option out")
         shared = self._load(store, config)
         state = self._state(store, config, chosen, shared)
         member = state.members[chosen.name][device]
         speaks = None if method == FROZEN else chosen
-        asked = None if speaks is None else next(iter(speaks.routers(config.router, config.paper)), None)
+        asked = None if speaks is None else next(iter(speaks.routing.names(config.router, config.paper)), None)
         return Device(shared.base, config, speaks, member, asked, shared.factory, state.round)
 
     def _load(self, store: RunStore, config: RunConfig) -> _Loaded:
@@ -137,7 +136,7 @@ def method_of(config: RunConfig, name: str | None) -> Method:
         UserError: the run has none such, or it must be told the task of a prompt.
     """
     has = [get_method(known) for known in config.methods]
-    free = [method for method in has if method.routes or not isinstance(method, BankMethod)]
+    free = [method for method in has if not method.routing.oracle]
     if name == FROZEN:
         return has[0]
     if name is None:

@@ -17,6 +17,7 @@ from meshtune.adapter.shared import Source, aggregate
 from meshtune.adapter.sites import places, sizes
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import NEGOTIABLE, Sharing
 from meshtune.methods.state import Announcement, Member
 
 
@@ -28,9 +29,8 @@ class AggregatingMethod(Method):
         whole: take all devices as one cluster, whatever clusters the air made.
     """
 
-    kind = "sparse"
-    relays = True
-    negotiates = True
+    masks = NEGOTIABLE
+    sharing = Sharing(relays=True)
     masked = False
     whole = False
 

@@ -9,6 +9,7 @@ from meshtune.adapter.expert import Expert, SparseExpert
 from meshtune.methods.base import Answer, Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.mates import alike, joined_mean, trained_mean
+from meshtune.methods.policies import Sharing
 from meshtune.methods.state import Announcement, Member
 from meshtune.routing.routers import OracleRouter
 
@@ -16,7 +17,7 @@ from meshtune.routing.routers import OracleRouter
 class BankMethod(Method):
     """Experts kept apart by group: nothing is overwritten, no cross terms (method section 6, ``bank``)."""
 
-    relays = True
+    sharing = Sharing(relays=True)
 
     def reintroduces(
         self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory
@@ -27,7 +28,7 @@ class BankMethod(Method):
         return replace(own, masks=tuple(mask.cpu().numpy() for mask in trained.masks), voted=True)
 
     def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
-        if self.kind == "lora":
+        if not self.kind.projected:
             return factory.lora()
         if own.voted:
             return factory.alone(own)
@@ -71,6 +72,10 @@ class BankMethod(Method):
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
         return [(g, tuple(member.holders(g))) for g in member.groups() if member.holders(g)]
+
+    def experts(self, member: Member, factory: ExpertFactory) -> list[tuple[str, tuple[int, ...], Expert]]:
+        bank = self.bank(member, factory)
+        return [(group, devices, bank[group]) for group, devices in self.sources(member)]
 
     def oracle(self, member: Member, groups: Sequence[str], factory: ExpertFactory) -> Answer:
         """Return the perfect router's answer; a group it has no expert of is answered by its own group's."""

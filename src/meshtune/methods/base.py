@@ -16,12 +16,47 @@ from numpy.typing import NDArray
 
 from meshtune.adapter.expert import Expert
 from meshtune.adapter.route import Bank
-from meshtune.methods.config import PaperConfig
 from meshtune.methods.experts import ExpertFactory
-from meshtune.methods.state import NEGOTIATED, Announcement, Member
-from meshtune.routing.config import RouterConfig
+from meshtune.methods.policies import CALIBRATED, SPARSE, UNROUTED, AdapterKind, MaskPolicy, Routing, Sharing
+from meshtune.methods.state import Announcement, Member
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What is asked of one device.
+
+    Attributes:
+        groups: the true task group of every prompt; only methods with a perfect router may look.
+        router: the fitted router, for methods that route.
+        features: what the router looks at, a row a prompt.
+    """
+
+    groups: Sequence[str]
+    router: Router | None
+    features: Features
+
+    def fitted(self) -> Router:
+        """Return the router of a method that routes.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.router is None:
+            raise ValueError("a method that routes is asked without a router")
+        return self.router
+
+    def gates(self, held: Sequence[str], own: str) -> NDArray[np.float64]:
+        """Return the router's gates (prompts, held) over the groups that a device holds experts of, summing to 1.
+
+        Where all that the router wants are still on their way, the device's ``own`` group answers.
+        """
+        router = self.fitted()
+        gates = router.gates(self.features)[:, [list(router.groups).index(group) for group in held]]
+        gates[gates.sum(axis=1) <= 0, list(held).index(own)] = 1.0
+        found: NDArray[np.float64] = gates / gates.sum(axis=1, keepdims=True)
+        return found
 
 
 @dataclass(frozen=True)
@@ -41,35 +76,30 @@ class Method(ABC):
 
     Attributes:
         name: what users call it.
-        kind: ``sparse``, ``lora`` or ``full``: what its devices train.
-        exchanges: whether anything leaves a device.
-        routes: whether it sends task statistics and answers through a router.
-        codes: whether it sends the task codes of eq. 26.
-        masks: how its masks are found: ``calibrated``, a name of :attr:`Announcement.others`, or empty for none.
-        negotiates: whether it takes negotiated masks instead, where there are some: it adds the expansions of several
-            groups, so that their collisions hurt.
-        pooled: whether all its devices train one expert on all their rows together.
-        alone: whether its devices know their own task only.
-        relays: whether it passes on other devices' updates.
-        keeps: whether a device still holds others' updates in the next round, so that differences to them do.
+        kind: what its devices train.
+        masks: how the positions that they train are found.
+        sharing: what they send in a round.
+        routing: how prompts find experts, and so what devices announce for it.
     """
 
     name = ""
-    kind = "sparse"
-    exchanges = True
-    routes = False
-    codes = False
-    masks = "calibrated"
-    negotiates = False
-    pooled = False
-    alone = False
-    relays = False
-    keeps = True
+    kind: AdapterKind = SPARSE
+    masks: MaskPolicy = CALIBRATED
+    sharing: Sharing = Sharing()
+    routing: Routing = UNROUTED
+
+    def rows(self, device: int, devices: int) -> Sequence[int]:
+        """Return the devices, of 0 to ``devices`` - 1, whose rows ``device`` trains on."""
+        return (device,)
+
+    def knows(self, member: Member, group: str) -> bool:
+        """Return whether a device's answers to prompts of ``group`` say something of the method."""
+        return True
 
     def announces(self, own: Announcement, factory: ExpertFactory) -> Announcement:
         """Return what a device says of itself under this method, of all that it has found out."""
-        name = NEGOTIATED if self.negotiates and NEGOTIATED in own.others else self.masks
-        return replace(own, masks=own.others[name]) if name in own.others else own
+        masks = self.masks.of(own)
+        return replace(own, masks=masks) if masks and masks is not own.masks else own
 
     def reintroduces(
         self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory
@@ -83,10 +113,6 @@ class Method(ABC):
         """
         return own
 
-    def routers(self, router: RouterConfig, paper: PaperConfig) -> tuple[str, ...]:
-        """Return the names of the routers it is scored with, its own first; none where it needs none."""
-        return router.names if self.routes else ()
-
     @abstractmethod
     def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
         """Return the expert a device starts from."""
@@ -99,21 +125,12 @@ class Method(ABC):
         """
 
     @abstractmethod
-    def answer(
-        self,
-        member: Member,
-        groups: Sequence[str],
-        router: Router | None,
-        features: Features,
-        factory: ExpertFactory,
-    ) -> Answer:
+    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
         """Return who answers each prompt.
 
         Args:
             member: the device that is asked.
-            groups: the true group of every prompt; only methods with a perfect router may look.
-            router: the fitted router, for methods that route.
-            features: what the router looks at, a row a prompt.
+            prompts: what it is asked.
             factory: builds the experts.
         """
 
@@ -121,16 +138,12 @@ class Method(ABC):
         """Return what each expert of :meth:`answer` knows, a task key, and the devices whose training is in it."""
         return [(member.own.group, (member.device,))]
 
+    def experts(self, member: Member, factory: ExpertFactory) -> list[tuple[str, tuple[int, ...], Expert]]:
+        """Return the experts that a device can answer with, each with its :meth:`sources`; by default what it trains.
 
-def held_gates(router: Router, seen: Features, held: Sequence[str], own: str) -> NDArray[np.float64]:
-    """Return the router's gates (prompts, held) over the groups that a device holds experts of, summing to 1.
-
-    Where all that the router wants are still on their way, the device's ``own`` group answers.
-    """
-    gates = router.gates(seen)[:, [list(router.groups).index(group) for group in held]]
-    gates[gates.sum(axis=1) <= 0, list(held).index(own)] = 1.0
-    found: NDArray[np.float64] = gates / gates.sum(axis=1, keepdims=True)
-    return found
+        Bank methods hold one a group. What an aggregate makes of its cluster is not the expert of one device.
+        """
+        return [(member.own.group, (member.device,), member.expert)]
 
 
 def only(expert: Expert | None, prompts: int) -> Answer:

@@ -46,10 +46,10 @@ def distinct_jobs(
     """Return by kind of adapter what the next round trains, each with the (method, node) that share it."""
     found: dict[str, dict[JobKey, list[tuple[str, Node]]]] = {}
     for method in methods:
-        lr = config.train.peak(method.kind, method.name)
+        lr = config.train.peak(method.kind.name, method.name)
         for node in state.nodes[method.name]:
             member = node.member
-            who = tuple(range(devices)) if method.pooled else (member.device,)
+            who = tuple(method.rows(member.device, devices))
             key = (who, member.expert.digest, member.history, lr)
-            found.setdefault(method.kind, {}).setdefault(key, []).append((method.name, node))
+            found.setdefault(method.kind.name, {}).setdefault(key, []).append((method.name, node))
     return found

@@ -52,8 +52,8 @@ def carrier(methods: Sequence[Method]) -> Method:
 
     Where none exchanges, all count.
     """
-    sending = [method for method in methods if method.exchanges] or methods
-    return next((method for method in sending if method.kind == "sparse"), sending[0])
+    sending = [method for method in methods if method.sharing.sends] or methods
+    return next((method for method in sending if method.kind.projected), sending[0])
 
 
 def geometry_of(site: Site, time: float = 0.0) -> Geometry:

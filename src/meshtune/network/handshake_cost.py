@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from meshtune.network.inventory_cost import inventory_cost, least_windows
-from meshtune.network.radio_network import Network
+from meshtune.network.run_network import RunNetwork
 from meshtune.network.virtual_clock import RoundCost
 from meshtune.node.envelope import Envelope
 from meshtune.wireless.link import Radio, total_power
@@ -21,7 +21,7 @@ from meshtune.wireless.link_budget import link_gains
 
 
 def handshake_cost(
-    network: Network, hops: Sequence[Mapping[tuple[int, int], int]], control: Sequence[Sequence[Envelope]] = ()
+    network: RunNetwork, hops: Sequence[Mapping[tuple[int, int], int]], control: Sequence[Sequence[Envelope]] = ()
 ) -> RoundCost:
     """Return what a handshake took.
 
@@ -31,7 +31,7 @@ def handshake_cost(
         control: what was said of who knows whom, those messages together that were sent at the same time.
     """
     site, tick = network.site, RoundCost()
-    radio, positions = Radio.of(site.radio), site.mobility.positions(network.time)
+    radio, positions = Radio.of(site.radio), network.formed.where.positions
     for hop in hops:
         windows = []
         for sender in sorted({sender for sender, _ in hop}):

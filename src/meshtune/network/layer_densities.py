@@ -98,7 +98,7 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
         UserError: there is no run, it has not prepared such masks, or it has another rank, model or number of devices;
             or the method has no masks.
     """
-    if not method.masks:
+    if not method.masks.selects:
         raise UserError(f"`density_from` {run}: {method.name} trains every position: leave the option out")
     store = RunStore.open(run)
     theirs = validate(store.config(), str(run))
@@ -124,7 +124,7 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
             f"`density_from` {run}: its model is {theirs.model.name}, the plan's {config.model.name}, and their layers "
             f"differ in size ({error}): plan with the run's model"
         ) from error
-    masks = [own.masks if method.masks == "calibrated" else own.others.get(method.masks, ()) for own in announced]
+    masks = [method.masks.of(own) for own in announced]
     if not all(masks):
         raise UserError(
             f"`density_from` {run}: it has no masks of {method.name}: name a run with {method.name} among its methods"

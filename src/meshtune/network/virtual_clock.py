@@ -68,6 +68,24 @@ def elapsed(clock: Clock) -> float:
     return sum(tick.seconds for tick in clock)
 
 
+class VirtualClock:
+    """The clock of a simulation over the air, as nodes are told it (:class:`meshtune.node.clock.Clock`).
+
+    It stands still while a window lasts: what arrives in one has arrived at its end.
+
+    Args:
+        clock: the rounds before this one.
+        tick: this round, as far as it has been played.
+    """
+
+    def __init__(self, clock: Clock, tick: RoundCost) -> None:
+        self._began, self._tick = elapsed(clock), tick
+
+    def now(self) -> float:
+        """Return the seconds since the run began."""
+        return self._began + self._tick.seconds
+
+
 def joules(clock: Clock) -> float:
     """Return the joules so far, sent and computed."""
     return sum(tick.sending + tick.computing + tick.inventory for tick in clock)
@@ -149,7 +167,7 @@ class Pace:
             values: how many scalars of it.
         """
         tokens, samples = self.tokens, np.ones_like(self.tokens)
-        if method.pooled:
+        if len(method.rows(0, tokens.shape[1])) > 1:
             first = np.zeros_like(tokens)
             first[:, 0] = 1
             tokens, samples = first * tokens.sum(axis=1, keepdims=True), first * tokens.shape[1]

@@ -27,8 +27,8 @@ from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
-from meshtune.node.magnitude_masks import magnitude_masks
 from meshtune.node.mask_negotiation import negotiates
+from meshtune.node.mask_search import search_masks
 from meshtune.routing.statistics import summarise
 from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer
@@ -39,7 +39,7 @@ from meshtune.wire.positions import encode_positions
 
 def trains_sparse(config: RunConfig) -> bool:
     """Return whether some method of the run trains sparse experts."""
-    return any(get_method(name).kind == "sparse" for name in config.methods)
+    return any(get_method(name).kind.projected for name in config.methods)
 
 
 def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]:
@@ -89,22 +89,20 @@ def announce(
     """
     shares = [config.adapter.share] * len(devices) if densities is None else densities
     recipe_of = recipes(config, base.adapters.layers)
-    masks = {method.masks for method in methods} - {""}
-    if "calibrated" not in masks and not any(method.routes or method.codes for method in methods):
+    calibrated = any(method.masks.selects and not method.masks.trains_first for method in methods)
+    if not calibrated and not any(method.routing.statistics or method.routing.codes for method in methods):
         result = [Announcement(d.device, d.group, d.samples, recipe_of[d.group]) for d in devices]
     else:
         observer(PhaseStarted("prepare", len(devices)))
         result = []
         for number, data in enumerate(devices):
-            recipe, codes = recipe_of[data.group], any(m.codes for m in methods)
+            recipe, codes = recipe_of[data.group], any(m.routing.codes for m in methods)
             own = announcement_of(base, config, data, recipe, codes, shares[number])
             result.append(own if negotiates(config, methods) else replace(own, scores=None))
             observer(Progress("prepare", number + 1, len(devices)))
     settled = config if settle is None else settle(result)
-    if not masks - {"calibrated"}:
-        return result
-    others = magnitude_masks(base, settled, devices, recipe_of, observer, shares)
-    return [replace(own, others=other) for own, other in zip(result, others, strict=True)]
+    others = search_masks(base, settled, devices, methods, recipe_of, observer, shares)
+    return [replace(own, others=other) for own, other in zip(result, others, strict=True)] if others else result
 
 
 def announcement_of(
@@ -143,18 +141,18 @@ def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec], 
     """
     meta = facts(own, method, layers)
     tensors: dict[str, Tensor] = {}
-    if method.kind == "sparse" and not told:
+    if method.kind.projected and not told:
         counts = sizes(layers, own.recipe.rank)
         packed = encode_positions(join(own.masks, counts), sum(counts))
         tensors["mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
     messages = [Message("announce", own.device, 0, own.device, meta, tensors)]
-    if method.routes and own.statistics is not None:
+    if method.routing.statistics and own.statistics is not None:
         statistics = {
             name: torch.from_numpy(np.ascontiguousarray(array)).to(torch.bfloat16)
             for name, array in own.statistics.to_tensors().items()
         }
         messages.append(Message("router", own.device, 0, own.device, {"count": own.statistics.count}, statistics))
-    if method.codes and own.codes is not None:
+    if method.routing.codes and own.codes is not None:
         codes = {"codes": torch.from_numpy(own.codes).to(torch.bfloat16)}
         messages.append(Message("router", own.device, 0, own.device, {}, codes))
     return messages
@@ -165,7 +163,7 @@ def facts(own: Announcement, method: Method, layers: Sequence[LayerSpec]) -> dic
     meta: dict[str, Any] = {"group": own.group, "samples": own.samples}
     if own.voted:
         meta["voted"] = True
-    if method.kind == "sparse":
+    if method.kind.projected:
         r = own.recipe
         meta["recipe"] = r.to_json()
         meta["fingerprint"] = fingerprint(r, {layer.site: layer.inputs for layer in layers}).to_json()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from meshtune.errors import PayloadError
+from meshtune.errors import ForeignError, MalformedError
 from meshtune.methods.state import Announcement, Masks, Member
 from meshtune.node.announcements import to_messages
 from meshtune.node.envelope import Envelope
@@ -101,7 +101,7 @@ class Introductions:
         if source == self._member.device or data in begun or (source in self._member.known and not begun):
             return  # it came twice
         if source not in self._pending:
-            raise PayloadError(f"device {source} is announced, which nobody asked for")
+            raise ForeignError(f"device {source} is announced, which nobody asked for")
         parts = [data] if message.kind == "announce" else [*begun, data]
         masks, own = self._masks.get(source, ()), self._member.own
         width = None if own.statistics is None else own.statistics.mean.size
@@ -125,7 +125,7 @@ class Introductions:
         entries = entries_of(message, Receiver(rules.round, self._member.device), newest=1)
         near = message.meta.get("near", [])
         if not isinstance(near, list) or len(near) > MOST_ROWS:
-            raise PayloadError(f"device {message.sender} says no list of whom it hears")
+            raise MalformedError(f"device {message.sender} says no list of whom it hears")
         heard = frozenset(whole(one, f"a neighbour of device {message.sender}", 0, None) for one in near)
         self._inventory.on_have(message.sender, entries)
         self.near[message.sender] = heard
@@ -135,10 +135,10 @@ class Introductions:
         sources = sources_of(message, Receiver(rules.round, self._member.device))
         masks = message.meta.get("masks", [])
         if not isinstance(masks, list):
-            raise PayloadError(f"device {message.sender} says no list of masks that it knows")
+            raise MalformedError(f"device {message.sender} says no list of masks that it knows")
         for source in sources:
             if source not in self._member.known:
-                raise PayloadError(f"device {message.sender} asks for device {source}, which is not known here")
+                raise ForeignError(f"device {message.sender} asks for device {source}, which is not known here")
             self._asked.append((message.sender, source, source in masks))
 
     def _said(self, source: int, rules: UpdateRules) -> Announcement:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from meshtune.errors import PayloadError
+from meshtune.errors import MalformedError
 from meshtune.wire.payload import Message
 from meshtune.wire.validation import Receiver, check_envelope, check_tensors, packed
 
@@ -117,7 +117,7 @@ def entries_of(message: Message, receiver: Receiver, newest: int | None = None) 
     found = [(int(source), int(held), int(newer)) for source, held, newer in rows.tolist()]
     for source, held, newer in found:
         if source < 0 or not 0 <= held <= most or not 0 <= newer <= most:
-            raise PayloadError(
+            raise MalformedError(
                 f"device {message.sender} tells of versions {held} and {newer} of device {source} in round "
                 f"{message.round}"
             )

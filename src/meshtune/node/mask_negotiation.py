@@ -101,7 +101,7 @@ IDLE = (
 
 def negotiates(config: RunConfig, methods: Sequence[Method]) -> bool:
     """Return whether the masks of some method are negotiated."""
-    return config.clusters.masks == "negotiated" and any(method.negotiates for method in methods)
+    return config.clusters.masks == "negotiated" and any(method.masks.negotiable for method in methods)
 
 
 @handshake_errors()

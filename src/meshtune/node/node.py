@@ -8,23 +8,30 @@ The host of a simulation has thousands of nodes in one process, that of a peer h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
-
-from meshtune.errors import PayloadError
-from meshtune.methods.base import Answer, Method
+from meshtune.errors import EarlyError, ForeignError, PayloadError
+from meshtune.methods.base import Answer, Method, Prompts
 from meshtune.methods.state import Masks, Member, Update
 from meshtune.model.encoding import Row
+from meshtune.node.early_messages import EarlyMessages
 from meshtune.node.envelope import Envelope
 from meshtune.node.introductions import OF, Introductions
 from meshtune.node.inventory import Inventory, entries_of, have_message, sources_of, want_message
 from meshtune.node.receiving import checked_version, receive
+from meshtune.node.snapshot import (
+    Put,
+    Take,
+    pack_early,
+    pack_member,
+    pack_versions,
+    unpack_early,
+    unpack_member,
+    unpack_versions,
+)
 from meshtune.node.updates import UpdateRules, publish, read_message, write_update
-from meshtune.routing.features import Features
-from meshtune.routing.routers import Router
 from meshtune.training.trainer import Job
 from meshtune.wire.payload import INVENTORY, Message, byte_split, encode
 from meshtune.wire.validation import Receiver
@@ -47,6 +54,7 @@ class Node:
         links: the neighbours that it can send to now.
         introductions: whom it knows.
         inventory: who holds what.
+        early: what neighbours sent of rounds to come.
         refused: messages that were not believed, by the name of the error.
         sent: over reliable links, by neighbour and source the version that was sent there.
         came: likewise what came from there.
@@ -59,6 +67,7 @@ class Node:
         self.links: tuple[int, ...] = ()
         self.introductions = Introductions(member, masks)
         self.inventory = Inventory()
+        self.early = EarlyMessages()
         self.refused: Counter[str] = Counter()
         self.sent: dict[int, dict[int, int]] = {}
         self.came: dict[int, dict[int, int]] = {}
@@ -99,8 +108,10 @@ class Node:
         member.expert = self.method.begin(member.own, member.known, self.rules.factory)
 
     def begin_round(self, rules: UpdateRules) -> None:
-        """Take in what holds for the round."""
+        """Take in what holds for the round, and what came early and belongs to it."""
         self.rules = rules
+        for sender, data in self.early.due(rules.round):
+            self.receive(sender, data)
 
     def job(self, batches: Sequence[Sequence[Row]], lr: float, first_step: int) -> Job:
         """Return what it trains this round, which a host may train together with the jobs of other nodes.
@@ -138,10 +149,13 @@ class Node:
 
         What is passed on was held before this round: all nodes send at the same time.
         """
-        found = []
+        found: list[Envelope] = []
+        sharing = self.method.sharing
+        if not sharing.sends:
+            return found
         for receiver in self.links:
             sent, came = self.sent.setdefault(receiver, {}), self.came.get(receiver, {})
-            known = sent.get(self.device, 0) if self.method.keeps else 0
+            known = sent.get(self.device, 0) if sharing.holds else 0
             found.append(self._envelope(receiver, self.device, known))
             sent[self.device] = self.rules.round
             for source in sorted(self.member.held) if self.rules.relays else ():
@@ -253,9 +267,13 @@ class Node:
             PayloadError: it is damaged, or says what cannot be; nothing is changed.
         """
         message = read_message(data, self.rules)
+        if self.rules.round < message.round <= self.rules.round + self.rules.ahead:
+            if not self.early.wait(sender, message, data):
+                raise EarlyError(f"device {sender} sent one message more of rounds to come than are kept")
+            return
         passed_on = message.kind in ("announce", "router")  # as its source said it
         if message.sender != (message.source if passed_on else sender):
-            raise PayloadError(f"device {sender} sent a message that names device {message.sender} as its sender")
+            raise ForeignError(f"device {sender} sent a message that names device {message.sender} as its sender")
         if message.meta.get("of") == OF and message.kind in INVENTORY:
             {"have": self.introductions.on_have, "want": self.introductions.on_want}[message.kind](message, self.rules)
         elif passed_on:
@@ -271,59 +289,36 @@ class Node:
         else:
             self.member.expert = mixed
 
-    def answer(self, groups: Sequence[str], router: Router | None, features: Features) -> Answer:
+    def answer(self, prompts: Prompts) -> Answer:
         """Return who answers each prompt; see :meth:`meshtune.methods.base.Method.answer`."""
-        return self.method.answer(self.member, groups, router, features, self.rules.factory)
+        return self.method.answer(self.member, prompts, self.rules.factory)
 
-    def snapshot(self, put: Callable[[Tensor], str]) -> dict[str, Any]:
+    def snapshot(self, put: Put) -> dict[str, Any]:
         """Return what it has become, as plain values; what it announced and who it knows is not part of it.
 
         Args:
             put: keeps a tensor and returns the name that it is kept under.
         """
-        member = self.member
         return {
-            "values": put(member.expert.values),
-            "moments": {name: put(tensor) for name, tensor in member.moments.items()},
-            "held": [
-                [u.source, u.version, put(u.values), *([] if u.coded is None else [put(u.coded)])]
-                for u in member.held.values()
-            ],
-            **({} if member.residual is None else {"residual": put(member.residual)}),
-            "history": list(member.history),
-            "sent": [
-                [n, source, version]
-                for n, sent in sorted(self.sent.items())
-                for source, version in sorted(sent.items())
-            ],
-            "came": [
-                [n, source, version]
-                for n, came in sorted(self.came.items())
-                for source, version in sorted(came.items())
-            ],
+            **pack_member(self.member, put),
+            "sent": pack_versions(self.sent),
+            "came": pack_versions(self.came),
             **self.inventory.snapshot(),
+            **pack_early(self.early, put),
             "refused": dict(self.refused),
         }
 
-    def restore(self, data: Mapping[str, Any], take: Callable[..., Any]) -> None:
+    def restore(self, data: Mapping[str, Any], take: Take) -> None:
         """The inverse of :meth:`snapshot`, for a node that has just begun.
 
         Args:
             data: what it returned.
             take: returns a tensor by its name; given a source, a version and one name or two, that update.
         """
-        member = self.member
-        member.expert = member.expert.with_values(take(data["values"]))
-        member.moments = {name: take(key) for name, key in data["moments"].items()}
-        member.history = tuple(data["history"])
-        member.residual = None if data.get("residual") is None else take(data["residual"])
-        for source, version, *names in data["held"]:
-            member.held[int(source)] = take(int(source), int(version), *names)
-        for neighbour, source, version in data["sent"]:
-            self.sent.setdefault(neighbour, {})[source] = version
-        for neighbour, source, version in data["came"]:
-            self.came.setdefault(neighbour, {})[source] = version
+        unpack_member(self.member, data, take)
+        self.sent, self.came = unpack_versions(data["sent"]), unpack_versions(data["came"])
         self.inventory.restore(data)
+        unpack_early(self.early, data, take)
         self.refused.update(data["refused"])
 
     def _provides(self, neighbour: int, source: int, newest: int) -> bool:
@@ -362,7 +357,7 @@ class Node:
     def _on_want(self, message: Message, data: bytes) -> None:
         for source in sources_of(message, self._receiver()):
             if source not in self.member.held:
-                raise PayloadError(f"device {message.sender} asks for the update of device {source}, which is not here")
+                raise ForeignError(f"device {message.sender} asks for the update of device {source}, which is not here")
             self._asked.append((message.sender, source))
 
     def _receiver(self) -> Receiver:

@@ -16,7 +16,7 @@ from meshtune.adapter.mask import part
 from meshtune.adapter.mask_claims import Mask
 from meshtune.adapter.projection import Fingerprint, Recipe, fingerprint
 from meshtune.adapter.sites import LayerSpec, places, sizes
-from meshtune.errors import PayloadError, UserError
+from meshtune.errors import ForeignError, MalformedError, StaleError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.state import Announcement, Masks, Member, Update
 from meshtune.node.updates import UpdateRules
@@ -44,7 +44,7 @@ def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
         plain = "bfloat16" if rules.settings.differences else form  # a keyframe that coding makes no smaller
         return Update(message.source, version, numbers(message, "values", (count,), [plain]))
     if not rules.settings.differences:
-        raise PayloadError(f"an update of device {message.source} is coded, values of type {form} are due")
+        raise MalformedError(f"an update of device {message.source} is coded, values of type {form} are due")
     values = packed(message, "values", None, ["uint8"])
     data = values.numpy().tobytes()
     if since is None:
@@ -52,7 +52,7 @@ def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
     held = member.held.get(message.source)
     has = 0 if held is None else held.version
     if whole(since, "the version that a difference is taken to", 0, version) != has or version != has + 1:
-        raise PayloadError(
+        raise StaleError(
             f"version {version} of device {message.source} came as the difference to version {since}, "
             f"device {member.device} holds version {has}"
         )
@@ -64,11 +64,17 @@ def checked_version(member: Member, message: Message, rules: UpdateRules) -> int
     """Return the version of the update in ``message``, which comes from whom, and when, ``member`` can believe.
 
     Raises:
-        PayloadError: it is no update, is not of a device that the member knows, or is of a round still to come.
+        PayloadError: it is no update, or of a device that the member does not know, a round to come or one long past.
     """
     check_envelope(message, "update", Receiver(rules.round, member.device, member.known, rules.relays))
     check_tensors(message, ["values"])
-    return version_of(message)
+    version = version_of(message)
+    if rules.behind is not None and version < rules.round - rules.behind:
+        raise StaleError(
+            f"an update of device {message.source} is of round {version}, more than {rules.behind} rounds behind round "
+            f"{rules.round}"
+        )
+    return version
 
 
 def version_of(message: Message) -> int:
@@ -106,7 +112,7 @@ def from_messages(
             generates from its recipe.
     """
     if not messages:
-        raise PayloadError("an announcement of no message")
+        raise MalformedError("an announcement of no message")
     first, knows = messages[0], receiver or Receiver()
     check_envelope(first, "announce", knows)
     check_tensors(first, (), ["mask"])
@@ -114,26 +120,26 @@ def from_messages(
     samples = whole(fact(first.meta, "samples"), f"the number of rows of device {first.source}", 1, MOST_ROWS)
     voted = first.meta.get("voted", False)
     if not isinstance(voted, bool):
-        raise PayloadError(f"device {first.source} says {quoted(voted)} to whether its mask was voted for")
-    sparse = method is not None and method.kind == "sparse"
+        raise MalformedError(f"device {first.source} says {quoted(voted)} to whether its mask was voted for")
+    sparse = method is not None and method.kind.projected
     if sparse or "recipe" in first.meta or "mask" in first.tensors:
         recipe = _recipe(first, layers, recipe)
         if "mask" in first.tensors:
             masks = tuple(mask_of(first, sizes(layers, recipe.rank)))
         elif not masks:
-            raise PayloadError(f"an announcement of device {first.source} came without its mask")
+            raise MalformedError(f"an announcement of device {first.source} came without its mask")
     statistics, codes = None, None
     for message in messages[1:]:
         check_envelope(message, "router", knows)
         if message.source != first.source:
-            raise PayloadError(f"an announcement of device {first.source} has a part of device {message.source}")
+            raise ForeignError(f"an announcement of device {first.source} has a part of device {message.source}")
         if "codes" in message.tensors and codes is None:
             check_tensors(message, ["codes"])
             codes = numbers(message, "codes", (sum(places(layers).values()),)).float().numpy()
         elif "codes" not in message.tensors and statistics is None:
             statistics = _statistics(message, width)
         else:
-            raise PayloadError(f"an announcement of device {first.source} says the same twice")
+            raise MalformedError(f"an announcement of device {first.source} says the same twice")
     return Announcement(first.source, group, samples, recipe, masks, statistics, codes, voted=voted)
 
 
@@ -154,7 +160,7 @@ def _recipe(message: Message, layers: Sequence[LayerSpec], shared: Recipe) -> Re
     for name in ("seed", "kind", "rank", "generator"):  # before anything of this rank is generated
         said, mine = getattr(found, name), getattr(shared, name)
         if said != mine:
-            raise PayloadError(
+            raise ForeignError(
                 f"device {message.source} announces projections of {name} {quoted(said)}, here it is {quoted(mine)}: "
                 "let all devices run one configuration and version"
             )
@@ -163,7 +169,7 @@ def _recipe(message: Message, layers: Sequence[LayerSpec], shared: Recipe) -> Re
         whole(found.block, f"the block of device {message.source}", 0, room - 1)
     told = Fingerprint.from_json(fact(message.meta, "fingerprint"), found.rank)
     if not fingerprint(found, {layer.site: layer.inputs for layer in layers}).matches(told):
-        raise PayloadError(f"device {message.source} generates another projection from {found}: versions differ")
+        raise ForeignError(f"device {message.source} generates another projection from {found}: versions differ")
     return found
 
 
@@ -178,4 +184,4 @@ def _statistics(message: Message, width: int | None) -> Statistics:
     try:
         return Statistics.from_tensors(arrays, count)
     except UserError as error:
-        raise PayloadError(f"of device {message.source}: {error}") from error
+        raise MalformedError(f"of device {message.source}: {error}") from error

@@ -1,4 +1,10 @@
-"""How envelopes get from node to node: an interface, the transport of a process's memory, and one that counts."""
+"""How envelopes get from node to node, in one process and between peers.
+
+The hosts of a simulation hand whole envelopes over (:class:`Transport`): a fetch is one transmission there, charged as
+what is fetched, and offers, requests and acknowledgements are not charged. Peers have links that lose, repeat and
+reorder, so nothing large is pushed over them: a peer transport (:class:`PeerTransport`) has three verbs for small
+messages, and :mod:`meshtune.node.transfer` makes of them a transport of envelopes.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +20,27 @@ class Transport(Protocol):
 
     def carry(self, envelopes: Sequence[Envelope]) -> Sequence[Envelope]:
         """Send ``envelopes``, all at the same time; return those that arrive, as they arrive, in their order."""
+        ...
+
+
+class PeerTransport(Protocol):
+    """Carries the messages of one device to its neighbours, as far as it can; no verb raises or waits.
+
+    A message may be lost, come twice, late or in another order. What comes is handed to the endpoint of the device
+    that it is for (:class:`meshtune.node.transfer.endpoint.Endpoint`) with the neighbour that it came from: what asks
+    for a part to ``answer``, whose bytes go back to who asked, and everything else to ``receive``.
+    """
+
+    def announce(self, receiver: int, data: bytes) -> None:
+        """Send a small message to ``receiver``: an offer, or that one has been taken."""
+        ...
+
+    def fetch(self, holder: int, data: bytes) -> None:
+        """Ask ``holder`` for a part of a content; what it answers comes later, as any message does."""
+        ...
+
+    def alive(self, data: bytes) -> None:
+        """Tell all who are in reach that this device is there."""
         ...
 
 

@@ -33,6 +33,8 @@ class UpdateRules:
         settings: how values are coded.
         round: the round that is exchanged; nobody has anything newer.
         relay: whether devices pass on others' updates, where the method lets them.
+        ahead: how many rounds a neighbour may be ahead; what it sends then waits for its round.
+        behind: how many rounds old an update may be to be taken in; None for any number, as over many hops.
         cache: what a host of many devices has encoded and decoded in this exchange.
     """
 
@@ -41,12 +43,14 @@ class UpdateRules:
     settings: ExchangeConfig
     round: int
     relay: bool = True
+    ahead: int = 0
+    behind: int | None = None
     cache: ContentCache = field(default_factory=ContentCache)
 
     @property
     def relays(self) -> bool:
         """Whether devices pass on others' updates."""
-        return self.relay and self.method.relays
+        return self.relay and self.method.sharing.relays
 
     def start(self, member: Member, source: int) -> Expert:
         """Return the expert that ``source`` starts from, as all know who have its announcement."""
@@ -54,7 +58,7 @@ class UpdateRules:
         def begin() -> Expert:
             return self.method.begin(member.known[source], member.known, self.factory)
 
-        if self.method.kind != "sparse":  # all start alike
+        if not self.method.kind.projected:  # all start alike
             return self.cache.once(("start",), begin)
         if source not in member.starts:
             member.starts[source] = begin()
@@ -66,7 +70,7 @@ class UpdateRules:
 
     def count(self, member: Member, source: int) -> int:
         """Return how many values ``source`` trains, and so sends."""
-        if self.method.kind != "sparse":  # all have one shape
+        if not self.method.kind.projected:  # all have one shape
             return member.expert.count
         return self.start(member, source).count
 

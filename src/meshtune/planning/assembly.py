@@ -9,38 +9,38 @@ import numpy as np
 
 from meshtune.config.run_config import RunConfig
 from meshtune.methods.registry import get_method
-from meshtune.network.mean_links import Flow, Mesh
+from meshtune.network.mean_links import Flow
+from meshtune.network.radio_network import RadioNetwork
 from meshtune.planning.model_sizes import MethodSizes
 from meshtune.planning.plan_record import ClusterPlan, DevicePlan, LinkPlan, MethodPlan, Refused, Traffic, finite
 from meshtune.planning.round_costs import Costs
 from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer
-from meshtune.topology.why import explain
 from meshtune.wire.payload_sizes import update_bytes
 from meshtune.wireless.arrays import Floats
 
 EXPLAINED = 300
 """Devices whose place in their cluster is explained; of more, only the first."""
-TOLD, ASKED = 3, 8
-"""Refused devices that are told of a device, and of the one that was asked for."""
+MOST_REFUSED, MOST_ASKED = 3, 8
+"""Refused devices that are listed for a device, and for the one that was asked for."""
 
 
-def clusters_of(net: Mesh) -> tuple[ClusterPlan, ...]:
+def clusters_of(network: RadioNetwork) -> tuple[ClusterPlan, ...]:
     """Return the clusters; power and energy are those of links that are served."""
-    budget, found = net.within.budget, []
-    for number, (members, rate) in enumerate(zip(net.clusters.clusters, net.clusters.rates, strict=True)):
+    budget, found = network.within.budget, []
+    for number, (members, rate) in enumerate(zip(network.clusters.clusters, network.clusters.rates, strict=True)):
         at = list(members)
         power, energy = float(budget.sender_power[at].max()), float(budget.sender_energy[at].sum())
         found.append(ClusterPlan(number, members, rate, power, energy))
     return tuple(found)
 
 
-def links_of(net: Mesh, costs: Costs) -> tuple[LinkPlan, ...]:
+def links_of(network: RadioNetwork, costs: Costs) -> tuple[LinkPlan, ...]:
     """Return all links, each direction by itself: those within clusters, then those between them."""
     found = []
     for flow, between, updates in (
-        (net.within, False, np.ones(len(net.within.sender), dtype=np.int64)),
-        (net.between, True, costs.crossing),
+        (network.within, False, np.ones(len(network.within.sender), dtype=np.int64)),
+        (network.between, True, costs.crossing),
     ):
         budget = flow.budget
         for at in range(len(flow.sender)):
@@ -65,23 +65,27 @@ def links_of(net: Mesh, costs: Costs) -> tuple[LinkPlan, ...]:
 
 
 def devices_of(
-    config: RunConfig, net: Mesh, costs: Costs, found: Mapping[str, MethodSizes], why: int | None, observer: Observer
+    config: RunConfig,
+    network: RadioNetwork,
+    costs: Costs,
+    found: Mapping[str, MethodSizes],
+    why: int | None,
+    observer: Observer,
 ) -> tuple[DevicePlan, ...]:
     """Return every device; see :func:`meshtune.planning.planner.plan` for the arguments."""
-    within, between = net.within.budget, net.between.budget
-    served, left = net.within.served(True), net.within.served(False)
-    away = net.between.served(True)
-    slowest, outage = _worst(net.within, within.delay), _worst(net.within, net.within.outage)
+    within, between = network.within.budget, network.between.budget
+    served, left = network.within.served(True), network.within.served(False)
+    away = network.between.served(True)
+    slowest, outage = _worst(network.within, within.delay), _worst(network.within, network.within.outage)
     traffic = {name: _traffic(size, costs) for name, size in found.items()}
     devices = []
-    total = len(net.positions)
-    single = config.clusters.kind == "single" and total > 1
+    total = len(network.where.positions)
     observer(PhaseStarted("what each device sends", total))
     for device, task in enumerate(config.device_tasks):
         explained = device < EXPLAINED or device == why
-        asked = explain(net.clusters, device, ASKED if device == why else TOLD) if explained else None
-        refused = () if asked is None else tuple(Refused(r.device, r.kind, r.sentence) for r in asked.refused)
-        x, y = net.positions[device].tolist()
+        reasons = network.why(device, MOST_ASKED if device == why else MOST_REFUSED) if explained else None
+        refused = () if reasons is None else tuple(Refused(r.device, r.kind, r.sentence) for r in reasons.refused)
+        x, y = network.where.positions[device].tolist()
         power = float(within.sender_power[device])
         devices.append(
             DevicePlan(
@@ -89,11 +93,11 @@ def devices_of(
                 task=task.key,
                 x=x,
                 y=y,
-                cluster=net.clusters.index[device],
+                cluster=network.clusters.index[device],
                 neighbours=served.get(device, ()),
                 unserved=left.get(device, ()),
                 power=power,
-                headroom=net.radio.p_max - power,
+                headroom=network.where.radio.p_max - power,
                 delay=slowest.get(device),
                 energy=float(within.sender_energy[device]),
                 between=away.get(device, ()),
@@ -102,8 +106,8 @@ def devices_of(
                 outage=outage.get(device),
                 compute_seconds=float(costs.compute_seconds[device]),
                 compute_energy=float(costs.compute_energy[device]),
-                alone=net.alone.get(device),
-                reason=None if asked is None else net.linked.why(device) if single else asked.reason,
+                alone=network.alone.get(device),
+                reason=None if reasons is None else reasons.reason,
                 refused=refused,
                 bytes={name: each[device] for name, each in traffic.items()},
             )
@@ -115,17 +119,17 @@ def devices_of(
 
 
 def methods_of(
-    found: Mapping[str, MethodSizes], planned: MethodSizes, costs: Costs, net: Mesh
+    found: Mapping[str, MethodSizes], planned: MethodSizes, costs: Costs, network: RadioNetwork
 ) -> tuple[MethodPlan, ...]:
     """Return what each method sends; ``planned`` are the sizes that links were planned for."""
-    on_air = bool(net.within.budget.served.any() or net.between.budget.served.any())
+    on_air = bool(network.within.budget.served.any() or network.between.budget.served.any())
     plans = []
     for name, size in found.items():
         run: dict[str, int] = {}
         for one in _traffic(size, costs):
             for kind, count in one.run.items():
                 run[kind] = run.get(kind, 0) + count
-        seconds = net.radio.gamma * size.update / planned.update if size.update and on_air else None
+        seconds = network.where.radio.gamma * size.update / planned.update if size.update and on_air else None
         plans.append(MethodPlan(name, size.parameters, size.update, seconds, size.mask, size.router, size.control, run))
     return tuple(plans)
 
@@ -133,7 +137,7 @@ def methods_of(
 def _traffic(size: MethodSizes, costs: Costs) -> list[Traffic]:
     """Return the bytes that every device sends under one method; announcements are passed on under every one."""
     method = get_method(size.method)
-    way, told = costs.ways[method.relays and costs.relay], costs.told
+    way, told = costs.ways[method.sharing.relays and costs.relay], costs.told
     # What is around the values hardly depends on their form.
     header = update_bytes(size.parameters, "bfloat16") - 2 * size.parameters if size.update else 0
     values = size.update - header

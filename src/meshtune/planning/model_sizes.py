@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 
 from meshtune.adapter.config import AdapterConfig
-from meshtune.adapter.layer_budget import layer_counts
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import places, sizes
 from meshtune.config.run_config import ExchangeConfig
@@ -78,14 +77,14 @@ def method_sizes(
     """
     method = get_method(name)
     counts = sizes(skeleton.layers, adapter.rank)
-    density = adapter.share if method.masks else 1.0  # what has no mask trains all of B
-    trained = _trained(skeleton, method, adapter, density)
-    update = update_bytes(trained, exchange.values, exchange.block) if method.exchanges else 0
+    density = adapter.share if method.masks.selects else 1.0  # what has no mask trains all of B
+    trained = method.kind.count(skeleton.layers, adapter.rank, density, skeleton.parameters)
+    update = update_bytes(trained, exchange.values, exchange.block) if method.sharing.sends else 0
     elements = trained if exchange.values in PLAIN else update
     fits = update <= PayloadLimits().total and elements <= PayloadLimits().elements
     mask, statistics, control = 0, 0, 0
-    if method.exchanges:
-        mask = mask_bytes(sum(counts), density) if method.kind == "sparse" else 0
+    if method.sharing.sends:
+        mask = mask_bytes(sum(counts), density) if method.kind.projected else 0
         control = _announced(skeleton, method, adapter, mask) - mask
         for message, tensors in _router(skeleton, method, router or RouterConfig()):
             inside = sum(DTYPES[dtype] * math.prod(shape) for dtype, shape in tensors.values())
@@ -93,25 +92,17 @@ def method_sizes(
     return MethodSizes(name, trained, trained / skeleton.parameters, update, fits, mask, statistics, control)
 
 
-def _trained(skeleton: Skeleton, method: Method, adapter: AdapterConfig, density: float) -> int:
-    if method.kind == "full":
-        return skeleton.parameters
-    if method.kind == "lora":
-        return adapter.rank * sum(layer.inputs + layer.outputs for layer in skeleton.layers)
-    return sum(layer_counts(None, sizes(skeleton.layers, adapter.rank), density, "uniform"))
-
-
 def _announced(skeleton: Skeleton, method: Method, adapter: AdapterConfig, mask: int) -> int:
     recipe = Recipe(seed=0, kind=adapter.projection, block=0, rank=adapter.rank)
     own = Announcement(0, "task", 10_000, recipe)  # a name and a number of usual length
     message = Message("announce", 0, 0, 0, facts(own, method, skeleton.layers))
-    return message_bytes(message, {"mask": ("U8", (mask,))} if method.kind == "sparse" else {})
+    return message_bytes(message, {"mask": ("U8", (mask,))} if method.kind.projected else {})
 
 
 def _router(skeleton: Skeleton, method: Method, router: RouterConfig) -> list[tuple[Message, Tensors]]:
     """Return the messages of task statistics (method section 8) and of task codes (eq. 26), and what is in them."""
     messages: list[tuple[Message, Tensors]] = []
-    if method.routes:
+    if method.routing.statistics:
         k = skeleton.width
         q = min(router.sketch, router.prompts, k)
         held: Tensors = {
@@ -121,7 +112,7 @@ def _router(skeleton: Skeleton, method: Method, router: RouterConfig) -> list[tu
         if router.embeds:
             held["embedding"] = ("BF16", (k,))
         messages.append((Message("router", 0, 0, 0, {"count": router.prompts}), held))
-    if method.codes:
+    if method.routing.codes:
         codes = sum(places(skeleton.layers).values())
         messages.append((Message("router", 0, 0, 0), {"codes": ("BF16", (codes,))}))
     return messages

@@ -8,9 +8,8 @@ from meshtune.adapter.mask_claims import capped_counts
 from meshtune.config.run_config import RunConfig
 from meshtune.data.unlearnt import unlearnt_note
 from meshtune.methods.registry import get_method
-from meshtune.network.geometry import Geometry
 from meshtune.network.layer_densities import Planned
-from meshtune.network.mean_links import Mesh
+from meshtune.network.radio_network import RadioNetwork
 from meshtune.node.mask_negotiation import IDLE, negotiates
 from meshtune.planning.plan_record import Limit
 from meshtune.planning.round_costs import Costs
@@ -19,8 +18,7 @@ from meshtune.topology.phrases import figure
 
 def notes_of(
     config: RunConfig,
-    where: Geometry,
-    net: Mesh,
+    network: RadioNetwork,
     costs: Costs,
     planned: Planned,
     limits: tuple[Limit, ...],
@@ -31,21 +29,21 @@ def notes_of(
 
     Args:
         config: the run's settings.
-        where: places and gains.
-        net: clusters and links.
+        network: clusters and links.
         costs: of every device.
         planned: densities.
         limits: on how much may be trained.
         together: T_round in seconds.
         apart: what the graph falls into, where it does.
     """
-    radio, train = where.config, config.train
+    where, train = network.where, config.train
+    radio = where.config
     notes = [] if config.radio is not None else ["the file has no radio: the defaults of radio.* are planned with"]
     notes += planned.notes
     unlearnt = unlearnt_note(config)
     notes += [] if unlearnt is None else [unlearnt]
     if config.clusters.masks == "negotiated":
-        notes.append(_negotiated(config, net, planned))
+        notes.append(_negotiated(config, network, planned))
     for limit in limits:
         if not limit.kept and limit.values:
             otherwise = "expect fewer neighbours" if limit.name == "link" else "train fewer rows a round"
@@ -57,14 +55,15 @@ def notes_of(
             notes.append(limit.sentence)
     if apart is not None:
         notes.append(apart)
-    lone = list(net.alone.values())
+    lone = list(network.alone.values())
     if lone:
         others = f" ({len(lone) - 1} more are alone)" if len(lone) > 1 else ""
         notes.append(f"{lone[0]}{others}")
-    unserved = int((~net.within.budget.served).sum())
+    unserved = int((~network.within.budget.served).sum())
     if unserved:
         notes.append(
-            f"{unserved} of {len(net.within.sender)} links within clusters do not carry the payload on their mean gain"
+            f"{unserved} of {len(network.within.sender)} links within clusters do not carry the payload on their mean "
+            "gain"
         )
     if config.compute.epsilon is None:
         notes.append(
@@ -78,7 +77,7 @@ def notes_of(
             f"{together:g}: device {late[0]} computes {costs.compute_seconds[late[0]]:.3g} s and sends up to "
             f"{radio.gamma:g} s"
         )
-    turns = int(net.within.budget.slot.max()) + 1
+    turns = network.slots
     if turns > 1:
         notes.append(f"devices share one band and send in {turns} turns, {turns * radio.gamma:g} s an exchange")
     if costs.crossing.size and costs.exchanges:
@@ -112,15 +111,15 @@ def notes_of(
     return tuple(notes)
 
 
-def _negotiated(config: RunConfig, net: Mesh, planned: Planned) -> str:
+def _negotiated(config: RunConfig, network: RadioNetwork, planned: Planned) -> str:
     """Return what negotiating does to collisions and, by the cap that it needs, to densities."""
     methods = [get_method(name) for name in config.methods]
     if not negotiates(config, methods):
         return IDLE
-    names = ", ".join(method.name for method in methods if method.negotiates)
+    names = ", ".join(method.name for method in methods if method.masks.negotiable)
     tasks, cut = config.device_tasks, {}
     most, change, fewer = 1, 0.0, 0
-    for members in net.clusters.clusters:
+    for members in network.clusters.clusters:
         groups = len({tasks[device].key for device in members})
         most = max(most, groups)
         for device in members:

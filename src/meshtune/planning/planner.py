@@ -18,9 +18,8 @@ from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.model.skeleton import Skeleton, skeleton
 from meshtune.network.density_limits import DensityLimit, budget_note, budgets, densities_of, form, sharing
-from meshtune.network.geometry import Geometry, carrier, check_pairs, clustering, geometry_of, link_bounds, median_gain
+from meshtune.network.geometry import Geometry, carrier, check_pairs, clustering, geometry_of, median_gain
 from meshtune.network.layer_densities import Planned, from_run, uniform
-from meshtune.network.mean_links import mesh
 from meshtune.network.site import Site, site_of
 from meshtune.network.virtual_clock import ends
 from meshtune.node.announcements import recipes
@@ -28,6 +27,7 @@ from meshtune.planning.assembly import clusters_of, devices_of, links_of, method
 from meshtune.planning.model_sizes import MethodSizes, method_sizes
 from meshtune.planning.plan_notes import notes_of
 from meshtune.planning.plan_record import Limit, Plan
+from meshtune.planning.planned_network import planned_network
 from meshtune.planning.round_costs import costs_of, tokens_of
 from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer, Silent
@@ -65,19 +65,17 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     planned, adapter, largest = _densities(config, site, shape, method, run)
     found = {name: method_sizes(shape, name, adapter, config.exchange, config.router) for name in config.methods}
     size = found[method.name]
-    air = link_bounds(where, 8 * size.update, config.clusters.most)
-    formed = config.model_copy(update={"clusters": clustering(config.clusters, bool(method.masks))})
-    net = mesh(formed, where, air, 8 * size.update, planned.use, watcher)
-    limits = _limits(config, where, shape, size, median_gain(where, air), largest)
-    costs = costs_of(config, where, net, shape, size, method)
-    graph = costs.graph(net)
+    settings = clustering(config.clusters, method.masks.selects)
+    network = planned_network(config, where, 8.0 * size.update, planned.use, settings, watcher)
+    limits = _limits(config, where, shape, size, median_gain(where, network.bounds), largest)
+    costs = costs_of(config, network, shape, size, method)
+    graph = costs.graph(network)
     parts = sorted(map(len, components(graph)), reverse=True)
     rounds = config.train.rounds
     slowest = float(costs.compute_seconds.max())
-    slots = int(net.within.budget.slot.max(initial=0)) + 1
-    together = config.round_seconds or ends(slowest, slots, radio.gamma)
+    together = config.round_seconds or ends(slowest, network.slots, radio.gamma)
     computing = rounds * float(costs.compute_energy.sum())
-    sending = rounds * net.within.budget.sender_energy.sum() + costs.exchanges * costs.between_energy.sum()
+    sending = rounds * network.within.budget.sender_energy.sum() + costs.exchanges * costs.between_energy.sum()
     return Plan(
         model=config.model.name,
         weights=shape.parameters,
@@ -94,7 +92,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
         p_max=radio.p_max,
         gamma=radio.gamma,
         planned_gamma=radio.planned_gamma,
-        s_max=net.clusters.s_max,
+        s_max=network.clusters.s_max,
         rate=planned.rate,
         rounds=rounds,
         exchanges=costs.exchanges,
@@ -105,11 +103,11 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
         run_compute_energy=computing,
         parts=tuple(parts),
         limits=limits,
-        methods=methods_of(found, size, costs, net),
-        clusters=clusters_of(net),
-        devices=devices_of(config, net, costs, found, why, watcher),
-        links=links_of(net, costs),
-        notes=notes_of(config, where, net, costs, planned, limits, together, falls_apart(graph)),
+        methods=methods_of(found, size, costs, network),
+        clusters=clusters_of(network),
+        devices=devices_of(config, network, costs, found, why, watcher),
+        links=links_of(network, costs),
+        notes=notes_of(config, network, costs, planned, limits, together, falls_apart(graph)),
     )
 
 
@@ -123,7 +121,7 @@ def _densities(
     found = budgets(config, site, shape.layers) if config.adapter.density == "planned" else None
     each = densities_of(config, found)
     adapter = config.adapter.model_copy(update={"density": max(each)})
-    if not method.masks:
+    if not method.masks.selects:
         return uniform(config, shape.layers, each, masked=False), adapter, None
     planned = uniform(config, shape.layers, each)
     if found is None:
@@ -142,7 +140,7 @@ def _payload_method(config: RunConfig) -> Method:
         UserError: none does.
     """
     methods = [get_method(name) for name in config.methods]
-    if not any(method.exchanges for method in methods):
+    if not any(method.sharing.sends for method in methods):
         raise UserError(
             f"methods=[{', '.join(config.methods)}] send nothing, so there is no exchange to plan: name one that does, "
             "like proposed"

@@ -11,8 +11,7 @@ from meshtune.config.run_config import RunConfig
 from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.model.skeleton import Skeleton
-from meshtune.network.geometry import Geometry
-from meshtune.network.mean_links import Mesh
+from meshtune.network.radio_network import RadioNetwork
 from meshtune.node.dissemination import spread
 from meshtune.planning.model_sizes import MethodSizes
 from meshtune.planning.one_cluster import ClusterExchange, exchange_by_hops
@@ -62,11 +61,11 @@ class Costs:
     rounds: int
     exchanges: int
 
-    def graph(self, net: Mesh) -> dict[int, tuple[int, ...]]:
+    def graph(self, network: RadioNetwork) -> dict[int, tuple[int, ...]]:
         """Return whom each device exchanges with at all, on mean gains."""
-        found: list[set[int]] = [set() for _ in net.positions]
+        found: list[set[int]] = [set() for _ in network.where.positions]
         later = self.passed.links if self.passed is not None else ()
-        for device, other in (*net.within.pairs(), *net.between.pairs(), *later):
+        for device, other in (*network.within.pairs(), *network.between.pairs(), *later):
             found[device].add(other)
         return {device: tuple(sorted(near)) for device, near in enumerate(found)}
 
@@ -76,19 +75,16 @@ def tokens_of(config: RunConfig) -> int:
     return config.train.steps * config.train.batch * config.train.max_tokens
 
 
-def costs_of(
-    config: RunConfig, where: Geometry, net: Mesh, shape: Skeleton, size: MethodSizes, method: Method
-) -> Costs:
+def costs_of(config: RunConfig, network: RadioNetwork, shape: Skeleton, size: MethodSizes, method: Method) -> Costs:
     """Return the costs of a run.
 
     Args:
         config: the run's settings.
-        where: places and gains.
-        net: clusters and links.
+        network: clusters and links.
         shape: of the model.
         size: of the updates that links are planned for; ``method``: whose they are.
     """
-    devices, train = len(where.positions), config.train
+    devices, train = len(network.where.positions), config.train
     tokens = np.full(devices, tokens_of(config))
     cycles = round_cycles(
         config.compute, shape.parameters, tokens, np.full(devices, size.parameters), train.steps * train.batch,
@@ -97,21 +93,21 @@ def costs_of(
     speed = frequencies(config.compute, devices, config.seed)
     if config.clusters.kind == "single":
         relay = config.graph.relay
-        found = _within(where, net, 8.0 * size.update, relay)
+        found = _within(network, 8.0 * size.update, relay)
         ways = {others: one.load for others, one in found.items()}
-        passed: ClusterExchange | None = found[method.relays and relay]
-        crossing, spent = np.zeros(0, dtype=np.int64), found[method.relays and relay].energy
-        sending = [one for one in map(get_method, config.methods) if one.exchanges]
-        again = any(found[one.relays and relay].windows for one in sending)
+        passed: ClusterExchange | None = found[method.sharing.relays and relay]
+        crossing, spent = np.zeros(0, dtype=np.int64), found[method.sharing.relays and relay].energy
+        sending = [one for one in map(get_method, config.methods) if one.sharing.sends]
+        again = any(found[one.sharing.relays and relay].windows for one in sending)
     else:
         relay, passed = True, None
-        ways, crossing, spent = _between(where, net, method)
+        ways, crossing, spent = _between(network, method)
         again = bool(len(crossing))
     return Costs(
         compute_seconds=compute_time(cycles, speed),
         compute_energy=compute_energy(cycles, speed, config.compute.kappa),
         ways=ways,
-        told=announced(net.linked, net.backbone, config.clusters.kind == "single"),
+        told=announced(network.linked, network.backbone, config.clusters.kind == "single"),
         relay=relay,
         crossing=crossing,
         passed=passed,
@@ -140,24 +136,25 @@ def announced(linked: Linked, joined: Backbone, single: bool) -> AnnouncementLoa
     return AnnouncementLoad(np.array(near, dtype=np.int64), passed)
 
 
-def _within(where: Geometry, net: Mesh, bits: float, relay: bool) -> dict[bool, ClusterExchange]:
+def _within(network: RadioNetwork, bits: float, relay: bool) -> dict[bool, ClusterExchange]:
     """Return what is relayed within a single cluster, without others' updates and, if ``relay``, with them."""
-    pairs = net.within.pairs()
-    return {others: exchange_by_hops(where, net.linked.heard, pairs, bits, others) for others in {False, relay}}
+    where, graph, pairs = network.where, network.inner, network.within.pairs()
+    return {others: exchange_by_hops(where, graph, pairs, bits, others) for others in {False, relay}}
 
 
-def _between(where: Geometry, net: Mesh, method: Method) -> tuple[dict[bool, RelayLoad], Ints, Floats]:
+def _between(network: RadioNetwork, method: Method) -> tuple[dict[bool, RelayLoad], Ints, Floats]:
     """Return what each device sends, without and with others' updates, what crosses each link, and joules (n,)."""
+    where = network.where
     one_copy, devices = where.config.cast == "broadcast", len(where.positions)
-    served = net.within.budget.u.tolist()
-    ways = {relay: relay_load(net.backbone, served, relay, one_copy) for relay in (False, True)}
-    way = ways[method.relays]
+    served = network.within.budget.u.tolist()
+    ways = {relay: relay_load(network.backbone, served, relay, one_copy) for relay in (False, True)}
+    way = ways[method.sharing.relays]
     # One way over each link, then back: the order of the links in ``between``.
     crossing = way.crossing.T.reshape(-1)
-    between = net.between.budget
+    between = network.between.budget
     if one_copy:
         spent = between.sender_energy * (way.out + way.passed - way.arrivals * way.own)
     else:
         each = np.where(between.served, between.power * np.where(between.served, between.delay, 0.0), 0.0)
-        spent = np.bincount(net.between.sender, each * crossing, devices).astype(np.float64)
-    return ways, crossing, spent + net.within.budget.sender_energy * way.arrivals
+        spent = np.bincount(network.between.sender, each * crossing, devices).astype(np.float64)
+    return ways, crossing, spent + network.within.budget.sender_energy * way.arrivals

@@ -12,7 +12,7 @@ from meshtune.evaluation.intervals import Sample, mean_over
 FORMAT = "meshtune-results"
 VERSION = 1
 BYTE_KINDS = ("values", "masks", "router", "control", "relayed")
-FURTHER_KINDS = ("repeated", "inventory")  # listed where there are some: packets sent again, and who holds what
+FURTHER_KINDS = ("repeated", "inventory", "transfer")  # listed where there are some: see meshtune.wire.ledger
 
 
 class ResultRow(BaseModel):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
+import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
@@ -40,6 +41,7 @@ class _Node(_Facts):
     came: list[_Three]
     theirs: list[_Three]
     told: list[_Four]
+    early: list[list[int | str]] = Field(default_factory=list)
     refused: dict[str, Count]
 
 
@@ -73,13 +75,16 @@ class _State(_Facts):
 def pack_state(state: FederationState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state as tensors (each distinct one once) and JSON-able facts."""
     tensors: dict[str, Tensor] = {}
-    names: dict[int, str] = {}
+    names: dict[tuple[object, ...], str] = {}
 
     def put(tensor: Tensor) -> str:
-        if id(tensor) not in names:
-            names[id(tensor)] = f"t{len(names)}"
-            tensors[names[id(tensor)]] = tensor.detach().cpu().contiguous()
-        return names[id(tensor)]
+        kept = tensor.detach().cpu().contiguous()
+        content = xxhash.xxh3_128_hexdigest(kept.reshape(-1).view(torch.uint8).numpy().data)
+        key = (kept.dtype, kept.shape, content)
+        if key not in names:
+            names[key] = f"t{len(names)}"
+            tensors[names[key]] = kept
+        return names[key]
 
     nodes = {method: [node.snapshot(put) for node in nodes_of] for method, nodes_of in state.nodes.items()}
     facts = {
@@ -174,6 +179,10 @@ def _fit_node(member: Member, saved: _Node, devices: int, round_: int, tensors: 
             raise ValueError(f"{where} holds an update that no device sent")
         for part in keys:
             sized(part)
+    for entry in saved.early:
+        if len(entry) != 2 or type(entry[0]) is not int or not 0 <= entry[0] < devices:
+            raise ValueError(f"{where} holds a message that no device sent")
+        sized(entry[1], torch.uint8)
     for neighbour, source, *versions in (*saved.sent, *saved.came, *saved.theirs, *saved.told):
         if max(neighbour, source) >= devices or max(versions) > round_:
             raise ValueError(f"{where} has traded what no device sent")

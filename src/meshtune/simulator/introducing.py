@@ -16,6 +16,7 @@ from meshtune.node.envelope import Envelope
 from meshtune.node.introductions import as_told
 from meshtune.node.node import Node
 from meshtune.node.updates import UpdateRules
+from meshtune.simulator.inboxes import Inboxes, Listener
 from meshtune.wire.ledger import Ledger
 
 Hop = Mapping[tuple[int, int], int]
@@ -44,7 +45,7 @@ def nodes_of(
     layers, adapter = factory.layers, factory.adapter
     nodes = []
     for own in said:
-        known = as_told(own, rules) if method.exchanges else own
+        known = as_told(own, rules) if method.sharing.sends else own
         nothing = Expert(layers, adapter.rank, adapter.scale, torch.zeros(0))  # until it begins
         member = Member(own.device, own, nothing, known={own.device: known}, clusters=clusters, timely=not reliable)
         nodes.append(Node(member, rules, reliable, (masks or {}).get(own.device)))
@@ -52,7 +53,11 @@ def nodes_of(
 
 
 def introduce(
-    nodes: Sequence[Node], graph: Mapping[int, Sequence[int]], ledger: Ledger
+    nodes: Sequence[Node],
+    graph: Mapping[int, Sequence[int]],
+    ledger: Ledger,
+    listener: Listener | None = None,
+    now: float = 0.0,
 ) -> tuple[list[Hop], list[Sequence[Envelope]]]:
     """Let all announcements reach whoever lacks them.
 
@@ -60,12 +65,14 @@ def introduce(
         nodes: those of one method; whom they know is updated.
         graph: neighbours by device id.
         ledger: counts what leaves a device, in the round that the nodes are in.
+        listener: shown all that arrives.
+        now: seconds on the clock of the method.
 
     Returns:
         The bytes of announcements by link, hop by hop; and what was said of who knows whom, message by message, those
         that were sent at the same time together.
     """
-    at = {node.device: node for node in nodes}
+    at, arrival = {node.device: node for node in nodes}, Inboxes(nodes, listener)
     control: list[Sequence[Envelope]] = []
 
     def carry(say: Callable[[Node], list[Envelope]]) -> list[Envelope]:
@@ -73,8 +80,7 @@ def introduce(
         for one in said:
             rules = at[one.sender].rules
             ledger.record(rules.method.name, rules.round, one.sender, one.receiver, one.split, one.relayed)
-        for one in said:
-            at[one.receiver].take(one.sender, one.data)
+        arrival.require(said, now)
         return said
 
     for node in nodes:

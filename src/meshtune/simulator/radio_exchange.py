@@ -17,12 +17,13 @@ import numpy as np
 
 from meshtune.methods.base import Method
 from meshtune.network.inventory_cost import inventory_cost
-from meshtune.network.radio_network import Network
-from meshtune.network.virtual_clock import SLACK, Clock, Pace, RoundCost, elapsed
+from meshtune.network.run_network import RunNetwork
+from meshtune.network.virtual_clock import SLACK, Clock, Pace, RoundCost, VirtualClock, elapsed
 from meshtune.node.dissemination import outages
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
 from meshtune.simulator.faults import away, slowness
+from meshtune.simulator.inboxes import Inboxes, Listener
 from meshtune.simulator.radio_round import LinkOutcome, RadioRound
 from meshtune.simulator.reclustering import Reclustered, network_of, reform
 from meshtune.wire.ledger import Ledger
@@ -35,13 +36,14 @@ class RadioExchange:
     Args:
         network: who exchanges with whom in the first round.
         pace: how long devices compute.
+        listener: shown all that arrives.
 
     Attributes:
         formed: the clusters that were formed anew so far.
     """
 
-    def __init__(self, network: Network, pace: Pace) -> None:
-        self.network, self.pace = network, pace
+    def __init__(self, network: RunNetwork, pace: Pace, listener: Listener | None = None) -> None:
+        self.network, self.pace, self.listener = network, pace, listener
         self.formed: list[Reclustered] = []
         self._config = network.site.config
 
@@ -56,40 +58,41 @@ class RadioExchange:
             clock: gets this round's tick.
         """
         config, site, n = self._config, self.network.site, len(nodes)
-        again = reform(self.network, method, nodes, version, ledger, clock)
+        again = reform(self.network, method, nodes, version, ledger, clock, self.listener)
         slow = slowness(config.faults, config.seed, n, version)
         values = nodes[0].member.expert.count
         computing = self.pace.seconds(method, values)[version - 1] * slow
         tick = RoundCost(computing=float(self.pace.energy(method, values)[version - 1].sum()))
-        if not method.exchanges:  # nobody waits for anybody
+        if not method.sharing.sends:  # nobody waits for anybody
             for node in nodes:
                 node.publish()
             tick.seconds = float(computing.max())
             clock.append(tick)
             return
-        network = network_of(self.network, clock, version)
+        network = network_of(self.network, clock, version).formed
         end = self.pace.ends(method, values, network.slots)
         gone = away(config.faults, config.seed, n, version)
         late = ~gone & (computing + site.radio.planned_gamma > end)
         tick.seconds, tick.away, tick.late = end, int(gone.sum()), int(late.sum())
         positions = site.mobility.positions(elapsed(clock))
-        air = RadioRound(site, positions, method.name, version, ledger, tick)
+        air = RadioRound(site, positions, method.name, version, ledger, tick, VirtualClock(clock, tick))
+        inboxes = Inboxes(nodes, self.listener)
         inner = {device: tuple(d for d in near if not gone[d]) for device, near in network.inner.items()}
         inner = {device: () if gone[device] else near for device, near in inner.items()}
         for node in nodes:
             node.open(inner[node.device], own=True)
-        _tell(nodes, air, lambda node: node.news(hearsay=False))
+        _tell(nodes, air, inboxes, lambda node: node.news(hearsay=False))
         for node in nodes:
             node.publish()
         one_copy = site.radio.cast == "broadcast"
         sending = [one for node in nodes if not late[node.device] for one in node.own_updates(node.links, one_copy)]
         if sending:
-            fates, _ = air.send(sending, computing, end)
-            _arrive(nodes, sending, fates)
-            tick.outages += fates.count(LinkOutcome.OUTAGE)
+            outcomes, _ = air.send(sending, computing, end)
+            _arrive(inboxes, air, sending, outcomes)
+            tick.outages += outcomes.count(LinkOutcome.OUTAGE)
         if version % config.clusters.inner_rounds == 0:
             graph = network.without(set(np.flatnonzero(gone).tolist()))
-            self._pass_on(nodes, air, graph, gone, late)
+            self._pass_on(nodes, air, inboxes, graph, gone, late)
         tick.seconds += max(0.0, tick.inventory_seconds - SLACK * site.radio.gamma * air.windows)
         if again is not None:
             formed, hello = again
@@ -104,6 +107,7 @@ class RadioExchange:
         self,
         nodes: Sequence[Node],
         air: RadioRound,
+        inboxes: Inboxes,
         graph: Mapping[int, Sequence[int]],
         gone: Bools,
         late: Bools,
@@ -113,42 +117,42 @@ class RadioExchange:
         there = [node for node in nodes if not gone[node.device]]
         for node in there:
             node.open(graph[node.device], own=not late[node.device])
-        while _tell(nodes, air, lambda node: node.news() if not gone[node.device] else []):
+        while _tell(nodes, air, inboxes, lambda node: node.news() if not gone[node.device] else []):
             pass
         while True:
-            if not _tell(nodes, air, lambda node: node.wants() if not gone[node.device] else []):
+            if not _tell(nodes, air, inboxes, lambda node: node.wants() if not gone[node.device] else []):
                 return
             asked = [one for node in there for one in node.serve(one_copy)]
             if not asked:  # all that was asked for was refused
                 return
             asked.sort(key=lambda one: (one.receiver, one.source))
-            fates, seconds = air.send(asked)
+            outcomes, seconds = air.send(asked)
             air.tick.seconds += seconds
-            _arrive(nodes, asked, fates)
-            for one, fate in zip(asked, fates, strict=True):
-                if fate is LinkOutcome.LOST:
+            _arrive(inboxes, air, asked, outcomes)
+            for one, outcome in zip(asked, outcomes, strict=True):
+                if outcome is LinkOutcome.LOST:
                     nodes[one.receiver].missed(one.sender, one.source)
             hops = [(one.sender, one.receiver, one.source) for one in asked]
-            for sender, receiver in outages(hops, [fate is not LinkOutcome.OUTAGE for fate in fates], one_copy):
+            for sender, receiver in outages(
+                hops, [outcome is not LinkOutcome.OUTAGE for outcome in outcomes], one_copy
+            ):
                 air.tick.outages += 1
                 nodes[receiver].unlink(sender)
-            _tell(nodes, air, lambda node: node.news() if not gone[node.device] else [])
+            _tell(nodes, air, inboxes, lambda node: node.news() if not gone[node.device] else [])
 
 
-def _tell(nodes: Sequence[Node], air: RadioRound, say: Callable[[Node], list[Envelope]]) -> bool:
+def _tell(nodes: Sequence[Node], air: RadioRound, inboxes: Inboxes, say: Callable[[Node], list[Envelope]]) -> bool:
     """Let all nodes say who holds what, or what they lack, at the same time; return whether anybody did."""
     said = [one for node in nodes for one in say(node)]
     for one in said:
         air.ledger.record(air.method, air.round, one.sender, one.receiver, one.split, relayed=False)
-    for one in said:
-        nodes[one.receiver].receive(one.sender, one.data)
+    inboxes.deliver(said, air.clock.now())
     seconds, joules = inventory_cost(air.site, air.positions, said)
     air.tick.inventory_seconds += seconds
     air.tick.inventory += joules
     return bool(said)
 
 
-def _arrive(nodes: Sequence[Node], sent: Sequence[Envelope], fates: Sequence[LinkOutcome]) -> None:
-    for one, fate in zip(sent, fates, strict=True):
-        if fate is LinkOutcome.ARRIVED:
-            nodes[one.receiver].receive(one.sender, one.data)
+def _arrive(inboxes: Inboxes, air: RadioRound, sent: Sequence[Envelope], outcomes: Sequence[LinkOutcome]) -> None:
+    pairs = zip(sent, outcomes, strict=True)
+    inboxes.deliver([one for one, outcome in pairs if outcome is LinkOutcome.ARRIVED], air.clock.now())

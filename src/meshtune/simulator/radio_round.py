@@ -13,7 +13,7 @@ from enum import Enum
 import numpy as np
 
 from meshtune.network.site import Site
-from meshtune.network.virtual_clock import SLACK, RoundCost
+from meshtune.network.virtual_clock import SLACK, RoundCost, VirtualClock
 from meshtune.node.envelope import Envelope
 from meshtune.wire.ledger import REPEATED, Ledger
 from meshtune.wireless.arrays import Floats
@@ -40,6 +40,7 @@ class RadioRound:
         round: its number, from 1 on.
         ledger: counts bytes.
         tick: counts energy, airtime and losses.
+        clock: tells the time.
         windows: how many there have been in this round.
     """
 
@@ -49,6 +50,7 @@ class RadioRound:
     round: int
     ledger: Ledger
     tick: RoundCost
+    clock: VirtualClock
     windows: int = 0
 
     def send(
@@ -77,11 +79,11 @@ class RadioRound:
         self.windows += 1
         lasts = (int(budget.slot.max(initial=0)) + 1 + SLACK) * radio.gamma
         end = lasts if end is None else end
-        fates, charged, longest = [], set(), np.zeros(devices)
+        outcomes, charged, longest = [], set(), np.zeros(devices)
         for at, one in enumerate(envelopes):
             s = one.sender
             if not budget.served[at]:
-                fates.append(LinkOutcome.OUTAGE)
+                outcomes.append(LinkOutcome.OUTAGE)
                 continue
             if not (one_copy and s in charged):
                 again = int(found.sent_bytes[at] - frame[s])
@@ -91,10 +93,10 @@ class RadioRound:
             charged.add(s)
             longest[s] = max(longest[s], found.delay[at])
             if found.arrived[at] and starts[s] + budget.slot[s] * radio.gamma + found.delay[at] <= end * (1 + 1e-12):
-                fates.append(LinkOutcome.ARRIVED)
+                outcomes.append(LinkOutcome.ARRIVED)
             else:
                 self.tick.lost += 1
-                fates.append(LinkOutcome.LOST)
+                outcomes.append(LinkOutcome.LOST)
         self.tick.sending += float(found.sender_energy.sum())
         self.tick.airtime += float(longest.sum())
-        return fates, lasts
+        return outcomes, lasts

@@ -15,12 +15,13 @@ from typing import Any
 from meshtune.config.run_config import RunConfig
 from meshtune.methods.base import Method
 from meshtune.network.handshake_cost import handshake_cost
-from meshtune.network.radio_network import Network, sized
+from meshtune.network.run_network import RunNetwork
 from meshtune.network.virtual_clock import Clock, RoundCost, elapsed
 from meshtune.node.node import Node
+from meshtune.simulator.inboxes import Listener
 from meshtune.simulator.introducing import introduce
 from meshtune.topology.graphs import components, falls_apart
-from meshtune.topology.phrases import listed
+from meshtune.topology.phrases import listed, sized
 from meshtune.wire.ledger import Ledger
 
 Clustering = Sequence[Sequence[int]]
@@ -40,7 +41,7 @@ class Reclustered:
 
     method: str
     round: int
-    network: Network
+    network: RunNetwork
     moved: tuple[int, ...]
     apart: str | None
 
@@ -63,7 +64,7 @@ def behind(config: RunConfig, round_: int) -> int:
     return 0 if rounds is None else (round_ - 1) // rounds * rounds
 
 
-def network_of(first: Network, clock: Clock, round_: int) -> Network:
+def network_of(first: RunNetwork, clock: Clock, round_: int) -> RunNetwork:
     """Return the network that a method plays ``round_`` in.
 
     Args:
@@ -76,12 +77,13 @@ def network_of(first: Network, clock: Clock, round_: int) -> Network:
 
 
 def reform(
-    first: Network,
+    first: RunNetwork,
     method: Method,
     nodes: Sequence[Node],
     round_: int,
     ledger: Ledger,
     clock: Clock,
+    listener: Listener | None = None,
 ) -> tuple[Reclustered, RoundCost] | None:
     """Form clusters anew before ``round_``, if it is time to; return them and what announcing took.
 
@@ -92,21 +94,23 @@ def reform(
         round_: from 1 on; bytes are counted as this one's.
         ledger: counts what leaves a device.
         clock: of the method, the rounds before ``round_`` at least.
+        listener: shown all that arrives.
     """
-    if not method.exchanges or round_ == 1 or behind(first.site.config, round_) != round_ - 1:
+    if not method.sharing.sends or round_ == 1 or behind(first.site.config, round_) != round_ - 1:
         return None
     before, now = (network_of(first, clock, number) for number in (round_ - 1, round_))
     for node in nodes:
-        node.member.clusters = now.clusters.index
+        node.member.clusters = now.formed.clusters.index
         node.begin_round(replace(node.rules, round=round_))
-    hops, said = introduce(nodes, now.graph, ledger)
-    apart = falls_apart(now.graph) if len(components(now.graph)) > len(components(before.graph)) else None
-    changed = moved(before.clusters.clusters, now.clusters.clusters)
+    hops, said = introduce(nodes, now.formed.graph, ledger, listener, elapsed(clock))
+    parts, parts_before = (len(components(network.formed.graph)) for network in (now, before))
+    apart = falls_apart(now.formed.graph) if parts > parts_before else None
+    changed = moved(before.formed.clusters.clusters, now.formed.clusters.clusters)
     return Reclustered(method.name, round_, now, changed, apart), handshake_cost(now, hops, said)
 
 
 def replay(
-    first: Network | None,
+    first: RunNetwork | None,
     methods: Sequence[Method],
     nodes: Mapping[str, Sequence[Node]],
     clocks: Mapping[str, Clock],
@@ -150,7 +154,7 @@ def reclustering_note(formed: Sequence[Reclustered]) -> str | None:
         return None
     same: dict[tuple[Any, ...], list[str]] = {}
     for one in changed:
-        clusters = one.network.clusters.clusters
+        clusters = one.network.formed.clusters.clusters
         numbers = f"{len(clusters)} of {sized(clusters)}, {listed(one.moved)} changed"
         same.setdefault((numbers, one.apart), []).append(one.method)
     parts = "; ".join(

@@ -18,13 +18,14 @@ from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement
 from meshtune.network.federation_state import FederationState
 from meshtune.network.handshake_cost import handshake_cost
-from meshtune.network.radio_network import Network
+from meshtune.network.run_network import RunNetwork
 from meshtune.node.envelope import Envelope
 from meshtune.runs.events import Note
 from meshtune.runs.manifest import DamagedError, reason
 from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore, round_name
 from meshtune.simulator.checkpoint import unpack_state
+from meshtune.simulator.inboxes import Listener
 from meshtune.simulator.introducing import Hop, introduce, nodes_of
 from meshtune.simulator.reclustering import Reclustered, replay
 from meshtune.training.divergence import handshake_errors
@@ -80,22 +81,26 @@ def begin(
     own: Sequence[Announcement],
     layers: Sequence[LayerSpec],
     factory: ExpertFactory,
-    network: Network | None = None,
+    network: RunNetwork | None = None,
+    listener: Listener | None = None,
 ) -> FederationState:
-    """Return the state after the handshake, before the first round; over ``network`` where there is a radio."""
+    """Return the state after the handshake, before the first round; over ``network`` where there is a radio.
+
+    ``listener`` is shown all that arrives.
+    """
     state = FederationState({}, Ledger())
-    clusters = {} if network is None else network.clusters.index
+    clusters = {} if network is None else network.formed.clusters.index
     agreed = None if network is None else network.agreement
     found = own if agreed is None else agreed.of(own)
     for method in methods:
         said = [method.announces(a, factory) for a in found]
-        negotiated = agreed if method.negotiates else None
+        negotiated = agreed if method.masks.negotiable else None
         hops: list[Hop] = [] if negotiated is None else [*negotiated.charge(method.name, state.ledger)]
         told = {} if negotiated is None else negotiated.told
         nodes = nodes_of(said, method, factory, clusters, network is None, told)
         control: list[Sequence[Envelope]] = []
-        if method.exchanges:
-            met, control = introduce(nodes, graph, state.ledger)
+        if method.sharing.sends:
+            met, control = introduce(nodes, graph, state.ledger, listener)
             hops += met
         for node in nodes:
             node.begin()
@@ -113,7 +118,7 @@ def restore(
     store: RunStore,
     methods: Sequence[Method],
     factory: ExpertFactory,
-    network: Network | None = None,
+    network: RunNetwork | None = None,
 ) -> tuple[FederationState, list[Reclustered]]:
     """Return ``fresh`` as it was when ``loaded`` was made, and the clusters formed anew until then.
 

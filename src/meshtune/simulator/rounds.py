@@ -18,11 +18,11 @@ from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member
 from meshtune.model.base import Base
 from meshtune.network.federation_state import FederationState, JobKey, distinct_jobs
-from meshtune.node.transport import CountedTransport, MemoryTransport
+from meshtune.node.node import Node
 from meshtune.node.updates import UpdateRules
 from meshtune.runs.events import StepDone
 from meshtune.runs.observer import Observer
-from meshtune.simulator.free_links import exchange
+from meshtune.simulator.free_links import FreeExchange
 from meshtune.simulator.radio_exchange import RadioExchange
 from meshtune.training.divergence import diverged, explained
 from meshtune.training.full_parameters import train_full
@@ -37,12 +37,12 @@ def play_round(
     factory: ExpertFactory,
     state: FederationState,
     observer: Observer,
-    radio: RadioExchange | None = None,
+    links: FreeExchange | RadioExchange | None = None,
     judge: Callable[[Mapping[str, Sequence[Member]]], None] | None = None,
 ) -> dict[str, float]:
     """Play one round for all methods; return the mean loss of every ``method/device``.
 
-    The exchange goes over the air with ``radio``, else for free over every node's links. ``judge`` is shown what has
+    The exchange goes over ``links``, by default free ones. ``judge`` is shown what has
     been trained, before anything is sent.
 
     Raises:
@@ -59,18 +59,37 @@ def play_round(
     for method in methods:
         nodes = state.nodes[method.name]
         rules = UpdateRules(method, factory, config.exchange, state.round, config.graph.relay)
-        for node in nodes:
-            node.begin_round(rules)
         with explained(config, method, state.round):
-            if radio is None:
-                exchange(nodes, CountedTransport(MemoryTransport(), state.ledger, method.name, state.round))
-            else:
-                radio.exchange(method, nodes, state.round, state.ledger, state.clocks[method.name])
-        for node in nodes:
-            node.end_round()
-        rules.cache.release()  # messages of a large model are not kept while others are exchanged
+            exchange_round(nodes, rules, links or FreeExchange(), state)
     _add(state.seconds, "exchange", time.perf_counter() - started)
     return losses
+
+
+def exchange_round(
+    nodes: Sequence[Node], rules: UpdateRules, links: FreeExchange | RadioExchange, state: FederationState
+) -> None:
+    """Let the nodes of one method exchange what they have trained, and mix what arrives.
+
+    Args:
+        nodes: all of the method.
+        rules: of the round.
+        links: what carries it.
+        state: its ledger and clock count what is sent.
+
+    Raises:
+        DivergedError: a device's values are not finite, or beyond what their form holds.
+        PayloadError: a device refused an announcement.
+    """
+    method = rules.method
+    for node in nodes:
+        node.begin_round(rules)
+    if isinstance(links, RadioExchange):
+        links.exchange(method, nodes, rules.round, state.ledger, state.clocks[method.name])
+    else:
+        links.exchange(method, nodes, rules.round, state.ledger)
+    for node in nodes:
+        node.end_round()
+    rules.cache.release()  # messages of a large model are not kept while others are exchanged
 
 
 def _train(

@@ -21,7 +21,8 @@ from meshtune.evaluation.time_forecast import Duration, Forecast, forecast_time,
 from meshtune.files import resuming
 from meshtune.network.federation_state import FederationState
 from meshtune.network.link_fit import crowded
-from meshtune.network.radio_network import Network, connect
+from meshtune.network.network_notes import network_notes
+from meshtune.network.run_network import RunNetwork, connect
 from meshtune.network.virtual_clock import elapsed, joules
 from meshtune.routing.features import Features
 from meshtune.runs.checksums import checksum
@@ -166,7 +167,7 @@ def _stamp(inputs: RunInputs, store: RunStore, exam: bool = False) -> Stamp:
 
 def _begin(
     inputs: RunInputs, store: RunStore, stamp: Stamp, last: Loaded | None, observer: Observer
-) -> tuple[RunInputs, FederationState, Network | None, dict[str, Any]]:
+) -> tuple[RunInputs, FederationState, RunNetwork | None, dict[str, Any]]:
     """Return the inputs with the rates that were found, where the run stands, who hears whom, and what a checkpoint
     says that it was made with.
     """
@@ -175,14 +176,16 @@ def _begin(
     inputs = rated(inputs, facts.get("rates", {}), store, observer)
     graph, network = connect(inputs.config, inputs.site, own, layers, inputs.factory)
     if network is not None:
-        for note in network.notes():
+        for note in network_notes(network):
             observer(Note(note))
         if not any(event["event"] == "network" for event in store.events()):
             store.append({"event": "network", **network.facts()})
     state = begin(inputs.methods, graph, own, layers, inputs.factory, network)
     if network is not None:
-        counts = {m.name: max(one.expert.count for one in state.members[m.name]) for m in inputs.methods if m.exchanges}
-        for note in crowded(network.site, inputs.config.exchange, network.wished, counts):
+        counts = {
+            m.name: max(one.expert.count for one in state.members[m.name]) for m in inputs.methods if m.sharing.sends
+        }
+        for note in crowded(network.site, inputs.config.exchange, network.formed.wanted, counts):
             observer(Note(note))
     made = {**stamp.facts(), "prepared": facts["digest"], "plan": facts["made"]["plan"]}
     if last is None:
@@ -228,7 +231,7 @@ def _score(inputs: RunInputs, state: FederationState, store: RunStore, observer:
 
 
 def _finish(
-    inputs: RunInputs, state: FederationState, network: Network | None, store: RunStore, observer: Observer
+    inputs: RunInputs, state: FederationState, network: RunNetwork | None, store: RunStore, observer: Observer
 ) -> Path:
     features = _score(inputs, state, store, observer)
     scores, events = store.read_scores(), store.events()

@@ -13,6 +13,13 @@ def listed(ids: Sequence[int], most: int = 6) -> str:
     return " and ".join([*([", ".join(map(str, ids[:-1]))] if len(ids) > 1 else []), str(ids[-1])])
 
 
+def sized(clusters: Sequence[Sequence[int]]) -> str:
+    """Return how large ``clusters`` are, in words."""
+    least, largest = min(map(len, clusters)), max(map(len, clusters))
+    devices = f"{largest} {'device' if largest == 1 else 'devices'}"
+    return devices if least == largest else f"{least} to {devices}"
+
+
 def figure(value: float) -> str:
     """Return a rate with three significant digits."""
     return f"{value:.3g}"

@@ -41,8 +41,8 @@ def remedy(config: RunConfig, method: Method | None) -> str:
     wider = "" if config.model.dtype in ("float32", "bfloat16") else "the setting `model.dtype=float32`"
     if method is None:
         return f"{again} {wider or 'the setting `model.dtype=float32`'}"
-    key = config.train.key(method.kind, method.name)
-    lower = min(config.train.peak(method.kind, method.name) / 10, SAFE[method.kind])
+    key = config.train.key(method.kind.name, method.name)
+    lower = min(config.train.peak(method.kind.name, method.name) / 10, SAFE[method.kind.name])
     return " and ".join(filter(None, [f"{again} the setting `{key}={lower:.0e}`", wider]))
 
 

@@ -83,23 +83,23 @@ def check_rates(config: RunConfig, methods: Sequence[Method]) -> list[str]:
     Raises:
         UserError: none is looked for of such experts, or of their optimiser.
     """
-    unsettled = [m for m in methods if config.train.unsettled(m.kind, m.name)]
+    unsettled = [m for m in methods if config.train.unsettled(m.kind.name, m.name)]
     for method in unsettled:
-        if method.kind == "full":
-            key = config.train.key(method.kind, method.name)
+        if not method.kind.frozen_base:
+            key = config.train.key(method.kind.name, method.name)
             raise UserError(f"{key}=auto: no rate is looked for of all weights: give a number, for example {key}=1e-4")
     if unsettled and config.train.optimizer != "adam":
-        key = config.train.key(unsettled[0].kind, unsettled[0].name)
+        key = config.train.key(unsettled[0].kind.name, unsettled[0].name)
         raise UserError(
             f"{key}=auto finds a rate for Adam, and train.optimizer is {config.train.optimizer}: give a number, for "
             f"example {key}=0.1"
         )
-    return list(dict.fromkeys(m.kind for m in unsettled))
+    return list(dict.fromkeys(m.kind.name for m in unsettled))
 
 
 def with_rates(config: RunConfig, methods: Sequence[Method], found: Mapping[str, Mapping[str, Any]]) -> RunConfig:
     """Return ``config`` with the rates of ``found``, facts by kind of expert, where it says ``auto``."""
-    rates, kinds = {kind: facts["rate"] for kind, facts in found.items()}, {m.name: m.kind for m in methods}
+    rates, kinds = {kind: facts["rate"] for kind, facts in found.items()}, {m.name: m.kind.name for m in methods}
     return config.model_copy(update={"train": config.train.settled(rates, kinds)})
 
 

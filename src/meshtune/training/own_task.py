@@ -90,7 +90,7 @@ class OwnTasks:
     def _sentence(self, method: Method, worse: Sequence[DeviceData], first: Mapping[str, float]) -> str:
         data, more = worse[0], len(worse) - 1
         others = f" and {more} other device{'s' if more > 1 else ''}" if more else ""
-        key, kind = self._config.train.key(method.kind, method.name), method.kind
+        key, kind = self._config.train.key(method.kind.name, method.name), method.kind.name
         found = self._asked.train.unsettled(kind, method.name)
         lower = lower_rate(key, self._config.train.peak(kind, method.name), found)
         return (

@@ -74,15 +74,17 @@ def forecast_memory(
     sparse = share * everywhere
     dense = rank * sum(layer.inputs + layer.outputs for layer in layers)
     device = 0.0
-    for masks in {method.masks for method in methods if method.kind == "sparse"}:
+    names = {m.masks.name for m in methods if m.kind.projected}
+    for masks in names:
         device += POSITION * (sparse if masks else everywhere)  # without a mask every position is trained
     for method in methods:
-        if method.kind != "full":
-            device += SCALAR * (dense if method.kind == "lora" else sparse if method.masks else everywhere)
-    if any(method.masks not in ("", "calibrated") for method in methods):
-        device = max(device, (DENSE + POSITION) * everywhere)  # masks by magnitude: a whole dense run before
+        if method.kind.frozen_base:
+            projected = sparse if method.masks.selects else everywhere
+            device += SCALAR * (projected if method.kind.projected else dense)
+    if any(method.masks.trains_first for method in methods):
+        device = max(device, (DENSE + POSITION) * everywhere)  # a whole dense run before
     each = max(FULL, SENT * len(devices) + 4)
-    whole = sum(each * base.parameters for method in methods if method.kind == "full")
+    whole = sum(each * base.parameters for method in methods if not method.kind.frozen_base)
     steps = [
         [len(row.tokens) - 1 for data in devices for row in data.batch(step, config.train.batch)]
         for step in range(min(LOOK, config.train.rounds * config.train.steps))

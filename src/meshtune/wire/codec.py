@@ -21,7 +21,7 @@ import zstandard
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meshtune.errors import PayloadError
+from meshtune.errors import ForeignError, MalformedError, OversizedError
 from meshtune.printable import printable
 from meshtune.wire.value_forms import BITS, BLOCKS
 
@@ -102,15 +102,15 @@ def apply_difference(data: bytes, base: Tensor, due: str | None = None) -> Tenso
     """
     form, flags, block, largest, scales, body = _open(data, base.numel())
     if form not in BITS:
-        raise PayloadError("coded values are no difference")
+        raise MalformedError("coded values are no difference")
     if due not in (None, form):
-        raise PayloadError(f"a difference came in {form}, {due} is due")
+        raise MalformedError(f"a difference came in {form}, {due} is due")
     count, top = base.numel(), (1 << (BITS[form] - 1)) - 1
     if not BLOCKS[0] <= block <= BLOCKS[1]:
-        raise PayloadError(f"coded values have blocks of {block}: {BLOCKS[0]} to {BLOCKS[1]} are allowed")
+        raise MalformedError(f"coded values have blocks of {block}: {BLOCKS[0]} to {BLOCKS[1]} are allowed")
     codes = _expand(scales, -(-count // block), bool(flags & _SCALES))
     if not _SMALLEST <= largest <= _LARGEST:
-        raise PayloadError("coded values have an impossible scale")
+        raise MalformedError("coded values have an impossible scale")
     steps = _steps(codes, largest)
     packed = _expand(body, -(-count * BITS[form] // 8), bool(flags & _BODY))
     symbols = packed
@@ -120,7 +120,7 @@ def apply_difference(data: bytes, base: Tensor, due: str | None = None) -> Tenso
         np.bitwise_and(packed, 15, out=symbols[packed.size :])
         symbols = symbols[:count]
     if symbols.size and int(symbols.max()) > 2 * top:
-        raise PayloadError("coded values have a symbol that is none")
+        raise MalformedError("coded values have a symbol that is none")
     whole = count // block * block
     found = torch.from_numpy((symbols - np.uint8(top)).view(np.int8).astype(np.float32))  # wraps round to -top..top
     found[:whole].view(-1, block).mul_(torch.from_numpy(steps[: whole // block])[:, None])
@@ -157,7 +157,7 @@ def decode_keyframe(data: bytes, count: int) -> Tensor:
     """
     form, flags, block, largest, first, second = _open(data, count)
     if form != "bfloat16" or block or largest:
-        raise PayloadError("coded values are no keyframe")
+        raise MalformedError("coded values are no keyframe")
     exponents = _expand(first, count, bool(flags & _SCALES)).astype(np.uint16)
     others = _expand(second, count, bool(flags & _BODY)).astype(np.uint16)
     bits = (others & 0x80) << 8 | exponents << 7 | others & 0x7F
@@ -169,7 +169,7 @@ def decode_keyframe(data: bytes, count: int) -> Tensor:
 def check_finite(values: Tensor) -> None:
     """Raise PayloadError where a value is NaN or infinite."""
     if not torch.isfinite(values).all():
-        raise PayloadError("values to exchange are not finite")
+        raise MalformedError("values to exchange are not finite")
 
 
 def shrink(data: NDArray[np.uint8]) -> bytes:
@@ -186,12 +186,13 @@ def expand(data: bytes, size: int) -> bytes:
     try:
         claimed = zstandard.frame_content_size(data)
         if claimed != size:
-            raise PayloadError(f"compressed bytes claim to be {claimed}, {size} are due")
+            kind = OversizedError if claimed > size else MalformedError
+            raise kind(f"compressed bytes claim to be {claimed}, {size} are due")
         found = _zstd.decompressor.decompress(data, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise PayloadError(f"compressed bytes are damaged: {printable(str(error), 100)}") from error
+        raise MalformedError(f"compressed bytes are damaged: {printable(str(error), 100)}") from error
     if len(found) != size:
-        raise PayloadError(f"compressed bytes are {len(found)}, {size} are due")
+        raise MalformedError(f"compressed bytes are {len(found)}, {size} are due")
     return found
 
 
@@ -228,19 +229,19 @@ def _shrink(data: NDArray[np.uint8]) -> tuple[bytes, bool]:
 
 def _expand(data: bytes, size: int, small: bool) -> NDArray[np.uint8]:
     if not small and len(data) != size:
-        raise PayloadError(f"coded values have a part of {len(data)} bytes, {size} are due")
+        raise MalformedError(f"coded values have a part of {len(data)} bytes, {size} are due")
     return np.frombuffer(expand(data, size) if small else data, dtype=np.uint8)
 
 
 def _open(data: bytes, count: int) -> tuple[str, int, int, int, bytes, bytes]:
     """Return form, flags, block, largest scale, scales and body; refuse another number of values than ``count``."""
     if len(data) < _HEAD.size:
-        raise PayloadError("coded values end before their head")
+        raise MalformedError("coded values end before their head")
     form, flags, block, found, largest, length = _HEAD.unpack_from(data)
     if form not in _FORMS or flags & ~(_SCALES | _BODY):
-        raise PayloadError(f"coded values of form {form} with flags {flags} are not part of the format")
+        raise MalformedError(f"coded values of form {form} with flags {flags} are not part of the format")
     if found != count:
-        raise PayloadError(f"{found} coded values came where {count} are due: another mask or model")
+        raise ForeignError(f"{found} coded values came where {count} are due: another mask or model")
     if length > len(data) - _HEAD.size:
-        raise PayloadError("coded values claim more bytes of scales than there are")
+        raise OversizedError("coded values claim more bytes of scales than there are")
     return _FORMS[form], flags, block, largest, data[_HEAD.size : _HEAD.size + length], data[_HEAD.size + length :]

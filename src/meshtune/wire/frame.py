@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import xxhash
 
-from meshtune.errors import PayloadError
+from meshtune.errors import MalformedError
 
 MAGIC = b"MTUN"
 VERSION = 3
@@ -34,18 +34,18 @@ def unseal(data: bytes) -> bytes:
         PayloadError: the bytes are no frame, are of another version, or are not what was sent.
     """
     if data[: len(MAGIC)] != MAGIC or len(data) <= len(MAGIC):
-        raise PayloadError("these bytes are no meshtune message")
+        raise MalformedError("these bytes are no meshtune message")
     version = data[len(MAGIC)]
     if version != VERSION:
-        raise PayloadError(
+        raise MalformedError(
             f"a message of format version {version} cannot be read, this version of meshtune reads {VERSION}: "
             "let all devices run the same version"
         )
     if len(data) < PREFIX:
-        raise PayloadError("a message ends before its digest")
+        raise MalformedError("a message ends before its digest")
     block = data[PREFIX:]
     if data[len(_START) : PREFIX] != _digest(block):
-        raise PayloadError("a message is damaged: its digest is not that of its content")
+        raise MalformedError("a message is damaged: its digest is not that of its content")
     return block
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 KINDS = ("values", "masks", "router", "control", "relayed")
-REPEATED, INVENTORY = "repeated", "inventory"
-"""Further kinds, listed only where there are some: what was sent again as the air lost it, and who holds what."""
-FURTHER = (REPEATED, INVENTORY)
+REPEATED, INVENTORY, TRANSFER = "repeated", "inventory", "transfer"
+"""Further kinds, listed only where there are some: what was sent again as the air lost it, who holds what, and what
+peers move messages in."""
+FURTHER = (REPEATED, INVENTORY, TRANSFER)
 
 _Key = tuple[str, int, int, str]  # method, round, sender, kind
 

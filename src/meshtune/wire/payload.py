@@ -19,13 +19,15 @@ from safetensors.torch import load as load_block
 from safetensors.torch import save as save_block
 from torch import Tensor
 
-from meshtune.errors import PayloadError
+from meshtune.errors import MalformedError, OversizedError
 from meshtune.printable import printable, quoted
 from meshtune.wire.frame import PREFIX, seal, unseal
 
-KINDS = ("announce", "router", "update", "proposal", "claim", "have", "want")
 INVENTORY = ("have", "want")
 """Kinds that say who holds what, and who asks for what."""
+TRANSFER = ("offer", "taken", "fetch", "part", "alive")
+"""Kinds that move other messages over links that lose some."""
+KINDS = ("block", "announce", "router", "update", "proposal", "claim", *INVENTORY, *TRANSFER)
 DTYPES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I8": 1, "I32": 4, "I64": 8}
 """Element types of the format, in safetensors' names, with their bytes per element."""
 
@@ -57,9 +59,11 @@ class Message:
     """One message between two devices.
 
     Attributes:
-        kind: ``announce`` (who I am, my mask), ``router`` (my task statistics), ``update`` (my expert), ``proposal``
-            (positions I would take for my group), ``claim`` (positions that my group takes), ``have`` (what I hold),
-            ``want`` (what I ask for).
+        kind: ``block`` (which group claims which block), ``announce`` (who I am, my mask), ``router`` (my task
+            statistics), ``update`` (my expert), ``proposal`` (positions I would take for my group), ``claim`` (those
+            that it takes), ``have`` (what I hold), ``want`` (what I ask for); and those that transfer other messages
+            between peers: ``offer`` (a message that I hold for you), ``taken`` (offers that I have dealt with),
+            ``fetch`` (which part I ask for), ``part`` (a part), ``alive`` (I am there).
         sender: the device that sends it now.
         round: the round it is sent in; 0 before the first.
         source: the device whose content it is; not the sender where it is relayed.
@@ -84,7 +88,7 @@ def encode(message: Message, limits: PayloadLimits | None = None) -> bytes:
     bounds = limits or PayloadLimits()
     head = _head(message.kind, message.sender, message.round, message.source, message.meta)
     if _METADATA in message.tensors:
-        raise PayloadError(f"a tensor cannot be named {_METADATA}")
+        raise MalformedError(f"a tensor cannot be named {_METADATA}")
     try:
         # Views of one storage are fine on the air; safetensors wants each tensor to own its bytes.
         own = {
@@ -93,7 +97,7 @@ def encode(message: Message, limits: PayloadLimits | None = None) -> bytes:
         }
         block = bytes(save_block(own, {"m": head}))
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise PayloadError(f"a message's tensors cannot be written: {printable(str(error), 100)}") from error
+        raise MalformedError(f"a message's tensors cannot be written: {printable(str(error), 100)}") from error
     _check_total(PREFIX + len(block), bounds)
     _entries(_header(block, bounds), len(block), bounds)
     return seal(block)
@@ -117,22 +121,24 @@ def decode(data: bytes, limits: PayloadLimits | None = None) -> Message:
         kind, sender, number, source, meta = _parse(metadata["m"])
         _head(kind, sender, number, source, meta)
     except (TypeError, ValueError) as error:
-        raise PayloadError("a message's head is damaged") from error
+        raise MalformedError("a message's head is damaged") from error
     try:
         tensors = load_block(block)
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError, OverflowError) as error:
-        raise PayloadError(f"a message's tensors are damaged: {printable(str(error), 100)}") from error
+        raise MalformedError(f"a message's tensors are damaged: {printable(str(error), 100)}") from error
     return Message(kind, sender, number, source, meta, {name: tensors[name] for name in header})
 
 
 def byte_split(message: Message, data: bytes) -> dict[str, int]:
-    """Return the bytes of ``data``, the encoded ``message``, by use: values, masks, router, control; or inventory.
+    """Return the bytes of ``data``, the encoded ``message``, by use: values, masks, router, control.
 
-    Tensors count by what they are for; frame and header are control. What says who holds what is all inventory. The
-    parts sum to ``len(data)``.
+    Tensors count by what they are for; frame and header are control. What says who holds what is all inventory, and
+    what moves other messages is all transfer. The parts sum to ``len(data)``.
     """
     if message.kind in INVENTORY:
         return {"inventory": len(data)}
+    if message.kind in TRANSFER:
+        return {"transfer": len(data)}
     split = {"values": 0, "masks": 0, "router": 0, "control": 0}
     for name, tensor in message.tensors.items():
         use = "router" if message.kind == "router" else "masks" if name == "mask" else "values"
@@ -144,39 +150,39 @@ def byte_split(message: Message, data: bytes) -> dict[str, int]:
 def _head(kind: Any, sender: Any, number: Any, source: Any, meta: Any) -> str:
     """Return the part of the header that is ours, as JSON; refuse what the format does not know."""
     if kind not in KINDS:
-        raise PayloadError(f"a message of kind {quoted(kind)} is not part of the format: {', '.join(KINDS)}")
+        raise MalformedError(f"a message of kind {quoted(kind)} is not part of the format: {', '.join(KINDS)}")
     for name, value in (("sender", sender), ("round", number), ("source", source)):
         if not _whole(value):
-            raise PayloadError(f"a message's {name} is {quoted(value)}: it must be a whole number from 0 to 2^63 - 1")
+            raise MalformedError(f"a message's {name} is {quoted(value)}: it must be a whole number from 0 to 2^63 - 1")
     if not isinstance(meta, Mapping):
-        raise PayloadError("a message's meta must be a mapping")
+        raise MalformedError("a message's meta must be a mapping")
     try:
         content = [kind, sender, number, source, dict(meta)]
         text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadError(f"a message's meta is no plain JSON: {printable(str(error), 100)}") from error
+        raise MalformedError(f"a message's meta is no plain JSON: {printable(str(error), 100)}") from error
     return text
 
 
 def _check_total(size: int, bounds: PayloadLimits) -> None:
     if size > bounds.total:
-        raise PayloadError(f"a message of {size} bytes is over the limit of {bounds.total}")
+        raise OversizedError(f"a message of {size} bytes is over the limit of {bounds.total}")
 
 
 def _header(block: bytes, bounds: PayloadLimits) -> dict[str, Any]:
     """Return the header of a safetensors block, its size checked before it is parsed."""
     if len(block) < _LENGTH.size:
-        raise PayloadError("a message ends before its header")
+        raise MalformedError("a message ends before its header")
     (size,) = _LENGTH.unpack_from(block)
     if size > bounds.header or size > len(block) - _LENGTH.size:
-        raise PayloadError(f"a message's header claims {size} bytes, more than there are or than are allowed")
+        raise OversizedError(f"a message's header claims {size} bytes, more than there are or than are allowed")
     try:
         header = _parse(block[_LENGTH.size : _LENGTH.size + size].decode())
     except ValueError as error:
-        raise PayloadError("a message's header is damaged") from error
+        raise MalformedError("a message's header is damaged") from error
     if not isinstance(header, dict):
-        raise PayloadError("a message's header is damaged")
+        raise MalformedError("a message's header is damaged")
     return header
 
 
@@ -184,30 +190,30 @@ def _entries(header: Mapping[str, Any], length: int, bounds: PayloadLimits) -> N
     """Check every tensor entry of a header against the limits and the ``length`` bytes that there are."""
     entries = {name: entry for name, entry in header.items() if name != _METADATA}
     if len(entries) > bounds.tensors:
-        raise PayloadError(f"a message of {len(entries)} tensors is over the limit of {bounds.tensors}")
+        raise OversizedError(f"a message of {len(entries)} tensors is over the limit of {bounds.tensors}")
     elements = 0
     for name, entry in entries.items():
         try:
             dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
             size = DTYPES.get(dtype)
         except (KeyError, TypeError, ValueError) as error:
-            raise PayloadError(f"tensor {quoted(name)} of a message is described wrongly") from error
+            raise MalformedError(f"tensor {quoted(name)} of a message is described wrongly") from error
         if size is None:
-            raise PayloadError(f"tensor {quoted(name)} has type {quoted(dtype)}, which is not part of the format")
+            raise MalformedError(f"tensor {quoted(name)} has type {quoted(dtype)}, which is not part of the format")
         # Each dimension is bounded too: an empty tensor may otherwise claim any size beside its zero.
         if not isinstance(shape, list) or len(shape) > bounds.dimensions:
-            raise PayloadError(f"tensor {quoted(name)} has more dimensions than the limit of {bounds.dimensions}")
+            raise OversizedError(f"tensor {quoted(name)} has more dimensions than the limit of {bounds.dimensions}")
         if not all(_whole(n) and n <= bounds.elements for n in shape):
-            raise PayloadError(f"tensor {quoted(name)} has a dimension outside 0 to {bounds.elements}")
+            raise OversizedError(f"tensor {quoted(name)} has a dimension outside 0 to {bounds.elements}")
         count = 1
         for n in shape:
             count *= n
         elements += count
         if elements > bounds.elements:
-            raise PayloadError(f"a message of over {bounds.elements} elements is over the limit")
+            raise OversizedError(f"a message of over {bounds.elements} elements is over the limit")
         inside = _whole(start) and _whole(stop) and start <= stop <= length
         if not inside or count * size != stop - start:
-            raise PayloadError(f"tensor {quoted(name)} claims bytes that are not there")
+            raise MalformedError(f"tensor {quoted(name)} claims bytes that are not there")
 
 
 def _whole(value: Any) -> bool:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from meshtune.errors import PayloadError
+from meshtune.errors import MalformedError
 from meshtune.printable import quoted
 
 LONGEST_NAME = 256
@@ -19,7 +19,7 @@ LONGEST_NAME = 256
 def fact(meta: Mapping[str, Any], name: str) -> Any:
     """Return ``meta[name]``."""
     if name not in meta:
-        raise PayloadError(f"a message does not say its {name}")
+        raise MalformedError(f"a message does not say its {name}")
     return meta[name]
 
 
@@ -27,21 +27,21 @@ def whole(value: Any, name: str, low: int, high: int | None) -> int:
     """Return ``value``, a whole number from ``low`` to ``high`` (None: or more); True and 3.0 are none."""
     if type(value) is not int or value < low or (high is not None and value > high):
         bounds = "or more" if high is None else f"to {high}"
-        raise PayloadError(f"{name} is {quoted(value)}: a whole number of {low} {bounds} is due")
+        raise MalformedError(f"{name} is {quoted(value)}: a whole number of {low} {bounds} is due")
     return value
 
 
 def text(value: Any, name: str, longest: int = LONGEST_NAME) -> str:
     """Return ``value``, a string of 1 to ``longest`` characters."""
     if not isinstance(value, str) or not 0 < len(value) <= longest:
-        raise PayloadError(f"{name} is {quoted(value)}: text of 1 to {longest} characters is due")
+        raise MalformedError(f"{name} is {quoted(value)}: text of 1 to {longest} characters is due")
     return value
 
 
 def floats(value: Any, name: str, count: int) -> tuple[float, ...]:
     """Return ``value``, a list of ``count`` finite numbers."""
     if not isinstance(value, list | tuple) or len(value) != count:
-        raise PayloadError(f"{name} is {quoted(value)}: {count} numbers are due")
+        raise MalformedError(f"{name} is {quoted(value)}: {count} numbers are due")
     return tuple(real(each, name) for each in value)
 
 
@@ -54,4 +54,4 @@ def real(value: Any, name: str) -> float:
             found = math.inf
         if math.isfinite(found):
             return found
-    raise PayloadError(f"{name} is {quoted(value)}: a finite number is due")
+    raise MalformedError(f"{name} is {quoted(value)}: a finite number is due")

@@ -12,7 +12,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from meshtune.errors import PayloadError
+from meshtune.errors import ForeignError, MalformedError
 from meshtune.wire.codec import expand, shrink
 
 _HEAD = struct.Struct("<BIII")  # form, positions there are, positions in use, bytes before compression
@@ -28,7 +28,7 @@ def encode_positions(used: NDArray[np.int64], total: int) -> bytes:
     """
     inside = used.size == 0 or (used[0] >= 0 and used[-1] < total)
     if not 0 <= total < 1 << 32 or not inside or (used[1:] <= used[:-1]).any():
-        raise PayloadError(f"a mask must be ascending positions from 0 to {total - 1}, each once")
+        raise MalformedError(f"a mask must be ascending positions from 0 to {total - 1}, each once")
     bits = np.zeros(total, dtype=np.uint8)
     bits[used] = 1
     ways: list[tuple[int, int, bytes]] = []
@@ -45,32 +45,32 @@ def decode_positions(data: bytes, total: int) -> NDArray[np.int64]:
         PayloadError: the bytes are damaged, or are of a mask of another size.
     """
     if len(data) < _HEAD.size:
-        raise PayloadError("a mask ends before its head")
+        raise MalformedError("a mask ends before its head")
     form, found, count, size = _HEAD.unpack_from(data)
     if found != total:
-        raise PayloadError(f"a mask of {found} positions came where {total} are due: another model or rank")
+        raise ForeignError(f"a mask of {found} positions came where {total} are due: another model or rank")
     way, small = form & ~_SMALL, bool(form & _SMALL)
     if way not in (_BITMAP, _GAPS) or count > total:
-        raise PayloadError(f"a mask of form {form} with {count} of {total} positions is not part of the format")
+        raise MalformedError(f"a mask of form {form} with {count} of {total} positions is not part of the format")
     # Every byte of 255 stands for as many unused positions, every other one for a position in use.
     fits = size == (total + 7) // 8 if way == _BITMAP else count <= size <= count + (total - count) // _MORE
     body = data[_HEAD.size :]
     if not fits or (not small and len(body) != size):
-        raise PayloadError("a mask's bytes do not fit its positions")
+        raise MalformedError("a mask's bytes do not fit its positions")
     plain = np.frombuffer(expand(body, size) if small else body, dtype=np.uint8)
     if way == _BITMAP:
         bits = np.unpackbits(plain)
         if bits[total:].any():
-            raise PayloadError("a mask has positions behind its end")
+            raise MalformedError("a mask has positions behind its end")
         used = np.flatnonzero(bits)
     else:
         last = plain != _MORE
         if size and not last[-1]:
-            raise PayloadError("a mask ends within a gap")
+            raise MalformedError("a mask ends within a gap")
         reached = np.cumsum(plain, dtype=np.int64)[last]
         used = reached + np.arange(reached.size)
     if used.size != count or (count and used[-1] >= total):
-        raise PayloadError("a mask has other positions than it claims")
+        raise MalformedError("a mask has other positions than it claims")
     return used.astype(np.int64)
 
 

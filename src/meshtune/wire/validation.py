@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from meshtune.errors import PayloadError
+from meshtune.errors import EarlyError, ForeignError, MalformedError
 from meshtune.printable import quoted
 from meshtune.wire.payload import Message
 
@@ -47,18 +47,18 @@ def check_envelope(message: Message, kind: str, receiver: Receiver) -> None:
             unknown one; or it is passed on where nobody does that.
     """
     if message.kind != kind:
-        raise PayloadError(f"a message of kind {quoted(message.kind)} came where one of kind {kind} is due")
+        raise MalformedError(f"a message of kind {quoted(message.kind)} came where one of kind {kind} is due")
     for name, value in (("sender", message.sender), ("source", message.source)):
         if value == receiver.device:
-            raise PayloadError(f"device {value} was sent a message that names it as its {name}")
+            raise ForeignError(f"device {value} was sent a message that names it as its {name}")
         if receiver.devices is not None and value not in receiver.devices:
-            raise PayloadError(f"a message names device {quoted(value)} as its {name}, which has not announced itself")
+            raise ForeignError(f"a message names device {quoted(value)} as its {name}, which has not announced itself")
     if message.sender != message.source and not receiver.relays:
-        raise PayloadError(
+        raise ForeignError(
             f"device {message.sender} passed on a message of device {message.source}, which nobody does here"
         )
     if message.round > receiver.round:
-        raise PayloadError(
+        raise EarlyError(
             f"device {message.sender} sent a message of round {quoted(message.round)} in round {receiver.round}"
         )
 
@@ -67,10 +67,10 @@ def check_tensors(message: Message, needed: Collection[str], allowed: Collection
     """Check that ``message`` has the tensors that are ``needed``, and otherwise none but those ``allowed``."""
     missing = [name for name in needed if name not in message.tensors]
     if missing:
-        raise PayloadError(f"{_whose(message)} came without {' and '.join(missing)}")
+        raise MalformedError(f"{_whose(message)} came without {' and '.join(missing)}")
     more = [name for name in message.tensors if name not in (*needed, *allowed)]
     if more:
-        raise PayloadError(f"{_whose(message)} came with a tensor {quoted(min(more))} that is not part of it")
+        raise MalformedError(f"{_whose(message)} came with a tensor {quoted(min(more))} that is not part of it")
 
 
 def numbers(message: Message, name: str, shape: tuple[int, ...], dtypes: Collection[str] = ()) -> Tensor:
@@ -84,9 +84,9 @@ def numbers(message: Message, name: str, shape: tuple[int, ...], dtypes: Collect
     """
     tensor = packed(message, name, shape, dtypes)
     if not tensor.dtype.is_floating_point:
-        raise PayloadError(f"{_whose(message)} has {name} of type {_type(tensor)}, floating point is due")
+        raise MalformedError(f"{_whose(message)} has {name} of type {_type(tensor)}, floating point is due")
     if not bool(tensor.isfinite().all()):
-        raise PayloadError(f"{_whose(message)} has {name} that are not finite")
+        raise MalformedError(f"{_whose(message)} has {name} that are not finite")
     return tensor
 
 
@@ -96,9 +96,9 @@ def packed(message: Message, name: str, shape: tuple[int, ...] | None, dtypes: C
     fits = tensor.dim() == 1 if shape is None else tuple(tensor.shape) == shape
     if not fits:
         due = "a vector" if shape is None else f"one of {list(shape)}"
-        raise PayloadError(f"{_whose(message)} has {name} of shape {quoted(list(tensor.shape))}, {due} is due")
+        raise MalformedError(f"{_whose(message)} has {name} of shape {quoted(list(tensor.shape))}, {due} is due")
     if dtypes and _type(tensor) not in dtypes:
-        raise PayloadError(f"{_whose(message)} has {name} of type {_type(tensor)}, {' or '.join(dtypes)} is due")
+        raise MalformedError(f"{_whose(message)} has {name} of type {_type(tensor)}, {' or '.join(dtypes)} is due")
     return tensor
 
 

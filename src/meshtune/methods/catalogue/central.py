@@ -5,9 +5,12 @@ No federation: what crosses no air as values has crossed it as data. A step sees
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from meshtune.adapter.expert import Expert
 from meshtune.methods.catalogue.lora import Lora
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import NOTHING_SENT
 from meshtune.methods.state import Member
 
 
@@ -15,8 +18,10 @@ class Central(Lora):
     """One adapter on pooled data: nothing is sent, so there is nothing to mix."""
 
     name = "central"
-    exchanges = False
-    pooled = True
+    sharing = NOTHING_SENT
+
+    def rows(self, device: int, devices: int) -> Sequence[int]:
+        return range(devices)
 
     def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
         return None

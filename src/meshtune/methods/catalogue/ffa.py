@@ -15,6 +15,7 @@ from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.methods.catalogue.lora import Lora
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import EVERY_POSITION, SPARSE
 from meshtune.methods.state import Announcement
 
 
@@ -22,8 +23,8 @@ class Ffa(Lora):
     """Federated averaging of a dense B behind one frozen A."""
 
     name = "ffa"
-    kind = "sparse"
-    masks = ""
+    kind = SPARSE
+    masks = EVERY_POSITION
 
     def announces(self, own: Announcement, factory: ExpertFactory) -> Announcement:
         r = own.recipe

@@ -8,6 +8,7 @@ from __future__ import annotations
 from meshtune.adapter.expert import Expert
 from meshtune.methods.catalogue.lora import Lora
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import FULL, Sharing
 from meshtune.methods.state import Announcement, Member
 
 
@@ -15,8 +16,8 @@ class Fpft(Lora):
     """Federated averaging of all weights."""
 
     name = "fpft"
-    kind = "full"
-    keeps = False
+    kind = FULL
+    sharing = Sharing(holds=False)
 
     def fresh(self, own: Announcement, factory: ExpertFactory) -> Expert:
         return factory.full()

@@ -6,14 +6,15 @@ It is the denominator of the share of gain: the best that adapters of this rank 
 from __future__ import annotations
 
 from meshtune.methods.catalogue.hard_moe import HardMoe
+from meshtune.methods.policies import EVERY_POSITION, LORA
 
 
 class HardMoeLora(HardMoe):
     """One dense LoRA expert per task and the oracle."""
 
     name = "hard_moe_lora"
-    kind = "lora"
-    masks = ""
+    kind = LORA
+    masks = EVERY_POSITION
 
 
 METHOD = HardMoeLora()

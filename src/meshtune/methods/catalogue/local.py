@@ -5,23 +5,23 @@ It answers with the values rounded as the others' would be on the air, so that w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from meshtune.adapter.expert import Expert
-from meshtune.methods.base import Answer, Method, only
+from meshtune.methods.base import Answer, Method, Prompts, only
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import NOTHING_SENT
 from meshtune.methods.state import Announcement, Member
-from meshtune.routing.features import Features
-from meshtune.routing.routers import Router
 
 
 class Local(Method):
     """No exchange."""
 
     name = "local"
-    kind = "sparse"
-    exchanges = False
-    alone = True
+    sharing = NOTHING_SENT
+
+    def knows(self, member: Member, group: str) -> bool:
+        return group == member.own.group
 
     def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
         return factory.alone(own)
@@ -29,16 +29,14 @@ class Local(Method):
     def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
         return None
 
-    def answer(
-        self,
-        member: Member,
-        groups: Sequence[str],
-        router: Router | None,
-        features: Features,
-        factory: ExpertFactory,
-    ) -> Answer:
+    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
+        ((_, _, expert),) = self.experts(member, factory)
+        return only(expert, len(prompts.groups))
+
+    def experts(self, member: Member, factory: ExpertFactory) -> list[tuple[str, tuple[int, ...], Expert]]:
         own = member.held[member.device]
-        return only(factory.mean(member.expert, [own], {member.device: member.own.samples}), len(groups))
+        rounded = factory.mean(member.expert, [own], {member.device: member.own.samples})
+        return [(member.own.group, (member.device,), rounded)]
 
 
 METHOD = Local()

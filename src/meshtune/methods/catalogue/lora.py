@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from meshtune.adapter.expert import Expert
-from meshtune.methods.base import Answer, Method, only
+from meshtune.methods.base import Answer, Method, Prompts, only
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import EVERY_POSITION, LORA, AdapterKind
 from meshtune.methods.state import Announcement, Member
-from meshtune.routing.features import Features
-from meshtune.routing.routers import Router
 
 
 class Lora(Method):
     """Decentralised federated averaging of LoRA's A and B."""
 
     name = "lora"
-    kind = "lora"
-    masks = ""
+    kind: AdapterKind = LORA
+    masks = EVERY_POSITION
 
     def fresh(self, own: Announcement, factory: ExpertFactory) -> Expert:
         """Return the expert that every device starts from."""
@@ -31,18 +30,14 @@ class Lora(Method):
         samples = {d: member.known[d].samples for d in member.known}
         return factory.mean(self.fresh(member.own, factory), updates, samples)
 
-    def answer(
-        self,
-        member: Member,
-        groups: Sequence[str],
-        router: Router | None,
-        features: Features,
-        factory: ExpertFactory,
-    ) -> Answer:
-        return only(member.expert, len(groups))
+    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
+        return only(member.expert, len(prompts.groups))
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
         return [("every task", tuple(newest(member)))]
+
+    def experts(self, member: Member, factory: ExpertFactory) -> list[tuple[str, tuple[int, ...], Expert]]:
+        return [(task, devices, member.expert) for task, devices in self.sources(member)]
 
 
 def newest(member: Member) -> list[int]:

@@ -10,34 +10,63 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from meshtune.adapter.expert import SparseExpert
+from meshtune.adapter.mask import part, top_positions
+from meshtune.adapter.sites import sizes
 from meshtune.methods.bank import BankMethod
-from meshtune.methods.base import Answer
+from meshtune.methods.base import Answer, Prompts
 from meshtune.methods.experts import ExpertFactory
-from meshtune.methods.state import Member
-from meshtune.routing.features import Features
-from meshtune.routing.routers import Router
+from meshtune.methods.policies import MaskPolicy
+from meshtune.methods.preparation import Preparation
+from meshtune.methods.state import Announcement, Masks, Member
+
+
+class MagnitudeMasks(MaskPolicy):
+    """The positions of the largest |B| after a dense run behind the device's own A; those values are thrown away.
+
+    Args:
+        name: of the masks.
+        by_layer: whether every layer keeps the same share of its positions, instead of one threshold over all.
+    """
+
+    trains_first = True
+
+    def __init__(self, name: str, by_layer: bool) -> None:
+        super().__init__()
+        self.name, self._by_layer = name, by_layer
+
+    def of(self, own: Announcement) -> Masks:
+        return own.others.get(self.name, ())
+
+    def search(self, host: Preparation) -> list[Masks]:
+        counts = sizes(host.layers, host.adapter.rank)
+        everywhere = [np.arange(size) for size in counts]
+        dense = [SparseExpert(host.layers, each, everywhere, host.adapter.scale) for each in host.projections]
+        found = [expert.values.detach().cpu().numpy() for expert in host.train(dense, "lori")]
+        return [self.kept(values, counts, share) for values, share in zip(found, host.densities, strict=True)]
+
+    def kept(self, values: NDArray[np.float32], counts: Sequence[int], density: float) -> Masks:
+        """Return the mask of one dense B (sum of counts,), all layers end to end, ``counts`` being d r of each."""
+        size = np.abs(values)
+        if not self._by_layer:
+            return tuple(part(top_positions(size, round(density * size.size)), counts))
+        layers = np.split(size, np.cumsum(counts)[:-1])
+        return tuple(top_positions(layer, round(density * layer.size)) for layer in layers)
 
 
 class Lori(BankMethod):
     """Sparse experts by magnitude, merged by weight."""
 
     name = "lori"
-    kind = "sparse"
-    masks = "lori"
+    masks = MagnitudeMasks("lori", by_layer=False)
 
-    def answer(
-        self,
-        member: Member,
-        groups: Sequence[str],
-        router: Router | None,
-        features: Features,
-        factory: ExpertFactory,
-    ) -> Answer:
+    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
         bank = self.bank(member, factory)
         rows = [sum(member.known[d].samples for d in member.holders(group)) for group in bank]
         weights = np.asarray(rows, dtype=np.float64) / sum(rows)
-        return Answer(tuple(bank.values()), np.tile(weights, (len(groups), 1)))
+        return Answer(tuple(bank.values()), np.tile(weights, (len(prompts.groups), 1)))
 
 
 METHOD = Lori()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from meshtune.methods.catalogue.lori import Lori
+from meshtune.methods.catalogue.lori import Lori, MagnitudeMasks
 
 
 class LoriUniform(Lori):
     """LoRI with equal densities."""
 
     name = "lori_uniform"
-    masks = "lori_uniform"
+    masks = MagnitudeMasks("lori_uniform", by_layer=True)
 
 
 METHOD = LoriUniform()

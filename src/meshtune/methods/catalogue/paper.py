@@ -8,6 +8,7 @@ cluster, so that it is ``single_cluster`` by another name.
 from __future__ import annotations
 
 from meshtune.methods.catalogue.single_cluster import SingleCluster
+from meshtune.methods.policies import NEGOTIABLE
 
 
 class Paper(SingleCluster):
@@ -15,7 +16,7 @@ class Paper(SingleCluster):
 
     name = "paper"
     whole = False
-    negotiates = True
+    masks = NEGOTIABLE
 
 
 METHOD = Paper()

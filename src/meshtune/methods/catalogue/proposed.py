@@ -7,36 +7,23 @@ sections 6 and 8).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from meshtune.methods.bank import BankMethod
-from meshtune.methods.base import Answer, held_gates
+from meshtune.methods.base import Answer, Prompts
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import BY_STATISTICS
 from meshtune.methods.state import Member
-from meshtune.routing.features import Features
-from meshtune.routing.routers import Router
 
 
 class Proposed(BankMethod):
     """The default method."""
 
     name = "proposed"
-    kind = "sparse"
-    routes = True
+    routing = BY_STATISTICS
 
-    def answer(
-        self,
-        member: Member,
-        groups: Sequence[str],
-        router: Router | None,
-        features: Features,
-        factory: ExpertFactory,
-    ) -> Answer:
-        assert router is not None
+    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
         bank = self.bank(member, factory)
-        gates = held_gates(router, features, list(bank), member.own.group)
         experts = tuple(bank.values())
-        return Answer(experts, gates, router.bank(experts))
+        return Answer(experts, prompts.gates(list(bank), member.own.group), prompts.fitted().bank(experts))
 
 
 METHOD = Proposed()

@@ -6,8 +6,6 @@ cluster that group g is in, of several the mean. It stores one expansion a clust
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,10 +15,10 @@ from meshtune.adapter.route import Bank
 from meshtune.adapter.shared import Shared
 from meshtune.adapter.sites import sizes
 from meshtune.methods.aggregating import AggregatingMethod
-from meshtune.methods.base import Answer, held_gates
+from meshtune.methods.base import Answer, Prompts
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import BY_STATISTICS
 from meshtune.methods.state import Member
-from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 
 
@@ -28,19 +26,11 @@ class SharedB(AggregatingMethod):
     """One expansion for all groups, a projection for each."""
 
     name = "shared_b"
-    routes = True
+    routing = BY_STATISTICS
 
-    def answer(
-        self,
-        member: Member,
-        groups: Sequence[str],
-        router: Router | None,
-        features: Features,
-        factory: ExpertFactory,
-    ) -> Answer:
-        assert router is not None
-        sources = self.sources(member)
-        gates = held_gates(router, features, [group for group, _ in sources], member.own.group)
+    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
+        router, sources = prompts.fitted(), self.sources(member)
+        gates = prompts.gates([group for group, _ in sources], member.own.group)
         key = ("shared_b", self.masked, router.by_token, *self.contents(member))
         bank = factory.once(key, lambda: self._bank(member, router, factory))
         return Answer((None,) * len(sources), gates, bank)

@@ -6,45 +6,32 @@ coordinates (eq. 26).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 
 from meshtune.adapter.shared import Shared
 from meshtune.methods.aggregating import AggregatingMethod
-from meshtune.methods.base import Answer
-from meshtune.methods.config import PaperConfig
+from meshtune.methods.base import Answer, Prompts
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import BY_CODES, CALIBRATED
 from meshtune.methods.state import Member
-from meshtune.routing.config import RouterConfig
-from meshtune.routing.features import Features
-from meshtune.routing.routers import Reader, Router
+from meshtune.routing.routers import Reader
 
 
 class SingleCluster(AggregatingMethod):
     """Eq. 24 and 26 over one cluster."""
 
     name = "single_cluster"
-    codes = True
+    routing = BY_CODES
     whole = True
-    negotiates = False  # by definition it takes no care of collisions
+    masks = CALIBRATED  # by definition it takes no care of collisions
 
-    def routers(self, router: RouterConfig, paper: PaperConfig) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((paper.reading, *paper.also)))
-
-    def answer(
-        self,
-        member: Member,
-        groups: Sequence[str],
-        router: Router | None,
-        features: Features,
-        factory: ExpertFactory,
-    ) -> Answer:
+    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
+        router = prompts.fitted()
         assert isinstance(router, Reader)
         key = ("shared", self.masked, router.reading, router.top_k, *self.contents(member))
         bank = factory.once(key, lambda: self._bank(member, router, factory))
-        return Answer((None,), np.ones((len(groups), 1)), bank)
+        return Answer((None,), np.ones((len(prompts.groups), 1)), bank)
 
     def _bank(self, member: Member, router: Reader, factory: ExpertFactory) -> Shared:
         unrouted = router.reading == "unrouted"

@@ -1,0 +1,149 @@
+"""What a method chooses ready-made: what its devices train, where masks come from, what is traded, how it routes.
+
+Each policy is an object. A method names those it takes, or brings its own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from meshtune.adapter.layer_budget import layer_counts
+from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.methods.config import PaperConfig
+from meshtune.methods.preparation import Preparation
+from meshtune.methods.state import NEGOTIATED, Announcement, Masks
+from meshtune.routing.config import RouterConfig
+
+
+class AdapterKind(ABC):
+    """What devices train.
+
+    Attributes:
+        name: as learning rates and results call it.
+        projected: whether values stand at the positions of a mask behind projections, which announcements then name.
+        frozen_base: whether the base model's own weights stay as they are.
+    """
+
+    name: str
+    projected = False
+    frozen_base = True
+
+    @abstractmethod
+    def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
+        """Return how many scalars a device trains, ``parameters`` being those of the model."""
+
+
+class SparseAdapter(AdapterKind):
+    """B's values at the positions of a mask, behind a frozen A."""
+
+    name = "sparse"
+    projected = True
+
+    def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
+        return sum(layer_counts(None, sizes(layers, rank), density, "uniform"))
+
+
+class LoraAdapter(AdapterKind):
+    """A and B of every layer, dense."""
+
+    name = "lora"
+
+    def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
+        return rank * sum(layer.inputs + layer.outputs for layer in layers)
+
+
+class FullWeights(AdapterKind):
+    """Every weight of the model."""
+
+    name = "full"
+    frozen_base = False
+
+    def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
+        return parameters
+
+
+class MaskPolicy:
+    """Masks by calibration: the positions of the largest first-order effect on a device's own rows.
+
+    Args:
+        negotiable: take what the groups of a cluster agreed on instead, where they did: for methods that add the
+            expansions of several groups, so that their collisions hurt.
+
+    Attributes:
+        name: of the masks, among all that a device has found.
+        selects: whether only some positions are trained.
+        trains_first: whether the search trains every position before the first round.
+    """
+
+    name = "calibrated"
+    selects = True
+    trains_first = False
+
+    def __init__(self, negotiable: bool = False) -> None:
+        self.negotiable = negotiable
+
+    def of(self, own: Announcement) -> Masks:
+        """Return the masks of a device that has found what it could; empty where it has none of these."""
+        if self.negotiable and NEGOTIATED in own.others:
+            return own.others[NEGOTIATED]
+        return own.masks
+
+    def search(self, host: Preparation) -> list[Masks] | None:
+        """Return the masks of each of the host's devices; None where calibration, which all methods share, finds them.
+
+        Args:
+            host: trains what the search needs trained.
+        """
+        return None
+
+
+class EveryPosition(MaskPolicy):
+    """No masks: every position is trained."""
+
+    name = ""
+    selects = False
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What a device sends in a round: its own update and perhaps others'.
+
+    Attributes:
+        sends: whether anything leaves a device.
+        relays: whether it passes on the updates of others.
+        holds: whether it still holds others' updates in the next round, so that differences to them can be decoded.
+    """
+
+    sends: bool = True
+    relays: bool = False
+    holds: bool = True
+
+
+@dataclass(frozen=True)
+class Routing:
+    """How prompts find experts; by default there is nothing to route.
+
+    Attributes:
+        statistics: whether devices announce task statistics, from which routers are fitted.
+        codes: whether they announce the task codes of eq. 26.
+        oracle: whether an answer needs the true task of each prompt.
+    """
+
+    statistics: bool = False
+    codes: bool = False
+    oracle: bool = False
+
+    def names(self, router: RouterConfig, paper: PaperConfig) -> tuple[str, ...]:
+        """Return the names of the routers that a method is scored with, its own first; none where it needs none."""
+        if self.statistics:
+            return router.names
+        return tuple(dict.fromkeys((paper.reading, *paper.also))) if self.codes else ()
+
+
+SPARSE, LORA, FULL = SparseAdapter(), LoraAdapter(), FullWeights()
+CALIBRATED, NEGOTIABLE, EVERY_POSITION = MaskPolicy(), MaskPolicy(negotiable=True), EveryPosition()
+NOTHING_SENT = Sharing(sends=False)
+UNROUTED, BY_STATISTICS = Routing(), Routing(statistics=True)
+BY_CODES, ORACLE = Routing(codes=True), Routing(oracle=True)

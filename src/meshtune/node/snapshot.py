@@ -1,0 +1,70 @@
+"""What a device has become, as plain values and tensors, and back: the parts of a node's checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from meshtune.methods.state import Member
+from meshtune.node.early_messages import EarlyMessages
+from meshtune.wire.payload import decode
+
+Put = Callable[[Tensor], str]
+"""Keeps a tensor and returns the name that it is kept under."""
+Take = Callable[..., Any]
+"""Returns a tensor by its name; given a source, a version and one name or two, that update."""
+Versions = dict[int, dict[int, int]]
+"""By neighbour and source a version."""
+
+
+def pack_member(member: Member, put: Put) -> dict[str, Any]:
+    """Return what ``member`` trains and holds; what it announced and who it knows is not part of it."""
+    return {
+        "values": put(member.expert.values),
+        "moments": {name: put(tensor) for name, tensor in member.moments.items()},
+        "held": [
+            [u.source, u.version, put(u.values), *([] if u.coded is None else [put(u.coded)])]
+            for u in member.held.values()
+        ],
+        **({} if member.residual is None else {"residual": put(member.residual)}),
+        "history": list(member.history),
+    }
+
+
+def unpack_member(member: Member, data: Mapping[str, Any], take: Take) -> None:
+    """The inverse of :func:`pack_member`, for a member that has just begun."""
+    member.expert = member.expert.with_values(take(data["values"]))
+    member.moments = {name: take(key) for name, key in data["moments"].items()}
+    member.history = tuple(data["history"])
+    member.residual = None if data.get("residual") is None else take(data["residual"])
+    for source, version, *names in data["held"]:
+        member.held[int(source)] = take(int(source), int(version), *names)
+
+
+def pack_versions(versions: Versions) -> list[list[int]]:
+    """Return ``versions`` as rows of neighbour, source and version."""
+    return [[n, source, version] for n, of in sorted(versions.items()) for source, version in sorted(of.items())]
+
+
+def unpack_versions(rows: Iterable[tuple[int, int, int]]) -> Versions:
+    """The inverse of :func:`pack_versions`."""
+    found: Versions = {}
+    for neighbour, source, version in rows:
+        found.setdefault(neighbour, {})[source] = version
+    return found
+
+
+def pack_early(early: EarlyMessages, put: Put) -> dict[str, Any]:
+    """Return the messages that wait for their round; nothing where none does."""
+    rows = [[sender, put(torch.frombuffer(bytearray(data), dtype=torch.uint8))] for sender, data in early.snapshot()]
+    return {"early": rows} if rows else {}
+
+
+def unpack_early(early: EarlyMessages, data: Mapping[str, Any], take: Take) -> None:
+    """The inverse of :func:`pack_early`."""
+    for sender, name in data.get("early") or ():
+        message = take(name).numpy().tobytes()
+        early.wait(sender, decode(message), message)

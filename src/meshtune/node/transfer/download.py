@@ -1,0 +1,140 @@
+"""One content on its way in: which parts have come, from whom, and whose bytes can be believed.
+
+The frame of a part shows damage on the way. A holder whose own bytes are wrong is found by the digest of the whole:
+after a first wrong one everything is fetched from a single holder at a time, and who is wrong twice is asked no more.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from meshtune.errors import ForeignError, MalformedError
+from meshtune.node.transfer.transfer_messages import Content, content_of
+
+_STRIKES = 2  # wrong contents of one holder
+
+
+@dataclass
+class _Holder:
+    """What has been seen of one who offers the content: parts that timed out, and wrong contents."""
+
+    late: int = 0
+    wrong: int = 0
+
+
+class Download:
+    """A content that is fetched.
+
+    Args:
+        content: which.
+        part: bytes of a part; the last one may be shorter.
+
+    Attributes:
+        holders: who offers it and is believed.
+        begun: whether parts may be asked for: there is room for all of them.
+    """
+
+    def __init__(self, content: Content, part: int) -> None:
+        self.content = content
+        self.holders: dict[int, _Holder] = {}
+        self.begun = False
+        self._part = part
+        self._count = -(-content.size // part)
+        self._disbelieved: set[int] = set()
+        self._asked: set[tuple[int, int]] = set()
+        self._flying: set[int] = set()
+        self._parts: dict[int, bytes] = {}
+        self._missing = list(range(self._count))  # a heap that may hold parts that have come since
+        self._came: set[int] = set()
+        self._single = False
+        self._only: int | None = None
+
+    def offer(self, holders: Iterable[int]) -> None:
+        """Take note of who offers the content too."""
+        for one in holders:
+            if one not in self._disbelieved:
+                self.holders.setdefault(one, _Holder())
+
+    def disbelieve(self, holder: int) -> None:
+        """Ask ``holder`` for nothing more."""
+        self.holders.pop(holder, None)
+        self._disbelieved.add(holder)
+
+    def withdraw(self, holder: int) -> None:
+        """Take note that ``holder`` cannot be asked at all: it may offer the content again."""
+        self.holders.pop(holder, None)
+
+    def choose(self, there: Collection[int]) -> list[int]:
+        """Return whom of those who are ``there`` to ask, the best first."""
+        able = [one for one in self.holders if one in there]
+        able.sort(key=lambda one: (self.holders[one].wrong, self.holders[one].late, one))
+        if not self._single:
+            return able
+        if self._only not in able:
+            if not able:
+                return []
+            self._only = able[0]
+            self.drop()
+        return [self._only]
+
+    def ask(self, holder: int) -> tuple[int, int] | None:
+        """Return offset and length of a part that ``holder`` is asked for from now on; None where all are."""
+        while self._missing:
+            index = heapq.heappop(self._missing)
+            if index not in self._parts and index not in self._flying:
+                self._flying.add(index)
+                self._asked.add((holder, index))
+                return index * self._part, self._length(index)
+        return None
+
+    def lose(self, offset: int, late: int | None = None) -> None:
+        """Take note that a part that was asked for will not come, as ``late`` did not answer in time."""
+        index = offset // self._part
+        self._flying.discard(index)
+        heapq.heappush(self._missing, index)
+        if late in self.holders:
+            self.holders[late].late += 1
+
+    def put(self, holder: int, offset: int, data: bytes) -> None:
+        """Keep a part that came.
+
+        Raises:
+            ForeignError: it was never asked of ``holder``, or that one is not believed.
+            MalformedError: it is no part, or of another length.
+        """
+        index = offset // self._part
+        if holder not in self.holders or (holder, index) not in self._asked:
+            raise ForeignError(f"device {holder} sent a part that it was not asked for")
+        if offset % self._part or len(data) != self._length(index):
+            raise MalformedError(f"device {holder} sent {len(data)} bytes from {offset} on, others were asked for")
+        if self.begun and not (self._single and holder != self._only):
+            self._parts.setdefault(index, data)
+            self._came.add(holder)
+
+    def finish(self) -> bytes | None:
+        """Return the content, if all of it has come and it is the one that was offered; else go on."""
+        if len(self._parts) < self._count:
+            return None
+        data = b"".join(self._parts[index] for index in range(self._count))
+        if content_of(data) == self.content:
+            return data
+        if len(self._came) == 1:
+            (liar,) = self._came
+            if liar in self.holders:
+                self.holders[liar].wrong += 1
+                if self.holders[liar].wrong >= _STRIKES:
+                    self.disbelieve(liar)
+        self._single, self._only = True, None
+        self.drop()
+        return None
+
+    def drop(self) -> None:
+        """Forget the parts that have come."""
+        self._parts.clear()
+        self._came.clear()
+        self._missing = [index for index in range(self._count) if index not in self._flying]
+
+    def _length(self, index: int) -> int:
+        return min(self._part, self.content.size - index * self._part)
