@@ -18,7 +18,7 @@ from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Member, Update
 from meshtune.node.announcements import to_messages
-from meshtune.node.claim_messages import coded_claim
+from meshtune.node.negotiation.claim_messages import coded_claim
 from meshtune.node.node import Node
 from meshtune.node.receiving import checked_version, from_messages, read_mask, receive
 from meshtune.node.updates import UpdateRules, publish, write_update

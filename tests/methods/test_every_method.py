@@ -123,8 +123,8 @@ def test_the_devices_behind_every_expert_are_named(method: Method) -> None:
     for version in (1, 2):
         play(method, members, factory, version)
     paper = {key: [("every task", (0, 1, 2, 3))] for key in ("paper", "paper_masked", "single_cluster")}
-    mean = {key: [("every task", (0, 1, 2, 3))] for key in ("lora", "ffa")}
-    one = {key: [("every task", (1,))] for key in ("central", "fpft")}  # of fpft nothing but the mean is kept
+    mean = {key: [("every task", (0, 1, 2, 3))] for key in ("lora", "ffa", "fpft")}
+    one = {"central": [("every task", (1,))]}
     known = {"local": [("b", (1,))], **paper, **mean, **one}
     assert method.sources(members[1]) == known.get(method.name, [("a", (0, 2)), ("b", (1,)), ("c", (3,))])
     members[2].held.pop(3, None)
@@ -132,7 +132,7 @@ def test_the_devices_behind_every_expert_are_named(method: Method) -> None:
         old = members[2].held[0]
         members[2].held[0] = Update(0, 1, old.values)
     paper = {key: [("every task", (0, 1, 2))] for key in paper}
-    mean = {key: [("every task", (1, 2))] for key in mean}
+    mean = {key: [("every task", (1, 2))] for key in mean} | {"fpft": [("every task", (0, 1, 2, 3))]}  # holds the mean
     one = {key: [("every task", (2,))] for key in one}
     known = {"local": [("a", (2,))], **paper, **mean, **one}
     assert method.sources(members[2]) == known.get(method.name, [("a", (0, 2)), ("b", (1,))])

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshtune.node.claim_messages import CodedMask, claim_message, code_mask, coded_claim, kind_of
+from meshtune.node.negotiation.claim_messages import CodedMask, claim_message, code_mask, coded_claim, kind_of
 from meshtune.wire.payload import decode, encode
 from meshtune.wire.validation import Receiver
 

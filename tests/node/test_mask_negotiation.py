@@ -17,8 +17,8 @@ from meshtune.adapter.mask import collision_rate, join, top_positions
 from meshtune.adapter.mask_claims import capped_counts
 from meshtune.errors import PayloadError
 from meshtune.node.envelope import Envelope
-from meshtune.node.mask_negotiation import MaskNegotiation
-from meshtune.node.negotiation_schedule import NegotiationSchedule
+from meshtune.node.negotiation.mask_negotiation import MaskNegotiation
+from meshtune.node.negotiation.negotiation_schedule import NegotiationSchedule
 from meshtune.wire.content_cache import ContentCache
 from meshtune.wire.payload import Message, decode, encode
 from meshtune.wire.positions import encode_positions

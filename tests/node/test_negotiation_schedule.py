@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshtune.node.negotiation_schedule import MaskTurn, NegotiationSchedule, relay_tree
+from meshtune.node.negotiation.negotiation_schedule import MaskTurn, NegotiationSchedule, relay_tree
 
 Graph = dict[int, tuple[int, ...]]
 

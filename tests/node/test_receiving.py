@@ -19,7 +19,7 @@ from meshtune.errors import PayloadError
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.node.announcements import to_messages
-from meshtune.node.claim_messages import coded_claim
+from meshtune.node.negotiation.claim_messages import coded_claim
 from meshtune.node.receiving import from_messages, read_mask
 from meshtune.node.updates import UpdateRules
 from meshtune.wire.payload import Message, decode, encode

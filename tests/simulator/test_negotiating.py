@@ -24,7 +24,7 @@ from meshtune.methods.state import NEGOTIATED, Announcement
 from meshtune.network.handshake_cost import handshake_cost
 from meshtune.network.site import open_site
 from meshtune.node.announcements import to_messages
-from meshtune.node.mask_agreement import Agreement
+from meshtune.node.negotiation.mask_agreement import Agreement
 from meshtune.node.receiving import from_messages
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore

@@ -110,6 +110,7 @@ class Member:
         held: the newest update it holds from each device, as published, its own included.
         history: what identifies the optimiser's past, so that equal training is done once.
         residual: what its last update left out and mixing took from its expert (count,), to be sent with the next.
+        averaged: the devices whose updates are in its expert, where it keeps none of them.
         clusters: the cluster of every device, where the air made clusters; empty where all are in one.
         starts: the expert that a device starts from, by id, as far as it was worked out; it follows from ``known``.
         timely: whether a mix takes this round's updates only, as where rounds end whether or not all have been heard;
@@ -124,6 +125,7 @@ class Member:
     held: dict[int, Update] = field(default_factory=dict)
     history: tuple[str, ...] = ()
     residual: Tensor | None = None
+    averaged: tuple[int, ...] = ()
     clusters: Mapping[int, int] = field(default_factory=dict)
     timely: bool = False
     starts: dict[int, Expert] = field(default_factory=dict, repr=False, compare=False)

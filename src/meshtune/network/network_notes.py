@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshtune.network.run_network import RunNetwork
-from meshtune.node.mask_agreement import IDLE
+from meshtune.node.negotiation.mask_agreement import IDLE
 from meshtune.topology.graphs import components, falls_apart
 from meshtune.topology.phrases import figure, listed, sized
 

@@ -19,7 +19,7 @@ from meshtune.methods.state import Announcement
 from meshtune.network.geometry import carrier, clustering, geometry_of
 from meshtune.network.radio_network import RadioNetwork
 from meshtune.network.site import Site
-from meshtune.node.mask_agreement import Agreement
+from meshtune.node.negotiation.mask_agreement import Agreement
 from meshtune.topology.collision import expected, measured, of_masks
 from meshtune.topology.graphs import components
 from meshtune.topology.why import Why

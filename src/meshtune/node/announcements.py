@@ -27,8 +27,8 @@ from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
-from meshtune.node.mask_agreement import negotiates
 from meshtune.node.mask_search import search_masks
+from meshtune.node.negotiation.mask_agreement import negotiates
 from meshtune.routing.statistics import summarise
 from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer

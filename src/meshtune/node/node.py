@@ -16,11 +16,14 @@ from meshtune.errors import EarlyError, ForeignError, PayloadError
 from meshtune.methods.base import Answer, Method, Prompts
 from meshtune.methods.state import Masks, Member, Update
 from meshtune.model.encoding import Row
+from meshtune.node.direct_links import ALL, DirectLinks
 from meshtune.node.early_messages import EarlyMessages
 from meshtune.node.envelope import Envelope
 from meshtune.node.introductions import OF, Introductions
-from meshtune.node.inventory import Inventory, entries_of, have_message, sources_of, want_message
+from meshtune.node.inventory import entries_of, sources_of
+from meshtune.node.outgoing import control_envelope
 from meshtune.node.receiving import checked_version, receive
+from meshtune.node.relay import Relay
 from meshtune.node.snapshot import (
     Put,
     Take,
@@ -31,13 +34,10 @@ from meshtune.node.snapshot import (
     unpack_member,
     unpack_versions,
 )
-from meshtune.node.updates import UpdateRules, publish, read_message, write_update
+from meshtune.node.updates import UpdateRules, publish, read_message
 from meshtune.training.trainer import Job
-from meshtune.wire.payload import INVENTORY, Message, byte_split, encode
+from meshtune.wire.payload import INVENTORY, Message
 from meshtune.wire.validation import Receiver
-
-ALL = "all"
-"""What a ``have`` message is of that tells everything that its sender holds."""
 
 
 class Node:
@@ -53,11 +53,10 @@ class Node:
         rules: what all know of this round's updates; see :meth:`begin_round`.
         links: the neighbours that it can send to now.
         introductions: whom it knows.
-        inventory: who holds what.
+        relay: exchange over links that may not deliver, by asking.
+        direct: exchange over links that always deliver.
         early: what neighbours sent of rounds to come.
         refused: messages that were not believed, by the name of the error.
-        sent: over reliable links, by neighbour and source the version that was sent there.
-        came: likewise what came from there.
     """
 
     def __init__(
@@ -66,15 +65,9 @@ class Node:
         self.member, self.rules, self.reliable = member, rules, reliable
         self.links: tuple[int, ...] = ()
         self.introductions = Introductions(member, masks)
-        self.inventory = Inventory()
+        self.relay, self.direct = Relay(member), DirectLinks(member)
         self.early = EarlyMessages()
         self.refused: Counter[str] = Counter()
-        self.sent: dict[int, dict[int, int]] = {}
-        self.came: dict[int, dict[int, int]] = {}
-        self._asked: list[tuple[int, int]] = []
-        self._given_up: set[tuple[int, int]] = set()
-        self._deaf: set[int] = set()
-        self._unsettled: set[int] = set()
 
     @property
     def device(self) -> int:
@@ -92,11 +85,11 @@ class Node:
 
     def says(self) -> list[Envelope]:
         """Return what neighbours have yet to be told of whom it knows."""
-        return [self._control(*one) for one in self.introductions.news(self.rules.round)]
+        return [control_envelope(*one) for one in self.introductions.news(self.rules.round)]
 
     def asks(self) -> list[Envelope]:
         """Ask neighbours for the announcements that it lacks."""
-        return [self._control(*one) for one in self.introductions.wants(self.rules.round)]
+        return [control_envelope(*one) for one in self.introductions.wants(self.rules.round)]
 
     def introduces(self) -> list[Envelope]:
         """Return the announcements that it was asked for."""
@@ -145,36 +138,12 @@ class Node:
         return update
 
     def exchange(self) -> list[Envelope]:
-        """Return what it sends over reliable links: its own update, and what a neighbour cannot hear directly.
-
-        What is passed on was held before this round: all nodes send at the same time.
-        """
-        found: list[Envelope] = []
-        sharing = self.method.sharing
-        if not sharing.sends:
-            return found
-        for receiver in self.links:
-            sent, came = self.sent.setdefault(receiver, {}), self.came.get(receiver, {})
-            known = sent.get(self.device, 0) if sharing.holds else 0
-            found.append(self._envelope(receiver, self.device, known))
-            sent[self.device] = self.rules.round
-            for source in sorted(self.member.held) if self.rules.relays else ():
-                version = self.member.held[source].version
-                known = max(sent.get(source, 0), came.get(source, 0))
-                direct = source in (self.device, receiver) or source in self.introductions.near.get(receiver, ())
-                if not direct and known < version:
-                    found.append(self._envelope(receiver, source, known))
-                    sent[source] = version
-        return found
+        """Return what it sends over reliable links; see :meth:`meshtune.node.direct_links.DirectLinks.exchange`."""
+        return self.direct.exchange(self.links, self.introductions.near, self.rules)
 
     def corrections(self) -> list[Envelope]:
-        """Tell neighbours of whom a message was refused what is really held: they think that it was taken."""
-        unsettled, self._unsettled = self._unsettled, set()
-        if not unsettled:
-            return []
-        entries = [(source, update.version, 0) for source, update in sorted(self.member.held.items())]
-        said = have_message(self.device, self.rules.round, entries, {"of": ALL})
-        return [self._control(neighbour, said) for neighbour in self.links if neighbour in unsettled]
+        """Tell neighbours of whom a message was refused what is really held."""
+        return self.direct.corrections(self.links, self.rules)
 
     def own_updates(self, receivers: Sequence[int], one_copy: bool) -> list[Envelope]:
         """Return its own update for neighbours who may not get it.
@@ -183,9 +152,7 @@ class Node:
             receivers: who is there.
             one_copy: a broadcast: one message that all of them can open.
         """
-        known = {receiver: self.inventory.hears(receiver, self.device) for receiver in receivers}
-        least = min(known.values(), default=0)
-        return [self._envelope(one, self.device, least if one_copy else known[one]) for one in receivers]
+        return self.relay.own_updates(receivers, one_copy, self.rules)
 
     def open(self, links: Collection[int], own: bool) -> None:
         """Begin to pass on what is held.
@@ -195,56 +162,27 @@ class Node:
             own: whether its own update is ready.
         """
         self.links = tuple(sorted(links))
-        held = {source: update.version for source, update in self.member.held.items()}
-        if not own:
-            held.pop(self.device, None)
-        self.inventory.open(held, self.links)
-        self._given_up, self._deaf = set(), set()
+        self.relay.open(self.links, own)
 
     def news(self, hearsay: bool = True) -> list[Envelope]:
         """Return what neighbours have yet to be told of what it holds and, with ``hearsay``, has heard of."""
-        found = []
-        for neighbour in self.links:
-            entries = self.inventory.news(neighbour, hearsay)
-            if entries:
-                found.append(self._control(neighbour, have_message(self.device, self.rules.round, entries)))
-        return found
+        return self.relay.news(hearsay, self.rules)
 
     def wants(self) -> list[Envelope]:
-        """Ask for what it lacks: of each neighbour for one update at most, of the lowest neighbour that has it.
-
-        An update is asked for in the newest version that anybody in reach holds, and never twice of one neighbour.
-        """
-        free = [one for one in self.links if one not in self._deaf]
-        found = []
-        for source in sorted(self.inventory.newest):
-            newest = self.inventory.newest[source]
-            held = self.member.held.get(source)
-            if source == self.device or newest <= (0 if held is None else held.version):
-                continue
-            provider = next((one for one in free if self._provides(one, source, newest)), None)
-            if provider is not None:
-                free.remove(provider)
-                found.append(self._control(provider, want_message(self.device, self.rules.round, [source])))
-        return found
+        """Ask for what it lacks; see :meth:`meshtune.node.relay.Relay.wants`."""
+        return self.relay.wants(self.rules)
 
     def serve(self, one_copy: bool) -> list[Envelope]:
         """Return the updates that it was asked for; in a broadcast that of the lowest source only."""
-        asked, self._asked = self._asked, []
-        if one_copy and asked:
-            lowest = min(source for _, source in asked)
-            asked = [(receiver, source) for receiver, source in asked if source == lowest]
-            least = min(self.inventory.hears(receiver, lowest) for receiver, _ in asked)
-            return [self._envelope(receiver, lowest, least) for receiver, _ in asked]
-        return [self._envelope(one, source, self.inventory.hears(one, source)) for one, source in asked]
+        return self.relay.serve(one_copy, self.rules)
 
     def missed(self, neighbour: int, source: int) -> None:
         """Take note that what was asked of ``neighbour`` did not come: it is not asked of it again."""
-        self._given_up.add((neighbour, source))
+        self.relay.missed(neighbour, source)
 
     def unlink(self, neighbour: int) -> None:
         """Ask ``neighbour`` for nothing more for as long as updates are passed on."""
-        self._deaf.add(neighbour)
+        self.relay.unlink(neighbour)
 
     def receive(self, sender: int, data: bytes, now: float = 0.0) -> None:
         """Take in a message. What cannot be believed is refused, counted, and changes nothing.
@@ -258,7 +196,7 @@ class Node:
             self.take(sender, data)
         except PayloadError as error:
             self.refused[type(error).__name__] += 1
-            self._unsettled.add(sender)
+            self.direct.refuse(sender)
 
     def take(self, sender: int, data: bytes) -> None:
         """Take in a message, as :meth:`receive` does, and say what is wrong with it.
@@ -301,9 +239,9 @@ class Node:
         """
         return {
             **pack_member(self.member, put),
-            "sent": pack_versions(self.sent),
-            "came": pack_versions(self.came),
-            **self.inventory.snapshot(),
+            "sent": pack_versions(self.direct.sent),
+            "came": pack_versions(self.direct.came),
+            **self.relay.inventory.snapshot(),
             **pack_early(self.early, put),
             "refused": dict(self.refused),
         }
@@ -316,24 +254,10 @@ class Node:
             take: returns a tensor by its name; given a source, a version and one name or two, that update.
         """
         unpack_member(self.member, data, take)
-        self.sent, self.came = unpack_versions(data["sent"]), unpack_versions(data["came"])
-        self.inventory.restore(data)
+        self.direct.sent, self.direct.came = unpack_versions(data["sent"]), unpack_versions(data["came"])
+        self.relay.inventory.restore(data)
         unpack_early(self.early, data, take)
         self.refused.update(data["refused"])
-
-    def _provides(self, neighbour: int, source: int, newest: int) -> bool:
-        may = source == neighbour or self.rules.relays
-        return may and self.inventory.hears(neighbour, source) == newest and (neighbour, source) not in self._given_up
-
-    def _envelope(self, receiver: int, source: int, known: int) -> Envelope:
-        update = self.member.held[source]
-        self.rules.cache.once(("values", update.digest), lambda: update.values)
-        data, split = write_update(update, self.device, known, self.rules)
-        return Envelope(self.device, receiver, source, update.version, data, split)
-
-    def _control(self, receiver: int, message: Message) -> Envelope:
-        data = encode(message)
-        return Envelope(self.device, receiver, self.device, 0, data, byte_split(message, data))
 
     def _on_update(self, message: Message, data: bytes) -> None:
         member, rules = self.member, self.rules
@@ -344,21 +268,18 @@ class Node:
             found = rules.cache.once(("opened", data, base), lambda: receive(member, message, rules))
             values = rules.cache.once(("values", found.digest), lambda: found.values)
             member.held[message.source] = replace(found, values=values)
-            self.inventory.hold(message.source, version)
+            self.relay.inventory.hold(message.source, version)
         if self.reliable:
-            self.came.setdefault(message.sender, {})[message.source] = version
+            self.direct.on_update(message.sender, message.source, version)
 
     def _on_have(self, message: Message, data: bytes) -> None:
         entries = entries_of(message, self._receiver())
-        self.inventory.on_have(message.sender, entries)
+        self.relay.inventory.on_have(message.sender, entries)
         if message.meta.get("of") == ALL:  # nothing else of what was sent there is held
-            self.sent[message.sender] = {source: version for source, version, _ in entries}
+            self.direct.on_have_all(message.sender, entries)
 
     def _on_want(self, message: Message, data: bytes) -> None:
-        for source in sources_of(message, self._receiver()):
-            if source not in self.member.held:
-                raise ForeignError(f"device {message.sender} asks for the update of device {source}, which is not here")
-            self._asked.append((message.sender, source))
+        self.relay.on_want(message.sender, sources_of(message, self._receiver()))
 
     def _receiver(self) -> Receiver:
         return Receiver(self.rules.round, self.device, None, self.rules.relays)

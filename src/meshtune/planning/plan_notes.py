@@ -10,7 +10,7 @@ from meshtune.data.unlearnt import unlearnt_note
 from meshtune.methods.registry import get_method
 from meshtune.network.layer_densities import Planned
 from meshtune.network.radio_network import RadioNetwork
-from meshtune.node.mask_agreement import IDLE, negotiates
+from meshtune.node.negotiation.mask_agreement import IDLE, negotiates
 from meshtune.planning.plan_record import Limit
 from meshtune.planning.round_costs import Costs
 from meshtune.topology.phrases import figure

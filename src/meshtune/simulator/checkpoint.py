@@ -36,6 +36,7 @@ class _Node(_Facts):
     moments: dict[str, str]
     held: list[list[int | str]]
     residual: str | None = None
+    averaged: list[Count] = Field(default_factory=list)
     history: list[str]
     sent: list[_Three]
     came: list[_Three]

@@ -12,7 +12,7 @@ from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.network.run_network import RunNetwork, run_network
 from meshtune.network.site import Site
-from meshtune.node.mask_agreement import negotiates
+from meshtune.node.negotiation.mask_agreement import negotiates
 from meshtune.simulator.negotiating import negotiate
 from meshtune.topology.graphs import neighbours
 from meshtune.topology.linked import Graph

@@ -1,7 +1,7 @@
 """Devices that negotiate their masks, before the handshake: all parts at the same time, hop by hop.
 
-The host carries what devices say (:class:`meshtune.node.mask_negotiation.MaskNegotiation`) and knows no more of the
-rule than they do. What came of it is measured with all masks in hand.
+The host carries what devices say (:mod:`meshtune.node.negotiation.mask_negotiation`) and knows no more of the rule than
+they do. What came of it is measured with all masks in hand.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from meshtune.adapter.mask import collision_rate
 from meshtune.methods.state import Announcement, Masks
 from meshtune.node.envelope import Envelope
-from meshtune.node.mask_agreement import Agreement, Sent
-from meshtune.node.mask_negotiation import MaskNegotiation
-from meshtune.node.negotiation_schedule import NegotiationSchedule
+from meshtune.node.negotiation.mask_agreement import Agreement, Sent
+from meshtune.node.negotiation.mask_negotiation import MaskNegotiation
+from meshtune.node.negotiation.negotiation_schedule import NegotiationSchedule
 from meshtune.topology.graphs import components
 from meshtune.training.divergence import handshake_errors
 from meshtune.wire.content_cache import ContentCache

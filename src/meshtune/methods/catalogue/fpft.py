@@ -6,7 +6,7 @@ The one exception to a frozen base. What was averaged stays; nothing else of a r
 from __future__ import annotations
 
 from meshtune.adapter.expert import Expert
-from meshtune.methods.catalogue.lora import Lora
+from meshtune.methods.catalogue.lora import Lora, newest
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import FULL, Sharing
 from meshtune.methods.state import Announcement, Member
@@ -23,9 +23,12 @@ class Fpft(Lora):
         return factory.full()
 
     def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
-        mixed = super().mix(member, factory)
+        mixed, member.averaged = super().mix(member, factory), tuple(newest(member))
         member.held = {member.device: member.held[member.device]}  # a copy of the model each
         return mixed
+
+    def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
+        return [("every task", member.averaged or (member.device,))]
 
 
 METHOD = Fpft()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from meshtune.adapter.mask import join, pack
 from meshtune.adapter.mask_claims import Mask
 from meshtune.methods.state import Masks
-from meshtune.node.negotiation_schedule import Kind
+from meshtune.node.negotiation.negotiation_schedule import Kind
 from meshtune.node.receiving import coded_mask, read_mask
 from meshtune.wire.payload import Message
 from meshtune.wire.plain_values import fact, text

@@ -3,7 +3,7 @@
 Its host hands it the bytes that arrive, and carries what it returns, hop by hop. A group with several devices first
 agrees within itself: each sends the others its proposal, and all take the vote. Its lowest device then sends the claim
 to all other groups (:mod:`meshtune.adapter.mask_claims`). Whom a device does not hear, it hears of through others: they
-pass on what :class:`~meshtune.node.negotiation_schedule.RelayTree` says. The schedule says when which group's turn is;
+pass on what a :class:`~meshtune.node.negotiation.negotiation_schedule.RelayTree` says. The schedule says whose turn it is;
 a device whose turn it is waits for what it still lacks.
 """
 
@@ -21,9 +21,9 @@ from meshtune.adapter.mask import vote
 from meshtune.adapter.mask_claims import Mask, capped_counts, propose
 from meshtune.errors import ForeignError, MalformedError
 from meshtune.methods.state import Masks
-from meshtune.node.claim_messages import CodedMask, claim_message, code_mask, coded_claim, kind_of
 from meshtune.node.envelope import Envelope
-from meshtune.node.negotiation_schedule import Kind, NegotiationSchedule
+from meshtune.node.negotiation.claim_messages import CodedMask, claim_message, code_mask, coded_claim, kind_of
+from meshtune.node.negotiation.negotiation_schedule import Kind, NegotiationSchedule
 from meshtune.printable import quoted
 from meshtune.wire.content_cache import ContentCache
 from meshtune.wire.payload import Message, byte_split, decode, encode
