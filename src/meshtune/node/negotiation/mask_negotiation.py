@@ -3,8 +3,8 @@
 Its host hands it the bytes that arrive, and carries what it returns, hop by hop. A group with several devices first
 agrees within itself: each sends the others its proposal, and all take the vote. Its lowest device then sends the claim
 to all other groups (:mod:`meshtune.adapter.mask_claims`). Whom a device does not hear, it hears of through others: they
-pass on what a :class:`~meshtune.node.negotiation.negotiation_schedule.RelayTree` says. The schedule says whose turn it is;
-a device whose turn it is waits for what it still lacks.
+pass on what a ``RelayTree`` of :mod:`meshtune.node.negotiation.negotiation_schedule` says. The schedule says whose turn
+it is; a device whose turn it is waits for what it still lacks.
 """
 
 from __future__ import annotations
