@@ -111,8 +111,12 @@ def test_lora_starts_as_peft_does() -> None:
 
 def test_lora_draws_every_layer_for_itself() -> None:
     twins = [describe(i, f"model.layers.{i}.self_attn.q_proj", 8, 5, False) for i in range(2)]
-    (first, _), (second, _) = LoraExpert(twins, RANK, 1.0).split(LoraExpert(twins, RANK, 1.0).values)
+    (first, b), (second, also_b) = LoraExpert(twins, RANK, 1.0).split(LoraExpert(twins, RANK, 1.0).values)
     assert not torch.equal(first, second)
+    assert first.all()
+    assert second.all()
+    assert not b.any()
+    assert not also_b.any()
 
 
 def test_scatter_fills_a_matrix_row_by_row() -> None:
