@@ -13,7 +13,7 @@ import pytest
 
 from meshtune.errors import UserError
 from meshtune.methods import catalogue
-from meshtune.methods.registry import METHODS, get_method
+from meshtune.methods.registry import METHODS, check_method, get_method
 
 
 def test_the_registry_names_what_is_in_the_catalogue() -> None:
@@ -84,3 +84,9 @@ def test_what_is_none_is_refused(name: str, part: str, package: Path, tmp_path: 
     done = meshtune(package, "run", str(file), "--out", str(tmp_path / "run"))
     assert done.returncode == 2
     assert part in done.stderr
+
+
+def test_a_name_that_is_known_is_returned() -> None:
+    assert check_method("ffa") == "ffa"
+    with pytest.raises(UserError, match=r"^there is no method called zz: choose from proposed, lora, "):
+        check_method("zz")
