@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from architectures import ARCHITECTURES, tiny
-from meshtune.adapter.expert import LoraExpert, Projections, SparseExpert
+from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.layer import Adapters
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Bank, Mixture, Segments
@@ -53,16 +53,6 @@ def test_a_bank_of_one_equals_merged_weights(architecture: str) -> None:
     assert (expected - frozen).abs().max() > 1e-3
     torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(bank, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_sites_share_projections_as_the_method_says(architecture: str) -> None:
-    """Four sites a block; layers that read the same tensor share a place."""
-    layers = Adapters(tiny(architecture)).layers
-    assert {layer.site for layer in layers} == {"attn_in", "attn_out", "mlp_in", "mlp_out"}
-    assert len({layer.place for layer in layers}) == 8
-    each = Adapters(tiny(architecture), per_layer=True).layers
-    assert len({layer.site for layer in each}) == len(each)
 
 
 def loss_of(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
@@ -120,44 +110,6 @@ def test_gradient_equals_autograd_through_dense_masked_lora() -> None:
     logits = torch.func.functional_call(plain, weights, (tokens,)).logits
     F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum").backward()
     torch.testing.assert_close(expert.values.grad, leaf.grad, rtol=1e-10, atol=1e-12)
-
-
-def test_the_backward_pass_keeps_no_layer_input() -> None:
-    """Everything saved for the adapters is (tokens, r) or nnz values: never (tokens, k)."""
-    model = tiny("llama").eval()
-    adapters = Adapters(model)
-    expert = expert_on(adapters, 0)
-    expert.values.requires_grad_()
-    layer = adapters.layers[0]
-    x = torch.randn(2, 6, 32, requires_grad=True)
-    y = F.linear(x, adapters.weight(layer))
-    saved: list[tuple[int, ...]] = []
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        saved.append(tuple(tensor.shape))
-        return tensor
-
-    route = Segments([(expert, 2)], trainable=True)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        route.apply(layer, x, y)
-    assert (12, RANK) in saved
-    assert all(shape[-1] != 32 or shape[0] == RANK for shape in saved), saved  # A (r, k) may stay, x may not
-
-
-def test_mixture_is_the_gated_sum() -> None:
-    """y = W0 x + s sum_g gate_g B_g A_g x, row by row, also with LoRA experts in the bank."""
-    model = tiny("llama").eval().double()
-    adapters = Adapters(model)
-    lora = LoraExpert(adapters.layers, RANK, SCALE)
-    lora.values = torch.randn(lora.count, dtype=torch.float64) * 0.1
-    bank = Bank([expert_on(adapters, 0, torch.float64), expert_on(adapters, 1, torch.float64), lora])
-    gates = torch.tensor([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]], dtype=torch.float64)
-    layer = adapters.layers[4]
-    x, y = torch.randn(2, 5, layer.inputs).double(), torch.randn(2, 5, layer.outputs).double()
-    found = Mixture(bank, gates).apply(layer, x, y)
-    for row in range(2):
-        dense = sum(gates[row, g] * expert.delta(layer) for g, expert in enumerate(bank.experts))
-        torch.testing.assert_close(found[row], y[row] + x[row] @ dense.T, rtol=1e-10, atol=1e-12)
 
 
 def test_a_model_without_linear_layers_is_refused() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import io
 import re
 import subprocess
 import sys
@@ -17,9 +16,7 @@ from typer.testing import CliRunner
 
 from meshtune.cli import endings
 from meshtune.cli.main import app
-from meshtune.cli.watching import watch
 from meshtune.errors import UserError
-from meshtune.runs.events import PhaseStarted
 
 MODULE = [sys.executable, "-m", "meshtune.cli.main"]
 
@@ -117,17 +114,6 @@ def test_lack_of_memory_is_told_with_what_was_done_and_what_to_do(failing: Any, 
     assert result.stderr.count("\n") == 1
 
 
-def test_an_error_is_noted_with_what_was_under_way() -> None:
-    def prepare() -> None:
-        with watch(io.StringIO()) as observer:
-            observer(PhaseStarted("prepare", 3))
-            raise MemoryError
-
-    with pytest.raises(MemoryError) as caught:
-        prepare()
-    assert caught.value.__notes__ == ["masks and router statistics"]
-
-
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -223,15 +209,6 @@ def test_without_a_verb_the_help_is_shown() -> None:
     assert bare.stdout == asked.stdout
     assert "Commands:" in bare.stdout.splitlines()
     assert all(f"{code}" in bare.stdout for code in (0, 2, 70, 129, 130, 141, 143))
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a system without ulimit")
-def test_an_address_space_too_small_to_load_torch_is_told_first(tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text("tasks: [claims]\n")
-    done = run_shell(f"ulimit -v 600000; meshtune run {tmp_path}/c.yaml --out {tmp_path}/out")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ulimit -v allows 0.57 GiB of address space, and torch needs 2 GiB")
-    assert not (tmp_path / "out").exists()
 
 
 def test_what_ends_a_command_imports_nothing_heavy() -> None:

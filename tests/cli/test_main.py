@@ -2,16 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from architectures import ARCHITECTURES
 from meshtune import __version__
 from meshtune.cli.main import app
-from meshtune.cli.models import TESTED
-from meshtune.methods.registry import METHODS
 from meshtune.tasks.registry import TASKS
 
 HEAVY = ("torch", "transformers", "datasets", "matplotlib", "scipy", "pydantic", "numpy")
@@ -46,10 +42,7 @@ def test_version() -> None:
     assert call("--version")[:2] == (0, f"meshtune {__version__}\n")
 
 
-def test_listings_hold_what_is_registered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    code, out, _ = call("methods")
-    assert code == 0
-    assert all(f"\n{name} " in out for name in METHODS)
+def test_the_list_of_tasks_holds_what_is_registered() -> None:
     code, out, _ = call("tasks")
     assert code == 0
     for name, task in TASKS.items():
@@ -64,31 +57,6 @@ def test_listings_hold_what_is_registered(monkeypatch: pytest.MonkeyPatch, tmp_p
     ]
     assert call("tasks", "boolqq")[0] == 2
     assert "did you mean 'boolq'" in call("tasks", "boolqq")[2]
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "config.json").write_text('{"model_type": "llama"}')
-    (tmp_path / "two.gguf").write_bytes(b"x" * 1500)
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "config.json").write_text("{")
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "config.json").write_text("[" * 200_000)
-    (tmp_path / "gone.gguf").symlink_to("nowhere")
-    (tmp_path / "empty").mkdir()
-    monkeypatch.setenv("MESHTUNE_MODELS", str(tmp_path))
-    code, out, _ = call("models")
-    assert code == 0
-    rows = [line.split() for line in out.splitlines() if "$MESHTUNE_MODELS/" in line]
-    assert rows == [
-        ["$MESHTUNE_MODELS/broken", "unreadable", "config.json", "1", "B"],
-        ["$MESHTUNE_MODELS/deep", "unreadable", "config.json", "200", "kB"],
-        ["$MESHTUNE_MODELS/one", "llama", "23", "B"],
-        ["$MESHTUNE_MODELS/two.gguf", "GGUF", "1.50", "kB"],
-    ]
-    monkeypatch.setenv("MESHTUNE_MODELS", "")
-    assert "In $MESHTUNE_MODELS" not in call("models")[1]
-
-
-def test_the_architectures_that_are_listed_are_those_that_are_tested() -> None:
-    assert [name.removesuffix("_text") for name in TESTED] == list(ARCHITECTURES)
 
 
 def test_chance_is_listed_for_every_task_of_the_hub_with_options() -> None:

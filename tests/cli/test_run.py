@@ -2,79 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from meshtune.cli.main import app
-from meshtune.config.demo_config import demo_config
 from meshtune.config.run_config import validate
 from meshtune.errors import UserError
-from meshtune.runs.events import Note
+from pretended import call, finish
 
 CONFIG = "tasks: [boolq]\ntrain: {rounds: 3}\n"
-RESULTS = {
-    "format": "meshtune-results",
-    "version": 1,
-    "header": {"methods": {"proposed": {"parameters_updated": 7, "bytes": {"values": 5}, "payload_bytes": 5}}},
-    "rows": [
-        {
-            "method": m,
-            "seed": 0,
-            "round": 1,
-            "device": 0,
-            "task": "boolq",
-            "metric": metric,
-            "value": v,
-            "n": 9,
-        }
-        | {"stderr": 0.1}
-        for m, v in (("frozen", 4.0), ("proposed", 2.0))
-        for metric in ("nll", "acc")
-    ],
-}
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
-    """Put a pretended engine in place; what it was called with is collected in the list that comes back."""
-
-    def install(action: Callable[[Path], None]) -> list[Any]:
-        calls: list[Any] = []
-        fake = ModuleType("meshtune.simulator.simulation")
-
-        def run(config: Any, out: Path, observer: Any) -> Path:
-            calls.append((config, out))
-            observer(Note("pretending"))
-            action(out)
-            return out
-
-        def evaluate(path: Path, observer: Any, changes: Any) -> Path:
-            calls.append((path, changes))
-            action(path)
-            return path
-
-        fake.run, fake.evaluate = run, evaluate  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "meshtune.simulator.simulation", fake)
-        monkeypatch.setattr("meshtune.simulator.simulation", fake, raising=False)
-        return calls
-
-    return install
-
-
-def finish(out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "results.json").write_text(json.dumps(RESULTS))
-
-
-def call(*args: str | Path) -> Any:
-    return CliRunner().invoke(app, [str(arg) for arg in args])
 
 
 def test_a_run_gets_its_configuration_and_folder_and_ends_in_a_report(
@@ -100,18 +38,6 @@ def test_the_folder_is_named_after_the_file(
     (tmp_path / "five.yaml").write_text(CONFIG)
     assert call("run", "five.yaml").exit_code == 0
     assert calls[0][1] == Path("runs/five")
-
-
-def test_the_demo_is_a_verb_of_its_own(
-    engine: Callable[..., list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    calls = engine(finish)
-    result = call("demo", "--set", "train.rounds=1")
-    assert result.exit_code == 0, result.stderr
-    assert calls[-1] == (demo_config(["train.rounds=1"]), Path("runs/demo"))
-    assert call("demo", "--out", tmp_path / "other").exit_code == 0
-    assert calls[-1] == (demo_config(), tmp_path / "other")
 
 
 def test_without_a_file_or_a_run_the_sentence_says_what_to_do(
@@ -196,41 +122,9 @@ def test_errors_of_the_engine_are_told(engine: Callable[..., list[Any]], tmp_pat
     assert result.stderr.endswith("error: no space left in the folder\n")
 
 
-def test_eval_passes_the_exam_settings_on(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
-    calls = engine(finish)
-    begun = validate({"tasks": ["boolq"], "router": {"also": ["top1"]}}, "here")
-    (tmp_path / "config.json").write_text(begun.model_dump_json())
-    result = call("eval", tmp_path, "--questions", "7", "--router", "top1", "--router", "cosine")
-    assert result.exit_code == 0, result.stderr
-    changes = {"eval": {"questions": 7}, "router": {"also": ["top1", "cosine"]}}
-    assert calls == [(tmp_path, changes)]
-    assert call("eval", tmp_path).exit_code == 0
-    assert calls[-1] == (tmp_path, {})
-    assert call("eval", tmp_path, "--unsafe-code").exit_code == 0
-    assert calls[-1] == (tmp_path, {"eval": {"unsafe_code": True}})
-    assert call("eval", tmp_path, "--unsafe-code", "--questions", "7").exit_code == 0
-    assert calls[-1] == (tmp_path, {"eval": {"questions": 7, "unsafe_code": True}})
-    assert call("eval", tmp_path, "--no-write", "--questions", "7").exit_code == 0
-    assert calls[-1] == (tmp_path, {"eval": {"questions": 7, "write": False}})
-
-
 def test_programs_run_without_walls_only_where_it_is_said(engine: Callable[..., list[Any]], tmp_path: Path) -> None:
     calls = engine(finish)
     (tmp_path / "c.yaml").write_text(CONFIG)
     for flags in ([], ["--unsafe-code"]):
         assert call("run", tmp_path / "c.yaml", "--out", tmp_path / f"out{len(flags)}", *flags).exit_code == 0
         assert calls[-1][0].eval.unsafe_code is bool(flags)
-
-
-def test_compare_prints_tables_and_rows(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        finish(tmp_path / name)
-    runs = [tmp_path / "one", tmp_path / "two"]
-    shown = call("compare", *runs)
-    assert shown.exit_code == 0, shown.stderr
-    assert "2.00 ± 0.10" in shown.stdout
-    rows = json.loads(call("compare", *runs, "--format", "json").stdout)
-    assert [row["run"] for row in rows] == ["one"] * 4 + ["two"] * 4
-    assert call("compare", *runs, "--format", "csv").stdout.startswith("run,method,seed,")
-    assert call("compare", *runs, "--format", "markdown", "--metric", "acc").stdout.startswith("**accuracy by task")
-    assert call("compare", *runs, "--format", "pdf").exit_code == 2

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from meshtune.config.run_config import RunConfig, load_config, validate
-from meshtune.config.yaml_reader import BYTES, DEPTH, VALUES, parse_yaml
+from meshtune.config.yaml_reader import BYTES
 from meshtune.errors import UserError
 from meshtune.printable import printable
 from meshtune.wireless.channel import open_channel
@@ -119,69 +119,6 @@ def test_a_value_that_makes_no_sense_is_refused_with_its_bounds(key: str, value:
     with pytest.raises(UserError) as caught:
         validate(tree(key, value), "here")
     assert words in str(caught.value)
-
-
-# YAML
-
-NINE = "[" + ",".join(["*{0}"] * 9) + "]"
-MERGES = "\n".join(
-    ["x: &a0 {q: 1}", *(f"y{i}: &a{i} {{<<: {NINE.format(f'a{i - 1}')}}}" for i in range(1, 10)), "tasks: [claims]"]
-)
-LAUGHS = "\n".join(["x: &a0 [lol]", *(f"y{i}: &a{i} {NINE.format(f'a{i - 1}')}" for i in range(1, 10))])
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (MERGES, f"there are more than {VALUES:,} values, aliases filled in"),
-        (LAUGHS, f"there are more than {VALUES:,} values, aliases filled in"),
-        ("a: &a [*a]", "*a stands inside of what it names"),
-        ("&a {<<: *a}", "*a stands inside of what it names"),
-        ("[" * 100_000, f"more than {DEPTH} lists and mappings inside one another"),
-        ("- " * 50_000, f"more than {DEPTH} lists and mappings inside one another"),
-        ("? " * 50_000, f"more than {DEPTH} lists and mappings inside one another"),
-        ("{a: " * 20_000, f"more than {DEPTH} lists and mappings inside one another"),
-        ("[" + "1," * (VALUES + 1) + "]", f"there are more than {VALUES:,} values"),
-        ("seed: " + "9" * 5000, "99999999999999999999… has 5,000 characters: numbers have at most 60"),
-        ("seed: 0x" + "f" * 9000, "has 9,002 characters: numbers have at most 60"),
-        ("seed: " + "1:" * 5000 + "1", "has 10,001 characters: numbers have at most 60"),
-        ("a: 2024-13-45", "month must be in 1..12"),
-        ("a: !!bool 7", "a value does not fit its tag"),
-        ('a: !!int ""', "a value does not fit its tag"),
-        ("a: !!timestamp x", "a value does not fit its tag"),
-        ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
-        ("a: \x07", "special characters are not allowed"),
-        ("a: 1\n---\nb: 2", "expected a single document"),
-        ("a: {b: 1, c: 2, b: 3}", "the key b is given twice"),
-        ("{[1]: 2}", "found unhashable key"),
-    ],
-    ids=lambda part: part[:20],
-)
-def test_yaml_that_asks_for_too_much_is_refused_at_once(text: str, words: str) -> None:
-    began = time.perf_counter()
-    with pytest.raises(ValueError, match=r".") as caught:
-        parse_yaml(text)
-    assert time.perf_counter() - began < SECOND
-    assert words in str(caught.value)
-    assert printable(str(caught.value)) == str(caught.value)
-    assert len(str(caught.value)) < 300
-
-
-@given(st.text(alphabet="ab:-[]{}&*<>!?'\"|# \n0159.~", max_size=60))
-@settings(max_examples=300, deadline=None)
-def test_any_text_is_read_or_refused(text: str) -> None:
-    refusal = ""
-    try:
-        parse_yaml(text)
-    except ValueError as error:
-        refusal = str(error)
-    assert printable(refusal) == refusal
-
-
-def test_merged_keys_are_not_taken_for_keys_given_twice() -> None:
-    """The mapping that is merged stands deeper, so that it is filled in before it is built itself."""
-    found = parse_yaml("a: &one {x: 1}\np: {deep: &two {<<: *one, x: 2}}\nc: {<<: *two}")
-    assert found == {"a": {"x": 1}, "p": {"deep": {"x": 2}}, "c": {"x": 2}}
 
 
 # Files that a configuration names

@@ -246,17 +246,6 @@ def test_a_mistaken_override_ends_in_one_sentence(file: Path, override: str, sen
     assert refusal(file, f"{TASK}seed: 1", override).startswith(sentence)
 
 
-def test_a_mistake_is_laid_on_the_override_that_made_it_and_on_no_other(file: Path) -> None:
-    both = f"{TASK}train: {{rounds: 0}}"
-    assert refusal(file, both, "train.steps=3").startswith("FILE: train.rounds=0: ")
-    assert refusal(file, both, "train.rounds=-1").startswith("--set train.rounds=-1: ")
-    assert refusal(file, TASK, "train.rounds=-1", "train.rounds=0", "seed=1").startswith("--set train.rounds=0: ")
-    assert refusal(file, f"{TASK}faults: {{late: 1}}", "seed=1").startswith("FILE: faults need a radio")
-    late = refusal(file, TASK, "seed=1", "faults.late=1", "faults.slowdown=2")
-    assert late.startswith("FILE with --set faults.late=1 --set faults.slowdown=2: faults need a radio")
-    assert read(file, both, "train.rounds=1").train.rounds == 1
-
-
 def test_a_mapping_is_a_configuration_and_so_are_its_overrides() -> None:
     tree = {"tasks": ["boolq"], "train": {"rounds": 3}}
     found = load_config(tree, {"train.steps": 7, "methods": ["local"], "adapter.density": 0.5})

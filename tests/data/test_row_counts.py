@@ -74,16 +74,6 @@ def test_cut_rows_are_counted_as_the_tokenizer_has_them(tmp_path: Path, tokenize
     assert cut_rows(unhurt, deal(unhurt, tokenizer, pools), exams(unhurt, tokenizer))[0] == []
 
 
-def test_only_rows_that_are_trained_on_are_counted(whole_settings: dict[str, Any], tokenizer: Any) -> None:
-    config = validate(whole_settings, "test")  # 2 rounds of 2 steps with 2 rows each: 8 of 26 rows
-    device = deal(config, tokenizer)[0]
-    used = device.used(4, 2)
-    assert len(set(used)) == 8
-    assert [device.row(n) for n in used] == [row for step in range(4) for row in device.batch(step, 2)]
-    assert device.used(13, 2) == list(range(26))
-    assert device.used(99, 2) == list(range(26))
-
-
 def test_the_counts_of_a_run_are_in_its_events_and_results(tmp_path: Path, whole_settings: dict[str, Any]) -> None:
     config = validate({**whole_settings, "model": {"name": "tiny-random"}, "methods": ["local"]}, "test")
     watch = Watch()

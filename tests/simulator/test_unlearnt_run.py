@@ -49,19 +49,6 @@ def test_it_is_said_before_training(lacking: tuple[Path, list[str]]) -> None:
     ]
 
 
-def test_the_remedy_works(whole_settings: dict[str, Any]) -> None:
-    config = validate({**whole_settings, "devices": {"count": 2}}, "test")
-    note = unlearnt_note(config)
-    assert note is not None
-    assert note.startswith("task piqa is asked, but no device has it")
-    count = int(note.partition("devices.count=")[2].split()[0])
-    assert unlearnt_note(validate({**whole_settings, "devices": {"count": count}}, "test")) is None
-    many = [{"task": "boolq", "key": f"b{i}"} for i in range(20)]
-    note = unlearnt_note(validate({**whole_settings, "tasks": many, "devices": {"count": 3}}, "test"))
-    assert note is not None
-    assert "b12 and 7 more are asked" in note
-
-
 def test_exams_name_no_group_that_does_not_exist(lacking: tuple[Path, list[str]]) -> None:
     found = header(lacking[0])
     assert found["groups"] == {"boolq": [0]}

@@ -1,4 +1,4 @@
-"""A method that another package provides: found by its entry point, listed, run, and told of where it is broken."""
+"""Names of methods: those of the catalogue, and those that other packages bring."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from meshtune.errors import UserError
+from meshtune.methods import catalogue
+from meshtune.methods.registry import METHODS, check_method, get_method
+
+
+def test_the_registry_names_what_is_in_the_catalogue() -> None:
+    files = {file.stem for file in Path(catalogue.__file__).parent.glob("*.py")} - {"__init__"}
+    assert {name: get_method(name).name for name in METHODS} == {name: name for name in files}
+
+
+def test_an_unknown_method_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean proposed"):
+        get_method("propsed")
+
 
 MODULE = """
 from meshtune.methods.catalogue.lora import Lora
@@ -69,3 +84,9 @@ def test_what_is_none_is_refused(name: str, part: str, package: Path, tmp_path: 
     done = meshtune(package, "run", str(file), "--out", str(tmp_path / "run"))
     assert done.returncode == 2
     assert part in done.stderr
+
+
+def test_a_name_that_is_known_is_returned() -> None:
+    assert check_method("ffa") == "ffa"
+    with pytest.raises(UserError, match=r"^there is no method called zz: choose from proposed, lora, "):
+        check_method("zz")
