@@ -27,15 +27,9 @@ def state() -> FederationState:
 
 
 def config(**train: Any) -> RunConfig:
-    return validate(
-        {
-            "tasks": ["boolq"],
-            "devices": {"count": 3},
-            "methods": list(NAMES),
-            "train": {"lr": 1e-3, "lora_lr": 1e-3, **train},
-        },
-        "the test",
-    )
+    rates = {"lr": 1e-3, "lora_lr": 1e-3, **train}
+    tree = {"tasks": ["boolq"], "devices": {"count": 3}, "methods": list(NAMES), "train": rates}
+    return validate(tree, "the test")
 
 
 def shared(settings: RunConfig, state: FederationState) -> dict[str, list[list[tuple[str, int]]]]:
@@ -71,9 +65,9 @@ def test_methods_share_a_job_until_anything_differs(state: FederationState) -> N
         (job,) = [job for jobs in found.values() for job in jobs if ("proposed", device) in job]
         return [name for name, _ in job]
 
-    assert [mates(device) for device in range(3)] == [["local", "proposed"]] * 3  # both begin with the same expert
+    assert [mates(device) for device in range(3)] == [["proposed", "local"]] * 3  # both begin with the same expert
     assert mates(0, rates={"local": 2e-3}) == ["proposed"]
     first, second, _ = (node.member for node in state.nodes["proposed"])
     first.expert = first.expert.with_values(first.expert.values + 1)
     second.history = (*second.history, "x")
-    assert [mates(device) for device in range(3)] == [["proposed"], ["proposed"], ["local", "proposed"]]
+    assert [mates(device) for device in range(3)] == [["proposed"], ["proposed"], ["proposed", "local"]]
