@@ -24,8 +24,6 @@ from plans import SQUARE
 LAYERS = [
     describe(at, f"model.layers.{at}.self_attn.q_proj", 24, outputs, False) for at, outputs in enumerate((10, 30))
 ]
-    describe(at, f"model.layers.{at}.self_attn.q_proj", 24, outputs, False) for at, outputs in enumerate((10, 30))
-]
 """Of 40 and 120 positions of B at rank 4."""
 
 
