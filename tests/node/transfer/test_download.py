@@ -156,8 +156,15 @@ def test_without_room_nothing_is_kept() -> None:
     one.begun = False
     assert fill(one, 1) is None
     one.begun = True
-    one.drop()
-    assert one.ask(1) is None  # all are still in flight
-    for offset in (0, 4, 8):
-        one.lose(offset)
+    assert one.finish() is None
     assert fill(one, 1) == DATA
+
+
+def test_what_is_dropped_is_asked_for_again_once_nothing_of_it_is_in_flight() -> None:
+    one = begun()
+    assert [one.ask(1), one.ask(2)] == [(0, 4), (4, 4)]
+    bring(one, 1, 0, DATA[:4])
+    one.drop()
+    assert asked(one, 1) == [(0, 4), (8, 2)]
+    one.lose(4)
+    assert asked(one, 1) == [(4, 4)]
