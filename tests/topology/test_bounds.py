@@ -1,4 +1,4 @@
-"""Power in ticks against its formula in floats, links against all pairs, and bad input."""
+"""Links against all pairs, and bad input."""
 
 from __future__ import annotations
 
@@ -8,51 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from meshtune.errors import UserError
 from meshtune.topology.bounds import LinkBounds
-from meshtune.topology.power import FULL, NEVER, Scale
+from meshtune.topology.power import FULL
 from radio_worlds import factor, worlds
-
-
-def papers(u: int) -> float:
-    """The paper's radio: 20 MHz, -174 dBm/Hz, 0.5 s, ten million bits."""
-    return 10**-20.4 * 2e7 / u * (2 ** (1e7 * u / 2e7 / 0.5) - 1)
-
-
-@settings(deadline=None)
-@given(st.floats(1e-9, 10), st.lists(st.floats(1, 1e12), min_size=1, max_size=8), st.integers(1, 12))
-def test_ticks_stand_for_watts(strongest: float, losses: list[float], u: int) -> None:
-    scale = Scale(strongest, papers)
-    ticks = scale.ticks(losses)
-    for cost, loss in zip(ticks.tolist(), losses, strict=True):
-        need = papers(u) * loss
-        if cost < NEVER:
-            unit = scale.watts(1, u)
-            assert need * (1 - 1e-12) <= scale.watts(cost, u) <= need * (1 + 1e-12) + unit
-            if cost <= scale.cap(strongest, u):
-                assert need <= strongest * (1 + 1e-12)
-            elif need < strongest * (1 - 1e-9):
-                assert need + unit >= strongest * (1 - 1e-9)
-        else:
-            assert papers(1) * loss >= strongest
-
-
-def test_caps_fall_with_neighbours_and_end_at_nothing() -> None:
-    scale = Scale(0.01, papers)
-    caps = [scale.cap(0.01, u) for u in range(1, 2000)]
-    assert caps[0] == FULL
-    assert caps == sorted(caps, reverse=True)
-    assert caps[-1] == 0
-    assert scale.watts(1, 1999) == float("inf")
-    assert scale.watts(5, 0) == 0
-
-
-def test_a_payload_too_large_for_any_power() -> None:
-    scale = Scale(0.01, lambda u: 2.0 ** (5000 * u))
-    assert scale.ticks([1.0]).tolist() == [NEVER]
-    assert scale.cap(0.01, 1) == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -136,8 +96,3 @@ def test_bad_links_are_one_sentence(changes: dict[str, Any], sentence: str) -> N
     with pytest.raises(UserError) as caught:
         _ = air(**changes).links
     assert str(caught.value) == sentence
-
-
-def test_power_that_falls_with_neighbours_is_an_error() -> None:
-    with pytest.raises(UserError, match=r"a device with 2 neighbours needs 0\.5 W per unit of loss, with one 1"):
-        air(factor=lambda u: 1 / u).caps(2)

@@ -95,49 +95,6 @@ def test_what_cannot_be_is_refused_and_nothing_of_it_kept(sender: Any, body: Any
     assert state(first) == before
 
 
-def test_what_is_said_twice_in_the_same_words_is_heard() -> None:
-    """A layer below may send again what it believes lost."""
-    first, second, *_ = peers(ROW.air, ROW.use, 0.5)
-    first.start()
-    for message in second.start():
-        for _ in range(2):
-            assert first.receive(message) == []
-
-
-def test_a_cluster_of_devices_that_do_not_hear_each_other_is_refused() -> None:
-    """1 hears 2 and 3, 8 m to its left and right; they are 16 m apart, and the range is 10 m."""
-    apart = World((1, 2, 3), ((0, 0), (-8, 0), (8, 0)), (1024,) * 3, ((0.1,),) * 3, (1000,), 0.5, 10, None, 1)
-    first, *others = peers(apart.air, apart.use, 0.5)
-    first.start()
-    for other in others:
-        for message in other.start():
-            first.receive(message)
-    with pytest.raises(PayloadError, match="a cluster of 2 and 3, which do not hear each other"):
-        first.receive(ClusterMessage(2, (1,), 0, FormedCluster(((2, 3),))))
-
-
-def test_a_cluster_that_cuts_the_own_apart_is_refused() -> None:
-    first = opened()
-    first.receive(ClusterMessage(2, (1,), 0, Proposal(1, 1)))
-    first.receive(ClusterMessage(2, (1,), 0, FormedCluster(((1, 2),))))
-    assert first.members == (1, 2)
-    with pytest.raises(PayloadError, match="cuts that of device 1 apart"):
-        first.receive(ClusterMessage(3, (1,), 0, FormedCluster(((1, 3),))))
-    assert first.members == (1, 2)
-
-
-def test_a_lie_that_came_early_does_not_stop_the_truth() -> None:
-    """Clusters are heeded once everyone in range has said who it is; what was wrong with one shows only then."""
-    apart = World((1, 2, 3), ((0, 0), (-8, 0), (8, 0)), (1024,) * 3, ((0.1,),) * 3, (1000,), 0.5, 10, None, 1)
-    first, *others = peers(apart.air, apart.use, 0.5)
-    first.start()
-    assert first.receive(ClusterMessage(2, (1,), 0, FormedCluster(((2, 3),)))) == []
-    for other in others:
-        for message in other.start():
-            first.receive(message)
-    assert set(first.sets) == {1, 2, 3}
-
-
 ids = st.sampled_from([1, 2, 3, 9]) | st.integers(-2, 1 << 64)
 bodies = st.one_of(
     st.builds(

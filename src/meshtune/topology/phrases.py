@@ -30,6 +30,6 @@ def watts(value: float) -> str:
     if math.isinf(value):
         return "more than any power"
     for unit, size in (("W", 1.0), ("mW", 1e-3), ("µW", 1e-6)):
-        if value >= size:
+        if float(f"{value / size:.3g}") >= 1:  # 0.9996 W read 1 W
             return f"{value / size:.3g} {unit}"
     return f"{value / 1e-9:.3g} nW"
