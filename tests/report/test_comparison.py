@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meshtune.errors import UserError
-from meshtune.report.comparison import compare, tables, write_report
+from meshtune.printable import printable
+from meshtune.report.comparison import cell, compare, tables, write_report
 from meshtune.report.result_tables import (
     METRIC_NAMES,
 )
@@ -98,3 +101,34 @@ def test_numbers_stay_numbers_in_csv(raw: dict[str, Any], make_run: Callable[...
     assert [float(rows[0][end]) for end in ("low", "high")] == pytest.approx(
         [-1.5 - 1.96 * 0.3, -1.5 + 1.96 * 0.3], 1e-3
     )
+
+
+@given(st.text("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20a1 '", max_size=6))
+def test_no_cell_is_a_formula_and_only_those_are_marked(text: str) -> None:
+    found = str(cell(text))
+    assert found[:1] not in {*"=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"} - {""}
+    assert found in (printable(text), f"'{printable(text)}")
+    if text[:1] in ("a", "1", " ", "'"):
+        assert found == printable(text)
+
+
+def test_what_is_no_text_stays_what_it_is() -> None:
+    assert [cell(value) for value in (-1.5, 3, None)] == [-1.5, 3, None]
+
+
+def test_differences_are_taken_to_lora_where_it_ran_else_to_the_frozen_model(
+    make_run: Callable[..., Path], raw: dict[str, Any]
+) -> None:
+    lines = [scores(method, [2.0, 4.0]) for method in ("frozen", "lora", "proposed")]
+    titles = [table.title for table in tables([make_run("one", raw, lines)])]
+    assert "NLL per answer token: paired difference to lora" in titles
+    raw["rows"] = [row for row in raw["rows"] if row["method"] != "lora"]
+    two = make_run("two", raw, lines)
+    titles = [table.title for table in tables([two])]
+    assert "NLL per answer token: paired difference to frozen" in titles
+    titles = [table.title for table in tables([two], against="hard_moe")]
+    assert not any("paired difference" in title for title in titles)  # it was scored, but not question by question
+    both = [table.title for table in tables([make_run("one"), two], against="lora")]
+    assert "one: Routers" in both
+    with pytest.raises(UserError, match=r"^no run has the method lori: choose from frozen, proposed, lora, hard_moe$"):
+        tables([make_run("one"), two], against="lori")

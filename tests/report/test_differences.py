@@ -39,3 +39,29 @@ def test_own_task_table_counts_owners_only(raw: dict[str, Any]) -> None:
     assert rows == [["proposed", "2.000", "3.000", "2.500", "-1.500", "[-2.480, -0.520]", "4"]]
     results = raw | {"rows": [*raw["rows"], {**raw["rows"][0], "method": "local"}]}
     assert own_task_table(parse_results(results, "here"), records).rows[-1][:4] == ["local", "4.000", "4.000", "4.000"]
+
+
+def test_a_method_is_compared_with_others_on_common_questions_alone() -> None:
+    """Of three questions two are common: gaps -1 and -3, whose mean is -2 and standard error 1."""
+    lines = [
+        scores("lora", [2.0, 4.0]),
+        scores("proposed", [1.0, 1.0, 9.0]),
+        {**scores("local", [5.0]), "task": "piqa"},
+    ]
+    table = difference_table(lines, ["lora", "proposed", "local", "absent"], "lora", "nll")
+    assert table.rows == [["proposed", "-2.000", "[-3.960, -0.040]", "2"]]
+    assert table.title == "NLL per answer token: paired difference to lora"
+    assert difference_table(lines, ["proposed"], "absent", "nll").rows == []
+
+
+def test_one_question_has_a_difference_without_an_interval() -> None:
+    lines = [scores("lora", [2.0]), scores("proposed", [1.5])]
+    (row,) = difference_table(lines, ["proposed"], "lora", "nll").rows
+    assert row[:2] == ["proposed", "-0.500"]
+    assert row[3] == "1"
+    assert "[" not in row[2]
+
+
+def test_a_method_without_some_owners_answers_has_no_row(raw: dict[str, Any]) -> None:
+    records = [scores("local", [2.0, 6.0]), scores("proposed", [1.0, 3.0])]  # nobody answered piqa
+    assert own_task_table(parse_results(raw, "here"), records).rows == []
