@@ -5,33 +5,15 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import pytest
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.image import imread
 from matplotlib.text import Text
 
+from five_devices import TREE, planned
 from meshtune.config.run_config import validate
-from meshtune.planning.plan_record import Plan
 from meshtune.planning.planner import plan
 from meshtune.report.map import compose, draw
 from meshtune.report.mapped import of_plan
-from meshtune.report.plan_tables import tables
-
-TREE: dict[str, Any] = {
-    "model": {"name": "tiny-random"},
-    "tasks": ["boolq"],
-    "adapter": {"rank": 4},
-    "radio": {"range": 100.0},
-    "places": {"positions": [[0, 0], [30, 0], [0, 40], [110, 0], [900, 0]]},
-    "devices": {"count": 5},
-    "clusters": {"most": 3},
-    "methods": ["proposed"],
-}
-
-
-@pytest.fixture(scope="module")
-def planned() -> Plan:
-    return plan(validate(TREE, "the test"))
 
 
 def texts(figure: Any) -> list[str]:
@@ -46,8 +28,8 @@ def segments(figure: Any, dashed: bool) -> list[list[tuple[float, float]]]:
     return found
 
 
-def test_devices_clusters_links_refusals_and_a_scale(planned: Plan) -> None:
-    figure = compose(of_plan(planned))
+def test_devices_clusters_links_refusals_and_a_scale() -> None:
+    figure = compose(of_plan(planned()))
     shown = texts(figure)
     assert {"0", "1", "2", "3", "4"} <= set(shown)
     assert {"cluster 0: 3 devices", "2 devices in no cluster", "between clusters", "200 m"} <= set(shown)
@@ -60,8 +42,8 @@ def test_devices_clusters_links_refusals_and_a_scale(planned: Plan) -> None:
     assert [(110.0, 0.0), (900.0, 0.0)] in dashed
 
 
-def test_lines_are_wider_where_more_could_be_carried(planned: Plan) -> None:
-    figure = compose(of_plan(planned))
+def test_lines_are_wider_where_more_could_be_carried() -> None:
+    figure = compose(of_plan(planned()))
     lines = next(found for found in figure.findobj(LineCollection) if len(found.get_segments()) == 3)
     width = {tuple(map(tuple, s.tolist())): w for s, w in zip(lines.get_segments(), lines.get_linewidth(), strict=True)}
     by_length = sorted(width, key=lambda ends: (ends[0][0] - ends[1][0]) ** 2 + (ends[0][1] - ends[1][1]) ** 2)
@@ -75,26 +57,3 @@ def test_many_devices_have_no_ids_and_one_device_is_a_map_too() -> None:
     lone = plan(validate({**tree, "devices": {"count": 1}}, "the test"))
     assert "1 device in no cluster" in texts(compose(of_plan(lone)))
     assert imread(io.BytesIO(draw(of_plan(lone)))).shape[1] == 990
-
-
-def test_tables_say_what_the_plan_holds(planned: Plan) -> None:
-    made = {table.title: table for table in tables(planned)}
-    devices = made["Devices"]
-    assert [row[0] for row in devices.rows] == ["0", "1", "2", "3", "4"]
-    assert [row[3] for row in devices.rows] == ["2", "2", "2", "0", "0"]
-    assert made["Clusters"].rows[0][1:3] == ["0, 1 and 2", "3"]
-    assert [row[:2] for row in made["Links between clusters"].rows] == [["1", "3"], ["3", "1"]]
-    why = {row[0]: row[1] for row in made["Who is not with whom"].rows}
-    assert why["4"].startswith("device 4 is alone: no other device is within 100 m")
-    assert why["0"].startswith("3 was refused")
-    assert [row[1] for row in made["To be known"].rows] == list(planned.notes)
-    (asked,) = tables(planned, 4)
-    assert asked.title == "Device 4"
-    assert asked.rows[0][1] == planned.devices[4].reason
-
-
-def test_of_many_the_first_are_shown() -> None:
-    tree = {**TREE, "places": {"radius": 400.0}, "radio": {"range": 60.0}, "devices": {"count": 61}}
-    made = {table.title: table for table in tables(plan(validate(tree, "the test")))}
-    assert len(made["Devices"].rows) == 30
-    assert made["Devices"].note.endswith("The first 30 of 61 devices.")

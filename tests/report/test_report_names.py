@@ -7,15 +7,11 @@ import io
 import json
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from matplotlib.text import Text
 
 from meshtune.cli.show import show_tables
@@ -23,9 +19,9 @@ from meshtune.printable import printable
 from meshtune.report import figures
 from meshtune.report.comparison import compare, summary, tables, write_report
 from meshtune.report.figures import compose, draw
-from meshtune.report.markdown import escaped
 from meshtune.report.result_tables import Table
 from meshtune.report.results_file import Results, parse_results
+from pages import shown
 
 NASTY = (
     "\x1b[2J\x1b]0;owned\x07",
@@ -45,7 +41,6 @@ NASTY = (
     "-1+2",
     "@SUM(A1)",
 )
-PARSER = MarkdownIt("gfm-like", {"linkify": False})
 
 
 def named(raw: dict[str, Any], name: str) -> dict[str, Any]:
@@ -55,46 +50,8 @@ def named(raw: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def leaves(tokens: list[Token]) -> Iterator[Token]:
-    for token in tokens:
-        yield token
-        yield from leaves(token.children or [])
-
-
-def shown(markdown: str) -> list[str]:
-    """The texts of a Markdown page, paragraph by paragraph and cell by cell, which must hold nothing but text."""
-    texts = []
-    for token in PARSER.parse(markdown):
-        assert token.type not in ("html_block", "fence", "code_block", "heading_open", "list_item_open")
-        if token.type == "inline":
-            inside = list(leaves(token.children or []))
-            kinds = {one.type for one in inside}
-            assert kinds <= {"text", "text_special", "strong_open", "strong_close"}, (markdown, kinds)
-            texts.append("".join(one.content for one in inside))
-    return texts
-
-
-def test_everyday_names_stay_readable_in_the_file_itself() -> None:
-    for name in ("social_i_qa", "pass@2 by task", "proposed:top1", "+0.303 [+0.261, +0.341]", "4.85 ± 0.02", "R2 (x)"):
-        assert escaped(name) == name
-    assert escaped("a $x^2$") == "a \\$x^2\\$"  # GitHub takes it for a formula
-    assert escaped("a@b.org") == "a\\@b.org"
-    assert escaped("https://x.org") == "https\\://x.org"
-
-
 def visible(text: str) -> bool:
     return all(letter == "\n" or unicodedata.category(letter) not in ("Cc", "Cf", "Cs") for letter in text)
-
-
-@given(st.text(st.characters(codec=None), max_size=30) | st.text("|`[]()<>&*_~\\!#$-= \na1:.@", max_size=12))
-def test_markdown_shows_every_name_as_it_is(name: str) -> None:
-    table = Table("t", ["task", f"x {name} y"], [[f"x {name} y", "1 [0.5, 0.7]"]])
-    title, *cells = shown(table.markdown())
-    assert title == "t"
-    expected = [" ".join(f"x {printable(name)} y".split(" ")).strip()] * 2
-    assert [cells[1], cells[2]] == expected
-    assert (cells[0], cells[3]) == ("task", "1 [0.5, 0.7]")
-    assert shown(f"AnnouncementLoad: {escaped(name)} .") == [f"AnnouncementLoad: {printable(name)} ."]
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -138,15 +95,6 @@ def test_csv_opens_without_a_formula_and_json_keeps_names(
     assert cell.removeprefix("'") == printable(name)
     assert cell[0] not in "=+-@"
     assert {row["task"] for row in json.loads(compare([run], "json"))} == {name, "piqa"}
-
-
-def test_numbers_stay_numbers_in_csv(raw: dict[str, Any], make_run: Callable[..., Path]) -> None:
-    raw["rows"][0]["value"] = -1.5
-    rows = list(csv.DictReader(io.StringIO(compare([make_run("-run", raw)], "csv"))))
-    assert (rows[0]["value"], rows[0]["run"]) == ("-1.5", "'-run")
-    assert [float(rows[0][end]) for end in ("low", "high")] == pytest.approx(
-        [-1.5 - 1.96 * 0.3, -1.5 + 1.96 * 0.3], 1e-3
-    )
 
 
 @pytest.mark.parametrize("names", [NASTY[::2], NASTY[1::2], ["x" * 100_000]])

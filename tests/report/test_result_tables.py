@@ -1,20 +1,12 @@
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from meshtune.errors import UserError
-from meshtune.report.comparison import compare, tables, write_report
 from meshtune.report.differences import difference_table, own_task_table
 from meshtune.report.figures import draw
 from meshtune.report.result_tables import (
-    METRIC_NAMES,
     Table,
     bytes_text,
     cost_table,
@@ -72,34 +64,6 @@ def test_five_wrong_of_five_have_wilsons_interval(raw: dict[str, Any]) -> None:
     table = quality_table({"run": parse_results(raw, "here")}, "acc")
     assert table.rows[0][1:] == ["0.000 [0.000, 0.434]", "0.000 [0.000, 0.434]", "0.000 [0.000, 0.278]"]
     assert "In brackets: 95% interval." in table.note
-
-
-def test_equal_answers_have_a_difference_with_a_width() -> None:
-    """Two questions and two more, of which each method wins one: 1.96 sqrt(2 / 4 / 4)."""
-    lines = [scores(method, [2.0, 4.0]) | {"acc": [1, 0]} for method in ("lora", "proposed")]
-    assert difference_table(lines, ["proposed"], "lora", "acc").rows == [
-        ["proposed", "+0.000", "[-0.693, +0.693]", "2"]
-    ]
-    assert difference_table(lines, ["proposed"], "lora", "nll").rows == [["proposed", "+0.000", "all equal", "2"]]
-
-
-def test_own_task_table_counts_owners_only(raw: dict[str, Any]) -> None:
-    """Device 0 owns boolq, device 1 piqa. Gaps on boolq -1, -3 (mean -2, stderr 1), on piqa -1, -1."""
-
-    def line(method: str, task: str, devices: list[int], nll: list[float]) -> dict[str, Any]:
-        return scores(method, nll) | {"task": task, "devices": devices}
-
-    records = [
-        line("local", "boolq", [0], [2.0, 6.0]),
-        line("local", "boolq", [1], [50.0]),
-        line("local", "piqa", [1], [3.0, 5.0]),
-        line("proposed", "boolq", [0, 1], [1.0, 3.0]),
-        line("proposed", "piqa", [0, 1], [2.0, 4.0]),
-    ]
-    rows = own_task_table(parse_results(raw, "here"), records).rows
-    assert rows == [["proposed", "2.000", "3.000", "2.500", "-1.500", "[-2.480, -0.520]", "4"]]
-    results = raw | {"rows": [*raw["rows"], {**raw["rows"][0], "method": "local"}]}
-    assert own_task_table(parse_results(results, "here"), records).rows[-1][:4] == ["local", "4.000", "4.000", "4.000"]
 
 
 def test_a_task_without_a_metric_is_left_out_and_named(raw: dict[str, Any]) -> None:
@@ -165,57 +129,3 @@ def test_durations_for_people(seconds: float, text: str) -> None:
 def test_markdown_escapes_and_aligns() -> None:
     table = Table("t", ["a", "b"], [["x|y", "1"]], note="n")
     assert table.markdown() == "**t**\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n\nn\n"
-
-
-def test_comparison_in_markdown_pairs_the_questions(make_run: Callable[..., Path]) -> None:
-    run = make_run("one", None, [scores("lora", [2.0, 4.0]), scores("proposed", [1.0, 1.0])])
-    text = compare([run], "markdown")
-    assert "paired difference to lora" in text
-    assert "| proposed | -2.000 | [-3.960, -0.040] | 2 |" in text
-    assert "[-3.960" not in compare([run], "markdown", against="frozen")
-
-
-def test_two_runs_are_merged_as_json_and_csv(make_run: Callable[..., Path], raw: dict[str, Any]) -> None:
-    runs = [make_run("one"), make_run("two")]
-    rows = json.loads(compare(runs, "json"))
-    ends = [(row.pop("low"), row.pop("high")) for row in rows]
-    assert rows == [{"run": name, **row} for name in ("one", "two") for row in raw["rows"]]
-    assert ends[0] == pytest.approx((6 - 1.959964 * 0.3, 6 + 1.959964 * 0.3))
-    read = list(csv.DictReader(io.StringIO(compare(runs, "csv"))))
-    assert len(read) == len(rows)
-    assert (read[0]["run"], read[0]["method"], float(read[0]["value"])) == ("one", "frozen", 6.0)
-    made = tables(runs)
-    assert made[0].columns[0] == "run"
-    assert [row[:2] for row in made[0].rows[:4:3]] == [["one", "frozen"], ["one", "hard_moe"]]
-    assert any(table.title == "two: Routers" for table in made)
-
-
-def test_runs_of_one_name_are_told_apart(make_run: Callable[..., Path]) -> None:
-    runs = [make_run("a/demo"), make_run("b/demo")]
-    assert {row["run"] for row in json.loads(compare(runs, "json"))} == {str(run) for run in runs}
-
-
-def test_mistakes_are_named(make_run: Callable[..., Path]) -> None:
-    run = make_run("one")
-    with pytest.raises(UserError, match="no format called html"):
-        compare([run], "html")
-    with pytest.raises(UserError, match="no metric called bleu"):
-        compare([run], metric="bleu")
-    with pytest.raises(UserError, match="has the method best"):
-        compare([run], against="best")
-    with pytest.raises(UserError, match="named twice"):
-        compare([run, run])
-
-
-def test_the_report_is_a_table_and_a_picture(make_run: Callable[..., Path]) -> None:
-    run = make_run("one", None, [scores("lora", [2.0, 4.0]), scores("proposed", [1.0, 1.0])])
-    table, figure = write_report(run)
-    text = table.read_text()
-    assert text.startswith("**What happened**\n\n2 devices learnt 2 tasks, 1 on each, in 2 rounds; ")
-    assert "83%" in text
-    assert [name for name in METRIC_NAMES.values() if f"**{name} by task" in text] == [
-        "NLL per answer token",
-        "accuracy",
-    ]
-    assert "| boolq | 3 | 1 |\n| piqa |  | 4 |" in text
-    assert figure.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")

@@ -1,69 +1,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 
-from meshtune.report.format import RateUsed
-from meshtune.report.measure import claim, headline, value_text, verdict
-from meshtune.report.results_file import Results, parse_results
-from meshtune.report.scores import Difference
-from meshtune.report.story import own_average, protagonist, story
-
-OWNERS = {"sums": [0, 1], "maps": [2]}
-BYTES = {"proposed": 2_000_000, "lora": 40_000_000, "hard_moe": 1_900_000}
-Scores = dict[str, dict[str, dict[tuple[int, ...], list[float]]]]
-
-
-def right(share: float, of: int = 40) -> list[float]:
-    """The first questions right, the others wrong."""
-    return [1.0] * round(share * of) + [0.0] * (of - round(share * of))
-
-
-def summary(scores: Scores, sent: dict[str, int] = BYTES, metric: str = "acc", **other: Any) -> str:
-    """The story of a run in which ``scores[method][task][devices]`` are the scores of the questions, by device set."""
-    results, records = made(scores, sent, metric, **other)
-    return story(results, records)
-
-
-def made(
-    scores: Scores, sent: dict[str, int] = BYTES, metric: str = "acc", owners: dict[str, list[int]] = OWNERS
-) -> tuple[Results, list[dict[str, Any]]]:
-    rows, records = [], []
-    for method, tasks in scores.items():
-        for task, answers in tasks.items():
-            for devices, values in answers.items():
-                about = {"method": method, "task": task, "round": 4}
-                ids = [str(i) for i in range(len(values))]
-                records.append({**about, "devices": list(devices), "questions": ids, metric: values})
-                cell = {"metric": metric, "value": sum(values) / len(values), "n": len(values), "stderr": 0.01}
-                rows += [{**about, **cell, "device": device, "seed": 0} for device in devices]
-    methods = {name: {"bytes": {"values": count}} for name, count in sent.items() if name in scores}
-    header = {"groups": owners, "methods": methods}
-    return parse_results({"format": "meshtune-results", "version": 1, "header": header, "rows": rows}, "here"), records
-
-
-def everyone(sums: float, maps: float) -> dict[str, dict[tuple[int, ...], list[float]]]:
-    return {"sums": {(0, 1, 2): right(sums)}, "maps": {(0, 1, 2): right(maps)}}
-
-
-def run(**changes: Any) -> Scores:
-    """Three devices, sums on two of them and maps on one. Means over the tasks, each the mean over devices:
-    frozen (20 + 10) / 2 = 15; proposed (90 + 80) / 2 = 85; lora (60 + 50) / 2 = 55; hard_moe as proposed; local
-    (sums 70, 80, 20: 56.7; maps 10, 10, 80: 33.3) 45, on own tasks (75 + 80) / 2 = 77.5.
-    """
-    whole: Scores = {
-        "frozen": everyone(0.2, 0.1),
-        "proposed": everyone(0.9, 0.8),
-        "lora": everyone(0.6, 0.5),
-        "hard_moe": everyone(0.9, 0.8),
-        "local": {
-            "sums": {(0,): right(0.7), (1,): right(0.8), (2,): right(0.2)},
-            "maps": {(0, 1): right(0.1), (2,): right(0.8)},
-        },
-    }
-    return {name: scores for name, scores in {**whole, **changes}.items() if scores is not None}
+from meshtune.report.story import protagonist, story
+from told import OWNERS, Scores, everyone, made, right, run, summary
 
 
 def test_every_figure_is_the_one_worked_out_by_hand() -> None:
@@ -89,36 +31,6 @@ def test_every_figure_is_the_one_worked_out_by_hand() -> None:
     assert "NLL" not in text
 
 
-def test_sharing_a_task_counts_only_the_devices_that_share_it() -> None:
-    # Of sums' owners, one alone has 28, the other 32 of 40 right, the mean gap is 0.15: 4 questions gain 1, 4 a half.
-    gaps = [1.0] * 4 + [0.5] * 4 + [0.0] * 32 + [1.0, -1.0]  # and one imagined question each way
-    middle = sum(gaps) / 42
-    half = 1.959964 * math.sqrt(sum((gap - middle) ** 2 for gap in gaps) / 42 / 42)
-    better = summary(run())
-    assert "Devices that share a task reach 90% on it after the exchange and 75% alone: sharing is clearly better" in (
-        better
-    )
-    assert (
-        f"than training alone (+15.0 points, 95% interval {100 * (middle - half):+.1f} to {100 * (middle + half):+.1f})"
-        in (better)
-    )
-    worse = summary(run(proposed=everyone(0.4, 0.8)))
-    assert "reach 40% on it after the exchange and 75% alone: sharing is clearly worse than training alone (-35.0" in (
-        worse
-    )
-    alone = {"sums": [0], "maps": [2]}
-    assert "share a task" not in summary(run(), owners=alone)
-
-
-def test_who_is_worse_off_at_its_own_task_is_told() -> None:
-    assert "cost an owner" not in summary(run())
-    text = summary(run(proposed=everyone(0.75, 0.75)))  # alone device 1 had 80% of sums and device 2 as much of maps
-    who = "2 of 3 devices, device 1 (sums, 80% to 75%) most, do worse on their own tasks than alone."
-    assert f"cost an owner something: {who}" in text
-    one = summary(run(proposed=everyone(0.75, 0.9)))
-    assert "something: 1 of 3 devices, device 1 (sums, 80% to 75%), does worse on its own task than alone." in one
-
-
 def test_the_other_direction_is_told_as_plainly() -> None:
     text = summary(run(proposed=everyone(0.6, 0.5), lora=everyone(0.9, 0.8)))
     assert "LoRA averaged every round gets 85%; proposed is clearly worse than that (-30.0 points" in text
@@ -135,14 +47,6 @@ def test_what_is_not_clear_is_not_claimed() -> None:
     text = summary(few)
     assert "clearly better" not in text
     assert "not clearly different from training alone (+40.0 points, from 10 questions only)" in text
-
-
-def test_pairs_that_do_not_beat_the_frozen_model_are_counted() -> None:
-    proposed = everyone(0.9, 0.8)
-    proposed["maps"] = {(0, 1): right(0.8), (2,): right(0.1)}
-    text = summary(run(proposed=proposed))
-    assert "In 1 of 6 pairs of device and task, the frozen model is not clearly beaten; " in text
-    assert "the weakest answers are those of device 2 on maps, 10%." in text
 
 
 @pytest.mark.parametrize(
@@ -220,58 +124,3 @@ def test_a_task_without_right_and_wrong_is_left_out_and_one_that_is_only_tested_
     assert "A device that trains alone reaches 78% on its own task, and " in text
     assert f"With the exchange (proposed) it reaches {100 * (0.9 + 0.8 + 0.8) / 3:.0f}% over all tasks" in text
     assert both.owners("tested") == both.owners("sums") == [0, 1]
-
-
-def test_the_measure_is_accuracy_from_twenty_points_on() -> None:
-    assert headline(made({"frozen": everyone(0.2, 0.1), "lora": everyone(0.4, 0.3)})[0]) == "acc"
-    assert headline(made({"frozen": everyone(0.2, 0.1), "lora": everyone(0.4, 0.275)})[0]) == "nll"
-    assert headline(made({"lora": everyone(0.4, 0.3)})[0]) == "nll"
-    assert headline(made({"frozen": everyone(0.2, 0.1)}, metric="nll")[0]) == "nll"
-
-
-def test_own_average_is_the_mean_over_tasks_of_owners() -> None:
-    results, _ = made(run())
-    assert own_average(results, "local", "acc", OWNERS) == pytest.approx((0.75 + 0.8) / 2)
-    assert own_average(results, "local", "acc", {"sums": [1]}) == 0.8
-    assert own_average(results, "local", "acc", {}) is None
-    assert own_average(results, "absent", "acc", OWNERS) is None
-
-
-def test_verdicts() -> None:
-    clear = Difference(0.1, 0.08, 0.12, 40, 2)
-    assert (verdict(clear, "acc"), verdict(clear, "nll")) == ("clearly better", "clearly worse")
-    less = Difference(-0.1, -0.12, -0.08, 40, 2)
-    assert (verdict(less, "acc"), verdict(less, "option_nll")) == ("clearly worse", "clearly better")
-    assert verdict(Difference(0.1, -0.02, 0.22, 40, 2), "acc") == "not clearly different"
-    assert verdict(Difference(0.1, 0.08, 0.12, 19, 2), "acc") == "not clearly different"
-    assert verdict(Difference(0.0, -0.1, 0.1, 19, 2, equal=True), "acc") == "exactly as good"
-    assert (
-        claim(Difference(0.0, -0.1, 0.1, 1, 1, equal=True), "acc") == "exactly as good (the same on the one question)"
-    )
-    one = Difference(0.1, math.nan, math.nan, 1, 1, equal=True)
-    assert claim(one, "nll") == "not clearly different (+0.100 NLL, from 1 question only)"
-    every = Difference(-0.5, math.nan, math.nan, 40, 1, equal=True)
-    assert claim(every, "nll") == "clearly better (-0.500 NLL on each of 40 questions)"
-    assert (value_text(0.856, "acc"), value_text(0.856, "nll")) == ("86%", "0.86")
-
-
-@pytest.mark.parametrize(("found", "lower"), [(False, "train.lr=auto"), (True, "train.lr=0.01")])
-def test_a_device_below_the_frozen_model_is_named_with_what_to_change(found: bool, lower: str) -> None:
-    """Device 2 has maps to itself and ends 0.5 above the frozen model there, on each of 40 questions."""
-    rising = [2.0 + 0.01 * n for n in range(40)]
-    worse = [value + 0.5 + 0.001 * n for n, value in enumerate(rising)]
-    better = [value - 0.5 for value in rising]
-    everyone_ = (0, 1, 2)
-    scores = {
-        "frozen": {"sums": {everyone_: rising}, "maps": {everyone_: rising}},
-        "proposed": {"sums": {everyone_: better}, "maps": {everyone_: worse}},
-    }
-    results, records = made(scores, metric="nll")
-    assert "At its own task" not in story(results, records)  # an older file: no rate in its header
-    cost = results.header.methods["proposed"].model_copy(
-        update={"lr": RateUsed(key="train.lr", value=0.03, found=found)}
-    )
-    header = results.header.model_copy(update={"methods": {"proposed": cost}})
-    text = story(results.model_copy(update={"header": header}), records)
-    assert "At its own task, maps, device 2 is clearly worse than the frozen model (+0.5" in text
-    assert f"run again in another folder with the setting `{lower}`." in text

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
 from meshtune.errors import UserError
-from meshtune.routing.config import Kind, RouterConfig
 from meshtune.routing.features import Features
-from meshtune.routing.registry import ROUTERS, make_router
+from meshtune.routing.registry import make_router
 from meshtune.routing.retrieval import RetrievalRouter
 from meshtune.routing.statistics import Statistics, summarise
 
@@ -78,42 +75,3 @@ def test_without_announced_embeddings_the_remedy_is_named() -> None:
     plain = summarise(np.ones((2, 3)))
     with pytest.raises(UserError, match=r"announced none: start a new run with retrieval in router\.also"):
         make_router("retrieval", {"a": [announced(np.ones((2, 3)))], "b": [plain]})
-
-
-def test_the_mean_embedding_survives_the_air_and_is_sent_only_where_it_is_asked_for() -> None:
-    x = far()["t0"]
-    made = announced(x)
-    assert made.embedding is not None
-    tensors = made.to_tensors()
-    back = Statistics.from_tensors(tensors, made.count)
-    assert back.embedding is not None
-    np.testing.assert_allclose(back.embedding, x.mean(axis=0), rtol=1e-6)
-    with pytest.raises(UserError, match="do not fit"):
-        Statistics.from_tensors({**tensors, "embedding": np.zeros(3, dtype=np.float32)}, 4)
-    plain = summarise(x, 2)
-    assert "embedding" not in plain.to_tensors()
-    assert Statistics.from_tensors(plain.to_tensors(), plain.count).embedding is None
-
-
-def test_prompts_are_joined_with_both_views_or_one() -> None:
-    one, two = Features(np.ones((2, 3)), np.zeros((2, 3))), Features(np.zeros((1, 3)), np.ones((1, 3)))
-    joined = Features.joined([one, two])
-    assert len(joined) == 3
-    assert joined.embedded is not None
-    np.testing.assert_array_equal(joined.embedded[:, 0], [0, 0, 1])
-    np.testing.assert_array_equal(joined.hidden[:, 0], [1, 1, 0])
-    assert Features.joined([Features(one.hidden), Features(two.hidden)]).embedded is None
-
-
-def test_every_name_of_the_configuration_is_a_router() -> None:
-    assert tuple(ROUTERS) == get_args(Kind)
-    settings = RouterConfig(kind="cosine", also=("top1", "cosine", "arrow"))
-    assert (settings.names, settings.embeds) == (("cosine", "top1", "arrow"), False)
-    assert RouterConfig(kind="retrieval").embeds
-    assert RouterConfig(also=("retrieval",)).embeds
-    x = far()["t0"]
-    for name in ROUTERS:
-        router = make_router(name, {"b": [announced(x)], "a": [announced(x + 1)]})
-        assert router.groups == ("a", "b")
-        np.testing.assert_allclose(router.gates(seen(x)).sum(axis=1), 1.0)
-        assert router.by_token == (name == "arrow") == (router.bank([]) is not None)

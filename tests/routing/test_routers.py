@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.metrics import accuracy_score, confusion_matrix
-from sklearn.metrics import log_loss as reference_log_loss
 
+from clouds import K, clouds, exact, pooled_covariance
 from meshtune.errors import UserError
 from meshtune.routing.features import Features
-from meshtune.routing.pooled import pool
 from meshtune.routing.registry import make_router
-from meshtune.routing.router_metrics import accuracy, confusion, log_loss, merged_accuracy
+from meshtune.routing.router_metrics import accuracy
 from meshtune.routing.routers import CosineRouter, OracleRouter, WhitenedRouter
-from meshtune.routing.statistics import Statistics, summarise
-
-K = 24
-
-
-def clouds(groups: int = 4, rows: int = 60, seed: int = 0) -> dict[str, np.ndarray]:
-    """Prompt vectors of several groups with one skewed covariance and a mean far from 0."""
-    rng = np.random.default_rng(seed)
-    mix = rng.standard_normal((K, K)) * np.geomspace(3, 0.05, K)
-    far = rng.standard_normal(K) * 20
-    return {
-        f"t{g}": far + rng.standard_normal(K) * 0.6 + rng.standard_normal((rows + g, K)) @ mix for g in range(groups)
-    }
-
-
-def exact(data: dict[str, np.ndarray]) -> dict[str, list[Statistics]]:
-    return {group: [summarise(x, K)] for group, x in data.items()}
-
-
-def pooled_covariance(data: dict[str, np.ndarray]) -> np.ndarray:
-    centred = np.concatenate([x - x.mean(axis=0) for x in data.values()])
-    return centred.T @ centred / len(centred)
+from meshtune.routing.statistics import summarise
 
 
 class Shrunk(BaseEstimator):
@@ -66,32 +41,6 @@ def test_the_whitened_score_is_sklearns_discriminant(shrinkage: float) -> None:
     ours = WhitenedRouter(exact(data), shrinkage).scores(Features(query))
     ours, theirs = (v - v.mean(axis=1, keepdims=True) for v in (ours, theirs))
     assert np.abs(ours - theirs).max() <= 1e-8 * np.abs(theirs).max()
-
-
-def test_a_full_rank_sketch_is_the_exact_pooled_covariance() -> None:
-    data = clouds()
-    np.testing.assert_allclose(pool(exact(data)).covariance(), pooled_covariance(data), rtol=1e-9, atol=1e-9)
-
-
-def test_a_small_sketch_keeps_the_diagonal_and_the_leading_space() -> None:
-    data = clouds(groups=1)
-    s = pooled_covariance(data)
-    values, vectors = np.linalg.eigh(s)
-    low = (vectors[:, -5:] * values[-5:]) @ vectors[:, -5:].T
-    expected = low + np.diag(np.diag(s) - np.diag(low))
-    found = pool({"t0": [summarise(data["t0"], 5)]}).covariance()
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
-
-
-@given(st.integers(1, 30), st.floats(0, 1), st.integers(0, 100))
-def test_woodbury_is_the_inverse(rank: int, shrinkage: float, seed: int) -> None:
-    data = clouds(3, 8, seed)
-    pooled = pool({group: [summarise(x, rank)] for group, x in data.items()})
-    s = pooled.covariance() + 1e-3 * np.eye(K)
-    loaded = type(pooled)(pooled.groups, pooled.means, pooled.rest + 1e-3, pooled.factors)
-    shrunk = (1 - shrinkage) * s + shrinkage * np.diag(np.diag(s))
-    v = np.random.default_rng(seed).standard_normal((4, K))
-    np.testing.assert_allclose(loaded.shrunk_inverse(v, shrinkage) @ shrunk, v, rtol=1e-6, atol=1e-6)
 
 
 def test_two_sources_of_a_group_are_one_source_of_their_prompts() -> None:
@@ -154,40 +103,6 @@ def test_the_oracle_is_never_wrong() -> None:
     np.testing.assert_array_equal(gates, [[1, 0], [0, 1], [0, 1]])
     with pytest.raises(UserError, match="knows no group c"):
         OracleRouter(["a"]).gates_for(["c"])
-
-
-def test_measures_equal_sklearns() -> None:
-    rng = np.random.default_rng(2)
-    groups = ["a", "b", "c"]
-    truth, chosen = rng.choice(groups, 90).tolist(), rng.choice(groups, 90).tolist()
-    gates = rng.dirichlet(np.ones(3), 90)
-    assert accuracy(chosen, truth) == accuracy_score(truth, chosen)
-    np.testing.assert_array_equal(confusion(groups, chosen, truth), confusion_matrix(truth, chosen, labels=groups))
-    assert log_loss(gates, groups, truth) == pytest.approx(reference_log_loss(truth, gates, labels=groups))
-    as_one = ["x" if c in "ab" else c for c in chosen], ["x" if t in "ab" else t for t in truth]
-    assert merged_accuracy(chosen, truth, [("a", "b")]) == accuracy_score(*as_one)
-
-
-def test_statistics_survive_the_air() -> None:
-    made = summarise(clouds(1)["t0"], 6)
-    back = Statistics.from_tensors(made.to_tensors(), made.count)
-    for name in ("mean", "eigenvalues", "eigenvectors", "diagonal"):
-        np.testing.assert_allclose(getattr(back, name), getattr(made, name), rtol=1e-6, atol=1e-6)
-    with pytest.raises(UserError, match="do not fit"):
-        Statistics.from_tensors({**made.to_tensors(), "diagonal": np.zeros(3, dtype=np.float32)}, 4)
-
-
-def test_bad_input_is_one_sentence() -> None:
-    with pytest.raises(UserError, match="at least one prompt"):
-        summarise(np.zeros((0, 4)))
-    with pytest.raises(UserError, match="not finite"):
-        summarise(np.array([[1.0, np.nan]]))
-    with pytest.raises(UserError, match="one width"):
-        pool({"a": [summarise(np.ones((2, 3)))], "b": [summarise(np.ones((2, 4)))]})
-    with pytest.raises(UserError, match="one width"):
-        pool({})
-    with pytest.raises(UserError, match="did you mean whitened"):
-        make_router("whitend", exact(clouds()))
 
 
 def test_constant_features_do_not_break_the_inverse() -> None:

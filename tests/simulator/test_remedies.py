@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from meshtune.config.run_config import override, validate
-from meshtune.errors import UserError, enough
+from meshtune.errors import UserError
 from meshtune.planning.planner import plan
 from meshtune.topology.graphs import neighbours
 
@@ -183,8 +183,3 @@ def test_a_random_graph_has_as_many_neighbours_as_it_is_told_to_have() -> None:
     with pytest.raises(UserError, match=r"lower it or use graph\.kind=full"):
         neighbours("random", 4, 4, 0)
     assert len(neighbours("random", 4, 3, 0)) == len(neighbours("full", 4, 4, 0)) == 4
-
-
-@pytest.mark.parametrize("number", [1.2345, 9.9994, 0.00012345, 104857.7776, 1e-9, 123456789.0])
-def test_what_is_said_to_be_enough_is(number: float) -> None:
-    assert number <= float(enough(number)) <= number * 1.0012

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshtune.tasks import get_task
+from hub_rows import check_question, refusal
+from meshtune.tasks import Question, get_task
 from meshtune.tasks.catalogue.gsm8k import final_number
 
 ROW = {"question": "Ann has 3 bags of 6. How many?", "answer": "3 * 6 = <<3*6=18>>18\n#### 18"}
+
+
+def test_a_row_as_a_question() -> None:
+    shared = "Question: Ann has 3 bags of 6. How many?\nAnswer:"
+    row, options = {**ROW, "answer": f"{ROW['answer']} "}, ("3 * 6 = <<3*6=18>>18\n#### 18",)
+    check_question(row, Question("3", "gsm8k", shared, options, 0, True, True, "\nQuestion:"), shared)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"question": ""}, "field 'question' is empty: fill it in or drop the row"),
+        ({"answer": "It is 18."}, "field 'answer' has no number behind ####"),
+        ({"answer": "18\n#### many"}, "field 'answer' has no number behind ####"),
+        ({"answer": 18}, "field 'answer' is 18, not text"),
+    ],
+)
+def test_a_wrong_value_is_named(change: dict[str, Any], why: str) -> None:
+    assert refusal("gsm8k", ROW, **change).startswith(why)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from meshtune.cli.flags import in_flags
 from meshtune.cli.main import app
 from meshtune.config.learning_config import TrainConfig
 from meshtune.config.run_config import validate
-from meshtune.errors import DivergedError, PayloadError, UserError
+from meshtune.errors import PayloadError, UserError
 from meshtune.methods.registry import get_method
 from meshtune.runs.store import RunStore
 from meshtune.simulator import rounds
@@ -165,10 +165,3 @@ def test_an_announcement_that_is_refused_ends_a_run_in_a_sentence() -> None:
         handshake_errors(),
     ):
         raise PayloadError("a message is damaged")
-
-
-def test_an_error_of_training_is_a_sentence_without_a_run() -> None:
-    error = DivergedError("its loss is nan at step 3", 4)
-    assert isinstance(error, UserError)
-    assert str(error).startswith("training diverged, its loss is nan at step 3: start again in another folder")
-    assert error.number == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 from meshtune.planning.plan_record import LinkPlan, Plan
 from meshtune.report.map import Map, many
 from meshtune.report.picture import plain
+from meshtune.report.plan_tables import percent
 from meshtune.report.result_tables import bytes_text
 from meshtune.report.results_file import Results
 
@@ -37,11 +38,12 @@ def of_run(results: Results) -> Map | None:
         return None
     task = {device: name for name, devices in results.header.groups.items() for device in devices}
     devices = range(len(network.positions))
-    rates = max(network.collision_measured)
+    rate = max(network.collision_measured)
+    most = percent(rate) if rate else "0%"
     moving = results.header.config.get("places", {}).get("mobility", "static") != "static"
     return Map(
         title=f"{_grouped(len(devices), len(network.clusters))} over the air{', at the start' if moving else ''}"
-        f"\nan update of {bytes_text(network.payload_bytes)}; masks collide in up to {100 * rates:.2g}% of positions",
+        f"\nan update of {bytes_text(network.payload_bytes)}; masks collide in up to {most} of positions",
         positions=network.positions,
         tasks=[task.get(device, "") for device in devices],
         clusters=network.clusters,

@@ -209,7 +209,9 @@ def percent(share: float | None) -> str:
     """Return a probability for people."""
     if share is None:
         return "-"
-    return "0" if share == 0 else f"{100 * share:.2g}%"
+    if share == 0:
+        return "0"
+    return f"{100 * share:.2g}%" if share < 0.995 else f"{100 * share:.0f}%"
 
 
 def _wanted(device: DevicePlan) -> int:
