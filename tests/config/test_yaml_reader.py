@@ -54,10 +54,10 @@ LAUGHS = "\n".join(["x: &a0 [lol]", *(f"y{i}: &a{i} {NINE.format(f'a{i - 1}')}" 
     ids=lambda part: part[:20],
 )
 def test_yaml_that_asks_for_too_much_is_refused_at_once(text: str, words: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ValueError, match=r".") as caught:
         parse_yaml(text)
-    assert time.perf_counter() - began < SECOND
+    assert time.process_time() - began < SECOND
     assert words in str(caught.value)
     assert printable(str(caught.value)) == str(caught.value)
     assert len(str(caught.value)) < 300

@@ -11,7 +11,7 @@ from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import validate
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.methods.state import NEGOTIATED, Announcement
-from meshtune.node.mask_agreement import Agreement, Sent, negotiates
+from meshtune.node.negotiation.mask_agreement import Agreement, Sent, negotiates
 from meshtune.wire.ledger import Ledger
 
 SIZES = sizes(LAYERS, RANK)

@@ -16,9 +16,9 @@ import pytest
 
 import alone
 from meshtune.config.run_config import RunConfig, validate
-from meshtune.network.run_network import connect
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
+from meshtune.simulator.connecting import connect
 from meshtune.simulator.free_links import FreeExchange
 from meshtune.simulator.radio_exchange import RadioExchange
 from meshtune.simulator.resume import begin

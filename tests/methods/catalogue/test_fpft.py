@@ -21,3 +21,4 @@ def test_fpft_averages_all_weights_and_keeps_nothing_else() -> None:
     member.expert = method.mix(member, factory) or member.expert
     assert member.expert.values.tolist() == [1.0, 6.0, 1.0]
     assert list(member.held) == [0]
+    assert method.sources(member) == [("every task", (0, 1))]
