@@ -81,7 +81,7 @@ class Download:
         return [self._only]
 
     def ask(self, holder: int) -> tuple[int, int] | None:
-        """Return offset and length of the next part to request from ``holder``, None if there is none; mark it asked."""
+        """Mark the next part as requested from ``holder``; return its offset and length, None if there is none."""
         while self._missing:
             index = heapq.heappop(self._missing)
             if index not in self._parts and index not in self._flying:

@@ -1,4 +1,4 @@
-"""Pulls contents in parts, without I/O: decides what to request from whom, accepts what arrives, resumes broken fetches.
+"""Pulls contents in parts, without I/O: decides what to request from whom, accepts what arrives, resumes fetches.
 
 A neighbour is asked for a few parts at a time. A part that times out, or whose holder leaves, is requested again, from
 another holder of the content if there is one. Memory is bounded: a fetch starts only when the whole content fits.
