@@ -1,4 +1,4 @@
-"""How many positions of each layer devices will train, known before training: equal densities, or those of a run's masks.
+"""How many positions of each layer devices will train, before training: equal densities, or those of a run's masks.
 
 Entropies need weights and prompts, which a plan does not have. Without a run, every layer therefore has the same
 density. If a run has prepared its masks, its densities per layer and its counts per output row are used instead.
