@@ -1,4 +1,4 @@
-"""The radio cost of control messages about who holds what: a hundred bytes or so, each in a small part of a window.
+"""The radio cost of control messages about who holds what: a few hundred bytes, each in a small part of a window.
 
 They need no window of their own. They use the slack that every window leaves (method section 7), which holds sixteen of
 them; only the excess prolongs a round. Power is the minimum that carries them in their part. Gains are means.

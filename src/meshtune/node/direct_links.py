@@ -37,7 +37,7 @@ class DirectLinks:
         self._unsettled: set[int] = set()
 
     def exchange(self, links: Sequence[int], near: Mapping[int, frozenset[int]], rules: UpdateRules) -> list[Envelope]:
-        """Return the own update for every neighbour, and what to relay to neighbours that cannot hear the source.
+        """Return this node's update for every neighbour, and updates to relay to those that cannot hear the source.
 
         Args:
             links: the neighbours.

@@ -1,10 +1,10 @@
 """Reclustering of moving devices: when it happens, and how devices that meet learn of each other.
 
 Static devices are clustered once. Moving devices are clustered again every ``clusters.reform`` rounds at their current
-positions. By default that is right after clusters have exchanged, so a device that changes cluster holds the newest
-update of everybody, and everybody has its own. Each method has its own clock, so from then on its devices are at other
-positions and its network differs. Nothing of this is stored: the network of a round is a function of the clock before
-it.
+positions. By default that is right after clusters have exchanged: a device that changes cluster then holds the newest
+update of everybody, and everybody holds its update. Each method has its own clock, so its devices are at other
+positions than another method's, and so its network differs. Nothing of this is stored: the network of a round is a
+function of the clock before it.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def load_inputs(config: RunConfig, observer: Observer) -> RunInputs:
 def planned(
     inputs: RunInputs, store: RunStore, last: Loaded | None, observer: Observer
 ) -> tuple[RunInputs, dict[str, Any]]:
-    """Forecast the memory the run will take; return the inputs with its micro-batch size, kept from its start."""
+    """Forecast memory; return the inputs with the micro-batch size (on resuming, the run's original one), and facts."""
     found = forecast_memory(inputs.base, inputs.config, inputs.methods, inputs.devices, inputs.densities)
     observer(Note(found.text()))
     # With other micro-batches than at its start, rounding would differ.
