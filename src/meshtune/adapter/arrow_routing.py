@@ -1,9 +1,9 @@
-"""A bank whose experts are weighed token by token and layer by layer: Arrow (Ostapenko et al. 2024), as in PEFT.
+"""A bank whose experts are weighted per token and per layer: Arrow (Ostapenko et al. 2024), as in PEFT.
 
-Each expert's prototype v in a layer is the input direction that its update stretches most, the top right singular
+Each expert's prototype v in a layer is the input direction that its update amplifies most, the top right singular
 vector of B A. A token x scores the expert |x . v| there, and the best few share a softmax:
-y = W0 x + scale * sum_g w_g(x) B_g A_g x. Nothing is trained for it and nothing is sent. An expert whose B is zero in a
-layer has no such direction: it scores 0 there, and where it is still among the best its share adds nothing.
+y = W0 x + scale * sum_g w_g(x) B_g A_g x. Nothing is trained or sent for it. An expert whose B is zero in a layer has
+no such direction: it scores 0 there, and if it is still among the best, its share adds nothing.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from meshtune.adapter.sites import LayerSpec
 
 
 class Arrow(Bank):
-    """Experts side by side, chosen by every token itself.
+    """Experts in parallel, chosen by every token itself.
 
     Args:
         experts: the G experts.
-        top_k: experts that each token has in each layer; all where there are fewer.
+        top_k: experts per token and layer; all if there are fewer.
         temperature: T of the softmax over their scores.
     """
 
@@ -33,7 +33,7 @@ class Arrow(Bank):
         self._prototypes: dict[int, Tensor] = {}
 
     def route(self, gates: Tensor) -> Route:
-        """Return the route of as many rows as ``gates`` has; what the gates say is not looked at."""
+        """Return a route for as many rows as ``gates`` has; the values of the gates are ignored."""
         return _ByToken(self, len(gates))
 
     @property
@@ -57,7 +57,7 @@ class Arrow(Bank):
 
 
 class _ByToken:
-    """Every token of a pass gets the experts of a bank as it weighs them itself."""
+    """Weights the experts of a bank separately for every token of a pass."""
 
     def __init__(self, bank: Arrow, rows: int) -> None:
         self._bank, self._rows = bank, rows
@@ -72,10 +72,10 @@ class _ByToken:
 
 
 def prototype(a: Tensor, b: Tensor) -> Tensor:
-    """Return the top right singular vector (k,) of B A, fp64, its sign left open; zeros where B A is zero.
+    """Return the top right singular vector (k,) of B A, fp64, with arbitrary sign; zeros if B A is zero.
 
-    With A A^T = S S, the eigenvectors u of S (B^T B) S give those of (B A)^T (B A) as A^T (B^T B) S u: all that is
-    decomposed is r x r, and A need not have full rank.
+    With A A^T = S S, the eigenvectors u of S (B^T B) S give those of (B A)^T (B A) as A^T (B^T B) S u: only r x r
+    matrices are decomposed, and A need not have full rank.
 
     Args:
         a: A (r, k).

@@ -1,8 +1,8 @@
 """Which task group owns which block of the projection's rows (method section 2).
 
-Groups that a configuration names take blocks in the order of their keys. Where nobody knows all groups, a device claims
-the lowest free block for its own (:mod:`meshtune.node.block_claims`); of two claims to one block the lower device id
-wins and the other draws again.
+Groups listed in a configuration take blocks in the order of their keys. If nobody knows all groups, a device claims the
+lowest free block for its own (:mod:`meshtune.node.block_claims`); of two claims to one block the lower device id wins
+and the other claims again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def assign_blocks(groups: Iterable[str], room: int | None = None) -> dict[str, i
 
 @dataclass(frozen=True, order=True)
 class Claim:
-    """A device claims a block for its task group. Claims are ordered by the device's id, then by block."""
+    """A device's claim of a block for its task group. Claims are ordered by device id, then by block."""
 
     device: int
     block: int
@@ -45,9 +45,9 @@ class Claim:
 def resolve(claims: Iterable[Claim]) -> dict[str, int]:
     """Settle ``claims``: return the block of every group that has one.
 
-    Claims count in their order: a group has the first block claimed for it that no group had before, so that of two
-    claims to one block the lower device id wins. It is a function of the set of claims: whoever knows the same claims,
-    in whichever order they came, knows the same blocks.
+    Claims are processed in order: a group gets the first block claimed for it that no group has yet, so of two claims
+    to one block the lower device id wins. The result is a function of the set of claims: devices with the same claims,
+    in whatever order they arrived, agree on the blocks.
     """
     blocks: dict[str, int] = {}
     owned: set[int] = set()

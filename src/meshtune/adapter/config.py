@@ -9,7 +9,7 @@ from meshtune.settings import Settings, Temperature, Within
 from meshtune.worded import Worded
 
 MOST_RANK = 65_535
-"""Rows of A: as many as the count of an output row is announced in."""
+"""Maximum number of rows of A: the largest count that can be announced for an output row."""
 LEAST_SHARE = 1e-9
 """The lowest density: less than one position of any model."""
 
@@ -28,12 +28,12 @@ class AdapterConfig(Settings):
         alpha: LoRA's scale: dW = (alpha / rank) B A.
         projection: ``orthogonal`` (blocks of one randomised cosine transform) or ``gaussian`` (eq. 16).
         per_layer: one A per layer instead of one per input site.
-        density: share of B's positions that is trained, over all layers; in (0, 1]. ``planned``: what computing and a
-            link allow, where there is a radio (method sections 4 and 7).
+        density: share of B's positions that is trained, over all layers; in (0, 1]. ``planned``: as much as compute and
+            a link allow, with a radio (method sections 4 and 7).
         budget: how the density is spread: ``entropy`` (eq. 20 to 22), ``uniform`` or ``size_weighted``.
         temperature: of the softmax over entropies.
-        entropy_tokens: n, prompt tokens behind the spectral entropy.
-        calibration_batches: mini-batches behind the mask.
+        entropy_tokens: n, prompt tokens used for the spectral entropy.
+        calibration_batches: mini-batches used to calibrate the mask.
     """
 
     rank: Annotated[int, Within(1, MOST_RANK)] = 16
@@ -56,7 +56,7 @@ class AdapterConfig(Settings):
         """``density`` as a number.
 
         Raises:
-            UserError: it has yet to be planned, for which devices and their radio are needed.
+            UserError: it is still to be planned, which needs devices and their radio.
         """
         if self.density == "planned":
             raise UserError("adapter.density=planned is worked out for devices and their radio: give a number here")

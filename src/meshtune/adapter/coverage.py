@@ -1,7 +1,7 @@
-"""How much of a model's blocks is adapted, and what in them is not.
+"""How much of a model's blocks is adapted, and what is not.
 
-Adapters stand at linear layers. Experts that are fused into one parameter, convolutions and whatever else holds a
-matrix stay as they are, and a run says so.
+Adapters apply to linear layers. Experts fused into one parameter, convolutions and any other matrices are left
+unchanged, and a run reports them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from meshtune.adapter.layer import AdaptedLinear
 from meshtune.adapter.sites import LayerSpec
 
 NAMED = 8
-"""How many of what is left out are named."""
+"""Maximum number of unadapted matrices to name."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Coverage:
     """What is adapted.
 
     Attributes:
-        share: of the blocks' weights, those in adapted layers; in [0, 1].
+        share: share of the blocks' weights that is in adapted layers; in [0, 1].
         left_out: matrices of the blocks that are not adapted, by their names within a block, largest first.
     """
 
@@ -41,9 +41,9 @@ class Coverage:
 
 
 def adapted_share(blocks: Iterable[nn.Module], layers: Sequence[LayerSpec]) -> Coverage:
-    """Return how much of ``blocks``, whose adapted layers are ``layers``, is adapted.
+    """Return how much of ``blocks`` is adapted; ``layers`` are their adapted layers.
 
-    Norms and biases, vectors all, count as not adapted and are not named.
+    Norms and biases, all of them vectors, count as not adapted and are not named.
     """
     adapted = sum(layer.inputs * layer.outputs for layer in layers)
     inside = 0

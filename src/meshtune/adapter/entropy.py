@@ -1,4 +1,4 @@
-"""Spectral entropy of a layer over a device's own inputs, exactly and cheaply (eq. 20, 21; method section 4).
+"""Spectral entropy of a layer over a device's own inputs, computed exactly and cheaply (eq. 20, 21; method section 4).
 
 C = H H^T / n for the layer's inputs H (k, n). The singular values of W0 C are those of (W0 H) H^T / n, whose rank is at
 most n: with QR factors W0 H = Q1 R1 and H = Q2 R2 they are the singular values of the small R1 R2^T. Exact, and
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 CHUNK = 1 << 22
-"""Entries of W0 in float64 at a time: a copy of a whole large layer would take half as long as its product."""
+"""Entries of W0 converted to float64 at a time: copying a whole large layer would take half as long as its product."""
 
 
 def spectral_entropies(weights: Iterable[Tensor], inputs: Tensor) -> list[float]:
     """Return the spectral entropy (nats) of several layers that read the same inputs; H is factored once.
 
-    Products and factors are in float64, whatever the weights are in.
+    Products and factors are in float64, whatever the type of the weights.
 
     Args:
         weights: W0 (d, k) of every layer, taken one at a time.
@@ -31,7 +31,7 @@ def spectral_entropies(weights: Iterable[Tensor], inputs: Tensor) -> list[float]
 
 
 def spectral_entropy(weight: Tensor, inputs: Tensor) -> float:
-    """Return the spectral entropy (nats) of W0 C for one layer; 0 where all inputs are 0.
+    """Return the spectral entropy (nats) of W0 C for one layer; 0 if all inputs are 0.
 
     Args:
         weight: W0 (d, k).
@@ -41,7 +41,7 @@ def spectral_entropy(weight: Tensor, inputs: Tensor) -> float:
 
 
 def _product(weight: Tensor, h: Tensor) -> Tensor:
-    """Return W0 H (d, n) in float64, some rows of W0 (d, k) at a time."""
+    """Return W0 H (d, n) in float64, computed for a few rows of W0 (d, k) at a time."""
     rows = max(1, CHUNK // max(1, weight.shape[1]))
     return torch.cat([part.double() @ h for part in torch.split(weight, rows)])
 

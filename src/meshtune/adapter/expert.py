@@ -1,8 +1,8 @@
 """What one device trains: a sparse expert over frozen projections, or a plain LoRA pair.
 
-Both keep every trainable scalar of a device in one flat fp32 vector, so that an optimiser step, a payload, a mean over
-a group and a checkpoint are each one operation on one tensor. A sparse expert holds only its nnz values and where they
-stand; its projections A are regenerated from their recipe and shared by all devices of a group (eq. 2 to 4, 16).
+Both keep every trainable scalar of a device in one flat fp32 vector, so an optimiser step, a payload, a mean over a
+group and a checkpoint are each one operation on one tensor. A sparse expert stores only its nnz values and their
+positions; its projections A are regenerated from their recipe and shared by all devices of a group (eq. 2 to 4, 16).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from meshtune.seeds import stream
 
 
 class Projections:
-    """The frozen matrices A of one recipe, one per (site, k), built when first asked for.
+    """The frozen matrices A of one recipe, one per (site, k), built on first use.
 
     Args:
-        recipe: what regenerates every A (kind, block, rank, federation seed).
+        recipe: regenerates every A (kind, block, rank, federation seed).
         dtype: element type of the matrices.
-        device: where they live.
+        device: torch device of the matrices.
     """
 
     def __init__(self, recipe: Recipe, dtype: torch.dtype = torch.float32, device: str = "cpu") -> None:
@@ -68,7 +68,7 @@ class Expert:
         return self.values.numel()
 
     def with_values(self, values: Tensor) -> Expert:
-        """Return an expert of the same shape that holds ``values`` instead."""
+        """Return an expert of the same shape with ``values`` instead."""
         raise NotImplementedError
 
     def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:
@@ -80,12 +80,12 @@ class Expert:
 
     @cached_property
     def form(self) -> bytes:
-        """A hash of everything but the values: experts of equal form mean the same by equal values."""
+        """A hash of everything except the values: for experts of equal form, equal values mean the same update."""
         return hashlib.blake2b(self._identity(), digest_size=16).digest()
 
     @cached_property
     def digest(self) -> str:
-        """A hash of what the expert computes; equal digests answer equally. Values must not change after."""
+        """A hash of what the expert computes; equal digests answer equally. Values must not change afterwards."""
         state = hashlib.blake2b(self.form, digest_size=16)
         state.update(self.values.detach().cpu().numpy().data)
         return state.hexdigest()
@@ -104,7 +104,7 @@ class SparseExpert(Expert):
         projections: the group's frozen A.
         masks: per layer the sorted flat positions (row * r + column) that are trained, int64.
         scale: alpha / r.
-        values: the values at those positions, layer after layer (nnz,); zeros where not given (B starts at 0).
+        values: the values at those positions, layer after layer (nnz,); None for zeros (B starts at 0).
     """
 
     kind = "sparse"
@@ -121,7 +121,7 @@ class SparseExpert(Expert):
         device = projections.device
         self.masks = [(m if isinstance(m, Tensor) else torch.from_numpy(m)).to(device) for m in masks]
         self.counts = [m.numel() for m in self.masks]
-        self._places: list[Tensor] = []  # shared by all that have this mask
+        self._places: list[Tensor] = []  # shared by all experts with this mask
         filled = torch.zeros(sum(self.counts), device=device) if values is None else values.to(device)
         super().__init__(layers, projections.recipe.rank, scale, filled)
 
@@ -132,7 +132,7 @@ class SparseExpert(Expert):
 
     @property
     def places(self) -> list[Tensor]:
-        """Per layer where the values stand in B transposed: flat positions column * d + row (nnz,)."""
+        """Per layer, the positions of the values in B transposed: flat positions column * d + row (nnz,)."""
         if not self._places:
             pairs = zip(self.masks, self.layers, strict=True)
             self._places += [mask % self.rank * layer.outputs + mask // self.rank for mask, layer in pairs]

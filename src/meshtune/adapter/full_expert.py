@@ -1,4 +1,4 @@
-"""Every weight of the model as one device's "expert": full fine-tuning, the one exception to a frozen base."""
+"""Every weight of the model as one device's "expert": full fine-tuning, the only exception to a frozen base."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from meshtune.adapter.sites import LayerSpec
 
 
 class FullExpert(Expert):
-    """All weights of a model end to end, in the order of its parameters, tied ones once.
+    """All weights of a model concatenated, in the order of its parameters, tied ones once.
 
-    It is no update beside the frozen model but takes its place (:func:`meshtune.training.full_parameters.holding`).
+    It replaces the frozen model instead of adding an update (:func:`meshtune.training.full_parameters.holding`).
 
     Args:
         layers: the adapted layers.

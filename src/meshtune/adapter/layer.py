@@ -1,6 +1,6 @@
-"""The adapted linear layer and how it is hung into any Hugging Face causal language model.
+"""The adapted linear layer, and how it is inserted into any Hugging Face causal language model.
 
-The base model's linear modules stay as they are, frozen, behind a thin wrapper that asks the current route for an
+The base model's linear modules stay unchanged and frozen inside a thin wrapper that asks the current route for an
 update. The route is set for one forward pass at a time, so one base model serves every device of the process.
 """
 
@@ -22,7 +22,7 @@ from meshtune.errors import UserError
 
 
 class _Slot(threading.local):
-    """What all adapted layers of one model share: the route of the pass that is running, one pass a thread."""
+    """State shared by all adapted layers of one model: the route of the running pass, one pass per thread."""
 
     route: Route | None = None
     lengths: Sequence[int] | None = None
@@ -39,7 +39,7 @@ class AdaptedLinear(nn.Module):
         self._slot = slot
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the adapted output (..., d) for x (..., k); some models flatten rows and tokens in front of it."""
+        """Return the adapted output (..., d) for x (..., k); some models flatten rows and tokens before it."""
         if self._slot.watch is not None:
             self._slot.watch(self.layer, x if x.dim() == 3 else x[None])
         y: Tensor = self.base(x)
@@ -47,7 +47,7 @@ class AdaptedLinear(nn.Module):
         return y if route is None else route.apply(self.layer, x, y, self._slot.lengths)
 
     def __getattr__(self, name: str) -> Any:
-        """Return the frozen module's own ``weight``, ``bias`` and sizes, which modules around it may read."""
+        """Return the frozen module's own ``weight``, ``bias`` and sizes, which other modules may read."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -62,8 +62,8 @@ class Adapters:
     Args:
         model: a causal language model; its linear modules inside the decoder blocks are wrapped in place and every
             weight is frozen.
-        per_layer: give every layer a projection of its own instead of one per input site.
-        left_out: names of linear modules that stay as they are.
+        per_layer: give every layer its own projection instead of one per input site.
+        left_out: names of linear modules to leave unchanged.
 
     Raises:
         UserError: no linear layer was found inside the model's blocks.
@@ -111,7 +111,7 @@ class Adapters:
 
     @contextmanager
     def streamed(self, lengths: Sequence[int]) -> Iterator[None]:
-        """Take the tokens of every pass inside the block for rows of these lengths, laid end to end."""
+        """Interpret the tokens of every pass inside the block as concatenated rows of these lengths."""
         before, self._slot.lengths = self._slot.lengths, lengths
         try:
             yield
@@ -119,12 +119,12 @@ class Adapters:
             self._slot.lengths = before
 
     def current(self) -> tuple[Route | None, Sequence[int] | None]:
-        """Return what this thread's pass goes by, for :meth:`resumed`."""
+        """Return the route and row lengths of this thread's pass, for :meth:`resumed`."""
         return self._slot.route, self._slot.lengths
 
     @contextmanager
     def resumed(self, current: tuple[Route | None, Sequence[int] | None]) -> Iterator[None]:
-        """Go by what another moment, or thread, went by."""
+        """Use the route and row lengths returned by :meth:`current`, possibly in another thread, inside the block."""
         before = self.current()
         self._slot.route, self._slot.lengths = current
         try:
@@ -143,10 +143,10 @@ class Adapters:
 
 
 def decoder_of(model: nn.Module) -> Any:
-    """Return the stack of decoder blocks of a causal language model, or the model itself where there is none in it."""
+    """Return the stack of decoder blocks of a causal language model, or the model itself if it contains none."""
     known: Any = model
     named = [known.get_decoder() if hasattr(known, "get_decoder") else None, getattr(known, "base_model", None)]
-    for found in [*named, *model.children()]:  # some name their output layer so, some name themselves, some nothing
+    for found in [*named, *model.children()]:  # get_decoder may name the output layer, the model itself, or nothing
         if isinstance(found, nn.Module) and found is not model and _has_blocks(found):
             return found
     return model
@@ -157,7 +157,7 @@ def _has_blocks(module: nn.Module) -> bool:
 
 
 def blocks_of(decoder: nn.Module) -> nn.ModuleList:
-    """Return the decoder's blocks: the longest module list in it that lies in no other one.
+    """Return the decoder's blocks: the longest module list in it that is not inside another one.
 
     Raises:
         UserError: there is no module list.
@@ -179,7 +179,7 @@ def find_linear(model: nn.Module) -> list[tuple[str, nn.Module]]:
     Raises:
         UserError: there is none.
     """
-    inside = set(decoder_of(model).modules())  # a model that also sees images has other towers
+    inside = set(decoder_of(model).modules())  # a multimodal model has other towers
     found = [
         (name, module)
         for name, module in model.named_modules()

@@ -1,7 +1,7 @@
-"""How many positions of B each layer may train, under one budget for all (eq. 22; method section 4).
+"""How many positions of B each layer may train, under one common budget (eq. 22; method section 4).
 
-Shares are the softmax of the layers' spectral entropies. No layer takes more than it has (the paper's "max" must read
-"min"); what overflows is spread again over the others in proportion to their shares, until the budget is spent.
+Shares are the softmax of the layers' spectral entropies. No layer gets more than it has (the paper's "max" must read
+"min"); the overflow is redistributed over the others in proportion to their shares, until the budget is spent.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from meshtune.errors import UserError
 
 
 def water_fill(shares: Sequence[float], sizes: Sequence[int], total: int) -> list[int]:
-    """Return whole counts in proportion to ``shares``, each at most its size, that sum to min(total, sum of sizes).
+    """Return integer counts in proportion to ``shares``, each at most its size, that sum to min(total, sum of sizes).
 
     Args:
         shares: non-negative weights; layers of share 0 are filled last, evenly.
-        sizes: the most each may take.
+        sizes: the maximum of each count.
         total: the budget Q.
     """
     room = np.asarray(sizes, dtype=np.float64)
@@ -43,7 +43,7 @@ def water_fill(shares: Sequence[float], sizes: Sequence[int], total: int) -> lis
     counts = np.minimum(np.floor(filled + 1e-9), room)
     missing = round(want - counts.sum())
     remainder = np.where(counts < room, filled - counts, -1.0)
-    while missing > 0:  # largest remainders first, ties by index; again where a layer is full
+    while missing > 0:  # largest remainders first, ties by index; repeated if a layer is full
         order = [i for i in np.argsort(-remainder, kind="stable") if counts[i] < room[i]]
         for i in order[:missing]:
             counts[i] += 1

@@ -16,7 +16,7 @@ from meshtune.errors import MeshtuneError
 
 
 def top_positions(score: Any, count: int) -> NDArray[np.int64]:
-    """Return the positions of the ``count`` largest entries of ``score`` (n,), ascending; of ties the lower position.
+    """Return the positions of the ``count`` largest entries of ``score`` (n,), ascending; ties: lower position first.
 
     Args:
         score: numpy array or CPU tensor.
@@ -34,10 +34,10 @@ def top_positions(score: Any, count: int) -> NDArray[np.int64]:
 
 
 def vote(masks: Sequence[tuple[int, Sequence[NDArray[np.int64]]]], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Return the mask a group agrees on: the positions with most votes, layer by layer.
+    """Return the mask that a group agrees on: the positions with most votes, layer by layer.
 
-    Every layer keeps as many positions as in the mask of the lowest device id; of equal votes those in that mask win,
-    then the lower position. Only masks are compared, never scores.
+    Every layer keeps as many positions as in the mask of the lowest device id. Ties go to positions in that mask, then
+    to the lower position. Only masks are compared, never scores.
 
     Args:
         masks: (device id, mask) of every member.
@@ -56,7 +56,7 @@ def vote(masks: Sequence[tuple[int, Sequence[NDArray[np.int64]]]], sizes: Sequen
 
 
 def pack(mask: Sequence[NDArray[np.int64]], sizes: Sequence[int]) -> NDArray[np.uint8]:
-    """Return the mask as one bitmap, layer after layer, eight positions a byte, first position in the highest bit."""
+    """Return the mask as one bitmap, layer after layer, eight positions per byte, first position in the highest bit."""
     bits = np.zeros(sum(sizes), dtype=np.uint8)
     bits[join(mask, sizes)] = 1
     return np.packbits(bits)
@@ -78,7 +78,7 @@ def unpack(bitmap: NDArray[np.uint8], sizes: Sequence[int]) -> list[NDArray[np.i
 
 
 def join(mask: Sequence[NDArray[np.int64]], sizes: Sequence[int]) -> NDArray[np.int64]:
-    """Return the mask as positions in all layers' B laid end to end, ascending."""
+    """Return the mask as positions in the concatenation of all layers' B, ascending."""
     starts = [0, *itertools.accumulate(sizes)]
     return np.concatenate([np.empty(0, np.int64), *(p + s for p, s in zip(mask, starts[:-1], strict=True))])
 

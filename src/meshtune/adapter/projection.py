@@ -1,8 +1,8 @@
 """Frozen projections A, regenerated anywhere from a few integers (eq. 16; method section 2).
 
 ``orthogonal``: block b owns rows b r .. (b+1) r - 1 of one randomised cosine transform per (federation seed, site, k),
-so that A_i A_j^T = 0 for different blocks and A A^T = I. ``gaussian``: independent N(0, 1/k) entries; their coherence
-is sqrt(r / (k + r + 1)), small but not zero. Only integer streams decide; floats follow by documented formulas.
+so A_i A_j^T = 0 for different blocks and A A^T = I. ``gaussian``: independent N(0, 1/k) entries; their coherence is
+sqrt(r / (k + r + 1)), small but not zero. Only integer random streams are used; floats follow by documented formulas.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from meshtune.wire.plain_values import fact, floats, text, whole
 KINDS = ("orthogonal", "gaussian")
 PROBES = 8
 _HASH = 16  # hexadecimal digits of a fingerprint's hash
-_MOST = (1 << 31) - 1  # of a recipe's whole numbers but the seed
+_MOST = (1 << 31) - 1  # maximum of a recipe's integers other than the seed
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What regenerates every A of a task group; this is what goes on the air.
+    """Regenerates every A of a task group; this is what is sent instead of A.
 
     Attributes:
         seed: the federation's seed.
@@ -54,7 +54,7 @@ class Recipe:
         """The inverse of :meth:`to_json`.
 
         Raises:
-            PayloadError: these are no five values of these types, or one is beyond all bounds.
+            PayloadError: it is not five values of these types, or one is out of bounds.
         """
         if not isinstance(data, list | tuple) or len(data) != 5:
             raise MalformedError(f"a recipe is {quoted(data)}: seed, kind, block, rank and generator are due")
@@ -72,7 +72,7 @@ class Recipe:
 class Fingerprint:
     """A check that two devices generate the same A: a hash of the integers and a few probe values A v.
 
-    Floats are compared, never hashed: they differ in the last bits between processors.
+    Floats are compared, never hashed, because their last bits differ between processors.
     """
 
     integers: str
@@ -106,7 +106,7 @@ def projection(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
     """Return A (r, k) of ``recipe`` at ``site`` for k input features.
 
     Raises:
-        UserError: the kind or generator version is unknown, or the block lies outside the k rows there are.
+        UserError: the kind or generator version is unknown, or the block is outside the k rows.
     """
     if recipe.generator != 1:
         raise UserError(f"projection generator {recipe.generator} is not known to this version: update meshtune")
@@ -155,7 +155,7 @@ def _cosine_rows(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
         )
     order, signs = _shuffle(recipe.seed, site, k)
     p = order[start:stop, None]
-    # The angle is a multiple of pi/2k; reduced modulo 2 pi in integers, so that no precision is lost at large p n.
+    # The angle is a multiple of pi/2k; reduced modulo 2 pi in integers to keep precision at large p n.
     turns = (p * (2 * np.arange(k, dtype=np.int64) + 1)) % (4 * k)
     rows = np.sqrt(2.0 / k) * np.cos(np.pi * turns / (2 * k))
     rows[p[:, 0] == 0] = 1.0 / np.sqrt(k)

@@ -1,8 +1,8 @@
-"""Linear modules whose frozen weight bitsandbytes holds in 8 or 4 bits: stored so, computed in floats.
+"""Linear modules whose frozen weight bitsandbytes holds in 8 or 4 bits: quantised storage, computation in floats.
 
-bitsandbytes' own products round activations too, lay weights out anew on some processors and then give no gradient; so
-only its storage is used. A weight is read into floats for one product and dropped, in the forward pass and again in the
-backward pass, which therefore agree, whatever the machine.
+bitsandbytes' own products also round activations, and on some processors they change the weight layout and then give no
+gradient. So only its storage is used. A weight is converted to floats for one product and discarded, in the forward
+pass and again in the backward pass. The two therefore agree on every machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 def whole(module: nn.Module) -> Tensor | None:
-    """Return the weight (d, k) of a quantised linear module in floats, None for one that is not quantised."""
+    """Return the weight (d, k) of a quantised linear module in floats; None for one that is not quantised."""
     weight: Any = module.weight
     kind = type(weight).__name__
     if kind == "Params4bit":
@@ -35,7 +35,7 @@ def any_rounded(model: nn.Module) -> bool:
 
 
 class QuantisedLinear(nn.Module):
-    """W x + bias over a quantised module's weight W (d, k), with the gradient by x."""
+    """W x + bias with a quantised module's weight W (d, k), differentiable in x."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class QuantisedLinear(nn.Module):
 
 
 class _RoundedProduct(torch.autograd.Function):
-    """x W^T; nothing is kept for the backward pass."""
+    """x W^T; nothing is saved for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, module: nn.Module) -> Tensor:

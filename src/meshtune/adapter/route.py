@@ -21,19 +21,19 @@ from meshtune.adapter.thin_products import Share, expand, project
 
 
 class Route(Protocol):
-    """What an adapted layer asks for its update."""
+    """Provides an adapted layer's update."""
 
     def apply(self, layer: LayerSpec, x: Tensor, y: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         """Return y plus the update, where x (..., k) is the layer's input and y (..., d) its output.
 
         Args:
-            layer: which layer.
-            x: its input; rows one behind the other.
+            layer: the layer.
+            x: its input; rows concatenated.
             y: its output, which may be changed in place.
-            lengths: tokens of every row of a stream; None where every row has as many.
+            lengths: tokens of every row if rows are concatenated; None if all rows have the same length.
 
         Raises:
-            ValueError: the tokens are not those of the route's rows.
+            ValueError: the tokens do not match the route's rows.
         """
         ...
 
@@ -43,7 +43,7 @@ class Route(Protocol):
 
 
 def dealt(rows: int, x: Tensor, lengths: Sequence[int] | None) -> Sequence[int]:
-    """Return how many of the tokens of x (..., k) belong to each of ``rows``."""
+    """Return the number of tokens of x (..., k) in each of ``rows`` rows."""
     tokens = x.numel() // x.shape[-1]
     dealt = lengths if lengths is not None else [tokens // rows] * rows
     if len(dealt) != rows or sum(dealt) != tokens:
@@ -106,7 +106,7 @@ class Segments:
         raise IndexError(number)
 
     def _spans(self, x: Tensor, lengths: Sequence[int] | None) -> list[tuple[int, int]]:
-        """Return the first token of every run and the first behind it."""
+        """Return, for every run, its first token and the first token after it."""
         tokens = x.numel() // x.shape[-1]
         if self._cut[0] != tokens:
             starts = [0]
@@ -117,7 +117,7 @@ class Segments:
 
 
 class Bank:
-    """Experts side by side, stacked per layer for one product: A (G r, k) and B (d, G r).
+    """Experts in parallel, stacked per layer for one product: A (G r, k) and B (d, G r).
 
     Args:
         experts: the G experts, in the order of the router's groups.
@@ -128,12 +128,12 @@ class Bank:
         self._stacks: dict[int, tuple[Tensor, Tensor]] = {}
 
     def route(self, gates: Tensor) -> Route:
-        """Return the route of rows that weigh the experts by ``gates`` (rows, G)."""
+        """Return the route of rows that weight the experts by ``gates`` (rows, G)."""
         return Mixture(self, gates)
 
     @property
     def digest(self) -> str:
-        """Equal digests answer equally under equal gates."""
+        """Banks with equal digests answer equally under equal gates."""
         return "+".join(expert.digest for expert in self.experts)
 
     def stack(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:
@@ -151,7 +151,7 @@ class Bank:
         return torch.tensor([expert.rank for expert in self.experts])
 
     def add(self, layer: LayerSpec, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
-        """Return y (..., d) plus all experts' updates of x (..., k), A x weighed by ``weights`` (..., G r)."""
+        """Return y (..., d) plus all experts' updates of x (..., k), with A x weighted by ``weights`` (..., G r)."""
         a, b = self.stack(layer)
         return y + F.linear(F.linear(x, a.to(x.dtype)) * weights, b.to(x.dtype))
 

@@ -1,7 +1,7 @@
-"""Aggregated expansions behind many projections: the paper's composition (eq. 24) and its routing (eq. 26).
+"""Aggregated expansions after many projections: the paper's composition (eq. 24) and its routing (eq. 26).
 
-y = W0 x + (alpha/r) sum_c Bbar_c sum_{j in c} z_j, where z_j = A_j x as device j's task code refines it. Unlike a bank
-of experts side by side this holds cross terms B_i A_j, i != j, which orthogonal projections do not remove.
+y = W0 x + (alpha/r) sum_c Bbar_c sum_{j in c} z_j, where z_j is A_j x refined by device j's task code. Unlike a bank of
+experts in parallel this has cross terms B_i A_j, i != j, which orthogonal projections do not remove.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ class Source:
 
 
 class Shared(Bank):
-    """Every cluster's aggregated expansion behind its members' projections.
+    """Every cluster's aggregated expansion after its members' projections.
 
     Args:
         layers: the adapted layers.
         sources: the members, in the order of the gates.
-        expansions: Bbar_c of every cluster, of all layers end to end, dense, fp32 (clusters, sum of d r); or
-            (sum of d r,) of a single one.
+        expansions: Bbar_c of every cluster, all layers concatenated, dense, fp32 (clusters, sum of d r); or
+            (sum of d r,) for a single one.
         scale: alpha / r.
         reading: how eq. 26 is read.
         top_k: how many coordinates of all z_j together each token keeps, by magnitude; None for all.
-        gated: whether the answer's gates (rows, members) weigh the z_j; else they are not looked at.
-        cluster: of every member, which of the expansions it stands behind; all the first one where not given.
+        gated: whether the answer's gates (rows, members) weight the z_j; otherwise they are ignored.
+        cluster: per member, the index of its expansion; empty for the first one everywhere.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Shared(Bank):
 
     @cached_property
     def digest(self) -> str:
-        """Equal digests answer equally under equal gates."""
+        """Banks with equal digests answer equally under equal gates."""
         state = hashlib.blake2b(self._expansions.cpu().numpy().tobytes(), digest_size=16)
         state.update(repr((self._reading, self._top_k, self.gated, self.scale, self._members)).encode())
         for source in self._sources:
@@ -120,7 +120,7 @@ class Shared(Bank):
         return total
 
     def _matrices(self, layer: LayerSpec) -> tuple[Tensor, Tensor | None]:
-        """Return A of all members (members r, k), and their unit task codes (members, k) where the reading has any."""
+        """Return A of all members (members r, k), and their unit task codes (members, k) if the reading uses any."""
         if layer.place not in self._made:
             a = torch.cat([source.projections.of(layer) for source in self._sources])
             codes = None
@@ -132,7 +132,7 @@ class Shared(Bank):
 
 
 class _Route:
-    """Every row of a pass gets the shared expansion behind what of A_j x its task codes let through."""
+    """Applies the shared expansion to the A_j x that the task codes let through, for every row of a pass."""
 
     def __init__(self, bank: Shared, gates: Tensor) -> None:
         self._bank, self._gates = bank, gates
@@ -156,9 +156,9 @@ def aggregate(
 
     Args:
         updates: values (nnz,) of every device.
-        positions: where they stand in all layers' B laid end to end (nnz,).
+        positions: their positions in the concatenation of all layers' B (nnz,).
         weights: w_j, not normalised.
-        size: how many positions there are.
+        size: the number of positions.
         masked: divide each position by the weights of the devices whose mask uses it, instead of by all weights.
     """
     total = torch.zeros(size)

@@ -1,8 +1,8 @@
 """Which linear layers are adapted, and which of them share one projection A.
 
-Layers that read the same tensor (q, k, v; gate, up) share a *site*: one product A x serves them all, four a block
-instead of seven (method section 2). A layer whose name is not known gets a site of its own, its full name, so any
-architecture works and the known ones are cheap.
+Layers that read the same tensor (q, k, v; gate, up) share a *site*: one product A x serves them all, four per block
+instead of seven (method section 2). A layer with an unknown name gets its own site, its full name. So any architecture
+works, and the known ones are cheap.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LayerSpec:
         name: full module name, for example ``model.layers.3.self_attn.q_proj``.
         inputs: k, the number of input features.
         outputs: d, the number of output features.
-        site: the key that decides its projection A: one of :data:`SITES` or the layer's own name.
+        site: the key that selects its projection A: one of :data:`SITES` or the layer's own name.
         place: the key of the tensor it reads; layers with the same place read the same input.
     """
 
@@ -42,7 +42,7 @@ class LayerSpec:
 
 
 def site_of(name: str) -> str:
-    """Return the site of the layer called ``name``, or ``name`` itself where it is not a known one."""
+    """Return the site of the layer called ``name``, or ``name`` itself if it is unknown."""
     for site, endings in _SITE_OF.items():
         if any(name.endswith("." + ending) for ending in endings):
             return site
@@ -50,15 +50,15 @@ def site_of(name: str) -> str:
 
 
 def describe(index: int, name: str, inputs: int, outputs: int, per_layer: bool) -> LayerSpec:
-    """Return the specification of one layer; ``per_layer`` gives every layer a projection of its own."""
+    """Return the specification of one layer; ``per_layer`` gives every layer its own projection."""
     site = site_of(name)
-    # Of one module alone: beside attention a block may hold a state space whose out_proj reads something else.
+    # Within one module only: a block may hold a state space model whose out_proj reads something else.
     place = f"{name.rpartition('.')[0]}/{site}" if site in SITES else name
     return LayerSpec(index, name, inputs, outputs, name if per_layer else site, name if per_layer else place)
 
 
 def sizes(layers: Sequence[LayerSpec], rank: int) -> list[int]:
-    """Return d_l r for every layer: how many positions its expansion B has."""
+    """Return d_l r for every layer: the number of positions of its expansion B."""
     return [layer.outputs * rank for layer in layers]
 
 
@@ -68,5 +68,5 @@ def places(layers: Sequence[LayerSpec]) -> dict[str, int]:
 
 
 def narrowest(layers: Sequence[LayerSpec]) -> LayerSpec:
-    """Return the layer with the fewest inputs: it bounds how many orthogonal blocks there are."""
+    """Return the layer with the fewest inputs: it bounds the number of orthogonal blocks."""
     return min(layers, key=lambda layer: (layer.inputs, layer.index))

@@ -20,10 +20,10 @@ class Share:
     """One expert's part of a layer.
 
     Attributes:
-        start: its first token; stop: the first behind its last.
+        start: its first token; stop: the first token after its last.
         a: A (r, k).
         b: dense B (d, r), or the values (nnz,) of a sparse one.
-        places: where the values stand in the transposed B (r, d), flat (nnz,); None where B is dense.
+        places: positions of the values in the transposed B (r, d), flat (nnz,); None if B is dense.
         scale: alpha / r.
     """
 
@@ -143,7 +143,7 @@ def _scaled(left: Tensor, right: Tensor, scale: float, out: Tensor) -> Tensor:
 
 
 def _blank(spans: Sequence[tuple[int, int]], like: Tensor, width: int) -> Tensor:
-    """Return (tokens of ``like``, width) to be filled span by span; zeros where no span is."""
+    """Return a tensor (tokens of ``like``, width) to be filled span by span; zeros if the spans leave gaps."""
     tokens = like.shape[0]
     covered = sum(stop - start for start, stop in spans)
     return like.new_empty(tokens, width) if covered == tokens else like.new_zeros(tokens, width)

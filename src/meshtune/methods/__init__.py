@@ -1,1 +1,1 @@
-"""One file per federated method: what a device sends, how it mixes what arrives, which expert answers."""
+"""One file per federated method: what a device sends, how it mixes received updates, which expert answers."""

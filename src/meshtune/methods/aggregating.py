@@ -1,8 +1,8 @@
-"""What the paper's aggregation has in common (eq. 9, 10, 24): one expansion a cluster, out of its members' masked ones.
+"""What variants of the paper's aggregation share (eq. 9, 10, 24): one expansion per cluster, from masked ones.
 
 Before a round a device's B is its own cluster's aggregate restricted to its own mask; the optimiser's state is kept.
-What lies outside the mask is held for inference, where every cluster's aggregate stands behind the projections of its
-members. Of other clusters a device holds what the last exchange between clusters brought.
+Values outside the mask are kept for inference, where every cluster's aggregate follows the projections of its members.
+Of other clusters a device holds what the last exchange between clusters delivered.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from meshtune.methods.state import Announcement, Member
 
 
 class AggregatingMethod(Method):
-    """Sparse expansions over masks and projections of their own, averaged position by position.
+    """Sparse expansions, each over its own mask and projections, averaged position by position.
 
     Attributes:
         masked: divide a position by the weights of those whose mask uses it (``masked_mean``), not of all (``mean``).
-        whole: take all devices as one cluster, whatever clusters the air made.
+        whole: treat all devices as one cluster, whatever clusters a radio network formed.
     """
 
     masks = NEGOTIABLE
@@ -35,7 +35,7 @@ class AggregatingMethod(Method):
     whole = False
 
     def clusters(self, member: Member) -> list[tuple[int, ...]]:
-        """Return the devices whose values it holds, cluster by cluster, ids ascending."""
+        """Return the devices whose values it holds, by cluster, ids ascending."""
         found: dict[int | None, list[int]] = {}
         for device in sorted(member.held):
             found.setdefault(None if self.whole else member.clusters.get(device), []).append(device)
@@ -54,7 +54,7 @@ class AggregatingMethod(Method):
         return member.expert.with_values(whole[own].to(member.expert.values.device))
 
     def expansion(self, member: Member, devices: Sequence[int], factory: ExpertFactory) -> Tensor:
-        """Return Bbar of ``devices``, of each of which it holds an update, all layers end to end (sum of d r,)."""
+        """Return Bbar of ``devices``, whose updates it must hold, all layers concatenated (sum of d r,)."""
         updates = [member.held[device] for device in devices]
         known = [member.known[device] for device in devices]
         what = ((u.digest, a.mask_digest, a.samples) for u, a in zip(updates, known, strict=True))
@@ -71,14 +71,14 @@ class AggregatingMethod(Method):
         return factory.once(("expansion", self.masked, *what), make)
 
     def contents(self, member: Member) -> tuple[object, ...]:
-        """Return what identifies all that it holds, cluster by cluster."""
+        """Return an identifier of everything it holds, by cluster."""
         return tuple(
             tuple((member.held[device].digest, member.known[device].digest) for device in devices)
             for devices in self.clusters(member)
         )
 
     def source(self, announced: Announcement, factory: ExpertFactory) -> Source:
-        """Return a member's projections and, where it announced them, its task codes by place."""
+        """Return a member's projections and, if announced, its task codes by place."""
         codes: dict[str, Tensor] = {}
         if announced.codes is not None:
             widths = places(factory.layers)

@@ -1,4 +1,4 @@
-"""Experts kept apart by group (method section 6, ``bank``)."""
+"""Experts kept separate by group (method section 6, ``bank``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meshtune.routing.routers import OracleRouter
 
 
 class BankMethod(Method):
-    """Experts kept apart by group: nothing is overwritten, no cross terms (method section 6, ``bank``)."""
+    """Experts kept separate by group: nothing is overwritten, no cross terms (method section 6, ``bank``)."""
 
     sharing = Sharing(relays=True)
 
@@ -36,9 +36,9 @@ class BankMethod(Method):
         return factory.group_expert([mate for mate in mates if not mate.voted])
 
     def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
-        # A device alone in its group goes on with its own unrounded values; a group takes the mean of what was sent.
-        # A mate several hops away counts with the newest that has arrived, which is as many rounds old; unless rounds
-        # end on time, when those who are not heard in one are left out of its mean.
+        # A device alone in its group continues with its own unrounded values; a group takes the mean of the updates.
+        # A mate several hops away counts with its newest update that has arrived, which is that many rounds old. If
+        # rounds end on time, mates whose update did not arrive in this round are left out instead.
         mates = len(member.groups()[member.own.group])
         mixed = member.counted(member.holders(member.own.group))
         if mates > 1 and (len(mixed) > 1 or not member.timely):
@@ -46,15 +46,15 @@ class BankMethod(Method):
         return None
 
     def of_group(self, member: Member, group: str, factory: ExpertFactory) -> Expert:
-        """Return the group's expert: the mean of what the member holds from the group."""
+        """Return the group's expert: the mean of the updates that the member holds from the group."""
         return self._mean(member, member.holders(group), factory)
 
     def _mean(self, member: Member, devices: Sequence[int], factory: ExpertFactory, own: int | None = None) -> Expert:
-        """Return the mean of what is held from these devices of one group; what ``own`` trains of it, if given."""
+        """Return the mean of these devices' updates, all of one group; with ``own``, the part that ``own`` trains."""
         updates = [member.held[d] for d in devices]
         samples = {d: member.known[d].samples for d in member.known}
         first = self.begin(member.known[devices[0]], member.known, factory)
-        if not isinstance(first, SparseExpert):  # all have one shape
+        if not isinstance(first, SparseExpert):  # all have the same shape
             return factory.mean(first, updates, samples)
         others = (self.begin(member.known[d], member.known, factory) for d in devices[1:])
         shapes = [first, *(shape for shape in others if isinstance(shape, SparseExpert))]
@@ -78,7 +78,7 @@ class BankMethod(Method):
         return [(group, devices, bank[group]) for group, devices in self.sources(member)]
 
     def oracle(self, member: Member, groups: Sequence[str], factory: ExpertFactory) -> Answer:
-        """Return the perfect router's answer; a group it has no expert of is answered by its own group's."""
+        """Return the perfect router's answer; a prompt of a group without an expert is answered by its own group's."""
         bank = self.bank(member, factory)
         gates = OracleRouter(list(bank)).gates_for([g if g in bank else member.own.group for g in groups])
         return Answer(tuple(bank.values()), gates)

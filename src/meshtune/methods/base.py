@@ -1,8 +1,8 @@
 """What a federated method decides, and what it may know.
 
 A method sees one device at a time: its own expert, what others announced, and the newest update it holds from each.
-It never knows which engine runs it. It decides where training starts, whether to send, how to mix what arrived before
-the next round, and which experts answer a prompt.
+It never knows which engine runs it. It decides where training starts, whether to send, how to mix received updates
+before the next round, and which experts answer a prompt.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from meshtune.routing.routers import Router
 
 @dataclass(frozen=True)
 class Prompts:
-    """What is asked of one device.
+    """The prompts given to one device.
 
     Attributes:
         groups: the true task group of every prompt; only methods with a perfect router may look.
         router: the fitted router, for methods that route.
-        features: what the router looks at, a row a prompt.
+        features: the router's inputs, one row per prompt.
     """
 
     groups: Sequence[str]
@@ -50,7 +50,7 @@ class Prompts:
     def gates(self, held: Sequence[str], own: str) -> NDArray[np.float64]:
         """Return the router's gates (prompts, held) over the groups that a device holds experts of, summing to 1.
 
-        Where all that the router wants are still on their way, the device's ``own`` group answers.
+        If none of the experts that the router selects has arrived yet, the device's ``own`` group answers.
         """
         router = self.fitted()
         gates = router.gates(self.features)[:, [list(router.groups).index(group) for group in held]]
@@ -63,7 +63,7 @@ class Prompts:
 class Answer:
     """Who answers: ``experts`` (G; None is the frozen model) and each prompt's ``gates`` (prompts, G), summing to 1.
 
-    ``bank`` says how the experts are joined where they do not simply stand side by side.
+    ``bank`` defines how the experts are combined if not simply by their gates.
     """
 
     experts: tuple[Expert | None, ...]
@@ -75,11 +75,11 @@ class Method(ABC):
     """One federated method.
 
     Attributes:
-        name: what users call it.
+        name: its public name.
         kind: what its devices train.
         masks: how the positions that they train are found.
         sharing: what they send in a round.
-        routing: how prompts find experts, and so what devices announce for it.
+        routing: how prompts find experts, and so what devices announce for routing.
     """
 
     name = ""
@@ -93,35 +93,35 @@ class Method(ABC):
         return (device,)
 
     def knows(self, member: Member, group: str) -> bool:
-        """Return whether a device's answers to prompts of ``group`` say something of the method."""
+        """Return whether a device's answers to prompts of ``group`` are meaningful for the method."""
         return True
 
     def announces(self, own: Announcement, factory: ExpertFactory) -> Announcement:
-        """Return what a device says of itself under this method, of all that it has found out."""
+        """Return what a device announces under this method, from everything it has computed."""
         masks = self.masks.of(own)
         return replace(own, masks=masks) if masks and masks is not own.masks else own
 
     def reintroduces(
         self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory
     ) -> Announcement:
-        """Return what a device's announcement is to those who first hear of it when rounds have been played.
+        """Return a device's announcement for devices that first learn of it after some rounds.
 
         Args:
-            own: what it announced.
-            known: what whoever tells of it knows, itself or another.
+            own: what it announced originally.
+            known: the announcements known to the device that passes it on, which may be itself.
             factory: builds the experts.
         """
         return own
 
     @abstractmethod
     def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
-        """Return the expert a device starts from."""
+        """Return the expert that a device starts from."""
 
     @abstractmethod
     def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
-        """Return what the member's next round starts from, made of what it holds.
+        """Return what the member's next round starts from, computed from what it holds.
 
-        None where it goes on with its own unrounded values, so that nothing of them is still to be sent.
+        None if it continues with its own unrounded values, so that no residual remains to be sent.
         """
 
     @abstractmethod
@@ -129,19 +129,19 @@ class Method(ABC):
         """Return who answers each prompt.
 
         Args:
-            member: the device that is asked.
-            prompts: what it is asked.
+            member: the device.
+            prompts: the prompts given to it.
             factory: builds the experts.
         """
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:
-        """Return what each expert of :meth:`answer` knows, a task key, and the devices whose training is in it."""
+        """Return, per expert of :meth:`answer`, its task key and the devices whose training it contains."""
         return [(member.own.group, (member.device,))]
 
     def experts(self, member: Member, factory: ExpertFactory) -> list[tuple[str, tuple[int, ...], Expert]]:
-        """Return the experts that a device can answer with, each with its :meth:`sources`; by default what it trains.
+        """Return the experts that a device can answer with, each with its :meth:`sources`; by default its own.
 
-        Bank methods hold one a group. What an aggregate makes of its cluster is not the expert of one device.
+        Bank methods hold one per group. The aggregate of a cluster is not the expert of one device.
         """
         return [(member.own.group, (member.device,), member.expert)]
 

@@ -1,4 +1,4 @@
-"""Settings of single methods. No heavy imports, so that help texts are quick."""
+"""Settings of single methods. No heavy imports, so that help texts are fast."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class PaperConfig(Settings):
     Attributes:
         reading: how eq. 26 is read: ``scalar`` (A x cos(h, x)), ``diag`` (A diag(h) x), ``outer`` (A h h^T x) or
             ``plain`` (A x), each with the top-k; ``unrouted`` is A x without it.
-        also: further readings scored beside it, as ``paper:<reading>``.
-        top_k: coordinates that each token keeps, of all devices' together; None for the rank.
+        also: further readings scored in addition, as ``paper:<reading>``.
+        top_k: coordinates that each token keeps, over all devices together; None for the rank.
     """
 
     reading: Reading = "scalar"

@@ -1,4 +1,4 @@
-"""Builds experts from announcements, so that equal experts exist once in a process."""
+"""Builds experts from announcements, so that equal experts exist only once per process."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from meshtune.wire.content_cache import ContentCache, Made
 
 
 class ExpertFactory:
-    """Builds experts from announcements; shared by the devices of a process so that equal experts exist once.
+    """Builds experts from announcements; shared by the devices of a process so that equal experts exist only once.
 
     Args:
         layers: the adapted layers of the base model.
         adapter: rank and scale.
         seed: of LoRA's common initialisation.
         dtype: of the frozen projections.
-        device: where projections live.
+        device: torch device of the projections.
         weights: returns all weights of the base model (parameters,), for methods that train them.
     """
 
@@ -51,17 +51,17 @@ class ExpertFactory:
         self.routers: dict[tuple[object, ...], Router] = {}
 
     def projections(self, recipe: Recipe) -> Projections:
-        """Return the A of ``recipe``, made once."""
+        """Return the A of ``recipe``, built once."""
         if recipe not in self._projections:
             self._projections[recipe] = Projections(recipe, self._dtype, self._device)
         return self._projections[recipe]
 
     def lora(self) -> LoraExpert:
-        """Return a fresh LoRA expert; the same on every device, so that averages mean something."""
+        """Return a fresh LoRA expert, the same on every device, so that averages are meaningful."""
         return LoraExpert(self.layers, self.adapter.rank, self.adapter.scale, seed=self.seed, device=self._device)
 
     def full(self) -> FullExpert:
-        """Return the base model itself, as what is trained."""
+        """Return the base model itself as the trained expert."""
         if self._full is None:
             assert self._weights is not None
             self._full = FullExpert(self.layers, self._weights())
@@ -72,7 +72,7 @@ class ExpertFactory:
         return self._voted_expert([own])
 
     def group_expert(self, members: Sequence[Announcement]) -> SparseExpert:
-        """Return a fresh sparse expert over the mask the group's members agree on by vote, B = 0."""
+        """Return a fresh sparse expert over the mask that the group's members vote for, B = 0."""
         return self._voted_expert(members)
 
     def _voted_expert(self, members: Sequence[Announcement]) -> SparseExpert:
@@ -87,7 +87,7 @@ class ExpertFactory:
         return self._voted[key]
 
     def mean(self, shape: Expert, updates: Sequence[Update], samples: Mapping[int, int]) -> Expert:
-        """Return ``shape`` with sum_j w_j values_j / sum_j w_j of what arrived, w_j = N_j (eq. 9, normalised once)."""
+        """Return ``shape`` with sum_j w_j values_j / sum_j w_j over ``updates``, w_j = N_j (eq. 9, normalised once)."""
 
         def make() -> Expert:
             total = sum(samples[u.source] for u in updates)
@@ -99,7 +99,7 @@ class ExpertFactory:
         return self.once(("mean", shape.form, *((u.digest, samples[u.source]) for u in updates)), make)
 
     def positions(self, announced: Announcement) -> Tensor:
-        """Return where a device's values stand in all layers' B laid end to end (nnz,)."""
+        """Return the positions of a device's values in the concatenation of all layers' B (nnz,)."""
         if announced.mask_digest not in self._positions:
             joined = join(announced.masks, sizes(self.layers, self.adapter.rank))
             self._positions[announced.mask_digest] = torch.from_numpy(joined)
@@ -110,5 +110,5 @@ class ExpertFactory:
         return self._cache.once(key, make)
 
     def release(self) -> None:
-        """Free what was made in past rounds."""
+        """Free everything cached in past rounds."""
         self._cache.release()

@@ -1,9 +1,10 @@
-"""Devices of one group that met on their way, each with a mask of its own.
+"""Devices of one group that met during the run, each with its own mask.
 
-Devices of a group that hear of each other before the first round agree on one mask. Those that meet later have trained
-on theirs by then. A group has one projection whatever its masks, so the mean of its updates, sum_j w_j B_j A, is that
-of its expansions over all positions that some of them train: exact, and what answers. A device goes on with what it
-trains itself; a position that few of them train is averaged over those few, for nobody else brings it back.
+Devices of a group that learn of each other before the first round agree on one mask. Those that meet later have by
+then trained on their own. A group has one projection whatever its masks, so the mean of its updates, sum_j w_j B_j A,
+is that of its expansions over all positions that some device trains. This mean is exact, and it answers prompts. A
+device continues with the positions that it trains itself. A position is averaged only over the devices that train it,
+because nobody else restores its magnitude.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ def alike(shapes: Sequence[SparseExpert]) -> bool:
 
 
 def joined_mean(shapes: Sequence[SparseExpert], updates: Sequence[Update], weights: Sequence[float]) -> SparseExpert:
-    """Return the expert that is the weighted mean of these, over all positions that some of them have.
+    """Return the weighted mean of these experts, over all positions that some of them have.
 
     Args:
-        shapes: an expert of every device's mask, all with one projection.
+        shapes: an expert over every device's mask, all with one projection.
         updates: what each device published.
         weights: w_j, not normalised.
     """
@@ -51,7 +52,7 @@ def joined_mean(shapes: Sequence[SparseExpert], updates: Sequence[Update], weigh
 def trained_mean(
     shapes: Sequence[SparseExpert], updates: Sequence[Update], weights: Sequence[float], own: int
 ) -> Expert:
-    """Return what the device at ``own`` in the lists goes on with: its positions, each averaged over who trains it.
+    """Return what the device at index ``own`` continues with: its positions, each averaged over those who train it.
 
     The other arguments are those of :func:`joined_mean`.
     """
@@ -62,7 +63,7 @@ def trained_mean(
 
 
 def _places(shapes: Sequence[SparseExpert]) -> list[Tensor]:
-    """Return where each one's values stand in all layers' B laid end to end, (nnz,), on the CPU."""
+    """Return the positions of each expert's values in the concatenation of all layers' B, (nnz,), on the CPU."""
     return [
         torch.from_numpy(join([mask.cpu().numpy() for mask in shape.masks], sizes(shape.layers, shape.rank)))
         for shape in shapes

@@ -1,6 +1,6 @@
-"""What a method chooses ready-made: what its devices train, where masks come from, what is traded, how it routes.
+"""Ready-made policies for methods: what devices train, where masks come from, what is exchanged, how prompts route.
 
-Each policy is an object. A method names those it takes, or brings its own.
+Each policy is an object. A method names the ones it uses, or defines its own.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class AdapterKind(ABC):
     """What devices train.
 
     Attributes:
-        name: as learning rates and results call it.
-        projected: whether values stand at the positions of a mask behind projections, which announcements then name.
-        frozen_base: whether the base model's own weights stay as they are.
+        name: as used by learning rates and results.
+        projected: whether values belong to positions of a mask after projections, which announcements then name.
+        frozen_base: whether the base model's own weights stay unchanged.
     """
 
     name: str
@@ -32,11 +32,11 @@ class AdapterKind(ABC):
 
     @abstractmethod
     def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
-        """Return how many scalars a device trains, ``parameters`` being those of the model."""
+        """Return how many scalars a device trains; ``parameters`` is the number of the model's."""
 
 
 class SparseAdapter(AdapterKind):
-    """B's values at the positions of a mask, behind a frozen A."""
+    """B's values at the positions of a mask, after a frozen A."""
 
     name = "sparse"
     projected = True
@@ -65,11 +65,11 @@ class FullWeights(AdapterKind):
 
 
 class MaskPolicy:
-    """Masks by calibration: the positions of the largest first-order effect on a device's own rows.
+    """Masks by calibration: the positions with the largest first-order effect on a device's own rows.
 
     Args:
-        negotiable: take what the groups of a cluster agreed on instead, where they did: for methods that add the
-            expansions of several groups, so that their collisions hurt.
+        negotiable: use the masks that the groups of a cluster negotiated, if they did: for methods that add the
+            expansions of several groups, which suffer from collisions.
 
     Attributes:
         name: of the masks, among all that a device has found.
@@ -85,16 +85,16 @@ class MaskPolicy:
         self.negotiable = negotiable
 
     def of(self, own: Announcement) -> Masks:
-        """Return the masks of a device that has found what it could; empty where it has none of these."""
+        """Return the masks of a device that has completed its preparation; empty if it has none of this policy."""
         if self.negotiable and NEGOTIATED in own.others:
             return own.others[NEGOTIATED]
         return own.masks
 
     def search(self, host: Preparation) -> list[Masks] | None:
-        """Return the masks of each of the host's devices; None where calibration, which all methods share, finds them.
+        """Return the masks of each of the host's devices; None if calibration, which all methods share, finds them.
 
         Args:
-            host: trains what the search needs trained.
+            host: does the training that the search needs.
         """
         return None
 
@@ -108,11 +108,11 @@ class EveryPosition(MaskPolicy):
 
 @dataclass(frozen=True)
 class Sharing:
-    """What a device sends in a round: its own update and perhaps others'.
+    """What a device sends in a round: its own update and possibly others'.
 
     Attributes:
-        sends: whether anything leaves a device.
-        relays: whether it passes on the updates of others.
+        sends: whether a device sends anything.
+        relays: whether it relays the updates of others.
         holds: whether it still holds others' updates in the next round, so that differences to them can be decoded.
     """
 
@@ -136,7 +136,7 @@ class Routing:
     oracle: bool = False
 
     def names(self, router: RouterConfig, paper: PaperConfig) -> tuple[str, ...]:
-        """Return the names of the routers that a method is scored with, its own first; none where it needs none."""
+        """Return the names of the routers that a method is scored with, its own first; empty if it needs none."""
         if self.statistics:
             return router.names
         return tuple(dict.fromkeys((paper.reading, *paper.also))) if self.codes else ()

@@ -1,4 +1,4 @@
-"""What a host offers methods before the first round, for the devices that it is host to."""
+"""What a host offers to methods before the first round, for the devices that it hosts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Preparation(Protocol):
     Attributes:
         layers: the adapted layers of the base model.
         adapter: rank and scale.
-        projections: by device the A that its group claims.
-        densities: by device the share of B's positions that it may train.
+        projections: per device, the A that its group claims.
+        densities: per device, the share of B's positions that it may train.
     """
 
     @property
@@ -32,11 +32,11 @@ class Preparation(Protocol):
     def train(self, experts: Sequence[Expert], method: str) -> Sequence[Expert]:
         """Train one expert per device on the device's rows, for as many steps as the run has.
 
-        What was trained so before is not trained again.
+        Equal training is done only once.
 
         Args:
             experts: what each device starts from, in the order of the devices.
-            method: the name of the method whose learning rate is taken.
+            method: the name of the method whose learning rate is used.
 
         Raises:
             DivergedError: a loss or a value is not finite.

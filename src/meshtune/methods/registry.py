@@ -1,4 +1,4 @@
-"""The names of the federated methods, without importing what they need: for help texts and validation."""
+"""The names of the federated methods, without importing their dependencies: for help texts and validation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ METHODS: dict[str, str] = {
 
 
 ENTRY_POINTS = "meshtune.methods"
-"""The group of entry points by which other packages add methods: ``name = "package.module:METHOD"``."""
+"""The entry point group by which other packages add methods: ``name = "package.module:METHOD"``."""
 _ELSEWHERE = {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in METHODS}
 METHODS.update({name: f"from {point.value.partition(':')[0]}" for name, point in sorted(_ELSEWHERE.items())})
 
@@ -41,7 +41,7 @@ def check_method(name: str) -> str:
     """Return ``name``.
 
     Raises:
-        UserError: there is no such method; names the nearest.
+        UserError: there is no such method; the message names the nearest.
     """
     return check_name("method", name, METHODS)
 
@@ -49,10 +49,11 @@ def check_method(name: str) -> str:
 def get_method(name: str) -> Method:
     """Return the method called ``name``.
 
-    Ours live in ``meshtune.methods.catalogue.<name>`` as ``METHOD``; other packages name theirs as entry points.
+    Built-in methods are ``METHOD`` in ``meshtune.methods.catalogue.<name>``; other packages declare theirs as entry
+    points.
 
     Raises:
-        UserError: there is no such method, or what another package names cannot be loaded or is none.
+        UserError: there is no such method, or another package's entry point cannot be loaded or is not a method.
     """
     if check_method(name) not in _ELSEWHERE:
         method: Method = importlib.import_module(f"meshtune.methods.catalogue.{name}").METHOD
@@ -62,7 +63,7 @@ def get_method(name: str) -> Method:
     point = _ELSEWHERE[name]
     try:
         found = point.load()
-    except Exception as error:  # other people's code may fail in any way
+    except Exception as error:  # third-party code may fail in any way
         raise UserError(
             f"method {name} cannot be loaded from {point.value} ({type(error).__name__}: {error})"
         ) from error

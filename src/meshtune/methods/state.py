@@ -19,28 +19,28 @@ from meshtune.adapter.projection import Recipe
 from meshtune.routing.statistics import Statistics
 
 Masks = tuple[NDArray[np.int64], ...]
-"""Per layer sorted flat positions."""
+"""Per layer, sorted flat positions."""
 NEGOTIATED = "negotiated"
-"""The name among :attr:`Announcement.others` of a mask that the groups of a cluster agreed on."""
+"""The name in :attr:`Announcement.others` of a mask that the groups of a cluster negotiated."""
 
 
 @dataclass(frozen=True)
 class Announcement:
-    """What a device says once about itself.
+    """What a device announces once about itself.
 
     Attributes:
         device: its id.
         group: its declared task key.
-        samples: N_i, how many training rows it holds.
-        recipe: what regenerates its projections A.
+        samples: N_i, the number of its training rows.
+        recipe: regenerates its projections A.
         masks: per layer its own calibrated mask, sorted flat positions; empty for methods without masks.
-        statistics: its task statistics for the router, or None where the method sends none.
-        codes: its task codes h0 of eq. 26, place after place (sum of k,), or None where no method asks for them.
-        others: masks that it found in other ways than calibration, by name; never sent under that name.
-        scores: what ranked the positions of ``masks``, all layers end to end (sum of d r,), until masks are negotiated;
-            never sent.
-        voted: whether ``masks`` is what its group agreed on before, so that it takes part in no vote: what devices
-            tell those that they meet on their way.
+        statistics: its task statistics for the router, or None if the method sends none.
+        codes: its task codes h0 of eq. 26, place after place (sum of k,), or None if no method needs them.
+        others: masks found by other means than calibration, by name; never sent under that name.
+        scores: the ranking of the positions of ``masks``, all layers concatenated (sum of d r,), until masks are
+            negotiated; never sent.
+        voted: whether ``masks`` was already voted for by its group, so that it takes part in no further vote; announced
+            to devices met during the run.
     """
 
     device: int
@@ -61,7 +61,7 @@ class Announcement:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of all that is ever sent of it."""
+        """A hash of everything in it that is ever sent."""
         facts = (self.device, self.group, self.samples, self.recipe, self.mask_digest, self.voted)
         state = hashlib.blake2b(repr(facts).encode(), digest_size=16)
         if self.statistics is not None:
@@ -81,7 +81,7 @@ class Update:
         source: the device.
         version: the round.
         values: (nnz or parameters,).
-        coded: what they were made of, where they came as a difference to the version before: (bytes,), to be passed on.
+        coded: the coded bytes, if they arrived as a difference to the previous version: (bytes,), for relaying.
     """
 
     source: int
@@ -104,17 +104,17 @@ class Member:
     Attributes:
         device: its id.
         own: its own announcement.
-        expert: what it trains, as it stands.
+        expert: what it trains, in its current state.
         moments: its optimiser's state.
         known: announcements it holds, by device id, its own included.
         held: the newest update it holds from each device, as published, its own included.
-        history: what identifies the optimiser's past, so that equal training is done once.
-        residual: what its last update left out and mixing took from its expert (count,), to be sent with the next.
-        averaged: the devices whose updates are in its expert, where it keeps none of them.
-        clusters: the cluster of every device, where the air made clusters; empty where all are in one.
-        starts: the expert that a device starts from, by id, as far as it was worked out; it follows from ``known``.
-        timely: whether a mix takes this round's updates only, as where rounds end whether or not all have been heard;
-            else the newest of every device, however old.
+        history: identifies the optimiser's history, so that equal training is done only once.
+        residual: the rounding error of its last update, after mixing replaced its expert (count,); sent with the next.
+        averaged: the devices whose updates are in its expert, if it keeps none of them.
+        clusters: the cluster of every device, if a radio network formed clusters; empty if all are in one.
+        starts: the expert that a device starts from, by id, as far as computed; it follows from ``known``.
+        timely: whether a mix uses only this round's updates, as when rounds end whether or not all have arrived;
+            otherwise the newest update of every device, however old.
     """
 
     device: int
@@ -131,7 +131,7 @@ class Member:
     starts: dict[int, Expert] = field(default_factory=dict, repr=False, compare=False)
 
     def groups(self) -> dict[str, list[int]]:
-        """Return the devices of every group it knows, ids ascending, groups sorted."""
+        """Return the known devices of every group, ids ascending, groups sorted."""
         result: dict[str, list[int]] = {}
         for device in sorted(self.known):
             result.setdefault(self.known[device].group, []).append(device)
@@ -142,7 +142,7 @@ class Member:
         return [device for device in self.groups().get(group, []) if device in self.held]
 
     def counted(self, devices: Sequence[int]) -> list[int]:
-        """Return those of ``devices`` whose updates count in this round's mix; it holds one of each."""
+        """Return those of ``devices`` whose updates count in this round's mix; it must hold one of each."""
         if not self.timely:
             return list(devices)
         now = self.held[self.device].version

@@ -1,1 +1,1 @@
-"""Who hears whom over the air, and what it costs: places, gains, clusters, links, a virtual clock."""
+"""Who hears whom over the air and what it costs: positions, gains, clusters, links, a virtual clock."""

@@ -1,10 +1,10 @@
-"""Densities that are planned: how many values a device may train, by what it computes and what a link carries.
+"""Planned densities: how many values a device may train, limited by its compute and by what a link carries.
 
 Q is the lower of c_max batch / (epsilon N) (eq. 7, 11) and what one link of the median mean gain in range carries
-within Gamma, at p_max and u_plan neighbours (method sections 4 and 7); at most all positions of B. Each device has its
-own median. Devices of a group share a mask and so have one density: that of the tightest, since no mate should have
-more to send than its link carries. All of a group count, in reach or not: devices may meet on their way. Places are
-those of the start; densities are fixed then.
+within Gamma, at p_max and u_plan neighbours (method sections 4 and 7). It is at most all positions of B. Each device
+has its own median. Devices of a group share a mask and so one density: the lowest of the group, so that no mate has
+more to send than its link carries. All devices of a group count, whether in reach of each other or not, because moving
+devices may meet. Densities are fixed at the start, for the positions at that time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BOUNDS = {
     "compute": "compute.c_max",
     "positions": "the positions that B has",
 }
-"""What may bound the values of a device, in words."""
+"""What can bound the number of values of a device, in words."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class DensityLimit:
     Attributes:
         values: Q; ``density``: its share of B's positions.
         bound: the tightest of :data:`BOUNDS`.
-        device: whose median gain in range is the group's lowest; None where nobody is in range of any.
-        gain: that one, linear.
+        device: the device with the group's lowest median gain in range; None if no device is in range of another.
+        gain: that gain, linear.
     """
 
     values: int
@@ -49,12 +49,12 @@ class DensityLimit:
     gain: float | None
 
     def facts(self) -> dict[str, Any]:
-        """Return what results keep of it."""
+        """Return the record of it for the results."""
         return asdict(self)
 
 
 def budgets(config: RunConfig, site: Site, layers: Sequence[LayerSpec]) -> dict[str, DensityLimit]:
-    """Return the budget of every task group, by key.
+    """Return the limit of every task group, by key.
 
     Raises:
         UserError: a device could not train a single value.
@@ -83,16 +83,16 @@ def budgets(config: RunConfig, site: Site, layers: Sequence[LayerSpec]) -> dict[
 
 
 def carried(where: Geometry, gain: float, exchange: ExchangeConfig, positions: int) -> int:
-    """Return how many values, of ``positions`` at most, one link of this gain carries within Gamma.
+    """Return how many values, at most ``positions``, one link of this gain carries within Gamma.
 
     Raises:
-        UserError: not one.
+        UserError: it carries no value at all.
     """
     u = sharing(where)
     most = math.floor(link_limit(where.radio, gain, u, *form(exchange, positions)))
     if most >= positions:
         return positions
-    # The header, and what coding takes a value, are those of a full update so far.
+    # The header and the coded bits per value were so far those of a full update.
     more = math.floor(link_limit(where.radio, gain, u, *form(exchange, most)))
     exact = exchange.values in PLAIN
     if exact and 8 * update_bytes(more, exchange.values) > payload_limit(where.radio, gain, u):
@@ -101,12 +101,12 @@ def carried(where: Geometry, gain: float, exchange: ExchangeConfig, positions: i
 
 
 def sharing(where: Geometry) -> int:
-    """Return how many shares the band is planned in: u_plan, of a broadcast one."""
+    """Return the number of shares the band is planned for: u_plan, or 1 for a broadcast."""
     return 1 if where.config.cast == "broadcast" else where.config.u_plan
 
 
 def form(exchange: ExchangeConfig, count: int) -> tuple[float, float]:
-    """Return the bits of a value and those around all values, in an update of ``count``."""
+    """Return the bits per value and the overhead bits, in an update of ``count`` values."""
     bits = 8.0 * update_bytes(count, exchange.values, exchange.block)
     if exchange.values not in PLAIN:
         return bits / count, 0.0
@@ -115,14 +115,14 @@ def form(exchange: ExchangeConfig, count: int) -> tuple[float, float]:
 
 
 def densities_of(config: RunConfig, planned: Mapping[str, DensityLimit] | None) -> tuple[float, ...]:
-    """Return the density of every device: what was ``planned`` for its group, or the configuration's."""
+    """Return the density of every device: the one ``planned`` for its group, or the configured one."""
     if planned is None:
         return (config.adapter.share,) * len(config.device_tasks)
     return tuple(planned[task.key].density for task in config.device_tasks)
 
 
 def budget_note(planned: Mapping[str, DensityLimit]) -> str:
-    """Return one sentence on what was planned."""
+    """Return a one-sentence note on the planned densities."""
     values = sorted({budget.values for budget in planned.values()})
     shares = list(dict.fromkeys(f"{budget.density:.3g}" for budget in sorted(planned.values(), key=lambda b: b.values)))
     span = f"{values[0]:,} values" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,} values"

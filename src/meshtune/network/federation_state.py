@@ -1,4 +1,4 @@
-"""What changes from round to round in a run, over all its devices and methods."""
+"""The state of a run that changes from round to round, over all devices and methods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshtune.node.node import Node
 from meshtune.wire.ledger import Ledger
 
 JobKey = tuple[tuple[int, ...], str, tuple[str, ...], float]
-"""What makes two nodes' training the same: whose rows, the expert's digest, the optimiser's past, the rate."""
+"""Nodes with equal keys train identically: whose rows, the expert's digest, the optimiser history, the rate."""
 
 
 @dataclass
@@ -21,11 +21,11 @@ class FederationState:
     """Everything that changes from round to round, and nothing else.
 
     Attributes:
-        nodes: per method one node per device.
+        nodes: per method, one node per device.
         ledger: bytes so far.
         round: rounds done.
         seconds: training seconds by kind of adapter, and exchange seconds.
-        clocks: per method its virtual clock, where there is a radio.
+        clocks: per method, its virtual clock if there is a radio.
     """
 
     nodes: dict[str, list[Node]]
@@ -36,14 +36,14 @@ class FederationState:
 
     @property
     def members(self) -> dict[str, list[Member]]:
-        """Per method what its nodes know and hold."""
+        """Per method, the members of its nodes."""
         return {method: [node.member for node in nodes] for method, nodes in self.nodes.items()}
 
 
 def distinct_jobs(
     config: RunConfig, methods: Sequence[Method], state: FederationState, devices: int
 ) -> dict[str, dict[JobKey, list[tuple[str, Node]]]]:
-    """Return by kind of adapter what the next round trains, each with the (method, node) that share it."""
+    """Return the distinct jobs of the next round by kind of adapter, each with the (method, node) pairs sharing it."""
     found: dict[str, dict[JobKey, list[tuple[str, Node]]]] = {}
     for method in methods:
         lr = config.train.peak(method.kind.name, method.name)

@@ -1,6 +1,6 @@
-"""Where devices are and how they hear each other at one moment, and what the air allows there for a payload.
+"""Positions of devices and gains between them at one moment, and what the radio allows there for a payload.
 
-Clusters are formed on it, in a run as in a plan. Gains are means: fading belongs to the rounds.
+Runs and plans form clusters from it. Gains are means: fading is drawn per round.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from meshtune.wireless.link import Radio, total_power
 from meshtune.wireless.link_budget import link_gains
 
 MOST_PAIRS = 500_000
-"""Pairs of devices in range: those of a thousand that all hear each other, or of 100,000 with ten in range of each."""
+"""Maximum pairs of devices in range: about 1,000 devices all in range, or 100,000 with ten in range of each."""
 NEAR = 10
-"""Devices in range that a range is proposed for where there are too many."""
+"""When there are too many pairs, a range is proposed that leaves each device this many others in range."""
 
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """Where devices are and how they hear each other.
+    """Positions of devices and gains between them.
 
     Attributes:
-        config: the radio's settings; ``radio``: what formulas need of them.
+        config: the radio's settings; ``radio``: what the formulas need of them.
         channel: gains.
-        positions: (n, 2) metres.
+        positions: (n, 2) in metres.
         reach: metres beyond which there is no link.
     """
 
@@ -48,34 +48,34 @@ class Geometry:
 
 
 def carrier(methods: Sequence[Method]) -> Method:
-    """Return whose update clusters are formed for: the first sparse one of those that exchange, else the first.
+    """Return the method whose update clusters are formed for: the first sparse one that exchanges, else the first one.
 
-    Where none exchanges, all count.
+    If no method exchanges, all count.
     """
     sending = [method for method in methods if method.sharing.sends] or methods
     return next((method for method in sending if method.kind.projected), sending[0])
 
 
 def geometry_of(site: Site, time: float = 0.0) -> Geometry:
-    """Return the ground at ``time`` seconds; without a range all devices are in range of each other."""
+    """Return the geometry at ``time`` seconds; if no range is set, all devices are in range of each other."""
     radio, channel, positions = site.radio, site.channel, site.mobility.positions(time)
     widest = math.hypot(*np.ptp(positions, axis=0).tolist()) * (1 + 1e-9)
     return Geometry(radio, Radio.of(radio), channel, positions, radio.range or widest or 1.0)
 
 
 def link_bounds(where: Geometry, bits: float, most: int | None) -> LinkBounds:
-    """Return what the air allows for a payload of ``bits``, in clusters of at most ``most``.
+    """Return the radio's limits for a payload of ``bits``, in clusters of at most ``most`` devices.
 
-    A broadcast costs what its weakest receiver needs. Clusters add up powers, so they are given each receiver's own:
-    their sum is never too little.
+    A broadcast costs what its weakest receiver needs. Clusters add up powers per receiver, so the sum is an upper
+    bound.
 
     Raises:
-        UserError: more pairs are in range than can be held.
+        UserError: too many pairs of devices are in range.
     """
     radio, devices = where.radio, len(where.positions)
 
     def inverse_gain(a: Ints, b: Ints) -> Floats:
-        with np.errstate(divide="ignore"):  # no gain: no link
+        with np.errstate(divide="ignore"):  # zero gain: no link
             found: Floats = 1 / link_gains(where.channel, where.positions, a, b, None)
         return found
 
@@ -90,14 +90,14 @@ def link_bounds(where: Geometry, bits: float, most: int | None) -> LinkBounds:
 
 
 def check_pairs(where: Geometry, tree: Any = None) -> None:
-    """Make sure that the pairs of devices in range can be held.
+    """Check that the number of pairs of devices in range is manageable.
 
     Args:
-        where: the ground.
-        tree: scipy's KD-tree of its positions; None to make one.
+        where: the geometry.
+        tree: scipy's KD-tree of its positions; None to build one.
 
     Raises:
-        UserError: they are more than :data:`MOST_PAIRS`; proposes a range.
+        UserError: there are more than :data:`MOST_PAIRS`; the message proposes a range.
     """
     devices = len(where.positions)
     if tree is None:
@@ -115,21 +115,21 @@ def check_pairs(where: Geometry, tree: Any = None) -> None:
 
 
 def clustering(settings: ClusterConfig, masked: bool) -> ClusterConfig:
-    """Return what clusters are formed by: of devices without masks power and range alone decide (S_max = 1)."""
+    """Return the clustering settings; without masks only power and range decide (S_max = 1)."""
     return settings if masked else settings.model_copy(update={"s_max": 1.0})
 
 
 def median_gain(where: Geometry, air: LinkBounds) -> float | None:
-    """Return the median mean gain of all pairs in range (method section 7); None without one."""
+    """Return the median mean gain of all pairs in range (method section 7); None if there are none."""
     _, _, gain = _heard(where, air)
     return float(np.median(gain)) if gain.size else None
 
 
 def median_gains(where: Geometry) -> Floats:
-    """Return the median mean gain between each device and those in its range, (n,); NaN where nobody is.
+    """Return the median mean gain between each device and those in its range, (n,); NaN if there are none.
 
     Raises:
-        UserError: more pairs are in range than can be held.
+        UserError: too many pairs of devices are in range.
     """
     low, high, gain = _heard(where, link_bounds(where, 0.0, None))
     found = np.full(len(where.positions), np.nan)
@@ -142,7 +142,7 @@ def median_gains(where: Geometry) -> Floats:
 
 
 def _heard(where: Geometry, air: LinkBounds) -> tuple[Ints, Ints, Floats]:
-    """Return the ends and mean gains of all pairs in range that hear each other at all."""
+    """Return the ends and mean gains of all pairs in range with a gain above 0."""
     low, high = air.pairs
     gain = link_gains(where.channel, where.positions, low, high, None)
     heard = gain > 0

@@ -1,9 +1,9 @@
-"""What the handshake costs over the air: time and energy of announcements, which are larger than what a link carries.
+"""The handshake's radio cost: time and energy of announcements, which are larger than a link carries in one window.
 
-They go through the graph hop by hop, to each device once (:mod:`meshtune.node.introductions`). In each hop a device has
-one payload for its neighbours, the longest of theirs, and sends it in as many windows of Gamma as it takes for a part
-to fit into its power on mean gains; the hop ends with the slowest device. Announcements are sent until they arrive, one
-copy for each who receives them; fading and lost packets are left out.
+Announcements travel through the graph hop by hop and reach each device once (:mod:`meshtune.node.introductions`). In
+each hop a device has one payload for all its neighbours, as long as the longest of theirs. It sends it in as many
+windows of Gamma as are needed for a part to fit into its power on mean gains. The hop ends with the slowest device.
+Announcements are repeated until they arrive; one copy per receiver is charged. Fading and lost packets are ignored.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from meshtune.wireless.link_budget import link_gains
 def handshake_cost(
     network: RunNetwork, hops: Sequence[Mapping[tuple[int, int], int]], control: Sequence[Sequence[Envelope]] = ()
 ) -> RoundCost:
-    """Return what a handshake took.
+    """Return the cost of a handshake.
 
     Args:
         network: who hears whom.
-        hops: bytes of announcements by link (sender, receiver), hop by hop.
-        control: what was said of who knows whom, those messages together that were sent at the same time.
+        hops: bytes of announcements per link (sender, receiver), hop by hop.
+        control: the control messages about who knows whom, grouped by the time at which they were sent.
     """
     site, tick = network.site, RoundCost()
     radio, positions = Radio.of(site.radio), network.formed.where.positions
@@ -43,7 +43,7 @@ def handshake_cost(
             windows.append(count)
             tick.airtime += count * radio.gamma
             tick.sending += count * radio.gamma * float(total_power(radio, bits / count, len(near), inverse))
-        together = site.radio.spectrum == "orthogonal"  # else they take turns
+        together = site.radio.spectrum == "orthogonal"  # otherwise they take turns
         tick.seconds += site.radio.gamma * (max(windows) if together else sum(windows))
     for said in control:
         seconds, joules = inventory_cost(site, positions, said)

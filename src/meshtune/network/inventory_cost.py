@@ -1,8 +1,7 @@
-"""What it costs over the air to say who holds what: messages of some hundred bytes, each in a small part of a window.
+"""The radio cost of control messages about who holds what: a few hundred bytes, each in a small part of a window.
 
-They need no window of their own: they go out in the slack that every window leaves (method section 7), which holds
-sixteen of them, and only what is longer than the slack prolongs a round. Power is the least that carries them in their
-part; gains are means.
+They need no window of their own. They use the slack that every window leaves (method section 7), which holds sixteen of
+them; only the excess prolongs a round. Power is the minimum that carries them in their part. Gains are means.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from meshtune.wireless.link import Radio, total_power
 from meshtune.wireless.link_budget import link_gains
 
 PART = 1 / 32
-"""Of Gamma: what a message may take, if power allows."""
+"""Fraction of Gamma that a message takes, if power allows."""
 
 
 def inventory_cost(site: Site, positions: Floats, envelopes: Sequence[Envelope]) -> tuple[float, float]:
-    """Return the seconds and joules of ``envelopes``, all sent at once.
+    """Return the seconds and joules of ``envelopes``, all sent simultaneously.
 
     Args:
         site: channel and radio.
-        positions: (n, 2) metres.
-        envelopes: what is sent.
+        positions: (n, 2) in metres.
+        envelopes: the messages.
     """
     radio = Radio.of(site.radio)
     radio = replace(radio, gamma=PART * radio.gamma)
@@ -47,7 +46,7 @@ def inventory_cost(site: Site, positions: Floats, envelopes: Sequence[Envelope])
 
 
 def least_windows(radio: Radio, bits: float, u: int, inverse_gains: float) -> int:
-    """Return the least number of windows in which ``bits`` fit into p_max, to ``u`` neighbours at once."""
+    """Return the minimum number of windows in which ``bits`` fit into p_max, to ``u`` neighbours simultaneously."""
 
     def fits(count: int) -> bool:
         return bool(total_power(radio, bits / count, u, inverse_gains) <= radio.p_max)

@@ -1,7 +1,7 @@
-"""How many positions of each layer devices will train, before anything is trained: equal everywhere, or a run's masks.
+"""How many positions of each layer devices will train, before training: equal densities, or those of a run's masks.
 
-Entropies need weights and prompts, which a plan has not, so that without a run every layer has the same density. A run
-that has prepared its masks knows better: its densities by layer and its counts by output row are taken instead.
+Entropies need weights and prompts, which a plan does not have. Without a run, every layer therefore has the same
+density. If a run has prepared its masks, its densities per layer and its counts per output row are used instead.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from meshtune.wireless.arrays import Ints
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """What is known of all devices' masks.
+    """What is known about all devices' masks.
 
     Attributes:
-        use: what collision rates are reckoned from.
-        rate: ``expected`` or ``rows``, whichever ``use`` is.
-        density: share of B's positions that a device trains; of several the largest.
-        notes: what a reader should know of them.
+        use: the basis for collision rates.
+        rate: ``expected`` or ``rows``, according to ``use``.
+        density: share of B's positions that a device trains; the largest if devices differ.
+        notes: what a reader should know about them.
         counts: (devices, layers) positions of each layer in a calibrated mask; ``sizes``: (layers,) d r.
     """
 
@@ -46,13 +46,13 @@ class Planned:
 
 
 def uniform(config: RunConfig, layers: Sequence[LayerSpec], density: Sequence[float], masked: bool = True) -> Planned:
-    """Return equally dense layers.
+    """Return equal densities for all layers.
 
     Args:
         config: ``adapter.*``, ``clusters.rate``.
-        layers: of the model.
+        layers: the adapted layers of the model.
         density: of every device's calibrated mask.
-        masked: whether these masks are those that collide; else all positions do.
+        masked: whether collisions are counted on these masks; otherwise all positions collide.
     """
     room = sizes(layers, config.adapter.rank)
     held, counts = np.array(room), _equal(room, density)
@@ -84,7 +84,7 @@ def uniform(config: RunConfig, layers: Sequence[LayerSpec], density: Sequence[fl
 
 
 def _equal(room: Sequence[int], density: Sequence[float]) -> Ints:
-    """Return how many positions of each layer calibrated masks have (devices, layers), all layers equally dense."""
+    """Return the positions per layer of calibrated masks (devices, layers), all layers equally dense."""
     each = {share: np.array(layer_counts(None, room, share, "uniform"), dtype=np.int64) for share in set(density)}
     if len(each) == 1:
         return np.broadcast_to(each[density[0]], (len(density), len(room)))
@@ -92,7 +92,7 @@ def _equal(room: Sequence[int], density: Sequence[float]) -> Ints:
 
 
 def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, method: Method, run: Path) -> Planned:
-    """Return the densities of ``method``'s masks in the folder ``run``, whose devices they are in order.
+    """Return the densities of ``method``'s masks in the folder ``run``, assigned to devices in order.
 
     Raises:
         UserError: there is no run, it has not prepared such masks, or it has another rank, model or number of devices;

@@ -1,7 +1,7 @@
-"""Whether updates fit the air, said before the first round: links that cannot carry a method's update, and the remedy.
+"""Checks before the first round whether updates fit on their links: finds links that cannot carry one, and a remedy.
 
-Clusters are formed for the update of one method (:func:`meshtune.network.geometry.carrier`); another one's may be many
-times as large, and would then be in outage round after round. Gains are means, as where clusters are formed.
+Clusters are formed for the update of one method (:func:`meshtune.network.geometry.carrier`). Another method's update
+may be many times as large, and would then be in outage round after round. Gains are means, as in cluster formation.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from meshtune.wire.payload_sizes import update_bytes
 from meshtune.wireless.config import RadioConfig
 
 MOST = 1 << 12
-"""How many times the band may be widened for a remedy."""
+"""Largest factor by which a remedy may widen the band."""
 DECIBELS = 60
-"""By how much power may be raised for one."""
+"""Largest increase of power that a remedy may propose, in dB."""
 
 
 def crowded(site: Site, exchange: ExchangeConfig, graph: Graph, counts: Mapping[str, int]) -> list[str]:
     """Return a sentence for every method whose updates do not fit on some link of ``graph``.
 
     Args:
-        site: places and radio, at the start.
+        site: positions and radio, at the start.
         exchange: how values are coded.
-        graph: who is to hear whom.
-        counts: by method how many values an update has.
+        graph: the links that are wanted.
+        counts: per method, the number of values of an update.
     """
     if not any(graph.values()):
         return []
@@ -48,13 +48,13 @@ def crowded(site: Site, exchange: ExchangeConfig, graph: Graph, counts: Mapping[
 
 
 def unserved(site: Site, radio: RadioConfig, graph: Graph, bits: float) -> tuple[int, int]:
-    """Return how many links of ``graph`` do not carry ``bits`` with ``radio``, and how many there are."""
+    """Return how many links of ``graph`` cannot carry ``bits`` with ``radio``, and the number of links."""
     served = flow(geometry_of(replace(site, radio=radio)), graph, bits).budget.served
     return int((~served).sum()), len(served)
 
 
 def _remedy(site: Site, graph: Graph, bits: float) -> str:
-    """Return a setting with which every link carries ``bits``, or what else may help."""
+    """Return a setting with which every link carries ``bits``, or other advice."""
     radio, times = site.radio, 2
     while times <= MOST:
         wider = radio.model_copy(update={"bandwidth": radio.bandwidth * times})

@@ -1,6 +1,6 @@
-"""What links carry and cost on mean gains: one exchange over some links, each direction by itself.
+"""What links carry and cost on mean gains: one exchange over given links, each direction separately.
 
-Fading belongs to the rounds; here every gain is its mean, and the payload is the one that is forecast.
+Fading is drawn per round; here every gain is its mean, and the payload is the forecast one.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from meshtune.wireless.places import distances
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """Some links, each direction by itself, and one exchange over them on mean gains.
+    """One exchange over given links on mean gains, each direction separately.
 
     Attributes:
         sender: (L,) ids; ``receiver`` likewise.
         metres: (L,) lengths; ``gain``: (L,) mean gains, linear.
-        outage: (L,) probability under Rayleigh fading that a link, had it the sender's whole power, does not carry the
-            payload in its share of the band; NaN where gains are recorded.
+        outage: (L,) probability under Rayleigh fading that a link cannot carry the payload in its share of the band,
+            even with the sender's whole power; NaN for recorded gains.
         capacity: (L,) bit/s in the link's share of the band at an even share of p_max, without interference.
         budget: what each link takes.
     """
@@ -40,12 +40,12 @@ class Flow:
     budget: LinkBudget
 
     def pairs(self, served: bool = True) -> list[tuple[int, int]]:
-        """Return sender and receiver of the links that are served, or of those that are not."""
+        """Return (sender, receiver) of the links that are served, or of those that are not."""
         keep = self.budget.served == served
         return list(zip(self.sender[keep].tolist(), self.receiver[keep].tolist(), strict=True))
 
     def served(self, served: bool) -> dict[int, tuple[int, ...]]:
-        """Return the receivers of every sender's links that are served, or of those that are not, ids ascending."""
+        """Return, per sender, the receivers of its links that are served, or of those that are not, ids ascending."""
         found: dict[int, list[int]] = {}
         for sender, receiver in self.pairs(served):
             found.setdefault(sender, []).append(receiver)
@@ -53,12 +53,12 @@ class Flow:
 
 
 def flow(where: Geometry, neighbours: Mapping[int, Sequence[int]], bits: float) -> Flow:
-    """Return one exchange of ``bits`` over the links of a graph, both directions of each."""
+    """Return one exchange of ``bits`` over the links of a graph, in both directions."""
     return pair_flow(where, [(device, other) for device, others in neighbours.items() for other in others], bits)
 
 
 def pair_flow(where: Geometry, pairs: Sequence[tuple[int, int]], bits: float) -> Flow:
-    """Return one exchange of ``bits`` over links (sender, receiver), in this order."""
+    """Return one exchange of ``bits`` over (sender, receiver) links, in the given order."""
     sender, receiver = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     config, positions = where.config, where.positions
     budget = over_the_air(config, where.channel, positions, sender, receiver, bits, None)

@@ -1,4 +1,4 @@
-"""What a user should know of the network of a run, before its first round."""
+"""Notes for the user on a run's network, before its first round."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _out_of_reach(network: RunNetwork) -> list[str]:
 
 
 def _last_rounds(network: RunNetwork) -> list[str]:
-    """Return what becomes of the rounds after the last exchange."""
+    """Return a note on the rounds after the last exchange."""
     config, formed = network.site.config, network.formed
     rounds, inner = config.train.rounds, config.clusters.inner_rounds
     left = rounds % inner
@@ -52,7 +52,7 @@ def _last_rounds(network: RunNetwork) -> list[str]:
 
 
 def _masks(network: RunNetwork) -> list[str]:
-    """Return what was negotiated, and which clusters' masks collide more than is allowed."""
+    """Return notes on negotiated masks, and on clusters whose masks collide more than is allowed."""
     clusters, agreement, found = network.formed.clusters, network.agreement, []
     if agreement is not None:
         found.append(

@@ -1,10 +1,10 @@
-"""The network over the air: clusters of devices, neighbours within them and links between them, at one moment.
+"""The radio network at one moment: clusters of devices, neighbours within them and links between them.
 
-Runs and plans form it by the same function, :meth:`RadioNetwork.form`, on mean gains (fading belongs to the rounds) and
-for the payload of one method, that of :func:`meshtune.network.geometry.carrier`. A run knows when it was formed and
-what masks really collide, and forms it again as devices move (:mod:`meshtune.network.run_network`). A plan takes the
-densities that it expects for masks, refuses what it could not follow in seconds, and reports progress
-(:mod:`meshtune.planning.planned_network`). The budgets of links are computed when they are asked for.
+Runs and plans form it by the same function, :meth:`RadioNetwork.form`, on mean gains (fading is drawn per round) and
+for the payload of one method, that of :func:`meshtune.network.geometry.carrier`. A run records when its network was
+formed and how much its masks really collide, and forms it again as devices move (:mod:`meshtune.network.run_network`).
+A plan uses expected mask densities, refuses networks that it cannot simulate in seconds, and reports progress
+(:mod:`meshtune.planning.planned_network`). Link budgets are computed on demand.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class RadioNetwork:
     """Who exchanges with whom over the air.
 
     Attributes:
-        where: places and gains.
-        bits: of the payload that it was formed for.
-        settings: ``clusters.*`` that it was formed by.
-        clusters: who is in which cluster.
+        where: positions and gains.
+        bits: size of the payload that it was formed for.
+        settings: the ``clusters.*`` settings used.
+        clusters: the assignment of devices to clusters.
         linked: neighbours within clusters.
         backbone: the links between clusters.
     """
@@ -61,16 +61,16 @@ class RadioNetwork:
         """Form clusters, link their members, and join the clusters.
 
         Args:
-            where: places and gains.
-            bits: of the payload.
+            where: positions and gains.
+            bits: size of the payload.
             use: the devices' masks, as far as known.
             settings: ``clusters.*``.
             graph: ``graph.*``, of a single cluster.
-            seed: of a random graph.
-            progress: called now and then with the number of merges so far, below the number of devices.
+            seed: seed of a random graph.
+            progress: called periodically with the number of merges so far, below the number of devices.
 
         Raises:
-            UserError: more pairs of devices are in range than can be held, or two stand at one point.
+            UserError: too many pairs of devices are in range, or two devices have the same position.
         """
         clusters = agnes.clustered(settings, link_bounds(where, bits, settings.most), use, progress)
         return cls(where, bits, settings, clusters, linked(clusters, settings, graph, seed), backbone(clusters))
@@ -82,7 +82,7 @@ class RadioNetwork:
 
     @property
     def inner(self) -> Graph:
-        """Neighbours within clusters, as far as a link alone fits into both ends' power."""
+        """Neighbours within clusters whose link, taken alone, fits into the power of both ends."""
         return self.linked.heard
 
     @cached_property
@@ -91,7 +91,7 @@ class RadioNetwork:
         return self.without(())
 
     def without(self, absent: Collection[int]) -> Graph:
-        """Return who hears whom while some devices are away: other links stand in for those that were theirs."""
+        """Return who hears whom while the devices ``absent`` are away: other links replace theirs."""
         between = backbone(self.clusters, absent) if absent else self.backbone
         further = between.neighbours()
         return {
@@ -102,7 +102,7 @@ class RadioNetwork:
 
     @property
     def wanted(self) -> Graph:
-        """Neighbours within clusters, whatever a link costs; of devices that can afford none, the nearest device."""
+        """Neighbours within clusters regardless of link cost; a device that can afford no link has the nearest one."""
         found, positions = {device: set(near) for device, near in self.linked.asked.items()}, self.where.positions
         for device in self.alone:
             metres = np.linalg.norm(positions - positions[device], axis=1)
@@ -115,12 +115,12 @@ class RadioNetwork:
 
     @cached_property
     def within(self) -> Flow:
-        """One exchange over all links within clusters that are asked for, served or not."""
+        """One exchange over all links wanted within clusters, served or not."""
         return flow(self.where, self.linked.asked, self.bits)
 
     @cached_property
     def between(self) -> Flow:
-        """One exchange over the links between clusters: lower id to higher first, then all the other way."""
+        """One exchange over the links between clusters: first all from lower to higher id, then all back."""
         ends = [(link.low, link.high) for link in self.backbone.links]
         return pair_flow(self.where, [*ends, *((high, low) for low, high in ends)], self.bits)
 
@@ -131,13 +131,13 @@ class RadioNetwork:
 
     @cached_property
     def alone(self) -> dict[int, str]:
-        """The devices that have no neighbour for want of any, or by ``graph.kind``, ids ascending, and why."""
+        """The devices that have no neighbour, whether for want of one or by ``graph.kind``, ids ascending, and why."""
         return self.linked.alone(self.bounds)
 
     def why(self, device: int, most: int = 8) -> Why:
-        """Return why ``device`` has the neighbours that it has, and why its ``most`` nearest elsewhere were refused.
+        """Return why ``device`` has its neighbours, and why its ``most`` nearest devices elsewhere were refused.
 
-        No bound decides who is in a single cluster, and nobody is elsewhere.
+        In a single cluster no bound decides on membership, and no device is elsewhere.
 
         Raises:
             UserError: there is no such device.

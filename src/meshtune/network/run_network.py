@@ -1,7 +1,7 @@
-"""The network of a run: formed when masks are known, again as devices move, and what the run's folder keeps of it.
+"""The network of a run: formed once masks are known, formed again as devices move, and recorded in the run's folder.
 
-All methods of a run have the same clusters and the same links between them, each with its own payload, so that what
-fits under one method may be in outage under another. Where devices move there is a network for every time
+All methods of a run have the same clusters and links, each with its own payload, so a payload that fits under one
+method may be in outage under another. With moving devices there is a network for every time
 (:mod:`meshtune.simulator.reclustering`): a function of configuration, announcements and time.
 """
 
@@ -28,15 +28,15 @@ from meshtune.wire.payload_sizes import update_bytes
 
 @dataclass(frozen=True, eq=False)
 class RunNetwork:
-    """A network that a run formed, and what only the run knows of it.
+    """A network formed in a run, and what only the run knows about it.
 
     Attributes:
-        site: where.
-        time: at which it was formed, seconds on the clock of a method.
+        site: channel, radio and positions.
+        time: the time at which it was formed, in seconds on a method's clock.
         formed: clusters and links.
-        measured: per cluster the share of positions that two or more of its members' masks really use.
-        at: the network of the same devices at another time; those formed last are kept.
-        agreement: on the masks of methods that negotiate them; None where none does.
+        measured: per cluster, the share of positions that two or more of its members' masks really use.
+        at: returns the network of the same devices at another time; recent ones are cached.
+        agreement: the negotiated masks; None if no method negotiates.
     """
 
     site: Site
@@ -48,11 +48,11 @@ class RunNetwork:
 
     @cached_property
     def why(self) -> dict[int, Why]:
-        """Why each device is where it is."""
+        """Why each device is in its cluster."""
         return {device: self.formed.why(device) for device in sorted(self.formed.graph)}
 
     def outline(self) -> dict[str, Any]:
-        """Return what is kept of every network: clusters, their collision rates, links between them, and places."""
+        """Return the record of any network: clusters, their collision rates, links between them, and positions."""
         formed = self.formed
         return {
             "clusters": [list(cluster) for cluster in formed.clusters.clusters],
@@ -64,7 +64,7 @@ class RunNetwork:
         }
 
     def facts(self) -> dict[str, Any]:
-        """Return what the run's folder keeps of the first one: its outline, what it was formed for, and why."""
+        """Return the record of the first network: its outline, what it was formed for, and why."""
         return {
             **self.outline(),
             "s_max": self.formed.clusters.s_max,
@@ -76,7 +76,7 @@ class RunNetwork:
         }
 
     def _within(self) -> list[tuple[int, int, float]]:
-        """Return the pairs that reach each other within clusters, and bit/s at p_max on the way that carries less."""
+        """Return the pairs that reach each other within clusters, with the lower bit/s of both directions at p_max."""
         links = self.formed.within
         carried: dict[tuple[int, int], list[float]] = {}
         ways = zip(links.sender.tolist(), links.receiver.tolist(), links.capacity.tolist(), strict=True)
@@ -86,7 +86,7 @@ class RunNetwork:
         return [(a, b, min(both)) for (a, b), both in sorted(carried.items()) if len(both) == 2]
 
     def _refused(self) -> list[tuple[int, int, str]]:
-        """Return every device, the nearest one elsewhere, and the bound that keeps these two apart."""
+        """Return (device, nearest device elsewhere, bound that keeps them apart) for every device."""
         return [(device, one.device, one.kind) for device, why in self.why.items() for one in why.refused[:1]]
 
 
@@ -99,7 +99,7 @@ def run_network(
 ) -> RunNetwork:
     """Form the network of the devices that announced ``own``, at time 0.
 
-    Where no method of the run has masks there is nothing that collides, and power and range alone decide.
+    If no method of the run has masks, nothing collides, and only power and range decide.
     """
     config, method = site.config, carrier(methods)
     said = [method.announces(announced, factory) for announced in own]
@@ -115,7 +115,7 @@ def run_network(
     use = of_masks(masks, counts, rank, config.clusters.rate) if masked else expected([[1.0]] * len(own), [1])
     settings = clustering(config.clusters, masked)
 
-    @lru_cache(maxsize=2 * len(methods) + 1)  # each method has a clock of its own: of each the last two
+    @lru_cache(maxsize=2 * len(methods) + 1)  # each method has its own clock: keep the last two networks of each
     def at(time: float) -> RunNetwork:
         formed = RadioNetwork.form(geometry_of(site, time), bits, use, settings, config.graph, config.seed)
         real = tuple(

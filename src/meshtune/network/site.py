@@ -1,4 +1,4 @@
-"""Where a run takes place: places and gains, known before anything is loaded."""
+"""The site of a run: positions and gains, known before anything is loaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshtune.wireless.mobility import Mobility, mobility
 
 @dataclass(frozen=True)
 class Site:
-    """Where a run takes place: what is known before anybody announces anything."""
+    """The site of a run: what is known before any announcement."""
 
     config: RunConfig
     radio: RadioConfig
@@ -21,7 +21,7 @@ class Site:
 
 
 def open_site(config: RunConfig) -> Site | None:
-    """Return the site of a run; None where its links are free. Errors are those of :func:`site_of`."""
+    """Return the site of a run; None if its links are free. Errors are those of :func:`site_of`."""
     return None if config.radio is None else site_of(config, config.radio)
 
 
@@ -29,7 +29,7 @@ def site_of(config: RunConfig, radio: RadioConfig) -> Site:
     """Return the site of a run with this radio.
 
     Raises:
-        UserError: devices cannot be placed, or the channel has not what the run needs.
+        UserError: devices cannot be placed, or the channel lacks what the run needs.
     """
     channel = open_channel(radio, config.seed)
     channel.check_rounds(config.train.rounds)

@@ -1,8 +1,8 @@
-"""The virtual clock: how long a round takes a federation, and what it costs it, had every device its own radio.
+"""The virtual clock: the duration and cost of a federation's rounds if every device had its own radio.
 
-Each method of a run has a clock of its own, for each is a federation of its own. A round ends for all at T_round:
-nobody waits for those who are late. What the devices compute is planned: which rows a round trains is known from the
-start, so the slowest device of any round is too.
+Each method of a run has its own clock, because each is a federation of its own. A round ends for all devices at
+T_round; nobody waits for late devices. Computation is planned: the rows that each round trains are known from the
+start, and so is the slowest device of any round.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from meshtune.wireless.arrays import Floats
 from meshtune.wireless.compute import compute_energy, compute_time, frequencies, round_cycles
 
 SLACK = 0.5
-"""Of Gamma: what a round leaves beyond it, for packets that have to be sent again (method section 7)."""
+"""Fraction of Gamma that a round adds for retransmitted packets (method section 7)."""
 
 
 @dataclass
@@ -30,16 +30,16 @@ class RoundCost:
     """One round of one method, over all devices.
 
     Attributes:
-        seconds: how long it took.
+        seconds: its duration.
         sending: joules of transmission.
         computing: joules of training.
-        airtime: seconds on the air, summed over devices; links that a device serves at once count once.
-        outages: links wanted that did not carry their payload at any power allowed.
+        airtime: seconds on the air, summed over devices; links served simultaneously by one device count once.
+        outages: wanted links that could not carry their payload at any allowed power.
         lost: payloads sent that did not arrive, or not before the round ended.
         late: devices that computed too long to send anything.
-        away: devices that were not there.
-        inventory: joules of saying who holds what.
-        inventory_seconds: how long that took; it fits into the slack of the windows, or counts in ``seconds``.
+        away: absent devices.
+        inventory: joules of control messages about who holds what.
+        inventory_seconds: their duration; it fits into the slack of the windows, or counts in ``seconds``.
     """
 
     seconds: float = 0.0
@@ -55,12 +55,12 @@ class RoundCost:
 
 
 def ends(slowest: float, slots: int, gamma: float) -> float:
-    """Return T_round unless it is set: the slowest compute, Gamma for every slot, and the slack; in seconds."""
+    """Return the default T_round in seconds: the slowest compute, Gamma for every slot, and the slack."""
     return slowest + (slots + SLACK) * gamma
 
 
 RoundCosts = list[RoundCost]
-"""The rounds so far, first the handshake as round 0."""
+"""The rounds so far; round 0 is the handshake."""
 
 
 def elapsed(clock: RoundCosts) -> float:
@@ -69,13 +69,13 @@ def elapsed(clock: RoundCosts) -> float:
 
 
 class VirtualClock:
-    """The clock of a simulation over the air, as nodes are told it (:class:`meshtune.node.clock.Clock`).
+    """The clock that nodes see in a radio simulation (:class:`meshtune.node.clock.Clock`).
 
-    It stands still while a window lasts: what arrives in one has arrived at its end.
+    It stands still during a window: everything sent in a window arrives at its end.
 
     Args:
         clock: the rounds before this one.
-        tick: this round, as far as it has been played.
+        tick: this round so far.
     """
 
     def __init__(self, clock: RoundCosts, tick: RoundCost) -> None:
@@ -87,12 +87,12 @@ class VirtualClock:
 
 
 def joules(clock: RoundCosts) -> float:
-    """Return the joules so far, sent and computed."""
+    """Return the joules so far, for sending and computing."""
     return sum(tick.sending + tick.computing + tick.inventory for tick in clock)
 
 
 def summary(clock: RoundCosts) -> dict[str, Any]:
-    """Return the totals and, as ``per_round``, the list of every quantity; round 0 is the handshake."""
+    """Return the totals and, as ``per_round``, every quantity as a list; round 0 is the handshake."""
     return {
         "seconds": elapsed(clock),
         "joules": joules(clock),
@@ -117,11 +117,11 @@ class Pace:
 
     Args:
         config: the run's settings.
-        parameters: of the base model.
+        parameters: number of parameters of the base model.
         devices: their data.
 
     Raises:
-        UserError: ``round_seconds`` ends before anybody could have computed and sent.
+        UserError: ``round_seconds`` ends before any device could have computed and sent.
     """
 
     def __init__(self, config: RunConfig, parameters: int, devices: Sequence[DeviceData]) -> None:
@@ -160,11 +160,11 @@ class Pace:
     def cycles(self, method: Method, values: int) -> Floats:
         """Return the cycles of every device in every round, (rounds, devices).
 
-        Where a method trains one expert on all rows together, the first device does it.
+        If a method trains one expert on all rows together, the first device does it.
 
         Args:
-            method: what is trained.
-            values: how many scalars of it.
+            method: the method that trains.
+            values: the number of scalars trained.
         """
         tokens, samples = self.tokens, np.ones_like(self.tokens)
         if len(method.rows(0, tokens.shape[1])) > 1:
@@ -174,7 +174,7 @@ class Pace:
         return self._cycles(tokens, values, samples)
 
     def seconds(self, method: Method, values: int) -> Floats:
-        """Return how long every device computes in every round, (rounds, devices), when nothing goes wrong."""
+        """Return how long every device computes in every round, (rounds, devices), without faults."""
         return compute_time(self.cycles(method, values), self.frequency)
 
     def energy(self, method: Method, values: int) -> Floats:

@@ -1,1 +1,1 @@
-"""One device: what it announces, sends, receives and holds."""
+"""One device: what it announces, sends, receives and stores."""

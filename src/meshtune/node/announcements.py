@@ -1,7 +1,7 @@
-"""Before the first round: what each device works out alone, and what all devices tell each other once.
+"""Preparation before the first round: each device computes its announcement, then all announcements are flooded once.
 
-Each device chooses its densities and mask from its own data and computes its task statistics. Then announcements go
-through the graph, each brought to each device once, and every device knows whom it can hear of.
+Each device chooses its densities and mask from its own data and computes its task statistics. The announcements then
+travel through the graph. Each device receives each announcement once and so learns which devices it can reach.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def trains_sparse(config: RunConfig) -> bool:
 
 
 def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]:
-    """Return the projection recipe of every task group: one block each, sorted keys.
+    """Return the projection recipe of every task group, keys sorted; each group gets one block.
 
     Raises:
-        UserError: the rank is above a layer's inputs, or there are more groups than orthogonal blocks.
+        UserError: the rank exceeds a layer's inputs, or there are more groups than orthogonal blocks.
     """
     groups = sorted({task.key for task in config.device_tasks})
     rank, kind = config.adapter.rank, config.adapter.projection
@@ -76,16 +76,17 @@ def announce(
     densities: Sequence[float] | None = None,
     settle: Callable[[Sequence[Announcement]], RunConfig] | None = None,
 ) -> list[Announcement]:
-    """Work out what every device may announce under ``methods``: masks, task statistics, task codes.
+    """Compute what every device may announce under ``methods``: masks, task statistics, task codes.
 
     Args:
         base: the frozen model.
         config: the run's settings.
         devices: their data.
-        methods: what is run; only what one of them needs is worked out.
-        observer: told about progress.
-        densities: of every device; None for the configuration's.
-        settle: called with what does not depend on a learning rate; returns the settings with one for the rest.
+        methods: the methods to run; only what at least one of them needs is computed.
+        observer: receives progress events.
+        densities: one per device; None for the configured one.
+        settle: called with the part that does not depend on a learning rate; returns the settings, learning rate
+            included, for the rest.
     """
     shares = [config.adapter.share] * len(devices) if densities is None else densities
     recipe_of = recipes(config, base.adapters.layers)
@@ -108,7 +109,7 @@ def announce(
 def announcement_of(
     base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, codes: bool, density: float
 ) -> Announcement:
-    """Work out one device's announcement, its scores included; with the task codes of eq. 26 where ``codes``."""
+    """Compute one device's announcement including its scores; ``codes`` adds the task codes of eq. 26."""
     layers, adapter = base.adapters.layers, config.adapter
     prompts = data.prompts(max(config.router.prompts, adapter.entropy_tokens // 4))
     inputs = layer_inputs(base, prompts, adapter.entropy_tokens) if codes or adapter.budget != "uniform" else {}
@@ -135,9 +136,9 @@ def announcement_of(
 
 
 def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec], told: bool = False) -> list[Message]:
-    """Return what a device sends once under ``method``: its announcement and, where asked for, statistics and codes.
+    """Return what a device sends once under ``method``: its announcement and, if required, statistics and codes.
 
-    Whoever was ``told`` its mask before is not sent it again.
+    With ``told`` the receiver already has the mask, and it is not sent again.
     """
     meta = facts(own, method, layers)
     tensors: dict[str, Tensor] = {}

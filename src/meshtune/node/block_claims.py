@@ -1,9 +1,10 @@
-"""A device claims a block of the projection's rows for its task group, where no configuration names all groups.
+"""A device claims a block of projection rows for its task group when no configuration lists all groups.
 
-It listens first, takes the block that its group has, or claims the lowest free one, and tells its neighbours; each
-tells its own neighbours what is new to it. Claims are never taken back. Which group has which block is a function of
-all claims (:func:`meshtune.adapter.blocks.resolve`), so devices that have heard the same agree. A group that loses its
-block to a lower device id claims again. Projections, and so calibration, follow the block: claim before calibrating.
+It listens first. It then takes the block its group already has, or claims the lowest free one and tells its neighbours.
+Each device forwards to its neighbours the claims that are new to it. Claims are never withdrawn. The assignment of
+blocks to groups is a function of the set of claims (:func:`meshtune.adapter.blocks.resolve`), so devices that have
+received the same claims agree. A group that loses its block to a lower device id claims again. The projections, and so
+the calibration, depend on the block: claim before calibrating.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from meshtune.wire.plain_values import fact, text, whole
 from meshtune.wire.validation import Receiver, check_envelope, check_tensors
 
 MOST_CLAIMS = 10_000
-"""Claims that are believed; a federation has a few per task group."""
+"""Maximum number of claims accepted in one message; a federation makes a few per task group."""
 
 
 class BlockClaims:
-    """Which task group has which block, as one device knows it.
+    """The assignment of blocks to task groups, as one device knows it.
 
     Args:
         device: its id.
         group: its task group.
-        room: how many blocks there are (:func:`meshtune.adapter.blocks.capacity`); None for no bound.
+        room: the number of blocks (:func:`meshtune.adapter.blocks.capacity`); None for no bound.
 
     Attributes:
-        claims: all that were heard or made.
+        claims: all claims received or made.
     """
 
     def __init__(self, device: int, group: str, room: int | None = None) -> None:
@@ -46,16 +47,16 @@ class BlockClaims:
 
     @property
     def block(self) -> int | None:
-        """The block of its own group; None before it has claimed one."""
+        """The block of its own group; None if it has none yet."""
         return self.blocks.get(self.group)
 
     def meet(self, links: Collection[int]) -> list[Envelope]:
-        """Return what new neighbours among ``links``, those there are now, have yet to hear."""
+        """Set the current neighbours to ``links``; return the claims to send them."""
         self._links = tuple(sorted(links))
         return self._news()
 
     def claim(self) -> list[Envelope]:
-        """Claim a block if its group has none; return what neighbours have yet to hear.
+        """Claim a block if its group has none; return the claims to send to neighbours.
 
         Raises:
             UserError: all blocks are taken.
@@ -68,10 +69,10 @@ class BlockClaims:
         return self._news()
 
     def receive(self, sender: int, data: bytes) -> list[Envelope]:
-        """Take in a neighbour's claims; return what neighbours have yet to hear.
+        """Add a neighbour's claims; return the claims to send to neighbours.
 
         Raises:
-            PayloadError: it is no message of claims, or one that cannot be; nothing is changed.
+            PayloadError: the message is not one of claims, or holds an impossible one; nothing is changed.
             UserError: its group has lost its block, and all others are taken.
         """
         found = claims_of(decode(data), sender, self.device, self.room)
@@ -94,10 +95,10 @@ class BlockClaims:
 
 
 def claims_of(message: Message, sender: int, receiver: int, room: int | None) -> set[Claim]:
-    """Return the claims in ``message``, which came over the link of ``sender``.
+    """Return the claims in ``message``, which arrived over the link from ``sender``.
 
     Raises:
-        PayloadError: it is of another kind or sender, or claims what cannot be.
+        PayloadError: the message has another kind or sender, or holds an impossible claim.
     """
     check_envelope(message, "block", Receiver(0, receiver))
     check_tensors(message, ())

@@ -1,4 +1,4 @@
-"""Time as a host tells it: deadlines are moments of a clock, so that what waits for them is tested without waiting."""
+"""The clock of a host. Deadlines are read from a clock object, so that timeouts can be tested without waiting."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """A monotonic clock."""
 
     def now(self) -> float:
-        """Return seconds since some moment; never less than before."""
+        """Return seconds since an arbitrary origin; never decreases."""
         ...
 
 
 class MonotonicClock:
-    """The clock of a real peer: the machine's own, which nobody sets back."""
+    """The clock of a real peer: the machine's own monotonic clock."""
 
     def now(self) -> float:
         """See :meth:`Clock.now`."""

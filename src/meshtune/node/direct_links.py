@@ -1,7 +1,8 @@
-"""Exchange over links that always deliver: what was sent is known to be held, and nobody has to ask.
+"""Exchange over reliable links: a node knows what its neighbours hold from what it sent, so nobody has to ask.
 
-All nodes send at the same time. What is passed on was held before the round, and goes to neighbours that cannot hear
-its source themselves. A message that was refused all the same is told of, and sent again when it is due.
+All nodes send at the same time. A node relays only updates it held before the round, and only to neighbours that cannot
+hear the source themselves. If a neighbour nevertheless refuses a message, it reports that, and the message is sent
+again when it is next due.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from meshtune.node.outgoing import control_envelope, update_envelope
 from meshtune.node.updates import UpdateRules
 
 ALL = "all"
-"""What a ``have`` message is of that tells everything that its sender holds."""
+"""Value of ``of`` in a ``have`` message that lists everything its sender holds."""
 
 
 class DirectLinks:
@@ -25,8 +26,8 @@ class DirectLinks:
         member: the node's.
 
     Attributes:
-        sent: by neighbour and source the version that was sent there.
-        came: likewise what came from there.
+        sent: per neighbour and source, the version sent to that neighbour.
+        came: likewise, the version received from it.
     """
 
     def __init__(self, member: Member) -> None:
@@ -36,12 +37,12 @@ class DirectLinks:
         self._unsettled: set[int] = set()
 
     def exchange(self, links: Sequence[int], near: Mapping[int, frozenset[int]], rules: UpdateRules) -> list[Envelope]:
-        """Return the node's own update for every neighbour, and what a neighbour cannot hear directly.
+        """Return this node's update for every neighbour, and updates to relay to those that cannot hear the source.
 
         Args:
             links: the neighbours.
-            near: by neighbour whom that one hears.
-            rules: of the round.
+            near: per neighbour, the devices it hears.
+            rules: the rules of the round.
         """
         found: list[Envelope] = []
         member, sharing = self._member, rules.method.sharing
@@ -62,11 +63,11 @@ class DirectLinks:
         return found
 
     def refuse(self, neighbour: int) -> None:
-        """Take note that a message of ``neighbour`` was refused, which thinks that it was taken."""
+        """Record that a message from ``neighbour`` was refused, which the neighbour believes was accepted."""
         self._unsettled.add(neighbour)
 
     def corrections(self, links: Sequence[int], rules: UpdateRules) -> list[Envelope]:
-        """Return, for neighbours of whom a message was refused, what is really held."""
+        """Return, for neighbours that had a message refused, the list of what this node really holds."""
         unsettled, self._unsettled = self._unsettled, set()
         if not unsettled:
             return []
@@ -75,9 +76,9 @@ class DirectLinks:
         return [control_envelope(neighbour, said) for neighbour in links if neighbour in unsettled]
 
     def on_update(self, neighbour: int, source: int, version: int) -> None:
-        """Take note that an update came from ``neighbour``."""
+        """Record that an update arrived from ``neighbour``."""
         self.came.setdefault(neighbour, {})[source] = version
 
     def on_have_all(self, neighbour: int, entries: Iterable[Entry]) -> None:
-        """Take in that nothing but ``entries`` of what was sent to ``neighbour`` is held there."""
+        """Record that of everything sent to ``neighbour``, it holds only ``entries``."""
         self.sent[neighbour] = {source: version for source, version, _ in entries}

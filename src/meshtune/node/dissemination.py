@@ -1,9 +1,9 @@
-"""What is passed on hop by hop over a whole graph: who sends whom what, and which links are given up.
+"""Multi-hop dissemination over a whole graph: who sends what to whom, and which links are given up.
 
-Plans count by these rules, and nodes come to the same from what neighbours tell them (:mod:`meshtune.node.node`).
-Each device receives what it lacks once: an update from the lowest neighbour that has it and sends it nothing else in
-this window; an announcement, of which a link takes any number, from its source where that is a neighbour, else from
-the lowest neighbour that has it.
+Plans count by these rules. Nodes reach the same result from their neighbours' messages (:mod:`meshtune.node.node`).
+Each device receives what it lacks once. An update comes from the lowest-numbered neighbour that has it and sends it
+nothing else in this window. A link carries any number of announcements; an announcement comes from its source if that
+is a neighbour, otherwise from the lowest-numbered neighbour that has it.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 Hop = tuple[int, int, int]
-"""Sender, receiver, and whose it is; of updates at most one a link, and in a broadcast one a sender."""
+"""Sender, receiver, source; for updates at most one per link, and in a broadcast one per sender."""
 
 
 def spread(graph: Mapping[int, Sequence[int]], known: Sequence[Iterable[int]]) -> Iterator[list[Hop]]:
-    """Yield who receives whose announcement, hop by hop, until everybody knows what its part of the graph knows.
+    """Yield who receives whose announcement, hop by hop, until every device has all announcements of its component.
 
-    Each device receives each once, from the source itself where that is its neighbour, else by the lowest neighbour
-    that knows it.
+    Each device receives each announcement once: from its source if that is a neighbour, otherwise from the
+    lowest-numbered neighbour that has it.
 
     Args:
         graph: neighbours by device id, 0 to n - 1, ids ascending.
-        known: (n,) whose announcements each device has at the start, its own among them.
+        known: (n,) the sources whose announcements each device has at the start, itself included.
     """
     holds = [sum(1 << source for source in sources) for sources in known]  # sets of sources, one bit each
-    fresh = list(holds)  # what came in the hop before: neighbours have been brought the rest
+    fresh = list(holds)  # received in the previous hop; neighbours already have the rest
     while True:
         found: list[Hop] = []
         coming = [0] * len(holds)
@@ -52,15 +52,16 @@ def window(
     provides: Callable[[int, int, int], bool],
     one_copy: bool,
 ) -> list[Hop]:
-    """Return who receives what in one window; nothing where nobody can receive anything more.
+    """Return who receives what in one window; empty when nobody can receive anything more.
 
     Args:
         graph: neighbours by device id, ids ascending.
-        links: (sender, receiver) that have not been given up.
-        lacking: for a receiver and those who may send to it, the sources of updates that it lacks, ascending; those
-            that no sender has may be left out.
-        provides: whether a sender can bring a receiver the update of a source.
-        one_copy: a broadcast: of what is asked of a sender it sends the update of the lowest source, and that only.
+        links: (sender, receiver) pairs that have not been given up.
+        lacking: for a receiver and its possible senders, the sources of the updates it lacks, ascending; sources that
+            no sender has may be omitted.
+        provides: whether a sender can send a receiver the update of a source.
+        one_copy: whether this is a broadcast: of the updates requested from it, a sender sends only the one with the
+            lowest source.
     """
     found: list[Hop] = []
     for receiver in sorted(graph):
@@ -81,9 +82,9 @@ def window(
 
 
 def outages(hops: Sequence[Hop], served: Sequence[bool], one_copy: bool) -> list[tuple[int, int]]:
-    """Return the links in outage that would not fit alone either: those of a sender of whom nothing was served.
+    """Return the links in outage that would not fit alone either: those of senders with no served link at all.
 
-    In a broadcast these are all that were not served, for each has the whole power.
+    In a broadcast these are all links that were not served, because each has the full power.
     """
     heard = {sender for (sender, _, _), fits in zip(hops, served, strict=True) if fits}
     return [
@@ -94,7 +95,7 @@ def outages(hops: Sequence[Hop], served: Sequence[bool], one_copy: bool) -> list
 
 
 def members(bits: int) -> Iterator[int]:
-    """Return the places of the bits that are set, ascending."""
+    """Yield the positions of the set bits, ascending."""
     while bits:
         lowest = bits & -bits
         yield lowest.bit_length() - 1

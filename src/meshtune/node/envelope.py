@@ -1,4 +1,4 @@
-"""What a node hands to its host to be sent, and what it makes of bytes that cannot be believed."""
+"""What a node hands to its host to be sent."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Envelope:
 
     Attributes:
         sender: the device that sends it now.
-        receiver: the device that it is for.
-        source: the device whose content it is; not the sender where it is relayed.
-        version: of the update in it; 0 where there is none.
+        receiver: the device it is addressed to.
+        source: the device whose content it is; differs from the sender if relayed.
+        version: version of the update in it; 0 if it carries none.
         data: the encoded message.
         split: bytes of ``data`` by kind, for the ledger.
     """
@@ -28,5 +28,5 @@ class Envelope:
 
     @property
     def relayed(self) -> bool:
-        """Whether somebody else's content is passed on."""
+        """Whether it relays another device's content."""
         return self.source != self.sender

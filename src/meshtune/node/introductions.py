@@ -1,8 +1,8 @@
-"""How a node comes to know others: it asks neighbours for the announcements that they have and it lacks.
+"""How a node learns of others: it asks neighbours for the announcements that they have and it lacks.
 
-An announcement is asked of its source where that is a neighbour, else of the lowest neighbour that has it, and each is
-brought once. Whoever passes one on says what the source would: what it has trained since then follows from what all
-know (:meth:`meshtune.methods.base.Method.reintroduces`).
+A node requests an announcement from its source if that is a neighbour, otherwise from the lowest-numbered neighbour
+that has it. Each announcement arrives once. A relaying device says what the source itself would say: what the source
+has trained since then follows from what all devices know (:meth:`meshtune.methods.base.Method.reintroduces`).
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from meshtune.wire.plain_values import whole
 from meshtune.wire.validation import MOST_ROWS, Receiver
 
 OF = "announcements"
-"""What ``have`` and ``want`` messages are of that speak of announcements."""
+"""Value of ``of`` in ``have`` and ``want`` messages about announcements."""
 
 
 class Introductions:
-    """Who a node knows, and who of its neighbours knows whom.
+    """Which devices a node knows, and which of its neighbours know which devices.
 
     Args:
-        member: the node's; what it learns is added to ``known``.
-        masks: masks that it was told before, by device: they are not sent to it again.
+        member: the node's member; devices it learns of are added to ``known``.
+        masks: masks it already has, by device; they are not sent to it again.
 
     Attributes:
-        near: by neighbour whom that one hears, as far as it said so.
+        near: per neighbour, the devices that neighbour says it hears.
     """
 
     def __init__(self, member: Member, masks: Mapping[int, Masks] | None = None) -> None:
@@ -46,12 +46,12 @@ class Introductions:
         self._links: tuple[int, ...] = ()
 
     def open(self, links: Collection[int]) -> None:
-        """Begin to ask neighbours, those that there are now."""
+        """Start asking ``links``, the current neighbours."""
         self._links = tuple(sorted(links))
         self._inventory.open(dict.fromkeys(self._member.known, 1), self._links)
 
     def news(self, round_: int) -> list[tuple[int, Message]]:
-        """Return for each neighbour what it has yet to be told: whom this node knows and, at first, whom it hears."""
+        """Return the unsent news for each neighbour: which devices this node knows and, at first, which it hears."""
         found = []
         for neighbour in self._links:
             entries = self._inventory.news(neighbour, hearsay=False)
@@ -61,7 +61,7 @@ class Introductions:
         return found
 
     def wants(self, round_: int) -> list[tuple[int, Message]]:
-        """Return for each neighbour that has something to be asked for what it is asked."""
+        """Return the requests to send, per neighbour that has something this node lacks."""
         asked: dict[int, list[int]] = {}
         for source in sorted(self._inventory.newest.keys() - self._member.known.keys()):
             having = [one for one in self._links if self._inventory.hears(one, source)]
@@ -76,7 +76,7 @@ class Introductions:
         return found
 
     def serve(self, rules: UpdateRules) -> list[Envelope]:
-        """Return what was asked for: each message of an announcement, as its source would send it."""
+        """Return the requested announcements, each message as its source would send it."""
         asked, self._asked = self._asked, []
         found = []
         for receiver, source, told in asked:
@@ -91,21 +91,21 @@ class Introductions:
         return found
 
     def take(self, message: Message, data: bytes, rules: UpdateRules) -> None:
-        """Take in a part of an announcement.
+        """Read a part of an announcement.
 
         Raises:
-            PayloadError: it is not what devices may announce, or nobody asked for it.
+            PayloadError: it is not a valid announcement, or nobody asked for it.
         """
         source = message.source
         begun = self._parts.get(source, [])
         if source == self._member.device or data in begun or (source in self._member.known and not begun):
-            return  # it came twice
+            return  # a duplicate
         if source not in self._pending:
             raise ForeignError(f"device {source} is announced, which nobody asked for")
         parts = [data] if message.kind == "announce" else [*begun, data]
         masks, own = self._masks.get(source, ()), self._member.own
         width = None if own.statistics is None else own.statistics.mean.size
-        shared = replace(own.recipe, block=0)  # what all have in common; a source names its own block
+        shared = replace(own.recipe, block=0)  # common to all devices; each source names its own block
 
         def read() -> Announcement:
             messages = [read_message(part, rules) for part in parts]
@@ -121,7 +121,7 @@ class Introductions:
         self._inventory.hold(source, 1)
 
     def on_have(self, message: Message, rules: UpdateRules) -> None:
-        """Take in what a neighbour knows."""
+        """Record which devices a neighbour knows."""
         entries = entries_of(message, Receiver(rules.round, self._member.device), newest=1)
         near = message.meta.get("near", [])
         if not isinstance(near, list) or len(near) > MOST_ROWS:
@@ -131,7 +131,7 @@ class Introductions:
         self.near[message.sender] = heard
 
     def on_want(self, message: Message, rules: UpdateRules) -> None:
-        """Take note of what a neighbour asks for."""
+        """Record a neighbour's request."""
         sources = sources_of(message, Receiver(rules.round, self._member.device))
         masks = message.meta.get("masks", [])
         if not isinstance(masks, list):
@@ -149,10 +149,10 @@ class Introductions:
 
 
 def as_told(own: Announcement, rules: UpdateRules) -> Announcement:
-    """Return a device's announcement as it arrives at others, which is how it counts for the device itself.
+    """Return a device's announcement as others receive it; the device itself uses this version too.
 
     Raises:
-        PayloadError: it is not what devices may announce.
+        PayloadError: it is not a valid announcement.
     """
     messages = [decode(encode(message)) for message in to_messages(own, rules.method, rules.factory.layers)]
     width = None if own.statistics is None else own.statistics.mean.size

@@ -1,8 +1,8 @@
-"""Who holds what: a node itself, each of its neighbours as far as they told it, and the newest that there is.
+"""Which versions a node holds, which ones its neighbours say they hold, and the newest known to exist.
 
-Neighbours tell each other in ``have`` messages: triples (source, version held, newer version heard of), only those
-that have changed since they were last told. In this way the newest version of every update becomes known in a whole
-part of the graph before anything large is sent, so that nobody asks for a copy that is about to be outdated.
+Neighbours exchange ``have`` messages with triples (source, version held, newer version heard of). Only triples that
+changed since the last message are sent. The newest version of every update thus becomes known throughout a connected
+part of the graph before anything large is sent, and nobody requests a copy that is about to be outdated.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from meshtune.wire.payload import Message
 from meshtune.wire.validation import Receiver, check_envelope, check_tensors, packed
 
 Entry = tuple[int, int, int]
-"""A source, the version of its update that the sender holds, and a newer one that it has heard of; 0 for none."""
+"""A source, the version of its update that the sender holds, and a newer one it has heard of; 0 for none."""
 _WIDE = 1 << 31
 
 
 class Inventory:
-    """What one node knows of who holds which version.
+    """What one node knows about who holds which version.
 
     Attributes:
-        holds: by source the version that this node holds, and can send.
-        theirs: by neighbour and source the version that the neighbour holds.
-        newest: by source the newest version heard of since :meth:`open`.
+        holds: per source, the version that this node holds and can send.
+        theirs: per neighbour and source, the version that the neighbour holds.
+        newest: per source, the newest version heard of since :meth:`open`.
     """
 
     def __init__(self) -> None:
@@ -37,11 +37,11 @@ class Inventory:
         self._told: dict[int, dict[int, tuple[int, int]]] = {}
 
     def open(self, holds: Mapping[int, int], neighbours: Iterable[int] = ()) -> None:
-        """Begin a time in which updates are passed on among those who are there.
+        """Start a phase in which the devices present relay updates to each other.
 
         Args:
-            holds: by source the version that this node can send.
-            neighbours: who can be heard; what others hold may be out of reach.
+            holds: per source, the version that this node can send.
+            neighbours: the neighbours present; versions held only by others may be out of reach.
         """
         self.holds, self.newest = dict(holds), dict(holds)
         for neighbour in neighbours:
@@ -51,7 +51,7 @@ class Inventory:
             told.update({source: (version, 0) for source, (version, _) in told.items()})
 
     def hold(self, source: int, version: int) -> None:
-        """Take note that this node holds another version."""
+        """Record that this node now holds ``version`` of ``source``'s update."""
         self.holds[source] = version
         self.newest[source] = max(version, self.newest.get(source, 0))
 
@@ -60,9 +60,9 @@ class Inventory:
         return self.theirs.get(neighbour, {}).get(source, 0)
 
     def news(self, neighbour: int, hearsay: bool = True) -> list[Entry]:
-        """Return what has changed since ``neighbour`` was last told; it counts as told from now on.
+        """Return what has changed since the last message to ``neighbour``, and mark it as sent.
 
-        Without ``hearsay`` only of what this node holds itself.
+        Without ``hearsay`` the result covers only what this node holds itself.
         """
         told = self._told.setdefault(neighbour, {})
         found = []
@@ -75,7 +75,7 @@ class Inventory:
         return found
 
     def on_have(self, neighbour: int, entries: Iterable[Entry]) -> None:
-        """Take in what ``neighbour`` told."""
+        """Record the entries reported by ``neighbour``."""
         theirs = self.theirs.setdefault(neighbour, {})
         for source, version, newest in entries:
             theirs[source] = version
@@ -97,17 +97,17 @@ class Inventory:
 
 
 def have_message(sender: int, round_: int, entries: Sequence[Entry], meta: Mapping[str, Any] | None = None) -> Message:
-    """Return the message that tells a neighbour of ``entries``."""
+    """Return the message that reports ``entries`` to a neighbour."""
     wide = any(source >= _WIDE for source, _, _ in entries)
     rows = torch.tensor(entries, dtype=torch.int64 if wide else torch.int32).reshape(-1, 3)
     return Message("have", sender, round_, sender, meta or {}, {"entries": rows})
 
 
 def entries_of(message: Message, receiver: Receiver, newest: int | None = None) -> list[Entry]:
-    """Return what a ``have`` message tells; no version in it can be above ``newest``, by default the message's round.
+    """Return the entries of a ``have`` message; no version may exceed ``newest``, by default the message's round.
 
     Raises:
-        PayloadError: it is none, or tells of versions that cannot be.
+        PayloadError: it is not a ``have`` message, or it reports impossible versions.
     """
     check_envelope(message, "have", receiver)
     check_tensors(message, ["entries"])
@@ -125,17 +125,17 @@ def entries_of(message: Message, receiver: Receiver, newest: int | None = None) 
 
 
 def want_message(sender: int, round_: int, sources: Sequence[int], meta: Mapping[str, Any] | None = None) -> Message:
-    """Return the message that asks a neighbour for what it holds of ``sources``."""
+    """Return the message that requests from a neighbour what it holds of ``sources``."""
     wide = any(source >= _WIDE for source in sources)
     asked = torch.tensor(sources, dtype=torch.int64 if wide else torch.int32)
     return Message("want", sender, round_, sender, meta or {}, {"sources": asked})
 
 
 def sources_of(message: Message, receiver: Receiver) -> list[int]:
-    """Return what a ``want`` message asks for, by source.
+    """Return the sources that a ``want`` message requests.
 
     Raises:
-        PayloadError: it is none.
+        PayloadError: it is not a ``want`` message.
     """
     check_envelope(message, "want", receiver)
     check_tensors(message, ["sources"])

@@ -1,6 +1,6 @@
-"""The host side of searching for masks: trains what a method's search needs trained, before the first round.
+"""The host side of mask search: does the training that a method's search needs before the first round.
 
-All the host's devices train in one batched pass. The seconds that it takes are charged to preparation.
+All the host's devices train in one batched pass. The time it takes is charged to preparation.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from meshtune.training.trainer import Job, train
 
 
 class MaskSearch:
-    """What :class:`meshtune.methods.preparation.Preparation` describes, for the devices of one process.
+    """Implements :class:`meshtune.methods.preparation.Preparation` for the devices of one process.
 
     Args:
         base: the frozen model.
         config: the run's settings, learning rates included.
         devices: their data.
-        recipe_of: the projections of every task group.
-        observer: told about progress.
-        densities: of every device.
+        recipe_of: the projection recipe of every task group.
+        observer: receives progress events.
+        densities: one per device.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ def search_masks(
     observer: Observer,
     densities: Sequence[float],
 ) -> list[dict[str, Masks]]:
-    """Return every device's masks by name, as far as methods search for other masks than calibrated ones.
+    """Return every device's masks by name, for methods that search for masks other than calibrated ones.
 
-    The list is empty where none does. The arguments are those of :class:`MaskSearch`.
+    The list is empty if no method does. The arguments are those of :class:`MaskSearch`.
     """
     host = MaskSearch(base, config, devices, recipe_of, observer, densities)
     policies = {method.masks.name: method.masks for method in methods}

@@ -1,8 +1,8 @@
-"""One device under one method, without I/O: what it says, what it makes of what it hears, and how it goes on.
+"""One device under one method, without I/O: what it sends, how it handles what it receives, and how it advances.
 
-A node knows its own announcement, what it has heard, and what each neighbour is known to hold. It never reads another
-node's memory and never waits: whoever is host to it trains its jobs, carries its envelopes and tells it what arrived.
-The host of a simulation has thousands of nodes in one process, that of a peer has one.
+A node knows its own announcement, what it has received, and what each neighbour is known to hold. It never reads
+another node's memory and never waits. Its host runs its training jobs, carries its envelopes and delivers what
+arrives. A simulation hosts thousands of nodes in one process; a peer hosts one.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ class Node:
 
     Args:
         member: what it knows, holds and trains.
-        rules: what all know of each other's updates before the first round.
-        reliable: whether all that is sent arrives, so that what was sent is known to be held.
-        masks: masks that it was told before, by device.
+        rules: what all devices know about each other's updates before the first round.
+        reliable: whether everything sent arrives, so that a neighbour is known to hold what was sent to it.
+        masks: masks it already has, by device.
 
     Attributes:
-        rules: what all know of this round's updates; see :meth:`begin_round`.
-        links: the neighbours that it can send to now.
-        introductions: whom it knows.
-        relay: exchange over links that may not deliver, by asking.
-        direct: exchange over links that always deliver.
-        early: what neighbours sent of rounds to come.
-        refused: messages that were not believed, by the name of the error.
+        rules: what all devices know about this round's updates; see :meth:`begin_round`.
+        links: the neighbours it can currently send to.
+        introductions: the devices it knows.
+        relay: exchange over unreliable links, by request.
+        direct: exchange over reliable links.
+        early: messages from neighbours for future rounds.
+        refused: number of refused messages, by the name of the error.
     """
 
     def __init__(
@@ -80,112 +80,112 @@ class Node:
         return self.rules.method
 
     def meet(self, links: Collection[int]) -> None:
-        """Begin to get to know whom neighbours know."""
+        """Start learning which devices the neighbours know."""
         self.introductions.open(links)
 
     def says(self) -> list[Envelope]:
-        """Return what neighbours have yet to be told of whom it knows."""
+        """Return unsent news for neighbours about the devices it knows."""
         return [control_envelope(*one) for one in self.introductions.news(self.rules.round)]
 
     def asks(self) -> list[Envelope]:
-        """Ask neighbours for the announcements that it lacks."""
+        """Return requests to neighbours for the announcements it lacks."""
         return [control_envelope(*one) for one in self.introductions.wants(self.rules.round)]
 
     def introduces(self) -> list[Envelope]:
-        """Return the announcements that it was asked for."""
+        """Return the announcements that were requested from it."""
         return self.introductions.serve(self.rules)
 
     def begin(self) -> None:
-        """Start from the expert that follows from whom it knows."""
+        """Start from the expert determined by the devices it knows."""
         member = self.member
         member.expert = self.method.begin(member.own, member.known, self.rules.factory)
 
     def begin_round(self, rules: UpdateRules) -> None:
-        """Take in what holds for the round, and what came early and belongs to it."""
+        """Adopt the rules of the round, and process messages that arrived early for it."""
         self.rules = rules
         for sender, data in self.early.due(rules.round):
             self.receive(sender, data)
 
     def job(self, batches: Sequence[Sequence[Row]], lr: float, first_step: int) -> Job:
-        """Return what it trains this round, which a host may train together with the jobs of other nodes.
+        """Return its training job for this round; a host may train it together with the jobs of other nodes.
 
         Args:
             batches: its rows, step by step.
-            lr: the highest learning rate of the run.
-            first_step: the number of the first of these steps in the run.
+            lr: the peak learning rate of the run.
+            first_step: the number within the run of the first of these steps.
         """
         member = self.member
         expert = member.expert
-        if expert.kind != "full":  # all weights are trained in the model's own place; other values in a copy
+        if expert.kind != "full":  # full weights are trained in place in the model; other values in a copy
             expert = expert.with_values(expert.values.clone())
         moments = {name: tensor.clone() for name, tensor in member.moments.items()}
         return Job(expert, batches, lr, first_step, moments)
 
     def trained(self, job: Job) -> None:
-        """Take what has become of its job, or of an equal one."""
+        """Take over the result of its job, or of an equal one."""
         member = self.member
         member.history = (*member.history, member.expert.digest)
         member.expert, member.moments = job.expert, job.moments
 
     def publish(self) -> Update:
-        """Turn what was trained into the update of this round, which the node holds from now on.
+        """Turn the trained values into the update of this round, and hold it.
 
         Raises:
-            DivergedError: a value is NaN or infinite, or beyond what the form holds.
+            DivergedError: a value is NaN, infinite, or out of range for the value type sent.
         """
         update = publish(self.member, self.rules.round, self.rules)
         self.member.held[self.device] = update
         return update
 
     def exchange(self) -> list[Envelope]:
-        """Return what it sends over reliable links; see :meth:`meshtune.node.direct_links.DirectLinks.exchange`."""
+        """Return what to send over reliable links; see :meth:`meshtune.node.direct_links.DirectLinks.exchange`."""
         return self.direct.exchange(self.links, self.introductions.near, self.rules)
 
     def corrections(self) -> list[Envelope]:
-        """Tell neighbours of whom a message was refused what is really held."""
+        """Tell neighbours that had a message refused what this node really holds."""
         return self.direct.corrections(self.links, self.rules)
 
     def own_updates(self, receivers: Sequence[int], one_copy: bool) -> list[Envelope]:
-        """Return its own update for neighbours who may not get it.
+        """Return its own update for neighbours, over links that may lose it.
 
         Args:
-            receivers: who is there.
-            one_copy: a broadcast: one message that all of them can open.
+            receivers: the neighbours present.
+            one_copy: whether to broadcast one message that all of them can decode.
         """
         return self.relay.own_updates(receivers, one_copy, self.rules)
 
     def open(self, links: Collection[int], own: bool) -> None:
-        """Begin to pass on what is held.
+        """Start relaying what it holds.
 
         Args:
-            links: the neighbours that are there.
+            links: the neighbours present.
             own: whether its own update is ready.
         """
         self.links = tuple(sorted(links))
         self.relay.open(self.links, own)
 
     def news(self, hearsay: bool = True) -> list[Envelope]:
-        """Return what neighbours have yet to be told of what it holds and, with ``hearsay``, has heard of."""
+        """Return unsent news for neighbours: what it holds and, with ``hearsay``, what it has heard of."""
         return self.relay.news(hearsay, self.rules)
 
     def wants(self) -> list[Envelope]:
-        """Ask for what it lacks; see :meth:`meshtune.node.relay.Relay.wants`."""
+        """Return requests for what it lacks; see :meth:`meshtune.node.relay.Relay.wants`."""
         return self.relay.wants(self.rules)
 
     def serve(self, one_copy: bool) -> list[Envelope]:
-        """Return the updates that it was asked for; in a broadcast that of the lowest source only."""
+        """Return the requested updates; in a broadcast only that of the lowest source."""
         return self.relay.serve(one_copy, self.rules)
 
     def missed(self, neighbour: int, source: int) -> None:
-        """Take note that what was asked of ``neighbour`` did not come: it is not asked of it again."""
+        """Record that ``neighbour`` did not deliver the update of ``source``; it is not asked for it again."""
         self.relay.missed(neighbour, source)
 
     def unlink(self, neighbour: int) -> None:
-        """Ask ``neighbour`` for nothing more for as long as updates are passed on."""
+        """Request nothing more from ``neighbour`` during this relaying phase."""
         self.relay.unlink(neighbour)
 
     def receive(self, sender: int, data: bytes, now: float = 0.0) -> None:
-        """Take in a message. What cannot be believed is refused, counted, and changes nothing.
+        """Process a message. An invalid message is refused and counted, and changes nothing.
 
         Args:
             sender: the neighbour whose link it came over.
@@ -199,17 +199,17 @@ class Node:
             self.direct.refuse(sender)
 
     def take(self, sender: int, data: bytes) -> None:
-        """Take in a message, as :meth:`receive` does, and say what is wrong with it.
+        """Process a message as :meth:`receive` does, but raise what is wrong with it.
 
         Raises:
-            PayloadError: it is damaged, or says what cannot be; nothing is changed.
+            PayloadError: it is damaged or invalid; nothing is changed.
         """
         message = read_message(data, self.rules)
         if self.rules.round < message.round <= self.rules.round + self.rules.ahead:
             if not self.early.wait(sender, message, data):
                 raise EarlyError(f"device {sender} sent one message more of rounds to come than are kept")
             return
-        passed_on = message.kind in ("announce", "router")  # as its source said it
+        passed_on = message.kind in ("announce", "router")  # relayed unchanged: the sender named is the source
         if message.sender != (message.source if passed_on else sender):
             raise ForeignError(f"device {sender} sent a message that names device {message.sender} as its sender")
         if message.meta.get("of") == OF and message.kind in INVENTORY:
@@ -220,22 +220,22 @@ class Node:
             {"have": self._on_have, "want": self._on_want}.get(message.kind, self._on_update)(message, data)
 
     def end_round(self) -> None:
-        """Mix what has arrived into what the next round starts from."""
+        """Mix the received updates into the expert that the next round starts from."""
         mixed = self.method.mix(self.member, self.rules.factory)
-        if mixed is None:  # its own unrounded values: what the update left out is still in them
+        if mixed is None:  # it keeps its unrounded values, which still contain what rounding left out
             self.member.residual = None
         else:
             self.member.expert = mixed
 
     def answer(self, prompts: Prompts) -> Answer:
-        """Return who answers each prompt; see :meth:`meshtune.methods.base.Method.answer`."""
+        """Return which expert answers each prompt; see :meth:`meshtune.methods.base.Method.answer`."""
         return self.method.answer(self.member, prompts, self.rules.factory)
 
     def snapshot(self, put: Put) -> dict[str, Any]:
-        """Return what it has become, as plain values; what it announced and who it knows is not part of it.
+        """Return its state as plain values, without its announcement and the devices it knows.
 
         Args:
-            put: keeps a tensor and returns the name that it is kept under.
+            put: stores a tensor and returns its name.
         """
         return {
             **pack_member(self.member, put),
@@ -250,8 +250,8 @@ class Node:
         """The inverse of :meth:`snapshot`, for a node that has just begun.
 
         Args:
-            data: what it returned.
-            take: returns a tensor by its name; given a source, a version and one name or two, that update.
+            data: what :meth:`snapshot` returned.
+            take: returns a tensor by name; given a source, a version and one or two names, it returns that update.
         """
         unpack_member(self.member, data, take)
         self.direct.sent, self.direct.came = unpack_versions(data["sent"]), unpack_versions(data["came"])
@@ -275,7 +275,7 @@ class Node:
     def _on_have(self, message: Message, data: bytes) -> None:
         entries = entries_of(message, self._receiver())
         self.relay.inventory.on_have(message.sender, entries)
-        if message.meta.get("of") == ALL:  # nothing else of what was sent there is held
+        if message.meta.get("of") == ALL:  # it holds nothing else of what was sent to it
             self.direct.on_have_all(message.sender, entries)
 
     def _on_want(self, message: Message, data: bytes) -> None:

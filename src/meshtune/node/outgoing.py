@@ -1,4 +1,4 @@
-"""How a node puts what it says into envelopes."""
+"""How a node wraps its messages in envelopes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def update_envelope(member: Member, receiver: int, source: int, known: int, rule
 
 
 def control_envelope(receiver: int, message: Message) -> Envelope:
-    """Return a message of the node's own that carries no update."""
+    """Return an envelope with one of the node's own messages that carries no update."""
     data = encode(message)
     return Envelope(message.sender, receiver, message.sender, 0, data, byte_split(message, data))

@@ -1,8 +1,8 @@
-"""What a device takes from the messages that reach it, each held against what it knows before it is believed.
+"""What a device reads from incoming messages; everything is checked against what it knows before it is accepted.
 
-Whoever sent them has announced itself and so many positions; the model has so many layers of such widths; all devices
-share rank, projection and seed by their configuration. What does not fit is a PayloadError, before anything is
-generated or allocated for it (:mod:`meshtune.wire.validation`).
+The sender has announced itself and its number of positions. The number and widths of the model's layers are known. All
+devices share rank, projection and seed through their configuration. Anything that does not fit raises a PayloadError
+before anything is generated or allocated for it (:mod:`meshtune.wire.validation`).
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _STATISTICS = ("mean", "eigenvalues", "eigenvectors", "diagonal")
 
 
 def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
-    """Return the update in ``message``, whichever way it is coded.
+    """Return the update in ``message``, a keyframe or a difference.
 
     Raises:
-        PayloadError: it is damaged, is not what ``member`` expects of its source, or is a difference to a version that
-            the member does not hold.
+        PayloadError: it is damaged, does not match what ``member`` knows of its source, or is a difference to a version
+            that the member does not hold.
     """
     version, count = checked_version(member, message, rules), rules.count(member, message.source)
     form, since = rules.settings.values, message.meta.get("since")
     if since is None and message.tensors["values"].dtype != torch.uint8:
-        plain = "bfloat16" if rules.settings.differences else form  # a keyframe that coding makes no smaller
+        plain = "bfloat16" if rules.settings.differences else form  # a keyframe that coding would not shrink
         return Update(message.source, version, numbers(message, "values", (count,), [plain]))
     if not rules.settings.differences:
         raise MalformedError(f"an update of device {message.source} is coded, values of type {form} are due")
@@ -61,10 +61,10 @@ def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
 
 
 def checked_version(member: Member, message: Message, rules: UpdateRules) -> int:
-    """Return the version of the update in ``message``, which comes from whom, and when, ``member`` can believe.
+    """Return the version of the update in ``message``, after checking that ``member`` can accept its source and round.
 
     Raises:
-        PayloadError: it is no update, or of a device that the member does not know, a round to come or one long past.
+        PayloadError: it is not an update, or is from an unknown device, for a future round, or too old.
     """
     check_envelope(message, "update", Receiver(rules.round, member.device, member.known, rules.relays))
     check_tensors(message, ["values"])
@@ -78,10 +78,10 @@ def checked_version(member: Member, message: Message, rules: UpdateRules) -> int
 
 
 def version_of(message: Message) -> int:
-    """Return which version of its source's values an update holds: the round it was published in.
+    """Return the version of an update: the round in which its source published it.
 
     Raises:
-        PayloadError: what is said about it is no number of a round from 1 to that of the message.
+        PayloadError: the stated version is not a round number from 1 to the message's round.
     """
     version = message.meta.get("version", message.round)
     return whole(version, f"the version of an update of device {message.source}", 1, message.round)
@@ -99,16 +99,16 @@ def from_messages(
     """Return the announcement that arrived in ``messages``.
 
     Args:
-        messages: the announcement, then what else its source says of itself.
+        messages: the announcement, then its source's further messages.
         layers: the adapted layers of the model.
-        recipe: of any projection of this federation; stands in where the method sends none.
-        masks: the sender's, where the receiver was told them before.
-        method: whose devices are told; None where any kind of announcement will do.
-        width: of the prompt vectors behind statistics; None where it is not known.
-        receiver: what else it knows.
+        recipe: any projection recipe of this federation; used if the method sends none.
+        masks: the sender's masks, if the receiver already has them.
+        method: the method of the announcing devices; None to accept any kind of announcement.
+        width: width of the prompt vectors behind the statistics; None if unknown.
+        receiver: what else the receiver knows.
 
     Raises:
-        PayloadError: something in it is missing, or cannot be, or the sender's projection is not what this device
+        PayloadError: something is missing or invalid, or the sender's projection differs from what this device
             generates from its recipe.
     """
     if not messages:
@@ -144,37 +144,37 @@ def from_messages(
 
 
 def mask_of(message: Message, counts: Sequence[int]) -> Mask:
-    """Return the mask in ``message``, ``counts`` being d r of every layer.
+    """Return the mask in ``message``; ``counts`` is d r of every layer.
 
     Raises:
-        PayloadError: there is none, or it is damaged or of another model or rank.
+        PayloadError: there is none, it is damaged, or it belongs to another model or rank.
     """
     return read_mask(coded_mask(message), counts)
 
 
 def coded_mask(message: Message) -> bytes:
-    """Return the coded mask in ``message``, which has no other tensor.
+    """Return the coded mask in ``message``, which must hold no other tensor.
 
     Raises:
-        PayloadError: it has another, or none, or one that is no vector of bytes.
+        PayloadError: the tensors are not exactly one mask, or the mask is not a vector of bytes.
     """
     check_tensors(message, ["mask"])
     return packed(message, "mask", None, ["uint8"]).numpy().tobytes()
 
 
 def read_mask(data: bytes, counts: Sequence[int]) -> Mask:
-    """Return the mask that is coded in ``data``, ``counts`` being d r of every layer.
+    """Return the mask coded in ``data``; ``counts`` is d r of every layer.
 
     Raises:
-        PayloadError: it is damaged or of another model or rank.
+        PayloadError: it is damaged, or belongs to another model or rank.
     """
     return part(decode_positions(data, sum(counts)), counts)
 
 
 def _recipe(message: Message, layers: Sequence[LayerSpec], shared: Recipe) -> Recipe:
-    """Return the recipe that ``message`` announces: the federation's, with a block of the sender's own."""
+    """Return the recipe announced in ``message``: the federation's, with the sender's own block."""
     found = Recipe.from_json(fact(message.meta, "recipe"))
-    for name in ("seed", "kind", "rank", "generator"):  # before anything of this rank is generated
+    for name in ("seed", "kind", "rank", "generator"):  # check before generating anything of this rank
         said, mine = getattr(found, name), getattr(shared, name)
         if said != mine:
             raise ForeignError(

@@ -1,7 +1,7 @@
-"""Exchange over links that may not deliver: neighbours tell each other what they hold, and each asks for what it lacks.
+"""Exchange over unreliable links: neighbours tell each other what they hold, and each requests what it lacks.
 
-An update is asked for in the newest version that anybody in reach holds, of one neighbour at a time, and never twice of
-the same. What a neighbour holds is learnt from its messages alone.
+A node requests the newest version of an update that any reachable device holds, from one neighbour at a time, and never
+twice from the same one. It learns what a neighbour holds only from that neighbour's messages.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from meshtune.node.updates import UpdateRules
 
 
 class Relay:
-    """What one node says, asks and passes on.
+    """What one node announces, requests and relays.
 
     Args:
-        member: the node's.
+        member: the node's member.
 
     Attributes:
         inventory: who holds what.
@@ -35,7 +35,7 @@ class Relay:
         self._unlinked: set[int] = set()
 
     def own_updates(self, receivers: Sequence[int], one_copy: bool, rules: UpdateRules) -> list[Envelope]:
-        """Return the node's own update for ``receivers``; with ``one_copy`` one message that all of them can open."""
+        """Return the node's own update for ``receivers``; with ``one_copy`` one message that all of them can decode."""
         member = self._member
         known = {receiver: self.inventory.hears(receiver, member.device) for receiver in receivers}
         least = min(known.values(), default=0)
@@ -44,7 +44,7 @@ class Relay:
         ]
 
     def open(self, links: Collection[int], own: bool) -> None:
-        """Begin to pass on what is held to the neighbours in ``links``; its own update too, where ``own``."""
+        """Start relaying to the neighbours in ``links``; ``own`` says whether the node's own update is included."""
         self._links = tuple(sorted(links))
         held = {source: update.version for source, update in self._member.held.items()}
         if not own:
@@ -53,7 +53,7 @@ class Relay:
         self._given_up, self._unlinked = set(), set()
 
     def news(self, hearsay: bool, rules: UpdateRules) -> list[Envelope]:
-        """Return what neighbours have yet to be told of what is held and, with ``hearsay``, has been heard of."""
+        """Return unsent news for neighbours: what is held and, with ``hearsay``, what has been heard of."""
         found = []
         for neighbour in self._links:
             entries = self.inventory.news(neighbour, hearsay)
@@ -62,7 +62,7 @@ class Relay:
         return found
 
     def wants(self, rules: UpdateRules) -> list[Envelope]:
-        """Ask each neighbour for one update at most; an update is asked of the lowest neighbour that has it."""
+        """Request at most one update per neighbour, each from the lowest-numbered neighbour that has it."""
         member = self._member
         free = [one for one in self._links if one not in self._unlinked]
         found = []
@@ -78,7 +78,7 @@ class Relay:
         return found
 
     def serve(self, one_copy: bool, rules: UpdateRules) -> list[Envelope]:
-        """Return the updates that were asked for; in a broadcast that of the lowest source only."""
+        """Return the requested updates; in a broadcast only that of the lowest source."""
         asked, self._asked = self._asked, []
         hears, member = self.inventory.hears, self._member
         if one_copy and asked:
@@ -89,18 +89,18 @@ class Relay:
         return [update_envelope(member, one, source, hears(one, source), rules) for one, source in asked]
 
     def missed(self, neighbour: int, source: int) -> None:
-        """Take note that what was asked of ``neighbour`` did not come: it is not asked of it again."""
+        """Record that ``neighbour`` did not deliver the update of ``source``; it is not asked for it again."""
         self._given_up.add((neighbour, source))
 
     def unlink(self, neighbour: int) -> None:
-        """Ask ``neighbour`` for nothing more until :meth:`open`."""
+        """Request nothing more from ``neighbour`` until :meth:`open`."""
         self._unlinked.add(neighbour)
 
     def on_want(self, neighbour: int, sources: Iterable[int]) -> None:
-        """Take note of what a neighbour asks for.
+        """Record a neighbour's request.
 
         Raises:
-            ForeignError: something of it is not held.
+            ForeignError: a requested update is not held here.
         """
         for source in sources:
             if source not in self._member.held:

@@ -1,4 +1,4 @@
-"""What a device has become, as plain values and tensors, and back: the parts of a node's checkpoint."""
+"""A device's state as plain values and tensors, and back: the parts of a node's checkpoint."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from meshtune.node.early_messages import EarlyMessages
 from meshtune.wire.payload import decode
 
 Put = Callable[[Tensor], str]
-"""Keeps a tensor and returns the name that it is kept under."""
+"""Stores a tensor and returns its name."""
 Take = Callable[..., Any]
-"""Returns a tensor by its name; given a source, a version and one name or two, that update."""
+"""Returns a tensor by name; given a source, a version and one or two names, it returns that update."""
 Versions = dict[int, dict[int, int]]
-"""By neighbour and source a version."""
+"""A version per neighbour and source."""
 
 
 def pack_member(member: Member, put: Put) -> dict[str, Any]:
-    """Return what ``member`` trains and holds; what it announced and who it knows is not part of it."""
+    """Return what ``member`` trains and holds, without its announcement and the devices it knows."""
     return {
         "values": put(member.expert.values),
         "moments": {name: put(tensor) for name, tensor in member.moments.items()},
@@ -46,7 +46,7 @@ def unpack_member(member: Member, data: Mapping[str, Any], take: Take) -> None:
 
 
 def pack_versions(versions: Versions) -> list[list[int]]:
-    """Return ``versions`` as rows of neighbour, source and version."""
+    """Return ``versions`` as rows (neighbour, source, version)."""
     return [[n, source, version] for n, of in sorted(versions.items()) for source, version in sorted(of.items())]
 
 
@@ -59,7 +59,7 @@ def unpack_versions(rows: Iterable[tuple[int, int, int]]) -> Versions:
 
 
 def pack_early(early: EarlyMessages, put: Put) -> dict[str, Any]:
-    """Return the messages that wait for their round; nothing where none does."""
+    """Return the messages waiting for their round; empty if there are none."""
     rows = [[sender, put(torch.frombuffer(bytearray(data), dtype=torch.uint8))] for sender, data in early.snapshot()]
     return {"early": rows} if rows else {}
 

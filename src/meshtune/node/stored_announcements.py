@@ -1,6 +1,6 @@
-"""What devices announced, kept in a run's folder and read again.
+"""The devices' announcements, stored in a run's folder and read back.
 
-It is restored without the training data, so that a finished run can also be asked where its data are not.
+Reading them does not need the training data, so a finished run can be queried on a machine without the data.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ PREPARED = "prepare"
 def save_announcements(
     store: RunStore, config: RunConfig, layers: Sequence[LayerSpec], made: Sequence[Announcement], facts: dict[str, Any]
 ) -> None:
-    """Store every device's announcement, and ``facts`` beside them."""
+    """Store every device's announcement together with ``facts``."""
     counts = sizes(layers, config.adapter.rank)
     tensors: dict[str, Tensor] = {}
     for a in made:
         for name, masks in {"calibrated": a.masks, **a.others}.items():
             if masks:
                 tensors[f"{a.device}.mask.{name}"] = torch.from_numpy(pack(list(masks), counts))
-        if a.scores is not None:  # as they are: what they rank highest is the mask, bit for bit
+        if a.scores is not None:  # unrounded: the mask is their top positions, bit for bit
             tensors[f"{a.device}.scores"] = torch.from_numpy(a.scores)
         if a.codes is not None:
             tensors[f"{a.device}.codes"] = torch.from_numpy(a.codes)
@@ -52,12 +52,12 @@ def save_announcements(
 def load_announcements(
     store: RunStore, config: RunConfig, layers: Sequence[LayerSpec]
 ) -> tuple[list[Announcement], dict[str, Any]]:
-    """Return every device's announcement and the facts that were stored beside them.
+    """Return every device's announcement and the facts stored with them.
 
     Raises:
         UserError: the file is missing.
-        DamagedError: it is damaged.
-        MeshtuneError: it is of another model or rank.
+        DamagedError: the file is damaged.
+        MeshtuneError: the file belongs to another model or rank.
     """
     tensors, facts = store.load(PREPARED)
     try:

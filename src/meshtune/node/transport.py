@@ -1,9 +1,9 @@
-"""How envelopes get from node to node, in one process and between peers.
+"""How envelopes travel between nodes, in one process and between peers.
 
-The hosts of a simulation hand whole envelopes over (:class:`Transport`): a fetch is one transmission there, charged as
-what is fetched, and offers, requests and acknowledgements are not charged. Peers have links that lose, repeat and
-reorder, so nothing large is pushed over them: a peer transport (:class:`PeerTransport`) has three verbs for small
-messages, and :mod:`meshtune.node.transfer` makes of them a transport of envelopes.
+The hosts of a simulation hand over whole envelopes (:class:`Transport`). There a fetch is one transmission, charged by
+the size of what is fetched; offers, requests and acknowledgements are not charged. Links between peers lose, duplicate
+and reorder messages, so nothing large is pushed over them. A peer transport (:class:`PeerTransport`) has three verbs
+for small messages, and :mod:`meshtune.node.transfer` builds a transport of envelopes on top of them.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ class Transport(Protocol):
     """Carries envelopes."""
 
     def carry(self, envelopes: Sequence[Envelope]) -> Sequence[Envelope]:
-        """Send ``envelopes``, all at the same time; return those that arrive, as they arrive, in their order."""
+        """Send ``envelopes``, all at the same time; return those that arrive, in the same order."""
         ...
 
 
 class PeerTransport(Protocol):
-    """Carries the messages of one device to its neighbours, as far as it can; no verb raises or waits.
+    """Carries one device's messages to its neighbours on a best-effort basis; no verb raises or waits.
 
-    A message may be lost, come twice, late or in another order. What comes is handed to the endpoint of the device
-    that it is for (:class:`meshtune.node.transfer.endpoint.Endpoint`) with the neighbour that it came from: what asks
-    for a part to ``answer``, whose bytes go back to who asked, and everything else to ``receive``.
+    A message may be lost, duplicated, delayed or reordered. The transport hands each message to the receiver's endpoint
+    (:class:`meshtune.node.transfer.endpoint.Endpoint`) together with the neighbour it came from. Requests for a part go
+    to ``answer``, whose bytes are returned to the requester; everything else goes to ``receive``.
     """
 
     def announce(self, receiver: int, data: bytes) -> None:
-        """Send a small message to ``receiver``: an offer, or that one has been taken."""
+        """Send a small message to ``receiver``: an offer or an acknowledgement."""
         ...
 
     def fetch(self, holder: int, data: bytes) -> None:
-        """Ask ``holder`` for a part of a content; what it answers comes later, as any message does."""
+        """Ask ``holder`` for a part of a content; the reply arrives later like any other message."""
         ...
 
     def alive(self, data: bytes) -> None:
-        """Tell all who are in reach that this device is there."""
+        """Tell all devices in reach that this device is alive."""
         ...
 
 
 class MemoryTransport:
-    """Links that always deliver: every envelope arrives as it was sent."""
+    """Links that always deliver every envelope unchanged."""
 
     def carry(self, envelopes: Sequence[Envelope]) -> Sequence[Envelope]:
         """See :meth:`Transport.carry`."""
@@ -53,13 +53,13 @@ class MemoryTransport:
 
 
 class CountedTransport:
-    """Counts in a ledger what another transport is given to carry.
+    """Records in a ledger everything that another transport is given to carry.
 
     Args:
-        transport: which.
+        transport: the other transport.
         ledger: counts the bytes, by kind.
-        method: whose they are.
-        round: the round that they are counted in.
+        method: the method they are charged to.
+        round: the round they are charged to.
     """
 
     def __init__(self, transport: Transport, ledger: Ledger, method: str, round: int) -> None:

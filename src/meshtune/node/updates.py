@@ -1,7 +1,7 @@
 """How a node's values become bytes for its neighbours, and how bytes become values again.
 
-What arrives is what the payload decodes to, so a device's own copy is rounded like everybody else's. In int8 and int4
-an update is the difference to the version before it, and a neighbour that is not known to hold that one gets a
+A receiver gets what the payload decodes to, so a device's own copy is rounded like everybody else's. In int8 and int4
+an update is the difference to the version before it. A neighbour that is not known to hold that version gets a
 keyframe: the reconstruction itself.
 """
 
@@ -25,16 +25,16 @@ from meshtune.wire.payload import Message, byte_split, decode, encode
 
 @dataclass(frozen=True)
 class UpdateRules:
-    """What all devices of a federation know of each other's updates in a round.
+    """What all devices of a federation know about each other's updates in a round.
 
     Attributes:
-        method: whose experts are sent.
-        factory: builds the experts that devices start from; what it has made once, it shares.
+        method: the method whose experts are sent.
+        factory: builds the experts that devices start from, and shares those it has already built.
         settings: how values are coded.
-        round: the round that is exchanged; nobody has anything newer.
-        relay: whether devices pass on others' updates, where the method lets them.
-        ahead: how many rounds a neighbour may be ahead; what it sends then waits for its round.
-        behind: how many rounds old an update may be to be taken in; None for any number, as over many hops.
+        round: the round being exchanged; nobody has anything newer.
+        relay: whether devices relay others' updates, if the method allows it.
+        ahead: how many rounds ahead a neighbour may be; its messages then wait for their round.
+        behind: how many rounds old an accepted update may be; None for any age, as over many hops.
         cache: what a host of many devices has encoded and decoded in this exchange.
     """
 
@@ -49,37 +49,37 @@ class UpdateRules:
 
     @property
     def relays(self) -> bool:
-        """Whether devices pass on others' updates."""
+        """Whether devices relay others' updates."""
         return self.relay and self.method.sharing.relays
 
     def start(self, member: Member, source: int) -> Expert:
-        """Return the expert that ``source`` starts from, as all know who have its announcement."""
+        """Return the expert that ``source`` starts from; every device with its announcement knows it."""
 
         def begin() -> Expert:
             return self.method.begin(member.known[source], member.known, self.factory)
 
-        if not self.method.kind.projected:  # all start alike
+        if not self.method.kind.projected:  # all devices start from the same expert
             return self.cache.once(("start",), begin)
         if source not in member.starts:
             member.starts[source] = begin()
         return member.starts[source]
 
     def origin(self, member: Member, source: int) -> Tensor:
-        """Return the values that ``source`` starts from, bf16 (n,): what its first difference is taken to."""
+        """Return the values that ``source`` starts from, bf16 (n,): the base of its first difference."""
         return self.start(member, source).values.detach().cpu().bfloat16()
 
     def count(self, member: Member, source: int) -> int:
-        """Return how many values ``source`` trains, and so sends."""
-        if not self.method.kind.projected:  # all have one shape
+        """Return how many values ``source`` trains and sends."""
+        if not self.method.kind.projected:  # the same shape for all devices
             return member.expert.count
         return self.start(member, source).count
 
 
 def publish(member: Member, version: int, rules: UpdateRules) -> Update:
-    """Return the member's values as everybody will hold them; what those leave out becomes its ``residual``.
+    """Return the member's values as everybody will hold them; the rounding error becomes its ``residual``.
 
     Raises:
-        DivergedError: a value is NaN or infinite, or beyond what the form holds.
+        DivergedError: a value is NaN, infinite, or out of range for the value type sent.
     """
     values = member.expert.values.detach().to("cpu")
     settings = rules.settings
@@ -105,10 +105,10 @@ def write_update(update: Update, sender: int, known: int, rules: UpdateRules) ->
     """Return ``update`` as ``sender`` sends it, and its bytes by kind; equal messages are encoded once.
 
     Args:
-        update: what is sent.
-        sender: who sends it.
-        known: the version of it that the receiver surely holds, 0 for none: that the source started from.
-        rules: of this round.
+        update: the update to send.
+        sender: the device that sends it.
+        known: the version that the receiver is known to hold; 0 for none, which means the source's starting values.
+        rules: the rules of this round.
 
     Raises:
         UserError: it has more values than one message may hold.
@@ -147,5 +147,5 @@ def read_message(data: bytes, rules: UpdateRules) -> Message:
 
 
 def _bytes(data: bytes | None, otherwise: Tensor) -> Tensor:
-    """Return ``data`` as a tensor (bytes,), or ``otherwise`` where there are none."""
+    """Return ``data`` as a tensor (bytes,), or ``otherwise`` if ``data`` is None."""
     return otherwise if data is None else torch.frombuffer(bytearray(data), dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""From clusters and costs to what a plan says of every cluster, device, link and method."""
+"""Assembles a plan's entries for every cluster, device, link and method from clusters and costs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from meshtune.wire.payload_sizes import update_bytes
 from meshtune.wireless.arrays import Floats
 
 EXPLAINED = 300
-"""Devices whose place in their cluster is explained; of more, only the first."""
+"""Maximum number of devices whose place in their cluster is explained, in order of id."""
 MOST_REFUSED, MOST_ASKED = 3, 8
-"""Refused devices that are listed for a device, and for the one that was asked for."""
+"""Maximum number of refused devices listed per device, and for the device asked about."""
 
 
 def clusters_of(network: RadioNetwork) -> tuple[ClusterPlan, ...]:
-    """Return the clusters; power and energy are those of links that are served."""
+    """Return the clusters; power and energy are those of served links."""
     budget, found = network.within.budget, []
     for number, (members, rate) in enumerate(zip(network.clusters.clusters, network.clusters.rates, strict=True)):
         at = list(members)
@@ -36,7 +36,7 @@ def clusters_of(network: RadioNetwork) -> tuple[ClusterPlan, ...]:
 
 
 def links_of(network: RadioNetwork, costs: Costs) -> tuple[LinkPlan, ...]:
-    """Return all links, each direction by itself: those within clusters, then those between them."""
+    """Return all links, each direction separately: first those within clusters, then those between them."""
     found = []
     for flow, between, updates in (
         (network.within, False, np.ones(len(network.within.sender), dtype=np.int64)),
@@ -121,7 +121,7 @@ def devices_of(
 def methods_of(
     found: Mapping[str, MethodSizes], planned: MethodSizes, costs: Costs, network: RadioNetwork
 ) -> tuple[MethodPlan, ...]:
-    """Return what each method sends; ``planned`` are the sizes that links were planned for."""
+    """Return what each method sends; ``planned`` holds the sizes that links were planned for."""
     on_air = bool(network.within.budget.served.any() or network.between.budget.served.any())
     plans = []
     for name, size in found.items():
@@ -135,10 +135,10 @@ def methods_of(
 
 
 def _traffic(size: MethodSizes, costs: Costs) -> list[Traffic]:
-    """Return the bytes that every device sends under one method; announcements are passed on under every one."""
+    """Return the bytes that every device sends under one method; announcements are relayed under every method."""
     method = get_method(size.method)
     way, told = costs.ways[method.sharing.relays and costs.relay], costs.told
-    # What is around the values hardly depends on their form.
+    # The overhead around the values hardly depends on their form.
     header = update_bytes(size.parameters, "bfloat16") - 2 * size.parameters if size.update else 0
     values = size.update - header
     found = []

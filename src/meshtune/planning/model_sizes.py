@@ -1,7 +1,7 @@
-"""What a device trains and sends under a method, counted from the shape of the model alone.
+"""What a device trains and sends under a method, computed from the model's shape alone.
 
-A plan knows layers, rank, density and the form of values, but no weights, data or masks. Parameters and plain bytes are
-exact; coded bytes are expected ones (:mod:`meshtune.wire.payload_sizes`).
+A plan knows layers, rank, density and the form of values, but no weights, data or masks. Parameter counts and plain
+bytes are exact; coded bytes are expected values (:mod:`meshtune.wire.payload_sizes`).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class MethodSizes:
 
     Attributes:
         method: its name.
-        parameters: trained scalars (results call them ``parameters_updated``).
-        share: of all weights of the model.
-        update: bytes of one update, values and header; 0 where nothing is exchanged.
+        parameters: trained scalars (``parameters_updated`` in results).
+        share: their share of all weights of the model.
+        update: bytes of one update, values and header; 0 if nothing is exchanged.
         fits: whether one message may hold that update (:class:`meshtune.wire.payload.PayloadLimits`).
         mask: bytes of its coded mask, sent once.
         router: bytes of its task statistics or task codes, sent once.
@@ -52,7 +52,7 @@ class MethodSizes:
 
     @property
     def once(self) -> int:
-        """Bytes of all that is sent once, before the first round."""
+        """Bytes of everything sent once, before the first round."""
         return self.mask + self.router + self.control
 
 
@@ -68,16 +68,16 @@ def method_sizes(
     Args:
         skeleton: the model's shape.
         name: a name of ``meshtune methods``.
-        adapter: rank and density; how the density is spread over layers changes no total.
+        adapter: rank and density; how the density is spread over layers does not change the totals.
         exchange: form of values and values per scale.
-        router: sketch and prompts of the task statistics; the defaults where not given.
+        router: sketch and prompts of the task statistics; None for the defaults.
 
     Raises:
         UserError: there is no such method, or the density is outside (0, 1].
     """
     method = get_method(name)
     counts = sizes(skeleton.layers, adapter.rank)
-    density = adapter.share if method.masks.selects else 1.0  # what has no mask trains all of B
+    density = adapter.share if method.masks.selects else 1.0  # without a mask all of B is trained
     trained = method.kind.count(skeleton.layers, adapter.rank, density, skeleton.parameters)
     update = update_bytes(trained, exchange.values, exchange.block) if method.sharing.sends else 0
     elements = trained if exchange.values in PLAIN else update
@@ -94,13 +94,13 @@ def method_sizes(
 
 def _announced(skeleton: Skeleton, method: Method, adapter: AdapterConfig, mask: int) -> int:
     recipe = Recipe(seed=0, kind=adapter.projection, block=0, rank=adapter.rank)
-    own = Announcement(0, "task", 10_000, recipe)  # a name and a number of usual length
+    own = Announcement(0, "task", 10_000, recipe)  # a name and a number of typical length
     message = Message("announce", 0, 0, 0, facts(own, method, skeleton.layers))
     return message_bytes(message, {"mask": ("U8", (mask,))} if method.kind.projected else {})
 
 
 def _router(skeleton: Skeleton, method: Method, router: RouterConfig) -> list[tuple[Message, Tensors]]:
-    """Return the messages of task statistics (method section 8) and of task codes (eq. 26), and what is in them."""
+    """Return the messages of task statistics (method section 8) and task codes (eq. 26), and their tensors."""
     messages: list[tuple[Message, Tensors]] = []
     if method.routing.statistics:
         k = skeleton.width

@@ -1,9 +1,9 @@
-"""What an exchange within one cluster of all devices takes, hop by hop, on mean gains.
+"""The cost of an exchange within a single cluster of all devices, hop by hop, on mean gains.
 
-Whom a device does not hear in the round's own window, it hears through others in every ``clusters.inner_rounds``-th
-round. Here that is played with who has what alone, window by window, by the rule that rounds go by
-(:mod:`meshtune.node.dissemination`) and with the same budgets of links: without fading, losses and faults a run sends
-these copies.
+A device receives updates of devices that it does not hear in the round's own window through others, in every
+``clusters.inner_rounds``-th round. Here this is simulated window by window, tracking only who has what, by the same
+rule as in rounds (:mod:`meshtune.node.dissemination`) and with the same link budgets: without fading, losses and faults
+a run sends exactly these copies.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class ClusterExchange:
     """What an exchange adds to the round's own window.
 
     Attributes:
-        load: copies that leave each device.
+        load: copies sent by each device.
         energy: (n,) joules.
-        windows: how many there are; ``seconds``: how long they take together.
-        links: (sender, receiver) that carried something, in the round's own window or later.
+        windows: their number; ``seconds``: their total duration.
+        links: (sender, receiver) links that carried something, in the round's own window or later.
     """
 
     load: RelayLoad
@@ -45,14 +45,14 @@ class ClusterExchange:
 def exchange_by_hops(
     where: Geometry, graph: Graph, pairs: Sequence[tuple[int, int]], bits: float, relay: bool
 ) -> ClusterExchange:
-    """Play one exchange.
+    """Simulate one exchange.
 
     Args:
-        where: places and gains; ids are 0 to n - 1.
+        where: positions and gains; ids are 0 to n - 1.
         graph: neighbours that can be linked.
-        pairs: (sender, receiver) that the round's own window serves.
-        bits: of an update.
-        relay: whether devices pass on others' updates.
+        pairs: (sender, receiver) links served in the round's own window.
+        bits: size of an update.
+        relay: whether devices relay others' updates.
     """
     devices, one_copy = len(graph), where.config.cast == "broadcast"
     holds = [1 << device for device in range(devices)]  # sets of sources, one bit each

@@ -1,4 +1,4 @@
-"""What a reader of a plan should know besides its numbers: what was assumed, what does not fit, what is left out."""
+"""Notes for the reader of a plan besides its numbers: assumptions, what does not fit, what is left out."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def notes_of(
     together: float,
     apart: str | None,
 ) -> tuple[str, ...]:
-    """Return the notes of a plan, what matters most first.
+    """Return the notes of a plan, most important first.
 
     Args:
         config: the run's settings.
         network: clusters and links.
-        costs: of every device.
+        costs: the costs of every device.
         planned: densities.
-        limits: on how much may be trained.
+        limits: bounds on how much may be trained.
         together: T_round in seconds.
-        apart: what the graph falls into, where it does.
+        apart: the parts that the graph falls into, if it does.
     """
     where, train = network.where, config.train
     radio = where.config
@@ -112,7 +112,7 @@ def notes_of(
 
 
 def _negotiated(config: RunConfig, network: RadioNetwork, planned: Planned) -> str:
-    """Return what negotiating does to collisions and, by the cap that it needs, to densities."""
+    """Return how negotiation changes collisions and, through its cap, densities."""
     methods = [get_method(name) for name in config.methods]
     if not negotiates(config, methods):
         return IDLE

@@ -1,4 +1,4 @@
-"""What a plan says: plain facts, frozen, that turn into JSON as they are.
+"""The content of a plan: plain frozen facts that map directly to JSON.
 
 SI units: metres, watts, seconds, joules, bytes. What does not exist or has no bound is None, never infinite.
 """
@@ -20,7 +20,7 @@ class Limit:
     Attributes:
         name: ``compute`` (eq. 7, 11) or ``link`` (method section 7).
         values: how many values it allows; None for no bound.
-        density: the share of B's positions that this is, which may exceed 1; None for no bound.
+        density: the corresponding share of B's positions, which may exceed 1; None for no bound.
         kept: whether the planned density is within it.
         sentence: where the number comes from.
     """
@@ -38,10 +38,10 @@ class MethodPlan:
 
     Attributes:
         method: its name.
-        parameters: trained scalars of a device.
-        update: bytes of one update with its header; 0 where nothing is exchanged.
-        seconds: an update's time on the air at the planned rates; None where nothing is sent.
-        mask: bytes that a device sends once, one copy; so are ``router`` and ``control``.
+        parameters: trained scalars per device.
+        update: bytes of one update with its header; 0 if nothing is exchanged.
+        seconds: an update's airtime at the planned rates; None if nothing is sent.
+        mask: bytes that a device sends once, one copy; ``router`` and ``control`` likewise.
         run: expected bytes of the whole run over all devices, by kind.
     """
 
@@ -57,12 +57,12 @@ class MethodPlan:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Expected bytes that leave one device under one method.
+    """Expected bytes sent by one device under one method.
 
     Attributes:
-        round: of an exchange within its cluster.
-        between: what an exchange between clusters adds, or within a single cluster, hop by hop.
-        run: of the whole run, by kind.
+        round: in an exchange within its cluster.
+        between: added by an exchange between clusters or, within a single cluster, hop by hop.
+        run: in the whole run, by kind.
     """
 
     round: int
@@ -77,7 +77,7 @@ class Refused:
     Attributes:
         device: its id.
         kind: ``range``, ``size``, ``power``, ``collision`` or ``given``.
-        sentence: with figures.
+        sentence: an explanation with figures.
     """
 
     device: int
@@ -92,22 +92,22 @@ class DevicePlan:
     Attributes:
         device: its id.
         task: its task key.
-        x: metres; so is ``y``.
+        x: in metres; ``y`` likewise.
         cluster: number of its cluster.
-        neighbours: those linked to it in its cluster that it serves.
-        unserved: those that it cannot.
-        power: of an exchange within the cluster, over all links; ``headroom``: what p_max leaves.
-        delay: of the slowest of these links; None without one.
+        neighbours: devices linked to it in its cluster that it serves.
+        unserved: devices linked to it in its cluster that it cannot serve.
+        power: of an exchange within the cluster, over all links; ``headroom``: what remains of p_max.
+        delay: of the slowest of these links; None if there are none.
         energy: of one such exchange.
-        between: its neighbours in other clusters; ``between_power`` over all of these links, and ``between_energy`` of
-            one exchange between clusters, or within a single one hop by hop, with what it passes on.
-        outage: the highest probability of outage among its links within the cluster, under Rayleigh fading; None
-            without a link, or where gains are recorded.
+        between: its neighbours in other clusters; ``between_power``: over all of these links; ``between_energy``: of
+            one exchange between clusters or, within a single cluster, hop by hop, relaying included.
+        outage: the highest outage probability among its links within the cluster, under Rayleigh fading; None if there
+            are none, or for recorded gains.
         compute_seconds: of a round; ``compute_energy`` likewise.
-        alone: why it can link to nobody; None if it can.
-        reason: why it is in its cluster; None where reasons were not asked for.
+        alone: why it cannot link to any device; None if it can.
+        reason: why it is in its cluster; None if not explained.
         refused: its nearest devices elsewhere, nearest first.
-        bytes: by method.
+        bytes: traffic by method.
     """
 
     device: int
@@ -141,7 +141,7 @@ class ClusterPlan:
         cluster: its number.
         members: ids, ascending.
         rate: expected collision rate.
-        power: watts of the member that needs most.
+        power: watts of the member that needs the most.
         energy: joules of all members for one exchange.
     """
 
@@ -157,16 +157,16 @@ class LinkPlan:
     """One direction of one link.
 
     Attributes:
-        sender: id; so is ``receiver``.
+        sender: id; ``receiver`` likewise.
         between: whether it joins two clusters.
         metres: its length.
-        gain_db: mean gain; None where there is none.
+        gain_db: mean gain; None if it is 0.
         served: whether the payload fits on the mean gain.
-        power: W; 0 where not served.
-        rate: bit/s; 0 where not served.
+        power: W; 0 if not served.
+        rate: bit/s; 0 if not served.
         capacity: bit/s that the link would carry in its share of the band at an even share of p_max.
-        delay: seconds; None where not served.
-        outage: probability; None where gains are recorded.
+        delay: seconds; None if not served.
+        outage: probability; None for recorded gains.
         updates: how many cross it in one exchange; within a cluster the sender's own.
     """
 
@@ -189,17 +189,17 @@ class Plan:
     """A whole plan.
 
     Attributes:
-        model: what the user called it; ``weights``, ``layers`` and ``rank`` are its and the adapter's.
+        model: the name given by the user; ``weights``, ``layers`` and ``rank`` are those of the model and the adapter.
         positions: of B, over all layers; ``values``: how many of them a device trains; ``density``: their share.
-        payload_method: whose update links are planned for; ``payload``: its bytes.
-        channel: name; so are ``spectrum`` and ``cast``.
-        p_max: W; ``gamma`` and ``planned_gamma``: Gamma, and what powers aim at.
-        s_max: the highest collision rate allowed; ``rate``: how rates were expected.
-        rounds: of the run; ``exchanges``: how many of them end in an exchange between clusters, or
-            within a single one, hop by hop.
-        tokens: of a device and round, at most.
+        payload_method: the method whose update links are planned for; ``payload``: its bytes.
+        channel: name; ``spectrum`` and ``cast`` likewise.
+        p_max: W; ``gamma`` and ``planned_gamma``: Gamma, and the duration that powers are planned for.
+        s_max: the highest collision rate allowed; ``rate``: how rates were computed.
+        rounds: of the run; ``exchanges``: how many of them end in an exchange between clusters or, within a single
+            cluster, hop by hop.
+        tokens: maximum per device and round.
         round_seconds: T_round; ``run_seconds``: of all rounds.
-        run_energy: joules of all devices and rounds; ``run_compute_energy``: how much of that is computing.
+        run_energy: joules of all devices and rounds; ``run_compute_energy``: the part for computing.
         parts: sizes of the parts that the graph falls into, largest first.
         notes: what the reader should know, one sentence each.
     """
@@ -237,11 +237,11 @@ class Plan:
     notes: tuple[str, ...]
 
     def to_json(self) -> str:
-        """Return the plan as JSON, with its format and version in front."""
+        """Return the plan as JSON, starting with its format and version."""
         tree: dict[str, Any] = {"format": FORMAT, "version": VERSION, **asdict(self)}
         return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def finite(value: float) -> float | None:
-    """Return ``value`` as a plain float, None where it is not finite."""
+    """Return ``value`` as a plain float; None if it is not finite."""
     return float(value) if math.isfinite(value) else None

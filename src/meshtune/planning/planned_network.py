@@ -1,7 +1,7 @@
-"""The network of a plan: the one that a run forms, refused where it cannot be followed in seconds, with progress told.
+"""The network of a plan: the one that a run would form, with progress reports, refused if it would take too long.
 
-Whatever devices of a single cluster pass on to each other is followed hop by hop, which takes the longer the more
-devices and links there are. Clusters have no such bound.
+Relaying within a single cluster is simulated hop by hop, which takes longer the more devices and links there are.
+Several clusters have no such bound.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from meshtune.topology.config import ClusterConfig
 from meshtune.wireless.config import RadioConfig
 
 MOST_LINKS = 200_000
-"""Links, both directions, of a single cluster of all devices."""
+"""Maximum number of links of a single cluster of all devices, counting both directions."""
 MOST_FOLLOWED = 500
-"""Devices of a single cluster in which not all are linked: what they pass on is followed hop by hop."""
+"""Maximum number of devices of a single cluster that is not fully linked: its relaying is simulated hop by hop."""
 MOST_SHARING = 100
-"""Such devices on one shared band."""
+"""Likewise on one shared band."""
 
 
 def planned_network(
@@ -32,15 +32,15 @@ def planned_network(
 
     Args:
         config: ``graph.*`` and the seed.
-        where: places and gains.
-        bits: of the payload.
-        use: what is expected of the devices' masks.
+        where: positions and gains.
+        bits: size of the payload.
+        use: the expected masks of the devices.
         settings: ``clusters.*``.
-        observer: told what is under way.
+        observer: receives progress events.
 
     Raises:
-        UserError: a single cluster has more links or devices than can be planned, or more pairs of devices are in range
-            than can be held.
+        UserError: a single cluster has more links or devices than can be planned, or too many pairs of devices are in
+            range.
     """
     phase, devices = "forming clusters", len(where.positions)
     if settings.kind == "single":
@@ -55,15 +55,15 @@ def planned_network(
 
 
 def check_followed(radio: RadioConfig, bounds: LinkBounds, graph: str) -> None:
-    """Make sure that all that devices of a single cluster pass on can be followed in seconds.
+    """Check that relaying within a single cluster can be simulated in seconds.
 
     Args:
-        radio: whether they share a band.
+        radio: tells whether devices share a band.
         bounds: the devices and their links.
         graph: ``graph.kind``.
 
     Raises:
-        UserError: they are more than :data:`MOST_FOLLOWED` or :data:`MOST_SHARING`, or have more links than
+        UserError: there are more devices than :data:`MOST_FOLLOWED` or :data:`MOST_SHARING`, or more links than
             :data:`MOST_LINKS`.
     """
     devices = bounds.ids.size

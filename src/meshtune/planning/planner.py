@@ -1,7 +1,7 @@
 """A run's plan: clusters, links, power, time, energy and bytes, without weights, data or training.
 
-The order is that of the method's section 7: densities, the payload, clusters on mean gains, then what an exchange costs
-every device. What a run draws anew each round (fading, losses) enters as probabilities.
+The order is that of the method's section 7: densities, payload, clusters on mean gains, then the cost of an exchange
+for every device. What a run draws anew each round (fading, losses) enters as probabilities.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     """Return the plan of a run.
 
     Args:
-        config: the run's settings; task data are not looked at.
-        run: the folder of a run whose masks give the densities; None for equal ones.
-        observer: told what is under way.
-        why: a device that is explained in full, however many there are.
+        config: the run's settings; task data are not read.
+        run: the folder of a run whose masks give the densities; None for equal densities.
+        observer: receives progress events.
+        why: a device to explain in full, however many there are.
 
     Raises:
-        UserError: the model's shape cannot be had, a setting is impossible, or ``run`` does not fit.
+        UserError: the model's shape is not available, a setting is impossible, or ``run`` does not fit.
     """
     watcher = observer or Silent()
     devices = len(config.device_tasks)
@@ -57,7 +57,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     site = site_of(config, radio)
     where = geometry_of(site)
     if config.clusters.kind == "agnes":
-        check_pairs(where)  # before what takes long with many devices
+        check_pairs(where)  # before anything slow with many devices
     watcher(PhaseStarted("the model's shape", 1))
     shape = skeleton(config.model, config.adapter.per_layer)
     watcher(Progress("the model's shape", 1, 1))
@@ -114,7 +114,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
 def _densities(
     config: RunConfig, site: Site, shape: Skeleton, method: Method, run: Path | None
 ) -> tuple[Planned, AdapterConfig, DensityLimit | None]:
-    """Return the densities, the adapter with the largest of them, and the budget that this is, if it was planned."""
+    """Return the densities, the adapter with the largest one, and its limit if densities were planned."""
     if run is not None:
         planned = from_run(config, shape.layers, len(config.device_tasks), method, run)
         return planned, config.adapter.model_copy(update={"density": planned.density}), None
@@ -134,10 +134,10 @@ def _densities(
 
 
 def _payload_method(config: RunConfig) -> Method:
-    """Return whose update the links are planned for.
+    """Return the method whose update the links are planned for.
 
     Raises:
-        UserError: none does.
+        UserError: no method exchanges updates.
     """
     methods = [get_method(name) for name in config.methods]
     if not any(method.sharing.sends for method in methods):
@@ -156,7 +156,7 @@ def _limits(
     gain: float | None,
     planned: DensityLimit | None,
 ) -> tuple[Limit, ...]:
-    """Return the bounds; the link's for ``gain``, the median of all in range, or for that a budget was planned with."""
+    """Return the bounds; the link bound is for ``gain``, the median of all in range, or for a planned limit's gain."""
     positions = sum(sizes(shape.layers, config.adapter.rank))
     samples = config.train.steps * config.train.batch
 

@@ -1,8 +1,8 @@
 """How many updates each device sends in an exchange: its own within its cluster, and all between clusters.
 
-Within a cluster every member hears every other. Links between clusters form a forest, so that of every two clusters
-there is one way from one to the other: over a link all updates of its near side cross once, and the device at its far
-end passes them on to its cluster. Each update is carried once to each device.
+Within a cluster every member hears every other. Links between clusters form a forest, so there is exactly one path
+between any two connected clusters. All updates from the near side of a link cross it once, and the device at its far
+end relays them to its cluster. Each update reaches each device once.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from meshtune.wireless.arrays import Ints
 
 @dataclass(frozen=True, eq=False)
 class RelayLoad:
-    """Copies that leave each device, and updates that cross each link between clusters.
+    """Copies sent by each device, and updates crossing each link between clusters.
 
     Attributes:
-        own: (n,) of its own update in an exchange within the cluster.
-        out: (n,) of its own update in an exchange between clusters.
-        passed: (n,) of others' updates in an exchange between clusters, over these links and within its cluster.
-        arrivals: (n,) others' updates that reach it over these links, for it to pass on within its cluster.
+        own: (n,) copies of its own update in an exchange within the cluster.
+        out: (n,) copies of its own update in an exchange between clusters.
+        passed: (n,) copies of others' updates in an exchange between clusters, over these links and in its cluster.
+        arrivals: (n,) others' updates that reach it over these links for relaying within its cluster.
         crossing: (links, 2) updates from the lower to the higher id, and back.
     """
 
@@ -40,9 +40,9 @@ def relay_load(backbone: Backbone, served: Sequence[int], relay: bool, one_copy:
 
     Args:
         backbone: clusters and the links between them; ids are 0 to n - 1.
-        served: per device, how many of its cluster it serves.
-        relay: whether devices pass on others' updates.
-        one_copy: a broadcast: one copy for all neighbours.
+        served: per device, how many devices of its cluster it serves.
+        relay: whether devices relay others' updates.
+        one_copy: whether this is a broadcast: one copy for all neighbours.
     """
     copies = np.asarray(served, dtype=np.int64)
     devices = len(copies)
@@ -57,7 +57,7 @@ def relay_load(backbone: Backbone, served: Sequence[int], relay: bool, one_copy:
             if relay and inner[end]:
                 arrivals[end] += comes
     if one_copy:
-        # Several links of one device lead to different sides, and together want everything but its own.
+        # Several links of one device lead to different sides, and together need everything but its own update.
         both = links_of > 1
         onward = np.where(both, parts - 1 if relay else 0, onward)
     out = np.minimum(links_of, 1) if one_copy else links_of
@@ -65,7 +65,7 @@ def relay_load(backbone: Backbone, served: Sequence[int], relay: bool, one_copy:
 
 
 def _sides(backbone: Backbone) -> tuple[Ints, Ints]:
-    """Return how many devices stand on the lower id's side of every link and on the other, and in each one's part."""
+    """Return the number of devices on the lower id's side of every link and on the other, and per device its part's."""
     clusters = backbone.clusters
     sizes = [len(members) for members in clusters.clusters]
     ends = [(clusters.index[link.low], clusters.index[link.high]) for link in backbone.links]

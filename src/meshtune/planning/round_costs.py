@@ -24,11 +24,11 @@ from meshtune.wireless.compute import compute_energy, compute_time, frequencies,
 
 @dataclass(frozen=True, eq=False)
 class AnnouncementLoad:
-    """Copies of announcements that leave each device, before the first round: one for each that receives them.
+    """Copies of announcements sent by each device before the first round: one per receiver.
 
     Attributes:
-        own: (n,) of its own, to its neighbours.
-        passed: (n,) of others'.
+        own: (n,) copies of its own, to its neighbours.
+        passed: (n,) copies of others'.
     """
 
     own: Ints
@@ -40,13 +40,13 @@ class Costs:
     """What a run costs the devices.
 
     Attributes:
-        compute_seconds: (n,) of a round; ``compute_energy``: (n,) joules of a round.
-        ways: updates that each device sends, by whether others' are passed on.
+        compute_seconds: (n,) per round; ``compute_energy``: (n,) joules per round.
+        ways: updates that each device sends, by whether others' are relayed.
         told: announcements that each device sends.
-        relay: whether methods that pass them on may (``graph.relay``).
+        relay: whether relaying methods may relay (``graph.relay``).
         crossing: updates over each directed link between clusters.
-        passed: of the method that links are planned for, what is relayed within a single cluster; None of several.
-        between_energy: (n,) joules of one exchange between clusters, or of one within a single one, hop by hop.
+        passed: what the method that links are planned for relays within a single cluster; None for several clusters.
+        between_energy: (n,) joules of one exchange between clusters or, within a single cluster, hop by hop.
         rounds: of the run; ``exchanges``: how many of them end in such an exchange.
     """
 
@@ -62,7 +62,7 @@ class Costs:
     exchanges: int
 
     def graph(self, network: RadioNetwork) -> dict[int, tuple[int, ...]]:
-        """Return whom each device exchanges with at all, on mean gains."""
+        """Return the devices that each device ever exchanges with, on mean gains."""
         found: list[set[int]] = [set() for _ in network.where.positions]
         later = self.passed.links if self.passed is not None else ()
         for device, other in (*network.within.pairs(), *network.between.pairs(), *later):
@@ -71,7 +71,7 @@ class Costs:
 
 
 def tokens_of(config: RunConfig) -> int:
-    """Return the tokens that a device trains in a round, at most."""
+    """Return the maximum number of tokens that a device trains in a round."""
     return config.train.steps * config.train.batch * config.train.max_tokens
 
 
@@ -81,8 +81,8 @@ def costs_of(config: RunConfig, network: RadioNetwork, shape: Skeleton, size: Me
     Args:
         config: the run's settings.
         network: clusters and links.
-        shape: of the model.
-        size: of the updates that links are planned for; ``method``: whose they are.
+        shape: the model's shape.
+        size: sizes of the updates that links are planned for; ``method``: their method.
     """
     devices, train = len(network.where.positions), config.train
     tokens = np.full(devices, tokens_of(config))
@@ -118,15 +118,15 @@ def costs_of(config: RunConfig, network: RadioNetwork, shape: Skeleton, size: Me
 
 
 def announced(linked: Linked, joined: Backbone, single: bool) -> AnnouncementLoad:
-    """Return the announcements that each device sends, as a run's handshake delivers them to all.
+    """Return the announcements that each device sends so that a run's handshake reaches everyone.
 
     Args:
         linked: neighbours within clusters; ids are 0 to n - 1.
         joined: the links between clusters.
-        single: whether there is one cluster of all devices, which need not all be linked.
+        single: whether there is one cluster of all devices, which need not be fully linked.
     """
     near = [len(others) for _, others in sorted(linked.heard.items())]
-    if not single:  # clusters in a forest: one way, and too many devices to follow them one by one
+    if not single:  # clusters in a forest: unique paths, and too many devices to simulate
         way = relay_load(joined, near, relay=True, one_copy=False)
         return AnnouncementLoad(way.own + way.out, way.passed)
     passed = np.zeros(len(near), dtype=np.int64)
@@ -149,7 +149,7 @@ def _between(network: RadioNetwork, method: Method) -> tuple[dict[bool, RelayLoa
     served = network.within.budget.u.tolist()
     ways = {relay: relay_load(network.backbone, served, relay, one_copy) for relay in (False, True)}
     way = ways[method.sharing.relays]
-    # One way over each link, then back: the order of the links in ``between``.
+    # Over each link first one way, then the other: the order of the links in ``between``.
     crossing = way.crossing.T.reshape(-1)
     between = network.between.budget
     if one_copy:

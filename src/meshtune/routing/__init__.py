@@ -1,1 +1,1 @@
-"""Who answers: task statistics and training-free routers (method section 8)."""
+"""Which expert answers a prompt: task statistics and training-free routers (method section 8)."""

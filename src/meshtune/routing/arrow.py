@@ -1,6 +1,6 @@
-"""Arrow (Ostapenko et al. 2024): no decision per prompt; each token of each layer chooses the experts it points along.
+"""Arrow (Ostapenko et al. 2024): no decision per prompt; each token of each layer chooses the experts it aligns with.
 
-It needs nothing but the experts themselves. The weighing is done inside the layers, see
+It needs nothing but the experts themselves. The weighting happens inside the layers, see
 :mod:`meshtune.adapter.arrow_routing`; the gates, equal for all, only say which experts there are.
 """
 
@@ -18,11 +18,11 @@ from meshtune.routing.statistics import Array
 
 
 class ArrowRouter(Router):
-    """Token by token, by the experts' own leading directions.
+    """Routes token by token, by the experts' own leading directions.
 
     Args:
-        groups: the task keys there may be experts of.
-        top_k: experts that each token has in each layer.
+        groups: the task keys for which there may be experts.
+        top_k: experts per token and layer.
         temperature: T of the softmax over their scores.
     """
 

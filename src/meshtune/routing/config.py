@@ -13,27 +13,27 @@ Kind = Literal["whitened", "top1", "cosine", "arrow", "retrieval"]
 
 
 def check_router(name: str) -> str:
-    """Return ``name``, if a router is called so.
+    """Return ``name`` if it is the name of a router.
 
     Raises:
-        UserError: none is; names the nearest, or all of them.
+        UserError: it is not; the message names the nearest, or all of them.
     """
     return check_name("router", name, get_args(Kind))
 
 
 class RouterConfig(Settings):
-    """Who answers.
+    """How prompts are routed to experts.
 
     Attributes:
         kind: the router of ``proposed``: ``whitened`` (soft), ``top1``, ``cosine``, ``arrow`` (token by token inside
             the layers) or ``retrieval`` (the nearest mean of embeddings).
-        also: further routers scored beside it, as ``proposed:<router>``.
-        depth: share of the blocks behind which the prompt is looked at.
-        prompts: training prompts behind a device's statistics.
-        sketch: eigenvectors of the covariance sketch that is sent.
+        also: further routers scored in addition, as ``proposed:<router>``.
+        depth: share of the blocks that process the prompt before the router reads it.
+        prompts: training prompts used for a device's statistics.
+        sketch: number of eigenvectors in the covariance sketch that is sent.
         shrinkage: share of the diagonal in S'.
         temperature: T of the gates' softmax.
-        arrow_top_k: experts that ``arrow`` lets each token have in each layer; all where there are fewer.
+        arrow_top_k: experts per token and layer in ``arrow``; all if there are fewer.
         arrow_temperature: T of its softmax.
     """
 
@@ -49,16 +49,16 @@ class RouterConfig(Settings):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The routers that are scored, the first of them the router itself."""
+        """The routers to score; the first one is ``kind``."""
         return tuple(dict.fromkeys((self.kind, *self.also)))
 
     @property
     def embeds(self) -> bool:
-        """Whether some router looks at the prompts' embeddings."""
+        """Whether some router uses the prompts' embeddings."""
         return "retrieval" in self.names
 
     def check_announced(self, name: str) -> None:
-        """Make sure that devices which announced themselves under these settings can be routed to by router ``name``.
+        """Check that router ``name`` can route to devices that announced themselves under these settings.
 
         Raises:
             UserError: it needs embeddings, and they announced none.

@@ -1,7 +1,7 @@
-"""What a router may look at: each prompt as the frozen model sees it at two depths, one row a prompt.
+"""The inputs of routers: each prompt's representation in the frozen model at two depths, one row per prompt.
 
-The state some way into the model tells tasks apart best; the token embeddings, which no block has read yet, stand in
-for a sentence encoder, and are there only where a router asks for them.
+The hidden state some way into the model separates tasks best. The token embeddings, before any block, stand in for a
+sentence encoder; they are computed only if a router needs them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from meshtune.routing.statistics import Array
 
 @dataclass(frozen=True)
 class Features:
-    """Prompts, as routers see them.
+    """Prompts as routers see them.
 
     Attributes:
         hidden: (prompts, k) mean over each prompt's tokens of the input of the block at ``router.depth``.
-        embedded: (prompts, k) the same of their embeddings, the input of the first block; None where not asked for.
+        embedded: (prompts, k) the same for their embeddings, the input of the first block; None if not needed.
     """
 
     hidden: Array
@@ -31,7 +31,7 @@ class Features:
 
     @staticmethod
     def joined(parts: Iterable[Features]) -> Features:
-        """Return the prompts of all ``parts``, one behind the other; all have embeddings or none."""
+        """Return the prompts of all ``parts``, concatenated; either all have embeddings or none has."""
         every = list(parts)
         embedded = [part.embedded for part in every if part.embedded is not None]
         return Features(np.concatenate([part.hidden for part in every]), np.concatenate(embedded) if embedded else None)

@@ -1,8 +1,8 @@
-"""The covariance within groups, pooled over the sources a device heard of, as a diagonal plus low-rank factors.
+"""The within-group covariance, pooled over all known sources, as a diagonal plus low-rank factors.
 
 Every source's sketch stands for V L V^T + diag(diagonal - diag(V L V^T)). Sources of one group are merged first: their
-weighted mean becomes the group's, and the spread of their means joins the covariance. Nothing of size k x k is formed;
-the inverse is applied through the Woodbury identity.
+weighted mean becomes the group's, and the spread of their means is added to the covariance. Nothing of size k x k is
+formed; the inverse is applied through the Woodbury identity.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Pooled:
         """Return S'^-1 v for each row of ``vectors`` (n, k); S' = (1 - shrinkage) S + shrinkage diag(S)."""
         diagonal = self.rest + (self.factors**2).sum(axis=1)
         base = (1 - shrinkage) * self.rest + shrinkage * diagonal
-        base = np.maximum(base, FLOOR * (float(diagonal.mean()) or 1.0))  # no spread at all: the nearest mean
+        base = np.maximum(base, FLOOR * (float(diagonal.mean()) or 1.0))  # without any spread: nearest mean
         factors = np.sqrt(1 - shrinkage) * self.factors
         scaled: Array = vectors / base
         if factors.shape[1] == 0:

@@ -20,7 +20,7 @@ ROUTERS: dict[str, Callable[[Sources, RouterConfig], Router]] = {
     "arrow": lambda sources, settings: ArrowRouter(sources, settings.arrow_top_k, settings.arrow_temperature),
     "retrieval": lambda sources, settings: RetrievalRouter(sources),
 }
-"""Name to (sources, settings) -> router. The oracle needs the truth and stands apart."""
+"""Name to (sources, settings) -> router. The oracle needs the true groups and is separate."""
 
 DEFAULTS = RouterConfig()
 
@@ -29,6 +29,7 @@ def make_router(name: str, sources: Sources, settings: RouterConfig = DEFAULTS) 
     """Return the router called ``name``, fitted to ``sources``.
 
     Raises:
-        UserError: there is no such router; names the nearest. Or it needs what the sources did not announce.
+        UserError: there is no such router (the message names the nearest), or it needs what the sources did not
+            announce.
     """
     return ROUTERS[check_name("router", name, ROUTERS)](sources, settings)

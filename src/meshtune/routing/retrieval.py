@@ -1,8 +1,9 @@
-"""Retrieval by embeddings, in the manner of LoraRetriever (Zhao et al. 2024): the group whose prompts look most alike.
+"""Retrieval by embeddings, in the manner of LoraRetriever (Zhao et al. 2024): the group with the most similar prompts.
 
-There a sentence encoder embeds a prompt and a few training samples of every adapter, and the nearest mean wins. Such an
-encoder would be a second model on every device, so the base's own token embeddings stand in: a prompt is their mean, no
-block is passed. What all groups share is taken out first, because means of embeddings all point much the same way.
+LoraRetriever embeds a prompt and a few training samples of every adapter with a sentence encoder, and the nearest mean
+wins. Such an encoder would be a second model on every device, so the base's own token embeddings replace it: a prompt
+is their mean, without running any block. The mean over groups is subtracted first, because mean embeddings all point
+in nearly the same direction.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from meshtune.routing.statistics import Array, Statistics
 
 
 class RetrievalRouter(Router):
-    """The nearest group by cosine to the mean embedding of its prompts, both from the mean over groups.
+    """Chooses the group whose mean prompt embedding is nearest by cosine, after subtracting the mean over groups.
 
     Args:
-        sources: statistics by task key, each with its embedding; several sources of a key count by their prompts.
+        sources: statistics by task key, each with its embedding; several sources of a key are weighted by prompts.
 
     Raises:
         UserError: a source announced no embedding.

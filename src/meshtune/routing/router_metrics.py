@@ -1,4 +1,4 @@
-"""How well a router chooses: confusion, accuracy (also with like groups as one) and log-loss (method section 10)."""
+"""How well a router chooses: confusion, accuracy (also with similar groups merged), log-loss (method section 10)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from meshtune.routing.statistics import Array
 
 
 def confusion(groups: Sequence[str], chosen: Sequence[str], truth: Sequence[str]) -> NDArray[np.int64]:
-    """Return counts (G, G): row the true group, column the chosen one."""
+    """Return counts (G, G): rows are true groups, columns chosen ones."""
     place = {group: i for i, group in enumerate(groups)}
     counts = np.zeros((len(groups), len(groups)), dtype=np.int64)
     for picked, right in zip(chosen, truth, strict=True):
@@ -25,7 +25,7 @@ def accuracy(chosen: Sequence[str], truth: Sequence[str]) -> float:
 
 
 def merged_accuracy(chosen: Sequence[str], truth: Sequence[str], like: Sequence[Sequence[str]]) -> float:
-    """As :func:`accuracy`, with the groups of each set in ``like`` counted as one."""
+    """Like :func:`accuracy`, with the groups of each set in ``like`` counted as one."""
     name = {group: f"\0{number}" for number, members in enumerate(like) for group in members}
     right = sum(name.get(c, c) == name.get(t, t) for c, t in zip(chosen, truth, strict=True))
     return right / len(truth)

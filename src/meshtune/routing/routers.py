@@ -1,8 +1,8 @@
 """Training-free routers: from a prompt's vector to the weights of the groups' experts (method section 8).
 
 ``whitened`` scores a group by x^T P c_g - c_g^T P c_g / 2 with P the inverse of the shrunk pooled covariance (linear
-discriminant analysis with equal priors): hidden states of language models are so anisotropic that unwhitened codes of
-different tasks have cosines of 0.99 and tell nothing apart.
+discriminant analysis with equal priors). Whitening is needed because hidden states of language models are highly
+anisotropic: unwhitened codes of different tasks have cosines of 0.99 and cannot be told apart.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class Router(ABC):
-    """What decides who answers.
+    """Decides which experts answer.
 
     Attributes:
         groups: the task keys it chooses between, in the order of its columns.
-        by_token: whether weights are found token by token inside the layers; then the gates decide nothing.
+        by_token: whether weights are computed per token inside the layers; the gates then decide nothing.
     """
 
     groups: tuple[str, ...]
@@ -36,19 +36,19 @@ class Router(ABC):
 
     @abstractmethod
     def scores(self, seen: Features) -> Array:
-        """Return scores (prompts, G); the largest is the group."""
+        """Return scores (prompts, G); the group with the largest wins."""
 
     @abstractmethod
     def gates(self, seen: Features) -> Array:
         """Return weights (prompts, G); every row sums to 1."""
 
     def bank(self, experts: Sequence[Expert]) -> Bank | None:
-        """Return what weighs ``experts`` inside the layers; None where they stand side by side, weighed by gates."""
+        """Return a bank that weights ``experts`` inside the layers; None if they are simply weighted by gates."""
         return None
 
 
 class WhitenedRouter(Router):
-    """Linear discriminant scores over pooled task statistics; soft gates, or all to the best.
+    """Linear discriminant scores over pooled task statistics; soft gates, or everything to the best group.
 
     Args:
         sources: statistics by task key; several sources of a key are merged.
@@ -85,7 +85,7 @@ class WhitenedRouter(Router):
 
 
 class CosineRouter(Router):
-    """The nearest raw task code by cosine; what the paper's codes come to. For comparison."""
+    """The nearest raw task code by cosine, which the paper's codes amount to. For comparison."""
 
     def __init__(self, sources: Mapping[str, Sequence[Statistics]]) -> None:
         pooled = pool(sources)
@@ -101,7 +101,7 @@ class CosineRouter(Router):
 
 
 class Reader(Router):
-    """A reading of the paper's eq. 26: weights are found token by token inside the layers, so there are none here.
+    """A reading of the paper's eq. 26: weights are computed per token inside the layers, so there are none here.
 
     Args:
         reading: a name of :data:`meshtune.methods.config.Reading`.
@@ -122,7 +122,7 @@ class Reader(Router):
 
 
 class OracleRouter:
-    """The perfect router: told the true group of every prompt."""
+    """The perfect router: it is given the true group of every prompt."""
 
     def __init__(self, groups: Sequence[str]) -> None:
         self.groups = tuple(sorted(groups))
@@ -131,7 +131,7 @@ class OracleRouter:
         """Return one-hot gates (len(truth), G).
 
         Raises:
-            UserError: a group is not known.
+            UserError: a group is unknown.
         """
         gates = np.zeros((len(truth), len(self.groups)))
         for row, group in enumerate(truth):
@@ -149,14 +149,14 @@ def softmax(scores: Array) -> Array:
 
 
 def one_hot(scores: Array) -> Array:
-    """Return 1 at every row's largest entry (the first of equals), 0 elsewhere."""
+    """Return 1 at every row's largest entry (the first one of ties), 0 elsewhere."""
     gates = np.zeros_like(scores)
     gates[np.arange(len(scores)), scores.argmax(axis=1)] = 1.0
     return gates
 
 
 def unit(rows: Array) -> Array:
-    """Return every row at length 1; a row of zeros stays."""
+    """Return every row scaled to length 1; a row of zeros is unchanged."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     result: Array = rows / np.maximum(length, np.finfo(np.float64).tiny)
     return result

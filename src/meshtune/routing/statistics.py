@@ -1,8 +1,8 @@
-"""A device's task statistics: what it tells others about its prompts so that they can route (method section 8).
+"""A device's task statistics: what it announces about its prompts so that others can route (method section 8).
 
-A mean, a count, and a sketch of the covariance of its prompt vectors: the leading eigenvectors and the diagonal. About
-36 k bytes in bfloat16 for width k and sketch 16; the k x k matrix is never sent, and no prompt leaves the device. Where
-prompts are retrieved by their embeddings, the mean of those goes with it: 2 k bytes more.
+They are a mean, a count, and a sketch of the covariance of its prompt vectors: the leading eigenvectors and the
+diagonal. They take about 36 k bytes in bfloat16 for width k and sketch 16; the k x k matrix is never sent, and no
+prompt leaves the device. If prompts are retrieved by embeddings, their mean embedding is added: 2 k bytes more.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Statistics:
-    """What one source knows of its prompts.
+    """The statistics of one source's prompts.
 
     Attributes:
         mean: c (k,).
-        count: n, prompts behind it.
+        count: n, number of prompts.
         eigenvalues: the q largest of the covariance (divisor n), descending (q,).
         eigenvectors: (k, q).
         diagonal: the covariance's diagonal (k,).
-        embedding: the mean of its prompts' embeddings (k,), or None where no router asks for it.
+        embedding: the mean of its prompts' embeddings (k,); None if no router needs it.
     """
 
     mean: Array
@@ -39,7 +39,7 @@ class Statistics:
     embedding: Array | None = None
 
     def to_tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Return the arrays by name, as they go on the air."""
+        """Return the arrays by name, as they are sent."""
         made = {
             "mean": self.mean.astype(np.float32),
             "eigenvalues": self.eigenvalues.astype(np.float32),
@@ -55,7 +55,7 @@ class Statistics:
         """The inverse of :meth:`to_tensors`.
 
         Raises:
-            UserError: an array is missing or not finite, shapes do not fit one another, a variance is negative, or the
+            UserError: an array is missing or not finite, the shapes are inconsistent, a variance is negative, or the
                 count is not positive.
         """
         missing = [name for name in ("mean", "eigenvalues", "eigenvectors", "diagonal") if name not in tensors]
@@ -82,9 +82,9 @@ def summarise(hidden: Array, rank: int = 16, embedded: Array | None = None) -> S
     """Return the statistics of prompt vectors.
 
     Args:
-        hidden: (n, k), one row a prompt.
+        hidden: (n, k), one row per prompt.
         rank: eigenvectors kept, at most min(n, k).
-        embedded: (n, k), the prompts' embeddings, where their mean is to be announced.
+        embedded: (n, k), the prompts' embeddings, if their mean is to be announced.
 
     Raises:
         UserError: there is no prompt, or a vector is not finite.

@@ -1,1 +1,1 @@
-"""Many devices in one process: the round loop, the radio, faults, and how a run is resumed."""
+"""Many devices in one process: the round loop, the radio, faults, and resuming a run."""

@@ -1,7 +1,7 @@
-"""The state of a run as tensors and JSON-able facts, and back: what a checkpoint after a round holds.
+"""The state of a run as tensors and JSON-able facts, and back: the content of a checkpoint after a round.
 
-Every distinct tensor stands there once. What is read is checked against what the run knows, its methods, devices and
-the sizes of its experts, before any of it is used.
+Every distinct tensor is stored once. Everything read is checked against the run's methods, devices and expert sizes
+before any of it is used.
 """
 
 from __future__ import annotations
@@ -99,12 +99,12 @@ def pack_state(state: FederationState) -> tuple[dict[str, Tensor], dict[str, Any
 
 
 def unpack_state(fresh: FederationState, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> FederationState:
-    """Fill a state that has just begun with what :func:`pack_state` wrote; the inverse of it, bit for bit.
+    """Restore what :func:`pack_state` wrote into a state that has just begun; bit-exact.
 
-    Methods that the fresh state has not are left out.
+    Methods that are missing from the fresh state are skipped.
 
     Raises:
-        ValueError: it is not the state of such a run; says what does not fit. Nothing of it is used then.
+        ValueError: it is not the state of such a run; the message says what does not fit. ``fresh`` is then unchanged.
     """
     try:
         found = _State.model_validate(facts)
@@ -140,7 +140,7 @@ def _past(found: _State, facts: Mapping[str, Any]) -> tuple[Ledger, Any]:
 
 
 def _fit(found: _State, fresh: FederationState, tensors: Mapping[str, Tensor]) -> None:
-    """Make sure that all of ``found`` is that of the devices and methods of ``fresh``."""
+    """Check that ``found`` fits the devices and methods of ``fresh``."""
     for method, nodes_of in fresh.members.items():
         saved = found.nodes.get(method)
         if saved is None or len(saved) != len(nodes_of):

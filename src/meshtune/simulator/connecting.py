@@ -1,4 +1,4 @@
-"""How the devices of a run find each other: a graph of free links, or a network over the air and agreed masks."""
+"""How the devices of a run are connected: a graph of free links, or a radio network with negotiated masks."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def connect(
     layers: Sequence[LayerSpec],
     factory: ExpertFactory,
 ) -> tuple[Graph, RunNetwork | None]:
-    """Return who hears whom in a run, and the network over the air where it has a radio.
+    """Return who hears whom in a run and, if it has a radio, the radio network.
 
-    Groups negotiate their masks there, if some method takes them.
+    If some method uses negotiated masks, the groups negotiate them here.
 
     Args:
         config: the run's settings.
-        site: where; None where links are free.
-        own: what every device found out, by id.
-        layers: of the model.
+        site: channel, radio and positions; None for free links.
+        own: every device's announcement, by id.
+        layers: the adapted layers of the model.
         factory: builds experts.
     """
     if site is None:

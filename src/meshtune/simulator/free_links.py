@@ -1,4 +1,4 @@
-"""One round's exchange over links that cost nothing. What arrives damaged is told of and sent again when it is due."""
+"""One round's exchange over free links. A refused message is reported, and sent again when it is next due."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class FreeExchange:
     """Carries the rounds of a run over links that always deliver.
 
     Args:
-        transport: carries what nodes send; by default this process's memory.
-        listener: shown all that arrives.
+        transport: carries what nodes send; by default within this process's memory.
+        listener: called with every envelope that arrives.
     """
 
     def __init__(self, transport: Transport | None = None, listener: Listener | None = None) -> None:
         self._transport, self._listener = transport or MemoryTransport(), listener
 
     def exchange(self, method: Method, nodes: Sequence[Node], version: int, ledger: Ledger) -> None:
-        """Let every node publish its update and send what its neighbours lack, and every node take in what arrives.
+        """Let every node publish its update and send what its neighbours lack, and deliver everything.
 
         Args:
-            method: whose nodes.
-            nodes: in the order in which they send; their round has begun.
+            method: the nodes' method.
+            nodes: in sending order; their round has begun.
             version: the number of rounds trained so far.
-            ledger: counts what leaves a device.
+            ledger: counts the bytes sent.
         """
         transport = CountedTransport(self._transport, ledger, method.name, version)
         arrival = Inboxes(nodes, self._listener)

@@ -1,4 +1,4 @@
-"""Hands what arrives to the nodes of one method, and shows it to whoever listens."""
+"""Delivers arriving envelopes to the nodes of one method, and shows them to a listener."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
 
 Listener = Callable[[float, Envelope], None]
-"""Shown every envelope that arrives, and the seconds on the clock of its method at which the exchange began."""
+"""Called with the method's clock in seconds at the start of the exchange, and with every envelope that arrives."""
 
 
 class Inboxes:
@@ -16,7 +16,7 @@ class Inboxes:
 
     Args:
         nodes: its nodes.
-        listener: shown all that arrives, before its receiver takes it in.
+        listener: called with every envelope, before its receiver processes it.
     """
 
     def __init__(self, nodes: Sequence[Node], listener: Listener | None = None) -> None:
@@ -24,16 +24,16 @@ class Inboxes:
         self._listener = listener
 
     def deliver(self, envelopes: Iterable[Envelope], now: float = 0.0) -> None:
-        """Let receivers take in ``envelopes``, which arrived; what they refuse is counted, and changes nothing."""
+        """Deliver ``envelopes`` to their receivers; what they refuse is counted and changes nothing."""
         for one in envelopes:
             self._show(one, now)
             self._at[one.receiver].receive(one.sender, one.data, now)
 
     def require(self, envelopes: Iterable[Envelope], now: float = 0.0) -> None:
-        """Let receivers take in ``envelopes``, of which none may be refused.
+        """Deliver ``envelopes`` to their receivers, none of which may refuse one.
 
         Raises:
-            PayloadError: one is.
+            PayloadError: a receiver refused one.
         """
         for one in envelopes:
             self._show(one, now)

@@ -1,4 +1,4 @@
-"""Nodes that get to know each other: all at the same time, hop by hop, until nobody asks for anybody any more."""
+"""Nodes learn of each other: all at the same time, hop by hop, until there are no more requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from meshtune.simulator.inboxes import Inboxes, Listener
 from meshtune.wire.ledger import Ledger
 
 Hop = Mapping[tuple[int, int], int]
-"""Bytes of announcements by link (sender, receiver)."""
+"""Bytes of announcements per link (sender, receiver)."""
 
 
 def nodes_of(
@@ -31,15 +31,15 @@ def nodes_of(
     reliable: bool,
     masks: Mapping[int, Mapping[int, Masks]] | None = None,
 ) -> list[Node]:
-    """Return a node for every device, each of which knows itself only.
+    """Return a node for every device; each knows only itself.
 
     Args:
-        said: what each announces.
-        method: under which they run.
+        said: the devices' announcements.
+        method: the method they run.
         factory: builds their experts.
-        clusters: the cluster of every device, where the air made clusters.
+        clusters: the cluster of every device, if a radio network formed clusters.
         reliable: whether links always deliver.
-        masks: by device the masks that it was told before, by device.
+        masks: per device, the masks it already has, by device.
     """
     rules = UpdateRules(method, factory, ExchangeConfig(), 0)
     layers, adapter = factory.layers, factory.adapter
@@ -59,18 +59,18 @@ def introduce(
     listener: Listener | None = None,
     now: float = 0.0,
 ) -> tuple[list[Hop], list[Sequence[Envelope]]]:
-    """Let all announcements reach whoever lacks them.
+    """Deliver all announcements to the nodes that lack them.
 
     Args:
-        nodes: those of one method; whom they know is updated.
+        nodes: the nodes of one method; the devices they know are updated.
         graph: neighbours by device id.
-        ledger: counts what leaves a device, in the round that the nodes are in.
-        listener: shown all that arrives.
+        ledger: counts the bytes sent, in the nodes' current round.
+        listener: called with every envelope that arrives.
         now: seconds on the clock of the method.
 
     Returns:
-        The bytes of announcements by link, hop by hop; and what was said of who knows whom, message by message, those
-        that were sent at the same time together.
+        The bytes of announcements per link, hop by hop; and the control messages about who knows whom, grouped by the
+        time at which they were sent.
     """
     at, arrival = {node.device: node for node in nodes}, Inboxes(nodes, listener)
     control: list[Sequence[Envelope]] = []

@@ -1,7 +1,7 @@
-"""Devices that negotiate their masks, before the handshake: all parts at the same time, hop by hop.
+"""Runs mask negotiation before the handshake: all parts in parallel, hop by hop.
 
-The host carries what devices say (:mod:`meshtune.node.negotiation.mask_negotiation`) and knows no more of the rule than
-they do. What came of it is measured with all masks in hand.
+The host only carries the devices' messages (:mod:`meshtune.node.negotiation.mask_negotiation`) and knows no more than
+the devices do. The result is measured afterwards with all masks at hand.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def negotiate(own: Sequence[Announcement], inner: Mapping[int, Sequence[int]], s
     """Let the groups of every cluster claim their positions.
 
     Args:
-        own: what every device found out, its scores included, by id.
+        own: every device's announcement, its scores included, by id.
         inner: neighbours within clusters.
         sizes: d r of every layer.
     """
@@ -63,14 +63,14 @@ def negotiate(own: Sequence[Announcement], inner: Mapping[int, Sequence[int]], s
 def negotiation_of(
     own: Announcement, sizes: Sequence[int], schedule: NegotiationSchedule, cache: ContentCache | None = None
 ) -> MaskNegotiation:
-    """Return the device that found out ``own``, ready to negotiate; ``sizes`` are d r of every layer."""
+    """Return the negotiating device with the announcement ``own``; ``sizes`` is d r of every layer."""
     assert own.scores is not None
     scores = np.split(own.scores, np.cumsum(sizes)[:-1])
     return MaskNegotiation(own.device, scores, [len(positions) for positions in own.masks], sizes, schedule, cache)
 
 
 def carry(devices: Sequence[MaskNegotiation], hops: int) -> list[tuple[Sent, ...]]:
-    """Let the devices of one part talk for so many hops; return what crossed links in each."""
+    """Let the devices of one part exchange messages for ``hops`` hops; return what crossed links in each."""
     at = {one.device: one for one in devices}
     crossed = []
     sent = [envelope for one in devices for envelope in one.start()]
@@ -84,6 +84,6 @@ def carry(devices: Sequence[MaskNegotiation], hops: int) -> list[tuple[Sent, ...
 
 
 def changed(own: Masks, agreed: Masks, sizes: Sequence[int]) -> float:
-    """Return by how much a layer's density differs most between a device's own mask and the agreed one."""
+    """Return the largest difference between a layer's density in a device's own mask and in the agreed one."""
     before, after = (np.array([len(positions) for positions in mask]) for mask in (own, agreed))
     return float((np.abs(after - before) / np.array(sizes)).max())

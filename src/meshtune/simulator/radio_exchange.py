@@ -1,12 +1,12 @@
-"""One round's exchange over the air: within clusters until the round ends, and now and then between clusters.
+"""One round's exchange over the air: within clusters before the round ends, and periodically between clusters.
 
-Within clusters there is one window: everybody sends its own update to its neighbours there, and what does not fit into
-the power, is lost, or comes after T_round is left out of this round's mix. Every ``clusters.inner_rounds``-th round,
-after T_round, what devices hold goes on between clusters and within them, hop by hop, until all have what can reach
-them: neighbours tell each other what they hold, and each asks for what it lacks. A link carries one update a window,
-the strongest links first; a window lasts Gamma and the slack. Methods that do not relay, and all with
-``graph.relay=false``, use links for their own updates only. Nobody sends to who is away. Where devices move, a round
-may begin with clusters formed anew.
+Within clusters there is one window. Every device sends its own update to its neighbours in the cluster. An update that
+exceeds the power, is lost, or arrives after T_round is left out of this round's mix. Every
+``clusters.inner_rounds``-th round, after T_round, updates are relayed between and within clusters, hop by hop, until
+every device has everything that can reach it: neighbours tell each other what they hold, and each requests what it
+lacks. A link carries one update per window, strongest links first. A window lasts Gamma plus the slack. Methods that do
+not relay, and all methods with ``graph.relay=false``, use links only for the devices' own updates. Nobody sends to an
+absent device. If devices move, a round may begin with reclustering.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class RadioExchange:
     """Carries the rounds of a run over its network.
 
     Args:
-        network: who exchanges with whom in the first round.
+        network: the radio network of the first round.
         pace: how long devices compute.
-        listener: shown all that arrives.
+        listener: called with every envelope that arrives.
 
     Attributes:
-        formed: the clusters that were formed anew so far.
+        formed: the reclusterings so far.
     """
 
     def __init__(self, network: RunNetwork, pace: Pace, listener: Listener | None = None) -> None:
@@ -48,14 +48,14 @@ class RadioExchange:
         self._config = network.site.config
 
     def exchange(self, method: Method, nodes: Sequence[Node], version: int, ledger: Ledger, clock: RoundCosts) -> None:
-        """Let every node publish its values as ``version``, and deliver what the air lets through.
+        """Let every node publish its values as ``version``, and deliver what the radio can carry.
 
         Args:
             method: decides whether anything is sent and relayed.
             nodes: one per device, by id; their round has begun.
             version: the number of rounds trained so far.
-            ledger: counts what leaves a device.
-            clock: gets this round's tick.
+            ledger: counts the bytes sent.
+            clock: this round's tick is appended to it.
         """
         config, site, n = self._config, self.network.site, len(nodes)
         again = reform(self.network, method, nodes, version, ledger, clock, self.listener)
@@ -112,7 +112,7 @@ class RadioExchange:
         gone: Bools,
         late: Bools,
     ) -> None:
-        """Carry on what nodes hold until nobody asks for anything more."""
+        """Relay what nodes hold until there are no more requests."""
         one_copy = air.site.radio.cast == "broadcast"
         there = [node for node in nodes if not gone[node.device]]
         for node in there:
@@ -123,7 +123,7 @@ class RadioExchange:
             if not _tell(nodes, air, inboxes, lambda node: node.wants() if not gone[node.device] else []):
                 return
             asked = [one for node in there for one in node.serve(one_copy)]
-            if not asked:  # all that was asked for was refused
+            if not asked:  # all requests were refused
                 return
             asked.sort(key=lambda one: (one.receiver, one.source))
             outcomes, seconds = air.send(asked)
@@ -142,7 +142,7 @@ class RadioExchange:
 
 
 def _tell(nodes: Sequence[Node], air: RadioRound, inboxes: Inboxes, say: Callable[[Node], list[Envelope]]) -> bool:
-    """Let all nodes say who holds what, or what they lack, at the same time; return whether anybody did."""
+    """Let all nodes send their control messages at the same time; return whether there were any."""
     said = [one for node in nodes for one in say(node)]
     for one in said:
         air.ledger.record(air.method, air.round, one.sender, one.receiver, one.split, relayed=False)

@@ -1,7 +1,7 @@
-"""One window on the air: who sends what to whom at once, what of it arrives in time, and what it costs.
+"""One radio window: who sends what to whom simultaneously, what arrives in time, and what it costs.
 
-Every device has one frame, as long as the longest message it has for anybody; the link budget is that frame's. Bytes
-are those of the messages, and of packets that were sent again.
+Every device has one frame length, that of its longest message in the window; the link budget is computed for it. Bytes
+are those of the messages plus retransmitted packets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from meshtune.wireless.link_budget import over_the_air
 
 
 class LinkOutcome(Enum):
-    """What became of an envelope: it arrived in time, or not, or was never sent as the link was in outage."""
+    """The fate of an envelope: it arrived in time, did not, or was never sent because the link was in outage."""
 
     ARRIVED = "arrived"
     LOST = "lost"
@@ -31,17 +31,17 @@ class LinkOutcome(Enum):
 
 @dataclass
 class RadioRound:
-    """What windows of one method in one round have in common.
+    """What the windows of one method in one round share.
 
     Attributes:
         site: channel and radio.
-        positions: (n, 2) metres of the devices in this round.
+        positions: (n, 2) positions of the devices in this round, in metres.
         method: its name, for the ledger.
-        round: its number, from 1 on.
+        round: its number, from 1.
         ledger: counts bytes.
         tick: counts energy, airtime and losses.
         clock: tells the time.
-        windows: how many there have been in this round.
+        windows: the number of windows so far in this round.
     """
 
     site: Site
@@ -56,15 +56,15 @@ class RadioRound:
     def send(
         self, envelopes: Sequence[Envelope], starts: Floats | None = None, end: float | None = None
     ) -> tuple[list[LinkOutcome], float]:
-        """Send ``envelopes`` at once.
+        """Send ``envelopes`` simultaneously.
 
         Args:
-            envelopes: what is sent; at most one a link, and in a broadcast one message a sender.
-            starts: (n,) seconds at which each device can begin; None for at once.
-            end: seconds at which it has to be there; None for Gamma a turn and the slack.
+            envelopes: at most one per link, and in a broadcast one message per sender.
+            starts: (n,) seconds at which each device can begin; None for immediately.
+            end: the deadline for arrival in seconds; None for Gamma per turn plus the slack.
 
         Returns:
-            What became of each envelope, and Gamma a turn and the slack in seconds.
+            The outcome of each envelope, and Gamma per turn plus the slack in seconds.
         """
         radio, ledger, devices = self.site.radio, self.ledger, len(self.positions)
         starts = np.zeros(devices) if starts is None else starts
@@ -74,7 +74,7 @@ class RadioRound:
         frame = np.zeros(devices, dtype=np.int64)
         np.maximum.at(frame, sender, [len(one.data) for one in envelopes])
         budget = over_the_air(radio, self.site.channel, self.positions, sender, receiver, 8 * frame, self.round)
-        number = self.round + (self.windows << 32)  # a window's losses are its own
+        number = self.round + (self.windows << 32)  # each window draws its own losses
         found = deliver(radio.loss, budget, sender, receiver, frame, self.site.config.seed, number, one_copy)
         self.windows += 1
         lasts = (int(budget.slot.max(initial=0)) + 1 + SLACK) * radio.gamma

@@ -1,9 +1,10 @@
-"""Clusters formed anew as devices move: when, and how those who meet learn of each other.
+"""Reclustering of moving devices: when it happens, and how devices that meet learn of each other.
 
-Devices that stand still are clustered once. Those that move are clustered again every ``clusters.reform`` rounds, where
-they are then; by default when clusters have just exchanged, so that whoever changes sides holds the newest of everybody
-and all have been told what it learnt. Each method has a clock of its own, so its devices are elsewhere and its network
-is its own from then on. Nothing of it is stored: the network of a round is a function of the clock before it.
+Static devices are clustered once. Moving devices are clustered again every ``clusters.reform`` rounds at their current
+positions. By default that is right after clusters have exchanged: a device that changes cluster then holds the newest
+update of everybody, and everybody holds its update. Each method has its own clock, so its devices are at other
+positions than another method's, and so its network differs. Nothing of this is stored: the network of a round is a
+function of the clock before it.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ Clustering = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Reclustered:
-    """One forming anew.
+    """One reclustering.
 
     Attributes:
-        method: whose devices.
-        round: the first round that is played in these clusters.
-        network: theirs.
+        method: the method whose devices were reclustered.
+        round: the first round in the new clusters.
+        network: the new network.
         moved: devices that are in another cluster than before.
-        apart: what the graph falls into, where it does and did not before.
+        apart: the parts that the graph falls into, if it has more parts than before; otherwise None.
     """
 
     method: str
@@ -46,13 +47,13 @@ class Reclustered:
     apart: str | None
 
     def facts(self) -> dict[str, Any]:
-        """Return what the run's folder keeps of it."""
+        """Return the record of it for the run's folder."""
         told = {"round": self.round, "method": self.method, "time": self.network.time, "moved": list(self.moved)}
         return {**told, **self.network.outline()}
 
 
 def every(config: RunConfig) -> int | None:
-    """Return after how many rounds clusters are formed anew; None where nobody moves."""
+    """Return the number of rounds between reclusterings; None if nobody moves."""
     if config.radio is None or config.places.mobility == "static":
         return None
     return config.clusters.reformed
@@ -65,12 +66,12 @@ def behind(config: RunConfig, round_: int) -> int:
 
 
 def network_of(first: RunNetwork, clock: RoundCosts, round_: int) -> RunNetwork:
-    """Return the network that a method plays ``round_`` in.
+    """Return the network in which a method plays ``round_``.
 
     Args:
-        first: that of the first round.
-        clock: of the method, at least the rounds before ``round_``.
-        round_: from 1 on.
+        first: the network of the first round.
+        clock: the method's clock, covering at least the rounds before ``round_``.
+        round_: from 1.
     """
     played = behind(first.site.config, round_)
     return first.at(elapsed(clock[: played + 1])) if played else first
@@ -85,16 +86,16 @@ def reform(
     clock: RoundCosts,
     listener: Listener | None = None,
 ) -> tuple[Reclustered, RoundCost] | None:
-    """Form clusters anew before ``round_``, if it is time to; return them and what announcing took.
+    """Recluster before ``round_`` if it is due; return the result and the cost of announcing.
 
     Args:
         first: the network of the first round.
-        method: nothing is formed for one that does not exchange.
-        nodes: one per device, by id; their clusters and whom they know are updated.
-        round_: from 1 on; bytes are counted as this one's.
-        ledger: counts what leaves a device.
-        clock: of the method, the rounds before ``round_`` at least.
-        listener: shown all that arrives.
+        method: a method that does not exchange is not reclustered.
+        nodes: one per device, by id; their clusters and the devices they know are updated.
+        round_: from 1; bytes are charged to it.
+        ledger: counts the bytes sent.
+        clock: the method's clock, covering at least the rounds before ``round_``.
+        listener: called with every envelope that arrives.
     """
     if not method.sharing.sends or round_ == 1 or behind(first.site.config, round_) != round_ - 1:
         return None
@@ -116,9 +117,9 @@ def replay(
     clocks: Mapping[str, RoundCosts],
     rounds: int,
 ) -> list[Reclustered]:
-    """Bring members from the first round's clusters to those of round ``rounds``; return all that were formed anew.
+    """Move members from the first round's clusters to those of round ``rounds``; return all reclusterings.
 
-    Bytes and time are those of the past: they are in the ledger and the clock already.
+    Nothing is charged: the bytes and time are already in the ledger and the clock.
     """
     if first is None:
         return []
@@ -132,9 +133,10 @@ def replay(
 
 
 def moved(before: Clustering, now: Clustering) -> tuple[int, ...]:
-    """Return the devices that changed their cluster, ids ascending.
+    """Return the devices that changed cluster, ids ascending.
 
-    Clusters have no names: each of now goes on as the one that it shares most devices with, of equal ones the first.
+    Clusters have no identity. Each new cluster continues the old one with which it shares most devices; the first one
+    wins ties.
     """
     shared = sorted(
         (-len(set(new) & set(old)), at, was) for at, new in enumerate(now) for was, old in enumerate(before)
@@ -148,7 +150,7 @@ def moved(before: Clustering, now: Clustering) -> tuple[int, ...]:
 
 
 def reclustering_note(formed: Sequence[Reclustered]) -> str | None:
-    """Return one line on the clusters that were formed anew before a round; None where none of them changed."""
+    """Return a one-line note on the clusters formed before a round; None if none of them changed."""
     changed = [one for one in formed if one.moved]
     if not changed:
         return None

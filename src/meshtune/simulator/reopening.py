@@ -1,5 +1,5 @@
-"""Where a run's folder is opened again: what is damaged is repaired or worked out anew, and nothing is mixed with what
-it does not fit.
+"""Reopening a run's folder: damaged parts are repaired or recomputed, and nothing is combined with parts that do not
+match it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from meshtune.runs.store import RunStore, round_name
 from meshtune.simulator.resume import Loaded
 
 PLAN = ("micro_tokens", "checkpoint")
-"""What a run was begun with and goes on with, wherever it goes on: the cut of its micro-batches."""
+"""Settings that a run keeps from its start, wherever it is resumed: how batches are split into micro-batches."""
 
 
 def reopened(path: Path, observer: Observer, config: Mapping[str, Any] | None = None) -> RunStore:
@@ -40,7 +40,7 @@ def reopened(path: Path, observer: Observer, config: Mapping[str, Any] | None = 
 
 
 def begun_with(store: RunStore, last: Loaded | None) -> dict[str, Any] | None:
-    """Return the settings of :data:`PLAN` that the run goes on with; None where nothing undamaged holds them."""
+    """Return the run's settings of :data:`PLAN`; None if nothing undamaged holds them."""
     facts: Mapping[str, Any] = {}
     if last is not None:
         facts = last.facts
@@ -68,19 +68,19 @@ def prepared(
     last: Loaded | None,
     observer: Observer,
 ) -> tuple[list[Announcement], dict[str, Any]]:
-    """Return every device's announcement and the facts beside them, from the store where it was worked out before.
+    """Return every device's announcement and the facts stored with them, from the store if they are there.
 
     Args:
         store: the run's folder.
-        config: with the settings of :data:`PLAN`.
+        config: the settings, those of :data:`PLAN` included.
         layers: the adapted layers.
         stamp: what the run is made with.
-        work: works the announcements out, and what else is to be kept beside them.
-        last: the checkpoint that the run goes on from.
-        observer: told where they are damaged and worked out again.
+        work: computes the announcements and the further facts to store.
+        last: the checkpoint to resume from.
+        observer: notified if stored announcements are damaged and computed again.
 
     Raises:
-        UserError: they, or the checkpoint, were made with something else.
+        UserError: the announcements or the checkpoint were made with something else.
     """
     found = None
     if store.has(PREPARED):
@@ -112,7 +112,7 @@ def _loaded(
     store: RunStore, config: RunConfig, layers: Sequence[LayerSpec], stamp: Stamp
 ) -> tuple[list[Announcement], dict[str, Any]]:
     made = store.load(PREPARED)[1].get("made")
-    stamp.check(made, store, PREPARED)  # first: what follows takes it to be of this base and configuration
+    stamp.check(made, store, PREPARED)  # first: the rest assumes the same base model and configuration
     try:
         own, facts = load_announcements(store, config, layers)
     except DamagedError:

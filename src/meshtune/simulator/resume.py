@@ -1,6 +1,6 @@
-"""From a run's folder back to where the run was: what its devices announced, and its newest checkpoint.
+"""Resuming a run from its folder: the devices' announcements and the newest checkpoint.
 
-Both are restored without the training data, so that a finished run can also be asked where its data are not. Both say
+Both are restored without the training data, so a finished run can be queried on a machine without the data. Both record
 what they were made with, and neither is used with anything else.
 """
 
@@ -34,11 +34,11 @@ from meshtune.wire.ledger import Ledger
 
 @dataclass(frozen=True)
 class Loaded:
-    """A checkpoint, read and found undamaged.
+    """A checkpoint that was read and found undamaged.
 
     Attributes:
-        number: the round it was made after.
-        tensors, facts: what :func:`meshtune.simulator.checkpoint.pack_state` made, and what was stored beside.
+        number: the round after which it was made.
+        tensors, facts: what :func:`meshtune.simulator.checkpoint.pack_state` returned, and facts stored with it.
     """
 
     number: int
@@ -47,12 +47,12 @@ class Loaded:
 
 
 def newest(store: RunStore, rounds: int, observer: Observer | None = None) -> Loaded | None:
-    """Return the newest checkpoint; None where no round is finished.
+    """Return the newest checkpoint; None if no round is finished.
 
     Args:
         store: the run's folder.
-        rounds: how many rounds the run has at most.
-        observer: where given, a damaged checkpoint is told there and the one before it is taken instead.
+        rounds: the number of rounds of the run.
+        observer: if given, a damaged checkpoint is reported to it and the previous one is used instead.
 
     Raises:
         UserError: the newest one is damaged, and there is no observer.
@@ -84,9 +84,9 @@ def begin(
     network: RunNetwork | None = None,
     listener: Listener | None = None,
 ) -> FederationState:
-    """Return the state after the handshake, before the first round; over ``network`` where there is a radio.
+    """Return the state after the handshake, before the first round; with a radio, the handshake goes over ``network``.
 
-    ``listener`` is shown all that arrives.
+    ``listener`` is called with every envelope that arrives.
     """
     state = FederationState({}, Ledger())
     clusters = {} if network is None else network.formed.clusters.index
@@ -120,12 +120,12 @@ def restore(
     factory: ExpertFactory,
     network: RunNetwork | None = None,
 ) -> tuple[FederationState, list[Reclustered]]:
-    """Return ``fresh`` as it was when ``loaded`` was made, and the clusters formed anew until then.
+    """Return ``fresh`` restored to ``loaded``, and the reclusterings up to then.
 
-    Where nothing is loaded, it is as it was. ``network`` is the first round's.
+    If nothing is loaded, ``fresh`` is returned unchanged. ``network`` is the first round's.
 
     Raises:
-        DamagedError: the checkpoint is none of such a run.
+        DamagedError: the checkpoint does not belong to such a run.
     """
     if loaded is None:
         return fresh, []

@@ -1,7 +1,7 @@
-"""The round loop: train what is distinct once, exchange, mix, checkpoint.
+"""The round loop: train every distinct job once, exchange, mix, checkpoint.
 
-Several methods run side by side on the same data. Two devices' training is the same where they start from the same
-values with the same optimiser past on the same rows; it is then done once and shared.
+Several methods run side by side on the same data. The training of two devices is identical if they start from the same
+values with the same optimiser history on the same rows. It is then done once and shared.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def play_round(
 ) -> dict[str, float]:
     """Play one round for all methods; return the mean loss of every ``method/device``.
 
-    The exchange goes over ``links``, by default free ones. ``judge`` is shown what has
-    been trained, before anything is sent.
+    The exchange goes over ``links``, free ones by default. ``judge`` is called with the trained members before anything
+    is sent.
 
     Raises:
         UserError: a device's training diverged, or a device refused a message.
@@ -71,13 +71,13 @@ def exchange_round(
     """Let the nodes of one method exchange what they have trained, and mix what arrives.
 
     Args:
-        nodes: all of the method.
-        rules: of the round.
-        links: what carries it.
+        nodes: all nodes of the method.
+        rules: the rules of the round.
+        links: carry the messages.
         state: its ledger and clock count what is sent.
 
     Raises:
-        DivergedError: a device's values are not finite, or beyond what their form holds.
+        DivergedError: a device's values are not finite, or out of range for the value type sent.
         PayloadError: a device refused an announcement.
     """
     method = rules.method
@@ -89,7 +89,7 @@ def exchange_round(
         links.exchange(method, nodes, rules.round, state.ledger)
     for node in nodes:
         node.end_round()
-    rules.cache.release()  # messages of a large model are not kept while others are exchanged
+    rules.cache.release()  # do not keep the messages of a large model while others are exchanged
 
 
 def _train(

@@ -1,6 +1,6 @@
-"""What a run works with and does not change: its data, its base model, its methods, its site.
+"""The fixed inputs of a run: its data, base model, methods and site.
 
-All that can be wrong with them is told here, before a folder is made: first what needs no model, then the rest.
+All errors in them are raised here, before a folder is created: first those that need no model, then the rest.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from meshtune.training.process_memory import forecast_memory
 
 @dataclass
 class RunInputs:
-    """What a run works with and does not change."""
+    """The fixed inputs of a run."""
 
     config: RunConfig
     base: Base
@@ -55,15 +55,15 @@ class RunInputs:
 
     @property
     def densities(self) -> tuple[float, ...]:
-        """Of every device."""
+        """The density of every device."""
         return densities_of(self.config, self.budgets)
 
 
 def load_inputs(config: RunConfig, observer: Observer) -> RunInputs:
-    """Load all that ``config`` names, and tell ``observer`` what there is to say of it.
+    """Load everything that ``config`` names, and send ``observer`` notes on it.
 
     Raises:
-        UserError: something in the configuration, the data or the model that the user can mend.
+        UserError: the user has to correct something in the configuration, the data or the model.
     """
     methods = [get_method(name) for name in config.methods]
     observer(PhaseStarted("load", 1))
@@ -72,9 +72,9 @@ def load_inputs(config: RunConfig, observer: Observer) -> RunInputs:
         observer(Note(idle))
     if config.radio is None:
         neighbours(config.graph.kind, len(config.device_tasks), config.graph.neighbours, config.seed)
-    site = open_site(config)  # what can be wrong with a graph or with places and gains is told first too
+    site = open_site(config)  # errors in the graph, positions and gains are also raised before loading
     locate(config.model)
-    pools = gather(config)  # what can be wrong in the data is told before a large model is loaded
+    pools = gather(config)  # errors in the data are raised before a large model is loaded
     devices = deal(config, pools=pools)
     asked = exam_questions(config, pools)
     for note in (*pools.notes, counts_note(devices, pools.exams, asked)):
@@ -88,7 +88,7 @@ def load_inputs(config: RunConfig, observer: Observer) -> RunInputs:
             "lower it"
         )
     layers = base.adapters.layers
-    recipes(config, layers)  # says so before anything is trained if blocks run out
+    recipes(config, layers)  # raises before any training if blocks run out
     planned = budgets(config, site, layers) if site is not None and config.adapter.density == "planned" else None
     for device in devices:
         device.tokenizer = base.tokenizer
@@ -113,10 +113,10 @@ def load_inputs(config: RunConfig, observer: Observer) -> RunInputs:
 def planned(
     inputs: RunInputs, store: RunStore, last: Loaded | None, observer: Observer
 ) -> tuple[RunInputs, dict[str, Any]]:
-    """Tell how much memory the run will take; return it with the micro-batch that it was begun with, or begins with."""
+    """Forecast memory; return the inputs with the micro-batch size (on resuming, the run's original one), and facts."""
     found = forecast_memory(inputs.base, inputs.config, inputs.methods, inputs.devices, inputs.densities)
     observer(Note(found.text()))
-    # Other micro-batches than it was begun with would round otherwise.
+    # With other micro-batches than at its start, rounding would differ.
     plan = begun_with(store, last) or {"micro_tokens": found.micro_tokens, "checkpoint": found.checkpoint}
     train = inputs.config.train.model_copy(update=plan)
     config = inputs.config.model_copy(update={"train": train})
@@ -124,7 +124,7 @@ def planned(
 
 
 def announced(inputs: RunInputs, observer: Observer) -> tuple[list[Announcement], dict[str, Any]]:
-    """Work out what every device announces, and the learning rates that are left open."""
+    """Compute what every device announces, and the learning rates that are left open."""
     rates: dict[str, Any] = {}
 
     def settle(own: Sequence[Announcement]) -> RunConfig:
@@ -137,7 +137,7 @@ def announced(inputs: RunInputs, observer: Observer) -> tuple[list[Announcement]
 
 
 def rated(inputs: RunInputs, rates: Mapping[str, Any], store: RunStore, observer: Observer) -> RunInputs:
-    """Return ``inputs`` with the learning rates that were found, after telling them."""
+    """Return ``inputs`` with the learning rates that were found, and report them."""
     if not rates:
         return inputs
     observer(Note(rates_note(rates)))
@@ -147,10 +147,10 @@ def rated(inputs: RunInputs, rates: Mapping[str, Any], store: RunStore, observer
 
 
 def _check_judges(config: RunConfig) -> None:
-    """Make sure that answers can be judged, before hours are spent on them.
+    """Check that answers can be judged before hours are spent on them.
 
     Raises:
-        UserError: an exam runs what the model has written, and it cannot be isolated here.
+        UserError: an exam executes code written by the model, and it cannot be isolated on this machine.
     """
     named = [name for task in config.tasks for name in (task.task, *task.also)]
     if config.eval.write and not config.eval.unsafe_code and any(get_task(name).executes for name in named):

@@ -1,7 +1,7 @@
 """A whole run on one machine, from configuration to results: the ``local`` engine.
 
-Prepare, shake hands, play rounds, score. The store holds everything after each of these steps, so a run that
-was stopped goes on where it was, and ends with the same numbers as one that was not.
+It prepares, shakes hands, plays rounds and scores. The store is up to date after each of these steps, so a run that was
+interrupted resumes from there and ends with the same numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ from meshtune.training.process_memory import peak_memory
 
 
 def run(config: RunConfig, out: Path, observer: Observer) -> Path:
-    """Run ``config`` in the folder ``out`` to its end and return the folder.
+    """Run ``config`` to the end in the folder ``out`` and return the folder.
 
-    A folder that holds the same run is resumed at its last finished round; a finished one is not run again.
+    If the folder holds the same run, it is resumed after its last finished round; a finished run is not run again.
 
     Raises:
-        UserError: something in the configuration, the data, the model or the folder that the user can mend.
+        UserError: the user has to correct something in the configuration, the data, the model or the folder.
     """
     started = time.perf_counter()
     facts = config.model_dump(mode="json")
     with ExitStack() as stack:
         store = None
         if RunStore.exists(out):
-            RunStore.open(out).check_config(facts)  # before the lock: another run's folder is not touched
+            RunStore.open(out).check_config(facts)  # before locking: do not touch another run's folder
             stack.enter_context(held(out, observer))
             store = reopened(out, observer, facts)
         else:
             RunStore.check_free(out)
-        inputs = load_inputs(config, observer)  # before a folder is made: bad input leaves nothing behind
+        inputs = load_inputs(config, observer)  # before creating a folder: bad input leaves nothing behind
         if store is None:
             RunStore.make_folder(out)
             stack.enter_context(held(out, observer))
@@ -136,11 +136,11 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
 
     Args:
         path: the run's folder.
-        observer: told about progress.
-        changes: replaces parts of the configuration that do not touch training: ``eval``, ``router``.
+        observer: receives progress events.
+        changes: replacements for parts of the configuration that do not affect training: ``eval``, ``router``.
 
     Raises:
-        UserError: the folder holds no run, or no round of it is finished.
+        UserError: the folder holds no run, or no finished round.
     """
     RunStore.open(path)
     with held(path, observer):
@@ -161,7 +161,7 @@ def evaluate(path: Path, observer: Observer, changes: Mapping[str, Any] | None =
 
 
 def _stamp(inputs: RunInputs, store: RunStore, exam: bool = False) -> Stamp:
-    """Return what the run is made with, and with ``exam`` what it asks: another exam asks something else."""
+    """Return what the run is made with and, with ``exam``, its exam questions: another exam has other questions."""
     asked = exam_digest({paper.name: paper.questions for paper in inputs.papers}) if exam else None
     return Stamp(checksum(bound(store.config())), inputs.base.digest, digest(inputs.devices), asked)
 
@@ -169,8 +169,8 @@ def _stamp(inputs: RunInputs, store: RunStore, exam: bool = False) -> Stamp:
 def _begin(
     inputs: RunInputs, store: RunStore, stamp: Stamp, last: Loaded | None, observer: Observer
 ) -> tuple[RunInputs, FederationState, RunNetwork | None, dict[str, Any]]:
-    """Return the inputs with the rates that were found, where the run stands, who hears whom, and what a checkpoint
-    says that it was made with.
+    """Return the inputs with the learning rates found, the state of the run, the network, and the checkpoint's record
+    of what it was made with.
     """
     layers = inputs.base.adapters.layers
     own, facts = prepared(store, inputs.config, layers, stamp, lambda: announced(inputs, observer), last, observer)
@@ -199,7 +199,7 @@ def _begin(
 
 
 def _foretold(inputs: RunInputs, state: FederationState, store: RunStore, observer: Observer) -> Forecast:
-    """Tell how long the run will take from here."""
+    """Forecast how long the rest of the run will take."""
     left = inputs.config.train.rounds - state.round
     if not left:
         return Forecast(Duration(0.0, 0.0, False), 0)
@@ -217,7 +217,7 @@ def _refused(state: FederationState) -> int:
 
 
 def _log(formed: Sequence[Reclustered], store: RunStore) -> None:
-    """Log the clusters formed anew that are not logged yet: a crash may have come in between."""
+    """Log the reclusterings that are not logged yet; a crash may have come in between."""
     if formed:
         logged = {(event.get("method"), event.get("round")) for event in store.events() if event["event"] == "network"}
         for one in formed:

@@ -1,1 +1,1 @@
-"""Who talks to whom."""
+"""Clusters and communication graphs: who talks to whom."""

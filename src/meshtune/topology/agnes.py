@@ -1,11 +1,11 @@
-"""Clusters by the paper's agglomeration (AGNES): who fine-tunes together.
+"""Clusters by the paper's agglomerative clustering (AGNES): who fine-tunes together.
 
-From single devices, the pair of clusters with the lowest key is merged while one may be merged at all. The key is
-(collision rate of the merged set in steps of 1/1000, its total transmit energy, lower id, higher id), a cluster's id
-being that of its lowest member. Two may merge when the merged rate is at most S_max, all members are in range of each
-other, each can power its links, and the size is allowed. Bounds and key are monotone in the set, which gives the
-near-linear form here: a spatial index names the pairs in range, a heap holds them by key, and a merged cluster's
-candidates are those of both its parts.
+Starting from single devices, the allowed pair of clusters with the lowest key is merged until no pair is allowed. The
+key is (collision rate of the merged set in steps of 1/1000, its total transmit energy, lower id, higher id); a
+cluster's id is that of its lowest member. Two clusters may merge if the merged rate is at most S_max, all members are
+in range of each other, each can power its links, and the size is allowed. Bounds and key are monotone in the set, which
+allows a near-linear implementation: a spatial index yields the pairs in range, a heap orders them by key, and a merged
+cluster's candidates are the common candidates of both its parts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from meshtune.topology.collision import CollisionState, Use, level, merge, merge
 from meshtune.topology.config import ClusterConfig
 
 TOLD = 50
-"""Merges from one report to the next."""
+"""Number of merges between progress reports."""
 
 
 def form(air: LinkBounds, use: Use, s_max: float = 0.1, told: Callable[[int], None] | None = None) -> Clusters:
@@ -29,9 +29,9 @@ def form(air: LinkBounds, use: Use, s_max: float = 0.1, told: Callable[[int], No
 
     Args:
         air: positions, costs and bounds.
-        use: what the devices announced, in the rows of ``air`` as given.
+        use: what the devices announced, in the original row order of ``air``.
         s_max: highest collision rate of a cluster, above 0 and at most 1.
-        told: called now and then with the number of merges so far, which stays below the number of devices.
+        told: called periodically with the number of merges so far, which stays below the number of devices.
 
     Raises:
         UserError: s_max is out of bounds, or ``use`` and ``air`` differ in devices.
@@ -43,12 +43,12 @@ def form(air: LinkBounds, use: Use, s_max: float = 0.1, told: Callable[[int], No
 
 
 def clustered(config: ClusterConfig, air: LinkBounds, use: Use, told: Callable[[int], None] | None = None) -> Clusters:
-    """Return the clusters that ``config`` asks for; arguments as of :func:`form`."""
+    """Return the clusters that ``config`` asks for; the arguments are those of :func:`form`."""
     return single(air, use) if config.kind == "single" else form(air, use, config.s_max, told)
 
 
 class _Greedy:
-    """The clusters while they merge, by rank; a merged cluster keeps the lower rank."""
+    """The clusters during merging, by rank; a merged cluster keeps the lower rank."""
 
     def __init__(self, air: LinkBounds, use: Use, s_max: float) -> None:
         self.air, self.use, self.s_max = air, use, s_max
@@ -57,7 +57,7 @@ class _Greedy:
         self.links = air.links.table(devices)
         self.members = [[device] for device in range(devices)]
         self.load = [0] * devices
-        self.spent = [0] * devices  # ticks of a whole cluster
+        self.spent = [0] * devices  # ticks per cluster
         self.caps: dict[int, list[int]] = {}
         self.near: list[set[int]] = [set() for _ in range(devices)]
         self.heap: list[tuple[int, float, int, int, int, int]] = []
@@ -67,7 +67,7 @@ class _Greedy:
         self._pair_up()
         while self.heap:
             _, _, a, b, size_a, size_b = heappop(self.heap)
-            # A cluster's rank and size name one state of it: clusters only grow, and an absorbed one has none left.
+            # Rank and size identify one state of a cluster: clusters only grow, and an absorbed one is empty.
             if len(self.members[a]) == size_a and len(self.members[b]) == size_b:
                 self._merge(a, b)
                 if told is not None and len(self.history) % TOLD == 0:
@@ -79,7 +79,7 @@ class _Greedy:
             return
         low, high, ticks = (array[links.affordable] for array in (links.low, links.high, links.ticks))
         collisions = np.empty(low.size, dtype=np.int64)
-        for start in range(0, low.size, 1 << 14):  # the states of all pairs at once would be gigabytes
+        for start in range(0, low.size, 1 << 14):  # in parts: the states of all pairs would take gigabytes
             part = slice(start, start + (1 << 14))
             a, b = (CollisionState(self.state.none[end[part]], self.state.clear[end[part]]) for end in (low, high))
             collisions[part] = merged(a, b, weights)
@@ -107,7 +107,7 @@ class _Greedy:
         self.members[a], self.members[b] = ours + theirs, []
         none, clear = self.state
         none[a], clear[a] = merge(CollisionState(none[a], clear[a]), CollisionState(none[b], clear[b]))
-        # What may merge with the new cluster might have merged with both parts, for all bounds are monotone.
+        # Bounds are monotone: what may merge with the new cluster was allowed to merge with both parts.
         both = self.near[a] & self.near[b]
         for gone in (a, b):
             for candidate in self.near[gone]:

@@ -1,4 +1,4 @@
-"""Devices that the air leaves alone: nobody in range, or no link that both ends can pay. Each with the reason."""
+"""Isolated devices: nobody is in range, or no link fits into the power of both ends. Each with the reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from meshtune.topology.phrases import watts
 
 
 def alone(air: LinkBounds) -> dict[int, str]:
-    """Return the devices that can link to nobody, ids ascending, and why: one sentence each."""
+    """Return the devices that cannot link to any other, ids ascending, each with a one-sentence reason."""
     linked = np.zeros(air.ids.size, dtype=bool)
     for ends in (air.links.low, air.links.high):
         linked[ends[air.links.affordable]] = True
@@ -18,7 +18,7 @@ def alone(air: LinkBounds) -> dict[int, str]:
 
 
 def reason(air: LinkBounds, rank: int) -> str | None:
-    """Return why the device of ``rank`` can link to nobody; None if it can link to somebody."""
+    """Return why the device of ``rank`` cannot link to any other; None if it can."""
     device = air.ids[rank]
     if air.ids.size == 1:
         return f"device {device} is alone: there is no other device"

@@ -1,8 +1,9 @@
-"""Links between clusters: the cheapest ones that connect them, and the ways experts take over several hops.
+"""Links between clusters: the cheapest ones that connect them, and multi-hop routes over them.
 
-Kruskal's forest over clusters: pairs of devices in different clusters, cheapest first, each kept if it connects what
-was apart and both its ends can still pay for all links between clusters that they carry, at the band's new split. Where
-no limit binds that is the minimum spanning forest; where one does, the next pair of devices stands in.
+This is Kruskal's forest over clusters. Pairs of devices in different clusters are considered cheapest first. A pair is
+kept if it connects two separate parts and both ends can still power all their links between clusters at the new split
+of the band. If no limit binds, the result is the minimum spanning forest; otherwise the next pair of devices is used
+instead.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class Link:
     """A link between two clusters.
 
     Attributes:
-        low: id of the end with the lower one; high: of the other.
-        energy: joules that both ends spend on one exchange over it, had they no other link.
+        low: id of the lower-numbered end; high: of the other.
+        energy: joules that both ends spend on one exchange over it if they have no other link.
     """
 
     low: int
@@ -33,14 +34,14 @@ class Link:
 
 @dataclass(frozen=True)
 class Backbone:
-    """How clusters hear of each other.
+    """How clusters are connected.
 
     Attributes:
         links: cheapest first.
-        parts: numbers of the clusters that can reach each other, ascending; more than one part where the air does not
-            connect them all.
+        parts: numbers of the clusters that can reach each other, ascending; more than one part if the clusters cannot
+            all be connected.
         power: watts that each device with such links needs for all of them together.
-        clusters: what is connected.
+        clusters: the clusters that are connected.
     """
 
     links: tuple[Link, ...]
@@ -49,7 +50,7 @@ class Backbone:
     clusters: Clusters = field(repr=False)
 
     def neighbours(self) -> dict[int, tuple[int, ...]]:
-        """Return whom each device exchanges with in other clusters, ids ascending."""
+        """Return each device's neighbours in other clusters, ids ascending."""
         found: dict[int, list[int]] = {device: [] for device in self.clusters.air.ids.tolist()}
         for link in self.links:
             found[link.low].append(link.high)
@@ -58,14 +59,14 @@ class Backbone:
 
     @cached_property
     def _graph(self) -> Any:
-        import networkx as nx  # takes a fifth of a second, which help and errors need not wait for
+        import networkx as nx  # takes a fifth of a second: do not delay help and errors
 
         return nx.Graph([(self._number(link.low), self._number(link.high), {"link": link}) for link in self.links])
 
     def route(self, source: int, target: int) -> tuple[int, ...] | None:
-        """Return the ids on the way from ``source`` to ``target``, both included; None where there is none.
+        """Return the ids on the path from ``source`` to ``target``, both included; None if there is none.
 
-        Between clusters the forest leaves one way; within one, all members hear each other.
+        Between clusters the path is unique because the links form a forest; within one, all members hear each other.
 
         Raises:
             UserError: there is no such device.
@@ -92,7 +93,7 @@ class Backbone:
 
 
 def backbone(clusters: Clusters, absent: Collection[int] = ()) -> Backbone:
-    """Return the cheapest links that connect ``clusters``, as far as range and power allow; none to ``absent`` ids."""
+    """Return the cheapest links that connect ``clusters`` within range and power; none to the ids in ``absent``."""
     import numpy as np
 
     air, ids = clusters.air, clusters.air.ids.tolist()

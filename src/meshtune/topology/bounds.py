@@ -1,6 +1,6 @@
-"""What the air allows: who is in range, what a link costs, and whether a set of devices can afford its links.
+"""The limits of the radio: who is in range, what a link costs, and whether a set of devices can afford its links.
 
-All bounds are monotone: a set that breaks one has no allowed superset. On that rests that all ways of clustering agree.
+All bounds are monotone: if a set breaks one, so does every superset. This is why all clustering algorithms agree.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Links:
     """All pairs of devices in range, each once.
 
     Attributes:
-        low: (links,) rank of the end with the lower id; high: of the other.
-        ticks: (links,) cost for either end: the worse of both directions.
-        affordable: (links,) whether either end could pay, had it no other neighbour.
+        low: (links,) rank of the lower-numbered end; high: of the other.
+        ticks: (links,) cost for either end: the higher one of both directions.
+        affordable: (links,) whether both ends could pay if they had no other neighbour.
     """
 
     low: NDArray[np.int64]
@@ -34,7 +34,7 @@ class Links:
     affordable: NDArray[np.bool_]
 
     def table(self, devices: int) -> list[dict[int, int]]:
-        """Return, for the rank of every device, the ticks to each rank it can reach and afford."""
+        """Return, for the rank of every device, the ticks to each rank that it can reach and afford."""
         found: list[dict[int, int]] = [{} for _ in range(devices)]
         keep = self.affordable
         for a, b, cost in zip(
@@ -46,18 +46,18 @@ class Links:
 
 @dataclass(frozen=True, eq=False)
 class LinkBounds:
-    """The devices and what lies between them. Rows may be in any order: inside, devices are ranked by their ids.
+    """The devices and the links between them. Rows may be in any order; internally devices are ranked by id.
 
     Attributes:
         ids: (n,) ids of the devices, each once; ascending once constructed.
-        positions: (n, 2) metres.
+        positions: (n, 2) in metres.
         reach: range in metres: devices farther apart never link.
-        inverse_gain: 1/h of links, from the rows of the senders (m,) and of the receivers (m,), as they were given.
+        inverse_gain: 1/h of links, from the original rows of the senders (m,) and of the receivers (m,).
         power: (n,) or one for all: the power limit p_max in watts.
         factor: see :class:`Scale`.
-        delay: the bound Gamma on a link's air time in seconds, for energies and explanations.
-        most: devices of a cluster at most; None for no bound.
-        rows: (n,) the given row of each rank; computed.
+        delay: the bound Gamma on a link's airtime in seconds, for energies and explanations.
+        most: maximum number of devices in a cluster; None for no bound.
+        rows: (n,) the original row of each rank; computed.
     """
 
     ids: Any
@@ -106,19 +106,19 @@ class LinkBounds:
 
     @cached_property
     def scale(self) -> Scale:
-        """Power in ticks."""
+        """The conversion between power and ticks."""
         return Scale(float(self.power.max()), self.factor)
 
     @cached_property
     def tree(self) -> Any:
         """A spatial index (scipy's KD-tree) over the ranks."""
-        from scipy.spatial import cKDTree  # takes a third of a second, which help and errors need not wait for
+        from scipy.spatial import cKDTree  # takes a third of a second: do not delay help and errors
 
         return cKDTree(self.positions)
 
     @cached_property
     def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All pairs in range: (pairs,) ranks of the lower id and of the higher."""
+        """All pairs in range: (pairs,) ranks of the lower id and of the higher one."""
         pairs = self.tree.query_pairs(self.reach * (1 + 1e-9), output_type="ndarray").astype(np.int64)
         pairs = pairs[self.distance(pairs[:, 0], pairs[:, 1]) <= self.reach]
         pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
@@ -126,7 +126,7 @@ class LinkBounds:
 
     @cached_property
     def links(self) -> Links:
-        """All pairs in range, and what they cost."""
+        """All pairs in range with their costs."""
         low, high = self.pairs
         ticks = self.cost(low, high)
         caps = np.array(self.caps(1), dtype=np.int64)
@@ -137,10 +137,10 @@ class LinkBounds:
         return distance(self.positions[a], self.positions[b])
 
     def cost(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the ticks of links between ranks ``a`` and ``b``: the worse of both directions.
+        """Return the ticks of links between ranks ``a`` and ``b``: the higher ones of both directions.
 
         Raises:
-            UserError: an inverse gain is not positive, as between two devices at one point.
+            UserError: an inverse gain is not positive, as between two devices at the same position.
         """
         return np.maximum(self.report(a, b), self.report(b, a))
 
@@ -166,17 +166,17 @@ class LinkBounds:
         """Return the ticks that each of the ranks ``at`` (n,) spends on all the others."""
         a, b = np.triu_indices(len(at), 1)
         cost = self.cost(at[a], at[b])
-        spent = [np.bincount(end, cost, len(at)) for end in (a, b)]  # float64: exact for what anyone can afford
+        spent = [np.bincount(end, cost, len(at)) for end in (a, b)]  # float64: exact for all affordable sums
         return [int(ticks) for ticks in spent[0] + spent[1]]
 
     def caps(self, u: int) -> list[int]:
-        """Return for every rank the ticks it can spend on ``u`` neighbours in all."""
+        """Return for every rank the ticks it can spend on ``u`` neighbours in total."""
         cap = {power: self.scale.cap(power, u) for power in set(self.power.tolist())}
         return [cap[power] for power in self.power.tolist()]
 
 
 def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the metres between points (..., 2)."""
+    """Return the distances in metres between points (..., 2)."""
     return np.asarray(np.hypot(a[..., 0] - b[..., 0], a[..., 1] - b[..., 1]))
 
 
@@ -187,7 +187,7 @@ def crossing(
     load: Sequence[int] | Mapping[int, int],
     caps: Sequence[int] | Mapping[int, int],
 ) -> int | None:
-    """Return the ticks that ``ours`` would spend on ``theirs``, or None where a link is missing or one cannot pay.
+    """Return the ticks that ``ours`` would spend on ``theirs``; None if a link is missing or a member cannot pay.
 
     Args:
         ours: members of one set; theirs: of another one.

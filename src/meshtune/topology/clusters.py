@@ -1,4 +1,4 @@
-"""What clustering ends in: who fine-tunes with whom, at which collision rate and power."""
+"""The result of clustering: who fine-tunes with whom, at which collision rate and power."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.collision import CollisionState, Use, collided, rate, replay
 
 Merges = tuple[tuple[int, int], ...]
-"""How a cluster came about: ids (lower, higher) of the clusters merged, in order."""
+"""How a cluster was formed: ids (lower, higher) of the clusters merged, in order."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Clusters:
     Attributes:
         clusters: ids of each cluster's members, ascending; clusters by their lowest member.
         rates: expected collision rate of each cluster.
-        power: watts that each device needs, all its links in its cluster together, to meet the delay bound.
-        merges: how each cluster came about.
+        power: watts that each device needs for all its links in its cluster together, to meet the delay bound.
+        merges: how each cluster was formed.
         air: the devices; use: what they announced; s_max: the bound on collisions.
     """
 
@@ -43,11 +43,11 @@ class Clusters:
 
     @cached_property
     def index(self) -> dict[int, int]:
-        """For every device, which cluster it is in."""
+        """The number of each device's cluster."""
         return {device: number for number, members in enumerate(self.clusters) for device in members}
 
     def neighbours(self) -> dict[int, tuple[int, ...]]:
-        """Return whom each device exchanges with in its cluster: all other members, ids ascending."""
+        """Return each device's neighbours in its cluster: all other members, ids ascending."""
         return {
             device: tuple(other for other in self.clusters[number] if other != device)
             for device, number in sorted(self.index.items())
@@ -55,7 +55,7 @@ class Clusters:
 
 
 def single(air: LinkBounds, use: Use) -> Clusters:
-    """Return all devices as one cluster, whatever its rate and power: the paper's "one cluster"."""
+    """Return all devices as one cluster, regardless of its rate and power: the paper's "one cluster"."""
     check(air, use, 1.0)
     first, *others = air.ids.tolist()
     return assemble(air, use, 1.0, [(first, other) for other in others])
@@ -72,7 +72,7 @@ def check(air: LinkBounds, use: Use, s_max: float) -> None:
 
 
 def assemble(air: LinkBounds, use: Use, s_max: float, history: Iterable[tuple[int, int]]) -> Clusters:
-    """Return the clusters that these merges of ids (lower, higher), in this order, end in."""
+    """Return the clusters that result from these merges of ids (lower, higher), in this order."""
     ids: list[int] = air.ids.tolist()
     rank = {device: at for at, device in enumerate(ids)}
     members = {device: [device] for device in ids}

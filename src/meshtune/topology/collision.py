@@ -1,11 +1,10 @@
 """How often the masks of a set of devices collide (eq. 19): expected from what devices announce, and measured.
 
 A cell is a part of B within which a device's positions count as drawn at random: a layer (``expected``) or an output
-row (``rows``). For a set of devices two numbers a cell suffice, the probability that a position is used by none of
-them, P0, and by at most one, P0 + P1; the collision rate is 1 - P0 - P1, averaged over cells by their positions. Both
-numbers are integers in units of 2^-31. So a set has the same rate on every machine, and rounding never lets a rate
-fall when a set grows: the products below are exact, and rounded down once. On that rests that all ways of clustering
-agree.
+row (``rows``). For a set of devices two numbers per cell suffice: the probability that a position is used by none of
+them, P0, and by at most one, P0 + P1. The collision rate is 1 - P0 - P1, averaged over cells by their positions. Both
+numbers are integers in units of 2^-31, so a set has the same rate on every machine. The products below are exact and
+rounded down once, so rounding never lowers a rate when a set grows. This is why all clustering algorithms agree.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from meshtune.errors import UserError
 DENSITY = 65535
 """The announced integer that stands for density 1."""
 STEP = 1000
-"""Collision rates are told apart in steps of 1/STEP."""
+"""Collision rates are distinguished in steps of 1/STEP."""
 _BITS = 31
 _ONE = 1 << _BITS
-_AT_ONCE = 1 << 21  # cells of a batch, so that temporary arrays stay within tens of megabytes
+_AT_ONCE = 1 << 21  # cells per batch, which keeps temporary arrays within tens of megabytes
 
 
 class CollisionState(NamedTuple):
-    """What a set of devices leaves free, cell by cell, in units of 2^-31.
+    """The free positions of a set of devices, cell by cell, in units of 2^-31.
 
     Attributes:
         none: (..., cells) uint32, the probability P0 that no device uses a position.
@@ -46,7 +45,7 @@ class Use:
     """What devices announce about their masks: how many positions of each cell they use.
 
     Attributes:
-        announced: (devices, cells) uint16, the used part of each cell; uint8 where ``whole`` fits.
+        announced: (devices, cells) uint16, the used part of each cell; uint8 if ``whole`` fits.
         whole: the announced number that stands for a whole cell.
         weights: (cells,) int64, positions of each cell.
     """
@@ -61,11 +60,11 @@ class Use:
 
 
 def expected(densities: ArrayLike, sizes: Sequence[int]) -> Use:
-    """Return the use announced layer by layer, as the paper has it.
+    """Return the use announced per layer, as in the paper.
 
     Args:
-        densities: (devices, layers) share of each layer's positions that a device trains, 0 to 1; announced as
-            multiples of 1/65535, the nearest one.
+        densities: (devices, layers) share of each layer's positions that a device trains, 0 to 1; announced as the
+            nearest multiples of 1/65535.
         sizes: d r of every layer.
 
     Raises:
@@ -89,7 +88,7 @@ def expected(densities: ArrayLike, sizes: Sequence[int]) -> Use:
 
 
 def rows(counts: ArrayLike, rank: int) -> Use:
-    """Return the use announced output row by output row, for masks that crowd on the same rows.
+    """Return the use announced per output row, for masks that concentrate on the same rows.
 
     Args:
         counts: (devices, output rows of all layers) positions that a device trains in each row of B, 0 to ``rank``.
@@ -114,13 +113,13 @@ def rows(counts: ArrayLike, rank: int) -> Use:
 
 
 def of_masks(masks: Sequence[Sequence[NDArray[np.int64]]], sizes: Sequence[int], rank: int, kind: str) -> Use:
-    """Return the use that devices announce of their masks.
+    """Return the use that devices announce for their masks.
 
     Args:
         masks: per device, per layer, the sorted flat positions (row * rank + column) it trains.
         sizes: d r of every layer.
         rank: positions of an output row.
-        kind: ``expected``: layer by layer; ``rows``: output row by output row.
+        kind: ``expected``: per layer; ``rows``: per output row.
     """
     if kind == "expected":
         return expected([[len(m) / size for m, size in zip(mask, sizes, strict=True)] for mask in masks], sizes)
@@ -148,7 +147,7 @@ def alone(announced: NDArray[np.unsignedinteger[Any]], whole: int) -> CollisionS
 
 
 def merge(a: CollisionState, b: CollisionState) -> CollisionState:
-    """Return the state of two disjoint sets together: P0 = P0a P0b, P1 = P1a P0b + P0a P1b (eq. 19, step by step)."""
+    """Return the state of the union of two disjoint sets: P0 = P0a P0b, P1 = P1a P0b + P0a P1b (eq. 19, stepwise)."""
     none = (a.none.astype(np.int64) * b.none) >> _BITS
     return CollisionState(none.astype(np.uint32), _clear(a, b).astype(np.uint32))
 
@@ -162,7 +161,7 @@ def replay(states: Mapping[int, CollisionState], merges: Sequence[tuple[int, int
 
 
 def _clear(a: CollisionState, b: CollisionState) -> NDArray[np.int64]:
-    # P0a (P0b + P1b) + P1a P0b: below 2^63, and rising in each of the four, so that a larger set never has more.
+    # P0a (P0b + P1b) + P1a P0b: below 2^63 and increasing in all four, so a larger set never has more.
     free = a.none.astype(np.int64)
     once = a.clear - free
     return np.asarray((free * b.clear + once * b.none) >> _BITS, dtype=np.int64)
@@ -174,9 +173,9 @@ def collided(clear: NDArray[Any], weights: NDArray[np.int64]) -> Any:
 
 
 def merged(a: CollisionState, b: CollisionState, weights: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many positions would collide (n,), as :func:`collided`, were ``a`` merged with each ``b`` (n, cells).
+    """Return the collided positions (n,), as :func:`collided`, if ``a`` were merged with each ``b`` (n, cells).
 
-    ``a`` is one set (cells,) or as many as ``b`` (n, cells).
+    ``a`` is one set (cells,), or one set for each ``b`` (n, cells).
     """
     many = b.none.shape[0]
     found = np.empty(many, dtype=np.int64)
@@ -189,24 +188,24 @@ def merged(a: CollisionState, b: CollisionState, weights: NDArray[np.int64]) -> 
 
 
 def rate(collisions: Any, weights: NDArray[np.int64]) -> Any:
-    """Return the collision rate S (0 to 1) of so many collided positions: eq. 19, layers weighted by d r."""
+    """Return the collision rate S (0 to 1) of that many collided positions: eq. 19, layers weighted by d r."""
     return collisions / (_ONE * int(weights.sum()))
 
 
 def level(collisions: Any, weights: NDArray[np.int64]) -> Any:
-    """Return the collision rate in whole steps of 1/1000; sets within one step count as colliding equally often."""
+    """Return the collision rate in whole steps of 1/1000; rates within one step count as equal."""
     return collisions // (_ONE * int(weights.sum()) // STEP)
 
 
 def measured(masks: Sequence[Sequence[NDArray[np.int64]]], sizes: Sequence[int]) -> float:
-    """Return the true share of positions that two or more of real masks use.
+    """Return the actual share of positions that two or more of the masks use.
 
     Args:
         masks: per device, per layer, the sorted flat positions (row * r + column) it trains.
         sizes: d r of every layer.
 
     Raises:
-        UserError: a mask has another number of layers, or a position that its layer has not.
+        UserError: a mask has another number of layers, or a position outside its layer.
     """
     _weights(sizes)
     for device, mask in enumerate(masks):

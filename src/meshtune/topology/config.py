@@ -10,17 +10,18 @@ from meshtune.settings import Count, Settings, Within
 
 
 class ClusterConfig(Settings):
-    """Who fine-tunes with whom, where there is a radio.
+    """Who fine-tunes with whom if there is a radio.
 
     Attributes:
-        kind: ``agnes``: the paper's agglomeration; ``single``: all devices, whatever their collisions.
+        kind: ``agnes``: the paper's agglomerative clustering; ``single``: all devices, regardless of collisions.
         s_max: S_max, the highest collision rate of a cluster.
-        rate: ``rows``: expected from each output row's counts; ``expected``: from each layer's density, the paper's.
-        most: devices of a cluster at most; None for no bound.
-        inner_rounds: T_inner: rounds within clusters from one exchange between clusters to the next.
+        rate: ``rows``: expected from each output row's counts; ``expected``: from each layer's density, as in the
+            paper.
+        most: maximum number of devices in a cluster; None for no bound.
+        inner_rounds: T_inner: rounds within clusters between two exchanges between clusters.
         masks: ``own``: as each device calibrated them; ``negotiated``: for methods that add expansions, claimed in turn
             by the groups of a cluster, so that those of different groups do not collide.
-        reform: rounds after which the clusters of devices that move are formed anew; None for ``inner_rounds``.
+        reform: rounds between reclusterings of moving devices; None for ``inner_rounds``.
     """
 
     kind: Literal["agnes", "single"] = "agnes"
@@ -41,11 +42,12 @@ class GraphConfig(Settings):
     """Who hears whom: over free links, or in the one cluster of ``clusters.kind=single``.
 
     Attributes:
-        kind: ``full``; ``ring``; ``random`` (every device links to ``neighbours`` others, both ways); ``exponential``
-            (to those 1, 2, 4, 8 ... places on); ``geometric`` (to those within ``radius``), with a radio.
-        neighbours: links a device draws in a random graph.
-        radius: metres, of a geometric graph.
-        relay: pass on what arrived, so that experts cross a graph that is not full.
+        kind: ``full``; ``ring``; ``random`` (every device links to ``neighbours`` others, in both directions);
+            ``exponential`` (to those 1, 2, 4, 8 ... places on); ``geometric`` (to those within ``radius``), with a
+            radio.
+        neighbours: links that each device draws in a random graph.
+        radius: in metres, of a geometric graph.
+        relay: relay received updates, so that experts cross a graph that is not full.
     """
 
     kind: Literal["full", "ring", "random", "exponential", "geometric"] = "full"

@@ -1,6 +1,6 @@
-"""Clustering without a centre: all devices of `peer` side by side, and the air that carries what they say.
+"""Decentralised clustering: runs all devices of `peer` side by side and delivers their messages.
 
-The result is that of `agnes`, whatever the delays and the order of arrival. What it costs is counted.
+The result equals that of `agnes`, regardless of delays and the order of arrival. The cost is counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshtune.topology.peer import Peer
 
 @dataclass
 class GossipTraffic:
-    """What was said: messages (one to many counts once), copies received, and bytes that left devices."""
+    """The messages sent (one to many counts once), the copies received, and the bytes sent."""
 
     messages: int = 0
     copies: int = 0
@@ -27,11 +27,11 @@ class GossipTraffic:
 
 
 def settle(peers: Collection[Peer], pick: Callable[[int], int]) -> GossipTraffic:
-    """Deliver messages until nobody has any more to say.
+    """Deliver messages until no device has any more to send.
 
     Args:
         peers: all devices.
-        pick: given how many copies are under way, which of them (0 to that, exclusive) arrives next.
+        pick: given the number of copies in transit, returns the index (from 0) of the one that arrives next.
     """
     by_id = {peer.device: peer for peer in peers}
     traffic = GossipTraffic()
@@ -55,7 +55,7 @@ def settle(peers: Collection[Peer], pick: Callable[[int], int]) -> GossipTraffic
 
 
 def peers(air: LinkBounds, use: Use, s_max: float = 0.1, epoch: int = 0) -> list[Peer]:
-    """Return the devices of ``air``, each with what it knows of itself and measures to those in range.
+    """Return the devices of ``air``, each knowing itself and its measured costs to those in range.
 
     Raises:
         UserError: as :func:`meshtune.topology.agnes.form`.
@@ -79,12 +79,12 @@ def peers(air: LinkBounds, use: Use, s_max: float = 0.1, epoch: int = 0) -> list
 def gossip(
     air: LinkBounds, use: Use, s_max: float = 0.1, seed: int = 0, epoch: int = 0
 ) -> tuple[Clusters, GossipTraffic]:
-    """Return the clusters that the devices agree on among themselves, and what they said for it.
+    """Return the clusters that the devices agree on among themselves, and the traffic this took.
 
     Args:
         air, use, s_max: as for :func:`meshtune.topology.agnes.form`.
         seed: of the order in which messages arrive.
-        epoch: number of this formation.
+        epoch: number of this clustering run.
 
     Raises:
         UserError: as :func:`meshtune.topology.agnes.form`.

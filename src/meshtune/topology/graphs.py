@@ -1,4 +1,4 @@
-"""Plain communication graphs, and what a graph falls into. No radio here; links are free and go both ways."""
+"""Plain communication graphs and their connected parts. No radio here; links are free and bidirectional."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def neighbours(
     """Return the neighbours of every device, ids ascending.
 
     Args:
-        kind: ``full``; ``ring`` (each with the one before and behind); ``random``: each draws ``degree``
-            others, links go both ways, and a ring through a random order keeps the graph connected;
-            ``exponential``: each with those 1, 2, 4, 8 ... places on around the ring; ``geometric``: each with those
-            within ``radius``, which may leave it in parts.
-        devices: how many there are.
-        degree: links each device draws in a random graph.
+        kind: ``full``; ``ring`` (each with the previous and the next); ``random``: each draws ``degree`` others, links
+            are bidirectional, and a ring in random order keeps the graph connected; ``exponential``: each with those
+            1, 2, 4, 8 ... places on around the ring; ``geometric``: each with those within ``radius``, which may leave
+            the graph disconnected.
+        devices: their number.
+        degree: links that each device draws in a random graph.
         seed: of the random graph.
-        positions: (devices, 2) metres, of a geometric graph.
-        radius: metres, of a geometric graph.
+        positions: (devices, 2) in metres, of a geometric graph.
+        radius: in metres, of a geometric graph.
 
     Raises:
         UserError: the kind is unknown, the degree is not below the number of devices, or a geometric graph has no
@@ -41,7 +41,7 @@ def neighbours(
     """
     if kind not in KINDS:
         raise UserError(f"there is no graph kind {kind}: choose from {', '.join(KINDS)}")
-    import networkx as nx  # takes a fifth of a second, which help and errors need not wait for
+    import networkx as nx  # takes a fifth of a second: do not delay help and errors
 
     if kind == "full":
         graph = nx.complete_graph(devices)
@@ -94,7 +94,7 @@ def _geometric(nx: Any, devices: int, positions: ArrayLike | None, radius: float
 
 
 def components(graph: Mapping[int, Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    """Return the parts of a graph of neighbours, ids ascending, parts by their lowest id."""
+    """Return the connected components of a graph, ids ascending, ordered by their lowest id."""
     import networkx as nx
 
     whole = nx.Graph()
@@ -104,7 +104,7 @@ def components(graph: Mapping[int, Sequence[int]]) -> tuple[tuple[int, ...], ...
 
 
 def falls_apart(graph: Mapping[int, Sequence[int]]) -> str | None:
-    """Return one sentence on the parts of a graph that is not connected, None for one that is."""
+    """Return one sentence on the parts of a graph that is not connected; None for a connected one."""
     parts = components(graph)
     if len(parts) < 2:
         return None

@@ -1,7 +1,7 @@
-"""What a device checks of what others say when clusters form, before it believes it.
+"""Validation of clustering messages: what a device checks before it accepts them.
 
-It knows whom it hears, what all have from one configuration, and that everything but proposals and clusters is said
-once. A message that does not fit is a PayloadError; nothing of it is kept.
+A device knows which devices it hears and what all have in common by configuration. It also knows that everything but
+proposals and clusters is sent once. A message that does not fit raises a PayloadError, and nothing of it is kept.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from meshtune.topology.power import NEVER, Scale
 from meshtune.wire.plain_values import floats, real, whole
 
 MOST_DEVICES = (1 << 16) - 1
-"""Devices that a message can number: two bytes."""
+"""Number of devices that a message can count: two bytes."""
 
 HIGHEST_ID = (1 << 63) - 1
 
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """What all devices have from the same configuration.
+    """What all devices share through the same configuration.
 
     Attributes:
-        epoch: number of this formation.
+        epoch: number of this clustering run.
         s_max: highest collision rate; reach: range in metres; most: devices of a cluster, None for no bound.
         scale: power in ticks.
         whole: announced number that stands for a whole cell; weights: (cells,) positions of each cell.
@@ -45,10 +45,10 @@ class Terms:
 
 
 def check_message(message: ClusterMessage, device: int, heard: Collection[int]) -> None:
-    """Check that ``message`` is of another device that ``device`` hears, ``heard`` being those, and of a known kind.
+    """Check that ``message`` has a known kind and comes from another device that ``device`` hears, one of ``heard``.
 
     Raises:
-        PayloadError: it is not.
+        PayloadError: it does not.
     """
     sender = message.sender
     if type(sender) is not int or sender == device or sender not in heard:
@@ -59,11 +59,11 @@ def check_message(message: ClusterMessage, device: int, heard: Collection[int]) 
 
 
 def check_hello(sender: int, body: Hello, before: Hello | None, terms: Terms) -> None:
-    """Check who ``sender`` says it is; ``before`` is what it said earlier.
+    """Check what ``sender`` says about itself; ``before`` is what it said earlier.
 
     Raises:
-        PayloadError: its place or power is not finite, its power beyond the strongest device's, or what it announces
-            of its mask does not fit the model; or it said something else before.
+        PayloadError: its position or power is not finite, its power exceeds the strongest device's, what it announces
+            of its mask does not fit the model, or it said something else before.
     """
     floats(body.position, f"the position of device {sender}", 2)
     power = real(body.power, f"the power limit of device {sender}")
@@ -84,7 +84,7 @@ def check_reports(sender: int, body: Reports, before: Mapping[int, int] | None) 
     """Check what ``sender`` says it measured; ``before`` is what it said earlier.
 
     Raises:
-        PayloadError: a device or a cost cannot be; or it said something else before.
+        PayloadError: a device or a cost is impossible, or it said something else before.
     """
     ticks = body.ticks
     if not isinstance(ticks, Mapping) or len(ticks) > MOST_DEVICES:
@@ -99,7 +99,7 @@ def check_reports(sender: int, body: Reports, before: Mapping[int, int] | None) 
 
 
 def check_claim(sender: int, body: Announced, terms: Terms) -> None:
-    """Check the sizes in a proposal, or that the merges in what was formed make one cluster with ``sender`` in it.
+    """Check the sizes in a proposal, or that the merges of a formed cluster make one cluster that contains ``sender``.
 
     Raises:
         PayloadError: they do not.
@@ -121,7 +121,7 @@ def _check_merges(sender: int, body: FormedCluster, most: int) -> None:
             raise MalformedError(f"device {sender} tells of a merger of {quoted(pair)}: two devices are due")
         for device in pair:
             whole(device, f"a device in a cluster of device {sender}", 0, HIGHEST_ID)
-    heads = set(body.members)  # of one device each at first
+    heads = set(body.members)  # initially one device each
     for low, high in merges:
         if not low < high or low not in heads or high not in heads:
             raise MalformedError(f"device {sender} tells of a merger of {low} and {high} that cannot have been")

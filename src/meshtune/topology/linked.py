@@ -1,7 +1,7 @@
-"""Who is linked to whom within clusters; runs and plans ask the same function.
+"""Links within clusters; runs and plans use the same function.
 
-A cluster that was formed links all its members. A single cluster of all devices links those that ``graph.kind`` names,
-as far as range and power allow: a link has to fit, by itself, into the power of both its ends.
+A cluster formed by AGNES links all its members. A single cluster of all devices links those that ``graph.kind``
+selects, within range and power: a link, taken alone, has to fit into the power of both its ends.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Linked:
     """Neighbours within clusters.
 
     Attributes:
-        rule: the setting that names them; None where all members of a cluster are linked.
-        asked: those that it names, whatever a link costs.
+        rule: the setting that selects them; None if all members of a cluster are linked.
+        asked: the selected neighbours, regardless of link cost.
         heard: those of them that can be linked.
     """
 
@@ -36,23 +36,23 @@ class Linked:
 
     @property
     def missing(self) -> int:
-        """Pairs that are asked for and cannot be linked."""
+        """Pairs that are selected but cannot be linked."""
         return sum(len(near) - len(self.heard[device]) for device, near in self.asked.items()) // 2
 
     @property
     def pairs(self) -> int:
-        """Pairs that are asked for."""
+        """Pairs that are selected."""
         return sum(map(len, self.asked.values())) // 2
 
     def alone(self, air: LinkBounds) -> dict[int, str]:
-        """Return the devices that have no neighbour for want of any, or by the rule, ids ascending, and why."""
+        """Return the devices that have no neighbour, whether for want of one or by the rule, ids ascending, and why."""
         found = alone(air)
         if self.rule is not None:
             found |= {d: self._lone(d) for d, near in self.heard.items() if not near and d not in found}
         return dict(sorted(found.items()))
 
     def why(self, device: int) -> str:
-        """Return why a device of a single cluster has the neighbours that it has."""
+        """Return why a device of a single cluster has its neighbours."""
         if self.rule is None:
             return "all devices are one cluster (clusters.kind=single), whatever collisions and powers"
         if not self.heard[device]:
@@ -68,12 +68,12 @@ class Linked:
 
 
 def linked(clusters: Clusters, settings: ClusterConfig, graph: GraphConfig, seed: int) -> Linked:
-    """Return who is linked to whom within ``clusters``.
+    """Return the links within ``clusters``.
 
     Args:
-        clusters: as ``settings`` asks for them, with the air that they are in.
+        clusters: formed according to ``settings``, with their radio limits.
         settings: ``clusters.*``.
-        graph: ``graph.*``, of a single cluster; places are those of the clusters' air.
+        graph: ``graph.*``, of a single cluster; positions are those of the clusters.
         seed: of a random graph.
     """
     everybody = clusters.neighbours()

@@ -1,4 +1,4 @@
-"""What devices tell each other to form clusters, and how many bytes each message takes.
+"""The messages that form clusters, and the size of each.
 
 Sizes are those of a plain packing: ids and ticks 8 bytes, an epoch 4, a number of devices 2, a kind 1, a coordinate and
 a power 8, a density 2, a row count 1 (2 beyond rank 255). A message to many is sent once: all in range hear it.
@@ -20,7 +20,7 @@ HEADER = 8 + 4 + 1 + 4
 
 @dataclass(frozen=True, eq=False)
 class Hello:
-    """Who a device is, told once.
+    """What a device says about itself, once.
 
     Attributes:
         position: x, y in metres.
@@ -40,7 +40,7 @@ class Hello:
 
 @dataclass(frozen=True)
 class Reports:
-    """What a device measures to those it hears, told once.
+    """The costs that a device measures to those it hears, sent once.
 
     Attributes:
         ticks: cost of the link to each id.
@@ -56,7 +56,7 @@ class Reports:
 
 @dataclass(frozen=True)
 class FormedCluster:
-    """A cluster that two others have become.
+    """A cluster formed by merging two others.
 
     Attributes:
         merges: ids (lower, higher) of all clusters merged into it, in order.
@@ -77,10 +77,11 @@ class FormedCluster:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The receiver's cluster is the sender's best.
+    """Says that the receiver's cluster is the sender's best candidate.
 
     Attributes:
-        ours: devices of the sender's cluster; theirs: of the receiver's. With the leaders' ids they name both states.
+        ours: devices of the sender's cluster; theirs: of the receiver's. With the leaders' ids they identify both
+            states.
     """
 
     ours: int
@@ -97,12 +98,12 @@ Announced = Hello | Reports | FormedCluster | Proposal
 
 @dataclass(frozen=True)
 class ClusterMessage:
-    """A message under way.
+    """A message in transit.
 
     Attributes:
         sender: id; to: ids of all who hear it.
-        epoch: number of the formation it belongs to.
-        body: what it says.
+        epoch: number of the clustering run it belongs to.
+        body: its content.
     """
 
     sender: int
@@ -112,5 +113,5 @@ class ClusterMessage:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that leave the sender."""
+        """Bytes sent."""
         return HEADER + self.body.nbytes

@@ -1,11 +1,11 @@
-"""One device of decentralised clustering: it knows only what neighbours told it, and ends in the clusters of `agnes`.
+"""One device of decentralised clustering: it knows only its neighbours' messages, and ends in the clusters of `agnes`.
 
-A cluster is led by its lowest member. A leader tells the cluster that it would merge with first, its best, that this
-is so; where two name each other, they merge, and tell everyone in range. No other message can change that: a cluster
-that a leader has not heard of yet is a superset of ones it has, so merging with it would not come earlier (the key is
-monotone). For the same reason it does not matter which mutually best pair merges first, nor when messages arrive and
-in which order. They must arrive, though: lost ones are sent again by the layer below. All inputs carry one epoch;
-what is left over from an earlier formation, before devices moved or joined, is dropped.
+A cluster is led by its lowest-numbered member. A leader proposes to its best candidate, the cluster it would merge with
+first. If two clusters propose to each other, they merge and tell everyone in range. No other message can change that:
+a cluster that a leader has not heard of yet is a superset of ones it has, so merging with it would not come earlier
+(the key is monotone). For the same reason it does not matter which mutually best pair merges first, nor when and in
+which order messages arrive. They must arrive, though: the layer below retransmits lost ones. All messages carry an
+epoch; leftovers of an earlier clustering run, before devices moved or joined, are dropped.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Peer:
     Attributes:
         device: its id.
         members: ids of the cluster it knows itself to be in, ascending.
-        merges: how that came about.
+        merges: how that cluster was formed.
 
     Args:
         device: its id.
-        hello: what it tells of itself.
+        hello: what it says about itself.
         losses: ticks to each device in range, as it measures them.
         terms: what all devices have in common.
     """
@@ -59,25 +59,25 @@ class Peer:
         self.merges: tuple[tuple[int, int], ...] = ()
         self.sets: dict[int, _Set] = {}
         self._links: dict[int, dict[int, int]] = {}
-        self._size: dict[int, int] = {}  # of the largest cluster heard of that a device is in
+        self._size: dict[int, int] = {}  # per device, the size of its largest cluster heard of
         self._offers: set[tuple[int, Proposal]] = set()
         self._made: tuple[int, Proposal] | None = None
         self._early: list[ClusterMessage] = []
 
     @property
     def leads(self) -> bool:
-        """Whether it speaks for its cluster."""
+        """Whether it leads its cluster."""
         return self.members[0] == self.device
 
     def start(self) -> list[ClusterMessage]:
-        """Return its first messages: what it is and what it hears."""
+        """Return its first messages: its hello and its reports."""
         return [*self._say(self.hellos[self.device], Reports(dict(self.losses[self.device]))), *self._open()]
 
     def receive(self, message: ClusterMessage) -> list[ClusterMessage]:
-        """Return what it says next, having heard ``message``.
+        """Process ``message``; return what to send next.
 
         Raises:
-            PayloadError: the message says what this device knows cannot be; it is as if it had not arrived.
+            PayloadError: the message is impossible given what this device knows; it is ignored.
         """
         check_message(message, self.device, self.losses[self.device])
         body = message.body
@@ -92,13 +92,13 @@ class Peer:
                 self.losses[message.sender] = body.ticks
             return self._open()
         check_claim(message.sender, body, self.terms)
-        if not self.sets:  # others may have heard from all their neighbours before this one has
+        if not self.sets:  # others may have heard all their neighbours before this device has
             self._early.append(message)
             return []
         return self._heed(message.sender, body)
 
     def _open(self) -> list[ClusterMessage]:
-        """Start clustering once everyone in range has told what it is and what it hears."""
+        """Start clustering once everyone in range has sent its hello and its reports."""
         near = self.losses[self.device].keys()
         if self.sets or not (near <= self.hellos.keys() and near <= self.losses.keys()):
             return []
@@ -109,14 +109,14 @@ class Peer:
         for i, j in np.argwhere(apart <= self.terms.reach).tolist():
             a, b = known[i], known[j]
             if a != b and b in self.losses[a] and a in self.losses[b]:
-                self._links[a][b] = max(self.losses[a][b], self.losses[b][a])  # the worse of both ends' reports
+                self._links[a][b] = max(self.losses[a][b], self.losses[b][a])  # the higher of both ends' reports
         for device in known:
             self._size[device] = 1
             self.sets[device] = self._build((), (device,))
         said = self._step()
         early, self._early = self._early, []
         for message in early:
-            with contextlib.suppress(PayloadError):  # whoever sent that is not whom this message is from
+            with contextlib.suppress(PayloadError):  # the sender of the current message is not to blame
                 said += self.receive(message)
         return said
 
@@ -129,14 +129,14 @@ class Peer:
         members = body.members
         self._check_links(sender, members)
         if all(self._size.get(device, 0) >= len(members) for device in members):
-            return []  # an older state than what was heard already
+            return []  # older than what is already known
         if self.device in members:
             return self._join(body.merges) if self.leads else self._follow(body.merges)
         self._learn(body.merges)
         return self._step()
 
     def _check_links(self, sender: int, members: tuple[int, ...]) -> None:
-        """Refuse a cluster of devices in range that do not hear each other, or one that cuts this device's apart."""
+        """Refuse a cluster of devices in range that do not hear each other, or one that splits this device's own."""
         near = [device for device in members if device in self._links]
         for device in near:
             deaf = [other for other in near if other != device and other not in self._links[device]]
@@ -153,7 +153,7 @@ class Peer:
         for device in members:
             self._size[device] = max(len(members), self._size.get(device, 0))
             self.sets.pop(device, None)
-        if all(device in self._links for device in members):  # else a member is out of range, and so is the cluster
+        if all(device in self._links for device in members):  # else a member, and so the cluster, is out of range
             self.sets[members[0]] = self._build(merges, members)
 
     def _follow(self, merges: tuple[tuple[int, int], ...]) -> list[ClusterMessage]:
@@ -162,12 +162,12 @@ class Peer:
         return []
 
     def _join(self, merges: tuple[tuple[int, int], ...]) -> list[ClusterMessage]:
-        """Be part of a larger cluster, and tell everyone in range: some of them may not hear its leader."""
+        """Adopt a larger cluster and tell everyone in range: some of them may not hear its leader."""
         self._follow(merges)
         return self._say(FormedCluster(merges)) + self._step()
 
     def _step(self) -> list[ClusterMessage]:
-        """Propose to the best candidate, and merge where it has proposed too."""
+        """Propose to the best candidate, and merge if it has proposed too."""
         best = self._best() if self.leads else None
         if best is None:
             return []
@@ -189,7 +189,7 @@ class Peer:
         return min(allowed)[1] if allowed else None
 
     def _key(self, head: int) -> tuple[int, float, int, int] | None:
-        """Return the key of merging with the cluster of ``head``, None where it is not allowed."""
+        """Return the key of merging with the cluster of ``head``; None if that is not allowed."""
         terms, ours, theirs = self.terms, self.sets[self.device], self.sets[head]
         u = len(ours.members) + len(theirs.members) - 1
         if terms.most is not None and u + 1 > terms.most:

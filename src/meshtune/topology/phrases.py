@@ -1,4 +1,4 @@
-"""How figures read in sentences."""
+"""Figures and lists in sentences."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 
 def listed(ids: Sequence[int], most: int = 6) -> str:
-    """Return ids as a person lists them; beyond ``most``, how many more there are."""
+    """Return ids as prose; beyond ``most``, how many more there are."""
     if len(ids) > most:
         return ", ".join(map(str, ids[: most - 1])) + f" and {len(ids) - most + 1} more"
     return " and ".join([*([", ".join(map(str, ids[:-1]))] if len(ids) > 1 else []), str(ids[-1])])
 
 
 def sized(clusters: Sequence[Sequence[int]]) -> str:
-    """Return how large ``clusters`` are, in words."""
+    """Return the sizes of ``clusters`` in words."""
     least, largest = min(map(len, clusters)), max(map(len, clusters))
     devices = f"{largest} {'device' if largest == 1 else 'devices'}"
     return devices if least == largest else f"{least} to {devices}"
@@ -26,7 +26,7 @@ def figure(value: float) -> str:
 
 
 def watts(value: float) -> str:
-    """Return a power with a fitting unit and three significant digits."""
+    """Return a power with a suitable unit and three significant digits."""
     if math.isinf(value):
         return "more than any power"
     for unit, size in (("W", 1.0), ("mW", 1e-3), ("µW", 1e-6)):

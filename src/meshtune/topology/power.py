@@ -1,7 +1,7 @@
-"""Power in ticks: whole numbers, so that sums do not depend on the order in which they are taken.
+"""Power in ticks: integers, so that sums do not depend on their order.
 
 A device splits its band over its u neighbours and needs p = factor(u) / h for each (Lemma 1: the least power that
-meets the delay bound), in all at most its own limit. 2^40 ticks are what the strongest device can spend on a single
+meets the delay bound), in total at most its own limit. 2^40 ticks are what the strongest device can spend on a single
 neighbour.
 """
 
@@ -40,7 +40,7 @@ class Scale:
         self.ratio(1)
 
     def ratio(self, u: int) -> float:
-        """Return factor(u) / factor(1), at least 1; infinite where no power suffices.
+        """Return factor(u) / factor(1), at least 1; infinite if no power suffices.
 
         Raises:
             UserError: the factor is not positive, or falls as neighbours are added.
@@ -58,18 +58,18 @@ class Scale:
     def _factor(self, u: int) -> float:
         try:
             return float(self.factor(u))
-        except OverflowError:  # 2^(bits u/(W Gamma)) of floats: no power suffices
+        except OverflowError:  # 2^(bits u/(W Gamma)) exceeds floats: no power suffices
             return math.inf
 
     def ticks(self, inverse_gain: ArrayLike) -> NDArray[np.int64]:
-        """Return what links with 1/h ``inverse_gain`` cost, rounded up, at most NEVER."""
+        """Return the cost of links with 1/h ``inverse_gain`` in ticks, rounded up, at most NEVER."""
         share = np.asarray(inverse_gain, dtype=np.float64) * (self._factor(1) / self.strongest)
         return np.asarray(np.ceil(np.minimum(share, NEVER / FULL) * FULL).clip(1, NEVER), dtype=np.int64)
 
     def cap(self, power: float, u: int) -> int:
-        """Return the ticks that a device with ``power`` watts can spend on ``u`` neighbours in all."""
+        """Return the ticks that a device with ``power`` watts can spend on ``u`` neighbours in total."""
         return math.floor(power / self.strongest / self.ratio(u) * FULL)
 
     def watts(self, ticks: int, u: int) -> float:
-        """Return the power of a device that spends ``ticks`` on ``u`` neighbours; infinite where none suffices."""
+        """Return the power of a device that spends ``ticks`` on ``u`` neighbours; infinite if none suffices."""
         return ticks / FULL * self.strongest * self.ratio(u) if u else 0.0

@@ -1,4 +1,4 @@
-"""Random graphs that the air can carry: links only in range, and only as many as each device can pay for."""
+"""Random graphs that fit the radio: links only in range, and only as many as each device can power."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from meshtune.topology.bounds import LinkBounds
 
 
 def random_within(air: LinkBounds, degree: int, seed: int = 0) -> dict[int, tuple[int, ...]]:
-    """Return the neighbours of every device, ids ascending; links go both ways.
+    """Return the neighbours of every device, ids ascending; links are bidirectional.
 
-    Each device in turn draws ``degree`` others in range, as far as there are so many. A link is kept if both ends can
-    pay for all their links, at the split of the band that it brings. The graph may fall apart.
+    Each device in turn draws ``degree`` others in range, or all if there are fewer. A link is kept if both ends can
+    power all their links at the resulting split of the band. The graph may be disconnected.
 
     Args:
         air: the devices.

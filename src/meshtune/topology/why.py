@@ -1,6 +1,6 @@
-"""Why a device is in its cluster and others are not: each reason one sentence with the figures that decided.
+"""Why a device is in its cluster and others are not: one sentence per reason, with the figures that decided.
 
-When merging ends, every two clusters left over break at least one bound together. The first broken one is told, in
+When merging ends, every two remaining clusters break at least one bound together. The first broken one is named, in
 the order range, size, power (which is how the delay bound binds), collision.
 """
 
@@ -18,7 +18,7 @@ from meshtune.topology.collision import CollisionState, alone, collided, merge, 
 from meshtune.topology.phrases import figure, listed, watts
 
 TOLD = 8
-"""Nearest devices that a lone device's reason counts."""
+"""Number of nearest devices that the reason of an isolated device covers."""
 Kind = Literal["range", "size", "power", "collision", "given"]
 
 
@@ -28,8 +28,8 @@ class Refusal:
 
     Attributes:
         device: its id.
-        kind: which bound decided; ``given`` where none did and the clusters were not formed but given.
-        sentence: with figures.
+        kind: the bound that decided; ``given`` if none did because the clusters were given, not formed.
+        sentence: an explanation with figures.
     """
 
     device: int
@@ -39,11 +39,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Why:
-    """Why a device is where it is.
+    """Why a device is in its cluster.
 
     Attributes:
         device: its id.
-        reason: why it is in its cluster, or alone.
+        reason: why it is in its cluster, or isolated.
         refused: its nearest devices elsewhere, nearest first.
     """
 
@@ -73,7 +73,7 @@ def _nearest(clusters: Clusters, device: int, most: int, members: tuple[int, ...
     air = clusters.air
     count = min(most + len(members), air.ids.size)
     distances, ranks = air.tree.query(air.positions[_rank(clusters, device)], k=np.arange(1, count + 1))
-    order = np.lexsort((ranks, distances))  # of equal distances the lower id
+    order = np.lexsort((ranks, distances))  # ties: lower id first
     found = [int(air.ids[rank]) for rank in ranks[order]]
     return [other for other in found if other not in members][:most]
 

@@ -1,8 +1,8 @@
-"""What a device does once before the first round: look at its own prompts, choose densities, calibrate its mask.
+"""A device's preparation before the first round: read its own prompts, choose densities, calibrate its mask.
 
-All of it runs on the frozen model: the layer inputs behind the spectral entropy (eq. 20 to 22), the gradient at B = 0
-that ranks the positions of B (eq. 18), and the prompt means that become the device's task statistics (eq. 26). As in
-training, passes run side by side, each on one core: a core that is busy elsewhere then delays one pass, not every
+All of it runs on the frozen model: the layer inputs for the spectral entropy (eq. 20 to 22), the gradient at B = 0 that
+ranks the positions of B (eq. 18), and the prompt means that become the device's task statistics (eq. 26). As in
+training, passes run side by side, each on one core, so a core that is busy elsewhere delays one pass, not every
 operation of all of them.
 """
 
@@ -34,8 +34,8 @@ from meshtune.training.trainer import accumulate
 def layer_inputs(base: Base, prompts: Sequence[Sequence[int]], tokens: int) -> dict[str, Tensor]:
     """Return H (k, n) for every place of the frozen model: its inputs over n = ``tokens`` prompt tokens.
 
-    The first token of each prompt and padding are left out (attention sinks make some layers look rank one). Prompts
-    are taken in order until there are enough tokens; fewer tokens than asked for use what there is.
+    The first token of each prompt and padding are excluded (attention sinks make some layers look rank one). Prompts
+    are used in order until there are enough tokens; if there are too few, all are used.
     """
     chosen, have = [], 0
     for prompt in prompts:
@@ -145,11 +145,11 @@ def prompt_means(
 
 
 def prompt_features(base: Base, prompts: Sequence[Sequence[int]], router: RouterConfig, micro_tokens: int) -> Features:
-    """Return ``prompts`` as the routers of ``router`` look at them; their embeddings only where one asks for those."""
+    """Return the features of ``prompts`` for the routers of ``router``; embeddings only if one needs them."""
     hidden = prompt_means(base, prompts, router_block(base, router.depth), micro_tokens)
     return Features(hidden, prompt_means(base, prompts, 0, micro_tokens) if router.embeds else None)
 
 
 def router_block(base: Base, depth: float = 0.3) -> int:
-    """Return round(depth L): the block whose input the routers look at (method section 8)."""
+    """Return round(depth L): the block whose input the routers use (method section 8)."""
     return min(len(base.blocks) - 1, round(depth * len(base.blocks)))

@@ -1,4 +1,4 @@
-"""What a user is told where training leaves the numbers that a float holds, or a device refuses a message."""
+"""Error messages for the user when training diverges or a device refuses a message."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.methods.base import Method
 
 SAFE = {"sparse": 3e-3, "lora": 1e-3, "full": 1e-4}
-"""By kind of expert a learning rate that a base of usual widths bears."""
+"""Per kind of expert, a learning rate that is safe for a base model of usual width."""
 
 
 @contextmanager
 def explained(config: RunConfig, method: Method, round_: int) -> Iterator[None]:
-    """Turn what can go wrong in the exchange of a round into a sentence that a user can act on.
+    """Turn errors in the exchange of a round into messages that a user can act on.
 
     Raises:
-        DivergedError: naming method, device, round and a remedy.
-        UserError: instead of a PayloadError.
+        DivergedError: names method, device, round and a remedy.
+        UserError: replaces a PayloadError.
     """
     try:
         yield
@@ -36,7 +36,7 @@ def diverged(config: RunConfig, method: Method, device: int, round_: int, what: 
 
 
 def remedy(config: RunConfig, method: Method | None) -> str:
-    """Return how to run again so that ``method`` (None: the frozen model) does not leave what a float holds."""
+    """Return how to run again so that ``method`` (None: the frozen model) does not overflow."""
     again = "a folder keeps its settings, so run the same configuration in another one (`out`) with"
     wider = "" if config.model.dtype in ("float32", "bfloat16") else "the setting `model.dtype=float32`"
     if method is None:
@@ -48,10 +48,10 @@ def remedy(config: RunConfig, method: Method | None) -> str:
 
 @contextmanager
 def handshake_errors() -> Iterator[None]:
-    """Turn a message that is refused before the first round into a sentence.
+    """Turn a message refused before the first round into a user error.
 
     Raises:
-        UserError: instead of a PayloadError.
+        UserError: replaces a PayloadError.
     """
     try:
         yield
@@ -60,7 +60,7 @@ def handshake_errors() -> Iterator[None]:
 
 
 def refused(what: str, error: PayloadError) -> UserError:
-    """Return the error of a message that a device of this very run refused, which means that something is broken."""
+    """Return the error for a message refused within this very run, which means that something is broken."""
     return UserError(
         f"{what}, a device refused a message ({error}): start the same command again, which goes on after the last "
         "finished round, and report it if it comes again"

@@ -1,7 +1,7 @@
 """Training every weight of the model, one device after the other: the baseline ``fpft``.
 
-A device's weights lie in a file that is mapped into memory, not in memory; while it trains they stand in the model's
-own place. Its optimiser begins afresh every round.
+A device's weights are in a memory-mapped file. While the device trains they replace the model's own. Its optimiser
+starts afresh every round.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from meshtune.training.trainer import Job, rate_at
 
 
 def weights_of(base: Base) -> Tensor:
-    """Return all weights of the model end to end (parameters,), fp32, in a file of their own.
+    """Return all weights of the model concatenated (parameters,), fp32, in a file of their own.
 
     Raises:
-        UserError: some are held in 8 or 4 bits.
+        UserError: some are stored in 8 or 4 bits.
     """
     parameters = list(base.model.parameters())
     if any(not p.is_floating_point() for p in parameters):
@@ -38,7 +38,7 @@ def weights_of(base: Base) -> Tensor:
 
 
 def on_disk(parts: Sequence[Tensor]) -> Tensor:
-    """Return ``parts`` end to end, fp32, mapped from a file that vanishes with the tensor."""
+    """Return ``parts`` concatenated, fp32, mapped from a file that disappears with the tensor."""
     count = sum(part.numel() for part in parts)
     with tempfile.NamedTemporaryFile(prefix="meshtune-") as file:
         file.truncate(4 * count)
@@ -52,7 +52,7 @@ def on_disk(parts: Sequence[Tensor]) -> Tensor:
 
 @contextmanager
 def holding(base: Base, expert: FullExpert | None) -> Iterator[None]:
-    """Let the model have the weights of ``expert`` inside the block (None: its own), and its own behind it."""
+    """Give the model the weights of ``expert`` inside the block (None: its own), and restore its own afterwards."""
     if expert is None:
         yield
         return
@@ -70,7 +70,7 @@ def train_full(
     config: TrainConfig,
     on_step: Callable[[int, list[float], int], None] | None = None,
 ) -> None:
-    """Train every job's weights on its batches, one job after the other; the model then has its own again.
+    """Train every job's weights on its batches, one job after the other; afterwards the model has its own again.
 
     Args:
         base: the model.
@@ -109,7 +109,7 @@ def train_full(
 
 
 def _accumulate(base: Base, rows: Sequence[Row], config: TrainConfig) -> float:
-    """Add the gradient of the mean over rows of their mean answer-token NLL to the weights' ``grad``; return it."""
+    """Add the gradient of the loss to the weights' ``grad``; return the loss: the mean over rows of the mean NLL."""
     ordered = sorted(rows, key=lambda row: len(row.tokens))
     total = 0.0
     for part in micro_batches(base, [len(row.tokens) - 1 for row in ordered], config.micro_tokens):

@@ -1,12 +1,12 @@
-"""The learning rate of a run that names none (``auto``): looked for before the first round, one by kind of expert.
+"""The search for a learning rate if a run sets none (``auto``): before the first round, one per kind of expert.
 
-A few devices train a fresh expert for :data:`STEPS` steps at each of a few rates, which fall as in the run, on their
-own first batches, and every batch is scored before it is learnt from. The rate with the lowest loss is too high for a
-long run: :func:`rate_of` lowers it, by a rule fitted once on three bases (docs/configuration.md). Nothing has to be
-known of the base for it, neither widths nor norms.
+A few devices train a fresh expert for :data:`STEPS` steps at each of a few rates on their own first batches. Rates
+decay as in the run, and every batch is scored before it is trained on. The rate with the lowest loss is too high for a
+long run: :func:`rate_of` lowers it, by a rule fitted once on three bases (docs/configuration.md). The search needs no
+knowledge of the base model, neither widths nor norms.
 
-In a federation without a server each device would try by itself and announce the rate it found, one number; all take
-the median.
+In a federation without a server each device would search by itself and announce its rate, one number; all use the
+median.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from meshtune.runs.observer import Observer
 from meshtune.training.trainer import Job, train
 
 FIRST = 10**-2.5
-"""The first rate that is tried."""
+"""The first rate to try."""
 FACTOR = math.sqrt(10)
-"""Between two rates that are tried."""
+"""The ratio between two rates to try."""
 LOWEST, HIGHEST = FIRST / 100, FIRST * 1000
-"""Rates beyond which nothing is tried."""
+"""The lowest and highest rates to try."""
 WALL = 0.05
-"""Of the lowest loss: what a loss above it counts for at most."""
+"""A loss counts as at most this share above the lowest."""
 STEPS, JUDGED = 8, 3
 """Steps of a trial, and how many of them, the last ones, are judged."""
 TRIED = 3
-"""Rates that are usually tried, for the forecast of what looking costs."""
+"""The usual number of rates tried, for forecasting the cost of the search."""
 SHARE = 0.1
-"""Of the steps of one method: what looking may cost, if one device's looking costs no more."""
+"""Maximum cost of the search as a share of one method's steps, unless :data:`LEAST` devices already cost more."""
 LEAST, MOST = 2, 6
-"""Devices that try, at least (or all that there are) and at most."""
+"""Minimum (or all there are) and maximum number of devices that search."""
 LENGTH = 9.0
-"""Steps at the highest rate for which the best rate of a trial is right: fitted (docs/configuration.md)."""
+"""Number of steps at the highest rate for which a trial's best rate is right: fitted (docs/configuration.md)."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class FoundRate:
     """The rate of one kind of expert, and how it was found.
 
     Attributes:
-        rate: the highest learning rate of the run.
+        rate: the peak learning rate of the run.
         best: the rate at which the trials' loss was lowest.
-        tried: rate and loss of every trial, in their order; a loss of None was not finite.
-        devices: which tried.
-        seconds: how long it took.
+        tried: rate and loss of every trial, in order; None for a loss that was not finite.
+        devices: the devices that searched.
+        seconds: duration.
     """
 
     rate: float
@@ -73,15 +73,15 @@ class FoundRate:
     seconds: float
 
     def facts(self) -> dict[str, Any]:
-        """Return what the run's folder keeps of it."""
+        """Return the record of it for the run's folder."""
         return asdict(self)
 
 
 def check_rates(config: RunConfig, methods: Sequence[Method]) -> list[str]:
-    """Return the kinds of expert whose rate has yet to be found, each once.
+    """Return the kinds of expert whose rate has to be found, each once.
 
     Raises:
-        UserError: none is looked for of such experts, or of their optimiser.
+        UserError: the search does not support these experts, or their optimiser.
     """
     unsettled = [m for m in methods if config.train.unsettled(m.kind.name, m.name)]
     for method in unsettled:
@@ -98,13 +98,13 @@ def check_rates(config: RunConfig, methods: Sequence[Method]) -> list[str]:
 
 
 def with_rates(config: RunConfig, methods: Sequence[Method], found: Mapping[str, Mapping[str, Any]]) -> RunConfig:
-    """Return ``config`` with the rates of ``found``, facts by kind of expert, where it says ``auto``."""
+    """Return ``config`` with the rates of ``found``, facts by kind of expert, in place of ``auto``."""
     rates, kinds = {kind: facts["rate"] for kind, facts in found.items()}, {m.name: m.kind.name for m in methods}
     return config.model_copy(update={"train": config.train.settled(rates, kinds)})
 
 
 def rates_note(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return one sentence on the rates of ``found``, facts by kind of expert."""
+    """Return a one-sentence note on the rates of ``found``, facts by kind of expert."""
     parts = [
         f"train.{LR_KEYS[kind]}={one['rate']:g} ({len(one['tried'])} rates tried, {one['best']:.2g} the best over "
         f"{STEPS} steps)"
@@ -122,16 +122,16 @@ def find_rates(
     factory: ExpertFactory,
     observer: Observer,
 ) -> dict[str, FoundRate]:
-    """Look for the rates that ``config`` leaves open, by kind of expert.
+    """Search for the rates that ``config`` leaves open, by kind of expert.
 
     Args:
         base: the frozen model.
         config: the run's settings.
-        methods: those that run.
+        methods: the methods to run.
         devices: their data.
-        own: what every device has found out so far: its mask, where some method has one.
+        own: what every device has prepared so far: its mask, if some method has one.
         factory: builds fresh experts.
-        observer: told about progress.
+        observer: receives progress events.
     """
     kinds, found = check_rates(config, methods), {}
     if kinds:
@@ -177,17 +177,17 @@ def _find(
 
 
 def rate_of(best: float, train: TrainConfig) -> float:
-    """Return the highest learning rate of a run whose ``best`` rate over a few steps is known, to two digits.
+    """Return the peak learning rate of a run from the ``best`` rate over a few steps, to two digits.
 
-    It is best min(1, sqrt(LENGTH / T)), T being the run's length, counted in steps at the highest rate, as schedules
-    rise and fall.
+    It is best min(1, sqrt(LENGTH / T)), where T is the run's length in steps at the peak rate, since schedules rise and
+    fall.
     """
     length = sum(train.rate(1.0, number) for number in range(train.rounds * train.steps))
     return float(f"{best * min(1.0, math.sqrt(LENGTH / length)):.2g}")
 
 
 def _masked(own: Announcement, factory: ExpertFactory) -> Announcement:
-    """Return ``own`` with its mask, or with all positions of B where no method of the run calibrates one."""
+    """Return ``own`` with its mask, or with all positions of B if no method of the run calibrates one."""
     if own.masks:
         return own
     every = sizes(factory.layers, own.recipe.rank)
@@ -195,12 +195,12 @@ def _masked(own: Announcement, factory: ExpertFactory) -> Announcement:
 
 
 def trying(config: RunConfig, groups: Sequence[str], lengths: Sequence[int]) -> list[int]:
-    """Return the devices that try: as many as :data:`SHARE` allows, every task group in turn, short rows first.
+    """Return the devices that search: as many as :data:`SHARE` allows, task groups in turn, short rows first.
 
     Args:
         config: the run's settings.
-        groups: of every device its task group.
-        lengths: of every device the tokens of a batch.
+        groups: the task group of every device.
+        lengths: the tokens of a batch of every device.
     """
     count = int(SHARE * len(groups) * config.train.rounds * config.train.steps / (TRIED * STEPS))
     seen: dict[str, int] = {}
@@ -212,11 +212,11 @@ def trying(config: RunConfig, groups: Sequence[str], lengths: Sequence[int]) -> 
 
 
 def best_rate(loss: Callable[[float], float]) -> tuple[float, list[tuple[float, float]]]:
-    """Return the rate that minimises ``loss``, and all (rate, loss) that were tried.
+    """Return the rate that minimises ``loss``, and all (rate, loss) pairs tried.
 
-    Rates of a geometric grid are tried from :data:`FIRST` on, downhill until the loss rises on both sides; the minimum
-    is that of the parabola through the best three over the rate's logarithm. A loss that is more than :data:`WALL`
-    above the best counts as no higher: how steep it is where training diverges says nothing of where the minimum lies.
+    Rates on a geometric grid are tried starting at :data:`FIRST`, downhill until the loss rises on both sides. The
+    minimum is that of the parabola through the best three over the logarithm of the rate. A loss more than
+    :data:`WALL` above the best is capped there: the slope where training diverges does not tell where the minimum is.
     """
     tried: dict[int, float] = {}
 

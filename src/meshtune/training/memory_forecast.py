@@ -1,7 +1,7 @@
-"""How much memory training will take, told before it starts, and the micro-batch that keeps it below a budget.
+"""How much memory training will take, forecast before it starts, and the micro-batch size that fits a budget.
 
-What a pass keeps for its backward pass grows with its tokens; how fast, is measured on a few tokens of this very model,
-whatever its architecture. The rest is counted: adapters, optimiser states, logits of one chunk, gradients under way.
+Memory kept for the backward pass grows with the tokens of a pass. The growth is measured on a few tokens of this very
+model, whatever its architecture. The rest is counted: adapters, optimiser states, logits of one chunk, live gradients.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from meshtune.model.packing import Packed
 
 GIB = 1 << 30
 SAMPLE = 16
-"""Tokens of the pass that is measured."""
+"""Tokens of the measured pass."""
 SMALLEST = 64
-"""The fewest tokens a micro-batch is cut down to, if no row is longer."""
+"""The smallest micro-batch in tokens, unless a row is longer."""
 WIDE = 4
-"""Tensors of the widest layer's size that a backward pass has under way."""
+"""Live tensors of the widest layer's size in a backward pass."""
 SPARE = 1.2
-"""What a heap loses between blocks of unlike size: measured."""
+"""Measured factor for heap fragmentation between blocks of different size."""
 
 
 @dataclass(frozen=True)
 class MemoryForecast:
-    """The largest size of the process, in bytes, and what it is made of.
+    """The peak size of the process in bytes, and its parts.
 
     Attributes:
-        loaded: the process with the base model, before anything is trained.
+        loaded: the process with the base model, before training.
         state: adapters, their gradients and optimiser states, of all devices and methods.
-        passes: what the micro-batches that run side by side keep and work with.
+        passes: memory of the micro-batches that run side by side.
         tokens: tokens of the largest micro-batch.
-        side_by_side: how many run at a time.
-        micro_tokens: the bound that the micro-batches were cut by.
-        checkpoint: whether activations are computed again in the backward pass.
+        side_by_side: number of micro-batches running at a time.
+        micro_tokens: the bound by which the micro-batches were cut.
+        checkpoint: whether activations are recomputed in the backward pass.
     """
 
     loaded: int
@@ -56,11 +56,11 @@ class MemoryForecast:
 
     @property
     def total(self) -> int:
-        """All of it, in bytes."""
+        """The total, in bytes."""
         return self.loaded + self.state + self.passes
 
     def text(self) -> str:
-        """Return one sentence for people."""
+        """Return a one-sentence summary for the user."""
         parts = [x / GIB for x in (self.total, self.loaded, self.passes, self.state)]
         again = ", activations computed twice" if self.checkpoint else ""
         return (
@@ -72,22 +72,22 @@ class MemoryForecast:
 def forecast(
     base: Base, config: TrainConfig, steps: Sequence[Sequence[int]], loaded: Callable[[], int], state: int
 ) -> MemoryForecast:
-    """Return the forecast of training under ``config``; with a budget, of the largest micro-batch that keeps it.
+    """Return the forecast of training under ``config``; with a budget, for the largest micro-batch that fits it.
 
-    Smaller micro-batches are tried first, because computing activations twice costs a third more.
+    Smaller micro-batches are tried before checkpointing, because recomputing activations costs a third more.
 
     Args:
         base: the frozen model.
         config: micro-batch, budget, checkpointing.
-        steps: the lengths of the rows of some steps, in their order.
-        loaded: tells the bytes of the process, or on the GPU, with the base model loaded.
+        steps: the lengths of the rows of some steps, in order.
+        loaded: returns the bytes of the process, or on the GPU, with the base model loaded.
         state: bytes of adapters and optimisers.
 
     Raises:
-        UserError: not even the smallest micro-batch keeps the budget.
+        UserError: not even the smallest micro-batch fits the budget.
     """
     kept = kept_per_token(base)
-    before = loaded()  # behind that pass: it has read in what code and buffers any pass needs
+    before = loaded()  # after that pass, which loads the code and buffers that any pass needs
     least = min(config.micro_tokens, max(SMALLEST, config.max_tokens))
     sizes = [config.micro_tokens]
     while sizes[-1] > least:
@@ -111,7 +111,7 @@ def forecast(
 
 
 def kept_per_token(base: Base) -> tuple[float, float]:
-    """Return the bytes that a token leaves behind for the backward pass: all of them, and the blocks' inputs alone."""
+    """Return the bytes kept per token for the backward pass: in total, and for the blocks' inputs alone."""
     layers = base.adapters.layers
     single = [torch.zeros(1, dtype=torch.int64)] * len(layers)
     projections = Projections(Recipe(0, "gaussian", 0, 1), base.dtype, str(base.device))

@@ -1,8 +1,8 @@
-"""Whether training helps: each device's own task after a round, against the frozen model, on rows set aside.
+"""Whether training helps: each device's loss on its own task after a round, against the frozen model, on held-out rows.
 
-What is judged is what a device has just trained, before anything is mixed into it. Where that is worse than the
-frozen model the run says so at once, and what to change. It looks after the first round and then after every
-:data:`EVERY` steps, so that looking costs a few percent of training.
+The check judges what a device has just trained, before anything is mixed into it. If that is worse than the frozen
+model, the run says so immediately, with advice. It checks after the first round and then after every :data:`EVERY`
+steps, so that checking costs a few percent of training.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from meshtune.runs.observer import Observer
 from meshtune.training.full_parameters import holding
 
 ROWS = 8
-"""Rows a device is judged by."""
+"""Number of held-out rows per device."""
 EVERY = 40
-"""Steps between two looks."""
+"""Steps between two checks."""
 CLEAR = 2.0
-"""Standard errors by which a device has to be worse before it is said."""
+"""Standard errors by which a device must be worse before it is reported."""
 
 
 def looks(config: RunConfig, round_: int) -> bool:
-    """Return whether the run looks after round ``round_``, counted from 1."""
+    """Return whether the run checks after round ``round_``, counted from 1."""
     steps = config.train.steps
     return round_ == 1 or round_ * steps // EVERY > (round_ - 1) * steps // EVERY
 
 
 class OwnTasks:
-    """Judges what devices have trained.
+    """Checks what devices have trained against the frozen model.
 
     Args:
         base: the frozen model.
-        config: the run's settings, its rates found.
-        asked: the settings as they were given, in which a rate may be ``auto``.
-        methods: those that run.
+        config: the run's settings, with the learning rates found.
+        asked: the settings as given, in which a rate may be ``auto``.
+        methods: the methods that run.
         devices: their data.
-        observer: told at once of methods that have made a device worse.
+        observer: notified immediately of methods that have made a device worse.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class OwnTasks:
         self._found: dict[str, dict[str, float]] = {}
 
     def taken(self) -> dict[str, dict[str, float]]:
-        """Return by ``method/device`` the NLL on its own task and the frozen model's, since this was last asked."""
+        """Return by ``method/device`` the NLL on its own task and the frozen model's, since the last call."""
         found, self._found = self._found, {}
         return found
 
     def judge(self, members: Mapping[str, Sequence[Member]]) -> None:
-        """Judge every device's expert, and say which methods have made some device worse."""
+        """Check every device's expert, and report the methods that have made a device worse."""
         known: dict[tuple[int, str | int], list[float]] = {}
         for method in self._methods:
             worse = []
@@ -114,7 +114,7 @@ class OwnTasks:
 
 
 def _rows_of(data: DeviceData) -> str | int:
-    """Return what names the rows that a device is judged by: its task, or itself where none are set aside."""
+    """Return the key of a device's held-out rows: its task, or the device if none are set aside."""
     return data.group if data.aside else data.device
 
 

@@ -1,4 +1,4 @@
-"""How large this process is, and how large its run will make it."""
+"""The memory of this process, now and forecast for its run."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from meshtune.model.base import Base
 from meshtune.training.memory_forecast import MemoryForecast, forecast
 
 SCALAR = 14 * 4
-"""Bytes a trained scalar takes at its peak: value, gradient and two moments; value and moments that the round began
-with; the update that went out and what it left out; value, moments, update and what it left out in a checkpoint that is
-being written."""
+"""Peak bytes per trained scalar: value, gradient and two moments; value and moments from before the round; the sent
+update and its residual; and value, moments, update and residual in a checkpoint being written."""
 POSITION = 2 * 8
 """Bytes of a sparse scalar's position in B and in B transposed."""
 
 DENSE = 4 * 4
-"""Bytes of a scalar of the dense run behind masks by magnitude: value, gradient and two moments."""
+"""Bytes per scalar of the dense run for masks by magnitude: value, gradient and two moments."""
 FULL, SENT = 3 * 4, 2 * 2
-"""Bytes of a weight where all are trained: gradient and two moments of the one device that trains; while updates are
-averaged, each device's as published and as arrived. The weights themselves lie in files."""
+"""Bytes per weight if all are trained: gradient and two moments of the one device that trains; and, during averaging,
+each device's update as published and as received. The weights themselves are in files."""
 
 LOOK = 8
-"""Steps whose rows are looked at."""
+"""Number of steps whose rows are inspected."""
 
 
 def peak_memory() -> int | None:
-    """Return the largest resident size of this process so far, in bytes; None on Windows, which does not tell."""
+    """Return the peak resident size of this process so far, in bytes; None on Windows, which does not report it."""
     if sys.platform == "win32":
         return None
     import resource
@@ -43,7 +42,7 @@ def peak_memory() -> int | None:
 
 
 def size_now(base: Base) -> int:
-    """Return the bytes this process takes now, on the GPU where the model is there; 0 where nobody tells."""
+    """Return the bytes this process uses now, on the GPU if the model is there; 0 if unknown."""
     if base.device.type == "cuda":
         return int(torch.cuda.memory_allocated(base.device))
     pages = Path("/proc/self/statm")
@@ -61,12 +60,12 @@ def forecast_memory(
     devices: Sequence[DeviceData],
     densities: Sequence[float] | None = None,
 ) -> MemoryForecast:
-    """Return how much memory the run will take, its micro-batches made to fit the budget.
+    """Return how much memory the run will take, with micro-batches that fit the budget.
 
-    ``densities`` are the devices', where they are not the configuration's.
+    ``densities`` are the devices' densities if they differ from the configured one.
 
     Raises:
-        UserError: the budget cannot be kept.
+        UserError: nothing fits the budget.
     """
     layers, rank = base.adapters.layers, config.adapter.rank
     everywhere = sum(sizes(layers, rank))
@@ -82,7 +81,7 @@ def forecast_memory(
             projected = sparse if method.masks.selects else everywhere
             device += SCALAR * (projected if method.kind.projected else dense)
     if any(method.masks.trains_first for method in methods):
-        device = max(device, (DENSE + POSITION) * everywhere)  # a whole dense run before
+        device = max(device, (DENSE + POSITION) * everywhere)  # a whole dense run first
     each = max(FULL, SENT * len(devices) + 4)
     whole = sum(each * base.parameters for method in methods if not method.kind.frozen_base)
     steps = [

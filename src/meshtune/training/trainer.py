@@ -1,8 +1,8 @@
 """Local training: all devices of this process in one batched pass over one base model.
 
-Each step takes one mini-batch from every device and sends all rows, device after device and laid end to end, through
-the frozen model in micro-batches in which every row meets its own device's expert. Losses: the mean over a device's
-rows of the mean negative log-likelihood over the row's answer tokens, which is the NLL that is evaluated.
+Each step takes one mini-batch from every device. All rows are concatenated, device after device, and pass through the
+frozen model in micro-batches in which every row meets its own device's expert. The loss is the mean over a device's
+rows of the mean negative log-likelihood over the row's answer tokens, which is also the NLL of evaluation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Job:
     Attributes:
         expert: what it trains; its values are updated in place.
         batches: the rows of every step.
-        lr: its highest learning rate.
+        lr: its peak learning rate.
         first_step: the number of the first step within the whole run (for the learning rate).
         moments: the optimiser's state tensors by name, updated in place; empty before the first step.
         losses: filled with the loss of every step.
@@ -56,7 +56,7 @@ def train(
     """Train every job's expert on its batches, all jobs at once.
 
     Raises:
-        DivergedError: a loss, a value or a moment of the optimiser is not finite; its number is the job's.
+        DivergedError: a loss, a value or an optimiser moment is not finite; its number is the job's.
 
     Args:
         base: the frozen model.
@@ -91,7 +91,7 @@ def rate_at(job: Job, config: TrainConfig, step: int, number: int) -> float:
     """Return the learning rate of ``job`` at a step of this pass.
 
     Raises:
-        DivergedError: no float32 holds it; its number is ``number``.
+        DivergedError: it exceeds float32; its number is ``number``.
     """
     rate = config.rate(job.lr, job.first_step + step)
     if rate > _LARGEST:
@@ -106,7 +106,7 @@ def accumulate(
 
     Each expert's loss is the mean over its rows of the row's mean answer-token NLL. Values that do not require a
     gradient get none. On a CPU micro-batches run side by side (:mod:`meshtune.model.cores`); their gradients are
-    added in their order.
+    added in order.
     """
     rows = [
         (owner, row)

@@ -1,1 +1,1 @@
-"""What crosses a link: payloads and their frames, coded values and masks, checks of a receiver, bytes counted."""
+"""The wire format: payloads and their frames, coded values and masks, a receiver's checks, byte counts."""

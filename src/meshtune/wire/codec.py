@@ -1,13 +1,13 @@
-"""A vector of values near its entropy: quantised in blocks, sent as a difference, entropy-coded by zstd.
+"""Codes a vector of values close to its entropy: quantised in blocks, sent as a difference, entropy-coded by zstd.
 
 Version v of a source is sent as Q(x_v - y_{v-1}), and both ends then hold the reconstruction
 
     y_v = bf16(y_{v-1} + Q(x_v - y_{v-1})).
 
-The difference is taken against what the receiver holds, not against what was meant, so what rounding left out of one
-version is in the next: error feedback in the manner of EF21 (Richtarik, Sokolov, Fatkhullin 2021). y is rounded to
-bfloat16, so that a keyframe in bfloat16 carries it exactly and all devices that hold a version hold the same bits,
-whichever way it came. docs/payload.md shows the bytes.
+The difference is taken to what the receiver holds, not to the exact values. The rounding error of one version is thus
+part of the next: error feedback in the manner of EF21 (Richtarik, Sokolov, Fatkhullin 2021). y is rounded to bfloat16,
+so a keyframe in bfloat16 carries it exactly, and all devices that hold a version hold the same bits, however it
+reached them. docs/payload.md shows the bytes.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from meshtune.wire.value_forms import BITS, BLOCKS
 
 _FORMS = {1: "int4", 2: "int8", 3: "bfloat16"}
 _NUMBERS = {name: number for number, name in _FORMS.items()}
-_HEAD = struct.Struct("<BBHIHI")  # form, what is compressed, block, values, largest scale, bytes of the first part
-_SCALES, _BODY = 1, 2  # bits of "what is compressed": scales (of a keyframe the exponents), and the rest
-_SHIFT = 19  # a scale keeps the sign, the exponent and four bits of the mantissa of a float32
+_HEAD = struct.Struct("<BBHIHI")  # form, compression flags, block, values, largest scale, bytes of the first part
+_SCALES, _BODY = 1, 2  # compression flags: scales (of a keyframe the exponents), and the rest
+_SHIFT = 19  # a scale keeps the sign, the exponent and four mantissa bits of a float32
 _SMALLEST, _LARGEST = 1 << 4, (255 << 4) - 1  # scales that are normal floats
 _BEYOND = torch.finfo(torch.bfloat16).max
 
 
 class _Zstd(threading.local):
-    """A thread's own contexts: making them takes as long as coding a small vector."""
+    """Per-thread contexts: creating them takes as long as coding a small vector."""
 
     def __init__(self) -> None:
-        # Level 1 has the Huffman stage; higher levels search longer for repetitions, and noise has none.
+        # Level 1 includes the Huffman stage; higher levels search longer for repetitions, which noise does not have.
         self.compressor = zstandard.ZstdCompressor(level=1)
         self.decompressor = zstandard.ZstdDecompressor()
 
@@ -49,12 +49,12 @@ _zstd = _Zstd()
 def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> bytes:
     """Return Q(values - base) as bytes; :func:`apply_difference` reads them.
 
-    Each block of ``block`` values has a scale s, the smallest on a logarithmic grid (sixteen steps an octave) with
-    L s >= max |x|, L = 7 for int4 and 127 for int8; a value becomes the nearest of -L..L times s, so it is off by at
+    Each block of ``block`` values has a scale s, the smallest on a logarithmic grid (sixteen steps per octave) with
+    L s >= max |x|, L = 7 for int4 and 127 for int8. A value becomes the nearest of -L..L times s, so its error is at
     most s / 2.
 
     Args:
-        values: what is to be sent, fp32 (n,).
+        values: the values to send, fp32 (n,).
         base: what the receiver holds, bf16 (n,).
         form: ``int4`` or ``int8``.
         block: values per scale.
@@ -64,7 +64,7 @@ def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> by
     """
     count, top = values.numel(), (1 << (BITS[form] - 1)) - 1
     rest = torch.empty(-(-count // block) * block)
-    rest[:count].copy_(base)  # one type first: torch subtracts two types slowly
+    rest[:count].copy_(base)  # convert first: torch subtracts mixed types slowly
     torch.sub(values, rest[:count], out=rest[:count])
     rest[count:] = 0.0
     rest = rest.view(-1, block)
@@ -72,10 +72,10 @@ def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> by
     codes, largest, steps = _scales((peak / top).numpy())
     if largest > _LARGEST:
         check_finite(values)
-        # Two finite ends may lie too far apart for a float32: the next difference has what is cut off here.
+        # The difference of two finite values may overflow float32: what is clamped here is in the next difference.
         rest.clamp_(-_BEYOND, _BEYOND)
         codes, largest, steps = _scales((peak.clamp_(max=_BEYOND) / top).numpy())
-    # Never negative, so cutting the fraction off rounds to the nearest.
+    # Never negative, so truncation rounds to the nearest.
     torch.addcmul(torch.tensor(top + 0.5), rest, torch.from_numpy(1.0 / steps)[:, None], out=rest)
     symbols = rest.view(-1)[:count].numpy().astype(np.uint8)
     if form == "int4":
@@ -90,15 +90,15 @@ def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> by
 
 
 def apply_difference(data: bytes, base: Tensor, due: str | None = None) -> Tensor:
-    """Return bf16(base + Q), bf16 (n,), of the bytes of :func:`encode_difference`.
+    """Return bf16(base + Q), bf16 (n,), from the bytes of :func:`encode_difference`.
 
     Args:
         data: the bytes.
-        base: what the difference is taken to, bf16 (n,).
-        due: the form that it has to have; None for any.
+        base: the base of the difference, bf16 (n,).
+        due: the required form; None for any.
 
     Raises:
-        PayloadError: the bytes are damaged, of another form, or are not of as many values as ``base`` has.
+        PayloadError: the bytes are damaged, of another form, or hold another number of values than ``base``.
     """
     form, flags, block, largest, scales, body = _open(data, base.numel())
     if form not in BITS:
@@ -130,9 +130,9 @@ def apply_difference(data: bytes, base: Tensor, due: str | None = None) -> Tenso
 
 
 def encode_keyframe(values: Tensor) -> bytes | None:
-    """Return bf16 values (n,) as bytes, bit for bit, or None where coding makes them no smaller.
+    """Return bf16 values (n,) as bytes, bit for bit; None if coding makes them no smaller.
 
-    A value's exponent says much about its neighbours', its sign and mantissa nothing: they are coded apart.
+    Exponents of neighbouring values are similar; signs and mantissas are not. The two are coded separately.
 
     Raises:
         PayloadError: a value is NaN or infinite.
@@ -153,7 +153,7 @@ def decode_keyframe(data: bytes, count: int) -> Tensor:
     """Return the bf16 values (count,) of :func:`encode_keyframe`.
 
     Raises:
-        PayloadError: the bytes are damaged, or are not of ``count`` finite values.
+        PayloadError: the bytes are damaged, or do not hold ``count`` finite values.
     """
     form, flags, block, largest, first, second = _open(data, count)
     if form != "bfloat16" or block or largest:
@@ -167,18 +167,18 @@ def decode_keyframe(data: bytes, count: int) -> Tensor:
 
 
 def check_finite(values: Tensor) -> None:
-    """Raise PayloadError where a value is NaN or infinite."""
+    """Raise PayloadError if a value is NaN or infinite."""
     if not torch.isfinite(values).all():
         raise MalformedError("values to exchange are not finite")
 
 
 def shrink(data: NDArray[np.uint8]) -> bytes:
-    """Return ``data`` as one zstd frame that names its content's size."""
+    """Return ``data`` as one zstd frame that states its content size."""
     return _zstd.compressor.compress(np.ascontiguousarray(data).data)
 
 
 def expand(data: bytes, size: int) -> bytes:
-    """Return the ``size`` bytes of one zstd frame; nothing is allocated before the frame is seen to claim as many.
+    """Return the ``size`` bytes of one zstd frame; nothing is allocated unless the frame states that size.
 
     Raises:
         PayloadError: it is damaged, or of another size.
@@ -197,13 +197,13 @@ def expand(data: bytes, size: int) -> bytes:
 
 
 def _scales(least: NDArray[np.float32]) -> tuple[NDArray[np.uint8], int, NDArray[np.float32]]:
-    """Return a byte per block, 0 where ``least`` is, the largest scale's place on the grid, and the scales.
+    """Return a byte per block (0 if ``least`` is 0), the largest scale's index on the grid, and the scales.
 
-    A scale is ``least`` rounded up to the grid. An infinite or undefined one has a place above the largest there is.
+    A scale is ``least`` rounded up to the grid. An infinite or NaN one has an index above the largest valid one.
     """
     places = ((least.view(np.uint32) + np.uint32((1 << _SHIFT) - 1)) >> np.uint32(_SHIFT)).view(np.int32)
     largest = max(int(places.max(initial=0)), _SMALLEST)
-    # What is below 2^-15 of the largest takes the smallest scale that a byte says.
+    # Anything below 2^-15 of the largest gets the smallest scale that a byte can express.
     np.maximum(places, max(largest - 254, _SMALLEST), out=places)
     codes = (places - (largest - 255)).astype(np.uint8)
     if not least.all():
@@ -213,7 +213,7 @@ def _scales(least: NDArray[np.float32]) -> tuple[NDArray[np.uint8], int, NDArray
 
 
 def _steps(codes: NDArray[np.uint8], largest: int) -> NDArray[np.float32]:
-    """Return the scales that a sender's bytes stand for; one of 0 stands for a block of zeros."""
+    """Return the scales that a sender's bytes stand for; a byte of 0 stands for a block of zeros."""
     places = np.maximum(codes + np.int32(largest - 255), _SMALLEST, dtype=np.int32)
     steps: NDArray[np.float32] = (places << _SHIFT).view(np.float32)
     if not codes.all():
@@ -222,7 +222,7 @@ def _steps(codes: NDArray[np.uint8], largest: int) -> NDArray[np.float32]:
 
 
 def _shrink(data: NDArray[np.uint8]) -> tuple[bytes, bool]:
-    """Return ``data``, compressed where that is smaller, and whether it is."""
+    """Return ``data``, compressed if that is smaller, and whether it is compressed."""
     small = shrink(data) if data.size else b""
     return (small, True) if len(small) < data.size else (data.tobytes(), False)
 
@@ -234,7 +234,7 @@ def _expand(data: bytes, size: int, small: bool) -> NDArray[np.uint8]:
 
 
 def _open(data: bytes, count: int) -> tuple[str, int, int, int, bytes, bytes]:
-    """Return form, flags, block, largest scale, scales and body; refuse another number of values than ``count``."""
+    """Return form, flags, block, largest scale, scales and body; refuse a number of values other than ``count``."""
     if len(data) < _HEAD.size:
         raise MalformedError("coded values end before their head")
     form, flags, block, found, largest, length = _HEAD.unpack_from(data)

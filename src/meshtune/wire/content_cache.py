@@ -1,4 +1,4 @@
-"""What a process has worked out, by what it was worked out from: equal work is done and kept once."""
+"""A cache keyed by content, shared within a process: equal work is done and stored once."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ Made = TypeVar("Made")
 
 
 class ContentCache:
-    """Results by keys that say all that they are made of, by content.
+    """Results under keys that identify all their inputs by content.
 
-    It saves work and memory where a process is host to many devices. Nothing depends on it: what is not there is made
-    again, and is equal.
+    It saves work and memory in a process that hosts many devices. Nothing depends on it: a missing result is computed
+    again and is equal.
     """
 
     def __init__(self) -> None:
         self._made: dict[tuple[object, ...], object] = {}
 
     def once(self, key: tuple[object, ...], make: Callable[[], Made]) -> Made:
-        """Return what ``make`` returned when it was first asked for under ``key``, or what it returns now."""
+        """Return the result stored under ``key``; if there is none, call ``make`` and store its result."""
         if key not in self._made:
             self._made[key] = make()
         return cast(Made, self._made[key])

@@ -1,8 +1,8 @@
-"""The frame of a message: what it is, in which version, and a digest of everything else in it.
+"""The frame of a message: magic, version, and a digest of everything else in it.
 
-A receiver checks the digest before it reads anything behind it, so that a bit that the transport changed is noticed:
-XXH3 in 64 bits misses one damaged message in 2^64. It protects against damage, not against malice, for anybody can
-compute it; what a well-formed message may say is checked in :mod:`meshtune.wire.validation`.
+A receiver checks the digest before it reads anything behind it, which detects bits changed in transit: XXH3 in 64 bits
+misses one damaged message in 2^64. It protects against damage, not against malice, because anybody can compute it.
+What a well-formed message may say is checked in :mod:`meshtune.wire.validation`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _START = MAGIC + bytes([VERSION])
 
 
 def seal(block: bytes) -> bytes:
-    """Return ``block`` behind magic, version and digest."""
+    """Return ``block`` preceded by magic, version and digest."""
     return b"".join((_START, _digest(block), block))
 
 
@@ -31,7 +31,7 @@ def unseal(data: bytes) -> bytes:
     """Return the block of a frame.
 
     Raises:
-        PayloadError: the bytes are no frame, are of another version, or are not what was sent.
+        PayloadError: the bytes are not a frame, are of another version, or were changed in transit.
     """
     if data[: len(MAGIC)] != MAGIC or len(data) <= len(MAGIC):
         raise MalformedError("these bytes are no meshtune message")

@@ -1,7 +1,7 @@
-"""The byte ledger: what left which device, in which round, for what.
+"""The byte ledger: bytes sent, by device, round and purpose.
 
-Unicast counts every copy, a broadcast one. A relayed message counts wholly as ``relayed``, whatever is inside; what is
-sent again because the air lost it as ``repeated``.
+Unicast counts every copy, a broadcast one. A relayed message counts entirely as ``relayed``, regardless of its content;
+radio retransmissions count as ``repeated``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 KINDS = ("values", "masks", "router", "control", "relayed")
 REPEATED, INVENTORY, TRANSFER = "repeated", "inventory", "transfer"
-"""Further kinds, listed only where there are some: what was sent again as the air lost it, who holds what, and what
-peers move messages in."""
+"""Further kinds, listed only if there are any: radio retransmissions, control messages about who holds what, and the
+overhead of content transfer between peers."""
 FURTHER = (REPEATED, INVENTORY, TRANSFER)
 
 _Key = tuple[str, int, int, str]  # method, round, sender, kind
@@ -58,7 +58,7 @@ class Ledger:
         return self._by(method, 2)
 
     def payload_bytes(self, method: str) -> int:
-        """Return the bytes of one device's own update in the newest round: the largest one's, 0 if none."""
+        """Return the bytes of one device's own update in the newest round: the largest one, 0 if there are none."""
         return self._payload.get(method, (0, 0))[1]
 
     def to_json(self) -> dict[str, Any]:

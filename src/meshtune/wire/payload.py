@@ -1,8 +1,8 @@
-"""What crosses the air: one documented, versioned frame around a safetensors block; never pickle.
+"""The message format: one documented, versioned frame around a safetensors block; never pickle.
 
-The frame (:mod:`meshtune.wire.frame`) holds a digest; the ``__metadata__`` of the block carries kind, sender,
-round, source and a small JSON object; docs/payload.md shows it byte by byte. The digest is checked first, then every
-size against limits, before a tensor is made. Whatever :func:`decode` accepts, :func:`encode` can pass on.
+The frame (:mod:`meshtune.wire.frame`) holds a digest. The ``__metadata__`` of the block carries kind, sender, round,
+source and a small JSON object; docs/payload.md shows it byte by byte. The digest is checked first, then every size
+against limits, before a tensor is created. Whatever :func:`decode` accepts, :func:`encode` can relay.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from meshtune.printable import printable, quoted
 from meshtune.wire.frame import PREFIX, seal, unseal
 
 INVENTORY = ("have", "want")
-"""Kinds that say who holds what, and who asks for what."""
+"""Kinds that say who holds what, and who requests what."""
 TRANSFER = ("offer", "taken", "fetch", "part", "alive")
-"""Kinds that move other messages over links that lose some."""
+"""Kinds that transfer other messages over lossy links."""
 KINDS = ("block", "announce", "router", "update", "proposal", "claim", *INVENTORY, *TRANSFER)
 DTYPES = {"BF16": 2, "F16": 2, "F32": 4, "U8": 1, "I8": 1, "I32": 4, "I64": 8}
 """Element types of the format, in safetensors' names, with their bytes per element."""
@@ -37,7 +37,7 @@ _METADATA = "__metadata__"
 
 @dataclass(frozen=True)
 class PayloadLimits:
-    """What is accepted of one message.
+    """Limits on one message.
 
     Attributes:
         total: bytes of the whole message.
@@ -61,14 +61,14 @@ class Message:
     Attributes:
         kind: ``block`` (which group claims which block), ``announce`` (who I am, my mask), ``router`` (my task
             statistics), ``update`` (my expert), ``proposal`` (positions I would take for my group), ``claim`` (those
-            that it takes), ``have`` (what I hold), ``want`` (what I ask for); and those that transfer other messages
-            between peers: ``offer`` (a message that I hold for you), ``taken`` (offers that I have dealt with),
-            ``fetch`` (which part I ask for), ``part`` (a part), ``alive`` (I am there).
+            that it takes), ``have`` (what I hold), ``want`` (what I request); and those that transfer other messages
+            between peers: ``offer`` (a message that I hold for you), ``taken`` (offers that I have handled), ``fetch``
+            (which part I request), ``part`` (a part), ``alive`` (a keep-alive).
         sender: the device that sends it now.
         round: the round it is sent in; 0 before the first.
-        source: the device whose content it is; not the sender where it is relayed.
-        meta: small facts, as JSON knows them: tuples arrive as lists, keys as strings; no NaN or infinity.
-        tensors: named tensors; their order is not kept.
+        source: the device whose content it is; differs from the sender if relayed.
+        meta: small facts, as JSON: tuples arrive as lists, keys as strings; no NaN or infinity.
+        tensors: named tensors; their order is not preserved.
     """
 
     kind: str
@@ -83,14 +83,14 @@ def encode(message: Message, limits: PayloadLimits | None = None) -> bytes:
     """Return the message as bytes; equal messages give equal bytes.
 
     Raises:
-        PayloadError: something in it is not part of the format, or it is beyond ``limits``.
+        PayloadError: something in it is not part of the format, or it exceeds ``limits``.
     """
     bounds = limits or PayloadLimits()
     head = _head(message.kind, message.sender, message.round, message.source, message.meta)
     if _METADATA in message.tensors:
         raise MalformedError(f"a tensor cannot be named {_METADATA}")
     try:
-        # Views of one storage are fine on the air; safetensors wants each tensor to own its bytes.
+        # Views of one storage are allowed; safetensors needs each tensor to own its bytes.
         own = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, tensor in message.tensors.items()
@@ -107,7 +107,7 @@ def decode(data: bytes, limits: PayloadLimits | None = None) -> Message:
     """Return the message in ``data``.
 
     Raises:
-        PayloadError: it is damaged, of another version, or beyond ``limits``.
+        PayloadError: it is damaged, of another version, or exceeds ``limits``.
     """
     bounds = limits or PayloadLimits()
     _check_total(len(data), bounds)
@@ -132,8 +132,8 @@ def decode(data: bytes, limits: PayloadLimits | None = None) -> Message:
 def byte_split(message: Message, data: bytes) -> dict[str, int]:
     """Return the bytes of ``data``, the encoded ``message``, by use: values, masks, router, control.
 
-    Tensors count by what they are for; frame and header are control. What says who holds what is all inventory, and
-    what moves other messages is all transfer. The parts sum to ``len(data)``.
+    Tensors count by their purpose; frame and header are control. Messages about who holds what count entirely as
+    inventory, and those that transfer other messages entirely as transfer. The parts sum to ``len(data)``.
     """
     if message.kind in INVENTORY:
         return {"inventory": len(data)}
@@ -148,7 +148,7 @@ def byte_split(message: Message, data: bytes) -> dict[str, int]:
 
 
 def _head(kind: Any, sender: Any, number: Any, source: Any, meta: Any) -> str:
-    """Return the part of the header that is ours, as JSON; refuse what the format does not know."""
+    """Return our part of the header as JSON; refuse what is not part of the format."""
     if kind not in KINDS:
         raise MalformedError(f"a message of kind {quoted(kind)} is not part of the format: {', '.join(KINDS)}")
     for name, value in (("sender", sender), ("round", number), ("source", source)):
@@ -171,7 +171,7 @@ def _check_total(size: int, bounds: PayloadLimits) -> None:
 
 
 def _header(block: bytes, bounds: PayloadLimits) -> dict[str, Any]:
-    """Return the header of a safetensors block, its size checked before it is parsed."""
+    """Return the header of a safetensors block, after checking its size."""
     if len(block) < _LENGTH.size:
         raise MalformedError("a message ends before its header")
     (size,) = _LENGTH.unpack_from(block)
@@ -187,7 +187,7 @@ def _header(block: bytes, bounds: PayloadLimits) -> dict[str, Any]:
 
 
 def _entries(header: Mapping[str, Any], length: int, bounds: PayloadLimits) -> None:
-    """Check every tensor entry of a header against the limits and the ``length`` bytes that there are."""
+    """Check every tensor entry of a header against the limits and the ``length`` bytes available."""
     entries = {name: entry for name, entry in header.items() if name != _METADATA}
     if len(entries) > bounds.tensors:
         raise OversizedError(f"a message of {len(entries)} tensors is over the limit of {bounds.tensors}")
@@ -200,7 +200,7 @@ def _entries(header: Mapping[str, Any], length: int, bounds: PayloadLimits) -> N
             raise MalformedError(f"tensor {quoted(name)} of a message is described wrongly") from error
         if size is None:
             raise MalformedError(f"tensor {quoted(name)} has type {quoted(dtype)}, which is not part of the format")
-        # Each dimension is bounded too: an empty tensor may otherwise claim any size beside its zero.
+        # Bound each dimension too: otherwise an empty tensor may claim any size next to its zero.
         if not isinstance(shape, list) or len(shape) > bounds.dimensions:
             raise OversizedError(f"tensor {quoted(name)} has more dimensions than the limit of {bounds.dimensions}")
         if not all(_whole(n) and n <= bounds.elements for n in shape):
@@ -221,7 +221,7 @@ def _whole(value: Any) -> bool:
 
 
 def _parse(text: str) -> Any:
-    """Return parsed JSON; a key given twice, which two readers may read differently, is a ValueError."""
+    """Return parsed JSON; a duplicate key, which parsers may treat differently, is a ValueError."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)

@@ -1,8 +1,7 @@
-"""How many bytes a message will have, before there is anything to put into it: what a plan reckons with.
+"""Expected message sizes before there is any content, for plans.
 
-Frame, header and plain tensors are counted exactly, by the rules of the format. What is entropy-coded depends on what
-the values will be: those are taken for normal ones and masks for random ones, a sample is really coded, and what the
-sample takes is scaled up to the size at hand.
+Frame, header and plain tensors are counted exactly, by the rules of the format. The size of entropy-coded parts depends
+on their content: values are assumed normal and masks random. A sample is actually coded and its size scaled up.
 """
 
 from __future__ import annotations
@@ -24,26 +23,26 @@ from meshtune.wire.positions import encode_positions
 from meshtune.wire.value_forms import BITS
 
 PLAIN = {"bfloat16": "BF16", "float32": "F32"}
-"""Forms of values that are sent as they are, with their element type in the format."""
+"""Forms of values that are sent uncoded, with their element type in the format."""
 
 SAMPLE = 1 << 18
-"""Values, or positions, that are coded to see what one takes; fewer are coded themselves."""
+"""Maximum number of values, or positions, that are actually coded; larger sizes are scaled up from that many."""
 
 _ORDER = ("I64", "F32", "I32", "BF16", "F16", "I8", "U8")
-"""How safetensors lays tensors out, then by name: the order decides how many digits an offset has."""
+"""How safetensors orders tensors, then by name: the order decides how many digits an offset has."""
 
-_LENGTH = 8  # bytes that say how long the header is
-_HEAD = 14  # bytes in front of coded values, and 13 of a mask: these do not grow
+_LENGTH = 8  # bytes of the header's length
+_HEAD = 14  # fixed bytes in front of coded values, and 13 of a mask
 _MASK_HEAD = 13
 
 
 def message_bytes(message: Message, tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> int:
     """Return the bytes of ``message`` with ``tensors`` in it, which need not exist.
 
-    Exactly what :func:`meshtune.wire.payload.encode` makes of it, without its limits.
+    This is exactly the size that :func:`meshtune.wire.payload.encode` produces, ignoring its limits.
 
     Args:
-        message: kind, sender, round, source and meta; its own tensors are left out.
+        message: kind, sender, round, source and meta; its own tensors are ignored.
         tensors: element type, as in :data:`meshtune.wire.payload.DTYPES`, and shape by name.
     """
     bare = encode(Message(message.kind, message.sender, message.round, message.source, message.meta))
@@ -60,13 +59,13 @@ def message_bytes(message: Message, tensors: Mapping[str, tuple[str, tuple[int, 
 
 
 def update_bytes(count: int, form: str, block: int = 128, round_: int = 1) -> int:
-    """Return the expected bytes of one device's own update: values and header, the receiver knowing the mask.
+    """Return the expected bytes of one device's own update: values and header; the receiver knows the mask.
 
-    Exact for values sent as they are. A difference (``int8``, ``int4``) is taken for one of ``count`` normal values:
-    what training really leaves has been within a few percent of that.
+    Exact for uncoded values. A difference (``int8``, ``int4``) is assumed to have ``count`` normal values: real
+    training has been within a few percent of that.
 
     Args:
-        count: how many values; 0 for a method that sends none.
+        count: number of values; 0 for a method that sends none.
         form: ``float32``, ``bfloat16``, ``int8`` or ``int4``.
         block: values per scale, in int8 and int4.
         round_: the round it is sent in, which is written in the header.

@@ -1,6 +1,6 @@
-"""Checks of the plain values in a message: each is what it has to be, or a PayloadError that quotes little of it.
+"""Checks of the plain values in a message: an invalid one raises a PayloadError that quotes little of it.
 
-Needs no torch, so that messages without tensors are checked here too.
+Needs no torch, so messages without tensors are checked here too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def fact(meta: Mapping[str, Any], name: str) -> Any:
 
 
 def whole(value: Any, name: str, low: int, high: int | None) -> int:
-    """Return ``value``, a whole number from ``low`` to ``high`` (None: or more); True and 3.0 are none."""
+    """Return ``value``, an integer from ``low`` to ``high`` (None: no upper bound); True and 3.0 are refused."""
     if type(value) is not int or value < low or (high is not None and value > high):
         bounds = "or more" if high is None else f"to {high}"
         raise MalformedError(f"{name} is {quoted(value)}: a whole number of {low} {bounds} is due")

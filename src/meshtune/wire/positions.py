@@ -1,7 +1,7 @@
 """A mask as bytes: a bitmap or the gaps between its positions, entropy-coded, whichever is smallest.
 
-Of n positions of which each is used with probability p a mask costs at least n H(p) bits, H the binary entropy; a
-bitmap costs n. Gaps between uses are nearly geometric, and zstd's Huffman stage codes them close to that bound.
+A mask over n positions, each used with probability p, costs at least n H(p) bits, H the binary entropy; a bitmap costs
+n. Gaps between used positions are nearly geometric, and zstd's Huffman stage codes them close to that bound.
 docs/payload.md shows the bytes.
 """
 
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from meshtune.errors import ForeignError, MalformedError
 from meshtune.wire.codec import expand, shrink
 
-_HEAD = struct.Struct("<BIII")  # form, positions there are, positions in use, bytes before compression
-_BITMAP, _GAPS, _SMALL = 0, 2, 1  # form: one of the first two, plus the third where it is compressed
-_MORE = 255  # a gap's byte that says: as many, and the next byte is added
+_HEAD = struct.Struct("<BIII")  # form, total positions, positions in use, bytes before compression
+_BITMAP, _GAPS, _SMALL = 0, 2, 1  # form: one of the first two, plus the third if compressed
+_MORE = 255  # a gap byte that means: add 255 and continue with the next byte
 
 
 def encode_positions(used: NDArray[np.int64], total: int) -> bytes:
-    """Return sorted positions below ``total`` as bytes: never more than 13 above those of a bitmap.
+    """Return sorted positions below ``total`` as bytes: at most 13 more than those of a bitmap.
 
     Raises:
         PayloadError: a position is out of place, or there are more than 2^32 - 1 of them.
@@ -42,7 +42,7 @@ def decode_positions(data: bytes, total: int) -> NDArray[np.int64]:
     """Return the sorted positions below ``total`` that :func:`encode_positions` wrote.
 
     Raises:
-        PayloadError: the bytes are damaged, or are of a mask of another size.
+        PayloadError: the bytes are damaged, or belong to a mask of another size.
     """
     if len(data) < _HEAD.size:
         raise MalformedError("a mask ends before its head")
@@ -52,7 +52,7 @@ def decode_positions(data: bytes, total: int) -> NDArray[np.int64]:
     way, small = form & ~_SMALL, bool(form & _SMALL)
     if way not in (_BITMAP, _GAPS) or count > total:
         raise MalformedError(f"a mask of form {form} with {count} of {total} positions is not part of the format")
-    # Every byte of 255 stands for as many unused positions, every other one for a position in use.
+    # Every byte of 255 stands for that many unused positions, every other byte for a position in use.
     fits = size == (total + 7) // 8 if way == _BITMAP else count <= size <= count + (total - count) // _MORE
     body = data[_HEAD.size :]
     if not fits or (not small and len(body) != size):
@@ -75,7 +75,7 @@ def decode_positions(data: bytes, total: int) -> NDArray[np.int64]:
 
 
 def _gaps(used: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return how many unused positions lie before each one in use, a byte each, 255 for each 255 of them before it."""
+    """Return the number of unused positions before each used one as a byte, preceded by a 255 for each 255 of them."""
     gaps = np.diff(used, prepend=-1) - 1
     more = gaps // _MORE
     if not more.any():

@@ -1,9 +1,9 @@
-"""What a receiver checks of a message before it believes it: who sent it, when, and whether its parts fit.
+"""What a receiver checks before it accepts a message: who sent it, when, and whether its parts fit.
 
-The digest of a frame says that a message arrived as it was sent. It does not say that the sender is honest, of the same
-version, or sane. So everything that a message claims is held against what its receiver knows: which devices there are,
-which round it is, how many values are due and of which type. Whatever does not fit is a
-:class:`~meshtune.errors.PayloadError` that says why and quotes at most 100 characters. Its plain values are checked by
+The digest of a frame shows that a message arrived as it was sent. It does not show that the sender is honest, of the
+same version, or sane. So every claim in a message is checked against what its receiver knows: which devices there are,
+which round it is, how many values are expected and of which type. Whatever does not fit raises a
+:class:`~meshtune.errors.PayloadError` that says why and quotes at most 100 characters. Plain values are checked by
 :mod:`meshtune.wire.plain_values`.
 """
 
@@ -19,7 +19,7 @@ from meshtune.printable import quoted
 from meshtune.wire.payload import Message
 
 MOST_ROWS = 10**9
-"""Most rows, or prompts, that a device may claim: what weighs its update in means."""
+"""Maximum number of rows, or prompts, that a device may claim; they weight its update in means."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Receiver:
     """What a device knows before it reads a message.
 
     Attributes:
-        round: its own round: a message may be of this one or of one before.
-        device: its id, which no message may bear as its sender or source; None where nobody in particular reads it.
-        devices: ids of those who may send or be told of; None where strangers may, as in the handshake.
-        relays: whether devices pass on what others said.
+        round: its own round; a message may be of this round or an earlier one.
+        device: its id, which no message may name as sender or source; None if no particular device reads it.
+        devices: ids that may be senders or sources; None if unknown devices may be, as in the handshake.
+        relays: whether devices relay others' messages.
     """
 
     round: int = 0
@@ -40,11 +40,11 @@ class Receiver:
 
 
 def check_envelope(message: Message, kind: str, receiver: Receiver) -> None:
-    """Check who sent ``message``, whose content it is, of which kind and of which round.
+    """Check the sender, source, kind and round of ``message``.
 
     Raises:
-        PayloadError: it is of another kind or of a round that is still to come; it bears the receiver's own id, or an
-            unknown one; or it is passed on where nobody does that.
+        PayloadError: it is of another kind or of a future round; it names the receiver itself or an unknown device; or
+            it is relayed although nobody relays.
     """
     if message.kind != kind:
         raise MalformedError(f"a message of kind {quoted(message.kind)} came where one of kind {kind} is due")
@@ -64,7 +64,7 @@ def check_envelope(message: Message, kind: str, receiver: Receiver) -> None:
 
 
 def check_tensors(message: Message, needed: Collection[str], allowed: Collection[str] = ()) -> None:
-    """Check that ``message`` has the tensors that are ``needed``, and otherwise none but those ``allowed``."""
+    """Check that ``message`` has all tensors in ``needed``, and besides them only those in ``allowed``."""
     missing = [name for name in needed if name not in message.tensors]
     if missing:
         raise MalformedError(f"{_whose(message)} came without {' and '.join(missing)}")
@@ -77,10 +77,10 @@ def numbers(message: Message, name: str, shape: tuple[int, ...], dtypes: Collect
     """Return the tensor ``name``, finite numbers in floating point.
 
     Args:
-        message: what it came in.
-        name: of the tensor, which is there.
-        shape: exactly; nothing is broadcast.
-        dtypes: names of the types that are allowed; all floating ones where none is given.
+        message: the message.
+        name: of a tensor in it.
+        shape: the exact shape; nothing is broadcast.
+        dtypes: names of the allowed types; empty for all floating ones.
     """
     tensor = packed(message, name, shape, dtypes)
     if not tensor.dtype.is_floating_point:
@@ -91,7 +91,7 @@ def numbers(message: Message, name: str, shape: tuple[int, ...], dtypes: Collect
 
 
 def packed(message: Message, name: str, shape: tuple[int, ...] | None, dtypes: Collection[str]) -> Tensor:
-    """Return the tensor ``name``, of exactly ``shape``, or of any one dimension for None, and one of ``dtypes``."""
+    """Return the tensor ``name``, which must have ``shape`` (None: any one dimension) and one of ``dtypes``."""
     tensor = message.tensors[name]
     fits = tensor.dim() == 1 if shape is None else tuple(tensor.shape) == shape
     if not fits:

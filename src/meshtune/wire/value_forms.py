@@ -1,7 +1,7 @@
-"""The quantised forms of values, by name: apart from the codec, so that a configuration is read without torch."""
+"""The quantised forms of values by name, separate from the codec so that a configuration is read without torch."""
 
 BITS = {"int4": 4, "int8": 8}
 """Bits per value before entropy coding, by the name of the form."""
 
 BLOCKS = (8, 4096)
-"""Fewest and most values of one block, which share a scale."""
+"""Minimum and maximum number of values in a block, which share a scale."""

@@ -1,1 +1,1 @@
-"""What the air allows: places, channels, link budgets, losses, and what computing costs (method section 7)."""
+"""The wireless model: positions, channels, link budgets, losses, and the cost of computing (method section 7)."""

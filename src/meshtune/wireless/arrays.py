@@ -1,4 +1,4 @@
-"""The array types of this package: one entry a link or a device; and numbers that broadcast against them."""
+"""The array types of this package: one entry per link or device; and numbers that broadcast against them."""
 
 from __future__ import annotations
 

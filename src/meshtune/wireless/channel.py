@@ -1,7 +1,7 @@
-"""The interface of all channels: a mean gain for every pair of devices, and its fading round by round.
+"""The interface of all channels: a mean gain for every pair of devices, and its fading in every round.
 
 Links are reciprocal: both ends of a pair see the same gain, in the mean and in every round. All numbers are functions
-of (seed, round, pair), so they do not depend on which links are asked for, nor in which order.
+of (seed, round, pair), so they do not depend on which links are evaluated, nor in which order.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Channel(ABC):
 
     Args:
         config: the radio's settings.
-        seed: of shadowing, sight and fading.
+        seed: of shadowing, line of sight and fading.
 
     Attributes:
         config: the radio's settings.
-        seed: of shadowing, sight and fading.
+        seed: of shadowing, line of sight and fading.
     """
 
     def __init__(self, config: RadioConfig, seed: int) -> None:
@@ -36,12 +36,12 @@ class Channel(ABC):
 
     @abstractmethod
     def mean_gain(self, distance: Floats, a: Ints, b: Ints) -> Floats:
-        """Return the power gain of every link, averaged over fading (linear, not dB); 0 where there is none.
+        """Return the power gain of every link, averaged over fading (linear, not dB); 0 if there is no link.
 
         Args:
-            distance: (L,) metres.
+            distance: (L,) in metres.
             a: (L,) id of the device at one end, below 2^32.
-            b: (L,) id of the device at the other.
+            b: (L,) id of the device at the other end.
 
         Returns:
             (L,)
@@ -53,10 +53,10 @@ class Channel(ABC):
     def fading(self, round_: int, a: Ints, b: Ints) -> Floats:
         """Return the fading rho of every link in a round, (L,): its gain is rho times the mean gain.
 
-        Rayleigh fading of the amplitude: rho ~ Exp(1) (method section 7). Ones without fading.
+        With Rayleigh fading of the amplitude rho ~ Exp(1) (method section 7); without fading rho = 1.
 
         Raises:
-            UserError: the channel knows nothing of this round.
+            UserError: the channel has no data for this round.
         """
         if self.config.fading == "none":
             return np.ones(len(a))
@@ -70,12 +70,12 @@ class Channel(ABC):
         return self.fading(round_, a, b) * self.mean_gain(distance, a, b)
 
     def check_rounds(self, rounds: int) -> None:
-        """Check that the channel knows all rounds from 1 to ``rounds``, before anybody trains.
+        """Check before training that the channel covers all rounds from 1 to ``rounds``.
 
         Raises:
             UserError: it does not.
         """
-        return  # a model knows every round; a recording may not
+        return  # a model covers every round; a recording may not
 
 
 def open_channel(config: RadioConfig, seed: int) -> Channel:
@@ -90,7 +90,7 @@ def open_channel(config: RadioConfig, seed: int) -> Channel:
 
 
 def ordered(a: Ints, b: Ints) -> tuple[Ints, Ints]:
-    """Return the lower and the higher id of every pair, (L,) each: what makes a draw reciprocal."""
+    """Return the lower and the higher id of every pair, (L,) each; this makes draws reciprocal."""
     return np.minimum(a, b), np.maximum(a, b)
 
 
@@ -106,7 +106,7 @@ def check_distance(distance: Floats, a: Ints, b: Ints) -> None:
     """Check that all distances, (L,) in metres, are above 0.
 
     Raises:
-        UserError: one is not; names the devices.
+        UserError: one is not; the message names the devices.
     """
     if not (distance > 0).all():
         link = int(np.flatnonzero(~(distance > 0))[0])

@@ -1,4 +1,4 @@
-"""What computing costs a device in time and energy, and how many values it may train within its budgets.
+"""The cost of computing in time and energy, and how many values a device may train within its budgets.
 
 Work is counted in cycles, either per token or by eq. 7: epsilon cycles for each trained value in each of N/batch
 steps. A processor at f Hz takes cycles/f seconds and kappa cycles f^2 joules (the usual model of dynamic power, with
@@ -17,7 +17,7 @@ from meshtune.wireless.config import ComputeConfig
 from meshtune.wireless.draws import uniforms
 from meshtune.wireless.link import Radio, payload_limit
 
-FLOP_PER_PARAMETER = 4  # of a token: 2 forward, 2 backward to the activations; the frozen weights have no gradients
+FLOP_PER_PARAMETER = 4  # per token: 2 forward, 2 backward to the activations; frozen weights have no gradients
 
 
 def frequencies(config: ComputeConfig, devices: int, seed: int) -> Floats:
@@ -31,7 +31,7 @@ def frequencies(config: ComputeConfig, devices: int, seed: int) -> Floats:
 
 
 def token_cycles(config: ComputeConfig, parameters: int) -> float:
-    """Return the cycles to train one token, of a base with so many parameters."""
+    """Return the cycles to train one token on a base model with ``parameters`` parameters."""
     if config.cycles_per_token is not None:
         return config.cycles_per_token
     return FLOP_PER_PARAMETER * parameters / config.flops_per_cycle
@@ -40,7 +40,7 @@ def token_cycles(config: ComputeConfig, parameters: int) -> float:
 def round_cycles(
     config: ComputeConfig, parameters: int, tokens: Numbers, values: Numbers, samples: Numbers, batch: int
 ) -> Floats:
-    """Return the cycles of a round, one a device: by eq. 7 where ``epsilon`` is set, else by tokens.
+    """Return the cycles of a round, one entry per device: by eq. 7 if ``epsilon`` is set, else by tokens.
 
     Args:
         config: coefficients.
@@ -48,7 +48,7 @@ def round_cycles(
         tokens: trained in the round.
         values: Q, trained values.
         samples: N, rows trained in the round: steps times batch.
-        batch: rows of a step.
+        batch: rows per step.
     """
     if config.epsilon is not None:
         return np.multiply(values, samples) * config.epsilon / batch
@@ -73,7 +73,7 @@ def compute_limit(config: ComputeConfig, samples: int, batch: int) -> float:
     Args:
         config: coefficients.
         samples: N, rows trained in a round.
-        batch: rows of a step.
+        batch: rows per step.
 
     Raises:
         UserError: it is less than one value.
@@ -93,11 +93,11 @@ def link_limit(radio: Radio, gain: float, u: int, bits_per_value: float, header_
     """Return how many values one link carries within Gamma when ``u`` neighbours are served (method section 7).
 
     Args:
-        radio: the device's.
-        gain: of each neighbour, linear; planning takes the median in range.
-        u: neighbours, ``radio.u_plan`` in planning.
+        radio: the device's radio.
+        gain: of each neighbour, linear; planning uses the median in range.
+        u: number of neighbours; ``radio.u_plan`` in planning.
         bits_per_value: of the payload's form.
-        header_bits: of the payload besides its values.
+        header_bits: bits of the payload besides its values.
 
     Raises:
         UserError: it is less than one value.

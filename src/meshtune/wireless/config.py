@@ -1,6 +1,6 @@
-"""Settings of the radio, of where devices are, and of what computing costs them. No heavy imports.
+"""Settings of the radio, of positions and of the cost of computing. No heavy imports.
 
-dB and dBm exist only here; the properties give the watts that the formulas take.
+dB and dBm exist only here; the properties give the watts that the formulas need.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from meshtune.settings import Settings, Within
 from meshtune.wireless.registry import check_channel
 
 FARTHEST = 1e8
-"""Metres, of all that lies in a place."""
+"""Maximum coordinate or length in metres."""
 
 Metres = Annotated[float, Within(1e-3, FARTHEST, "m")]
 Coordinate = Annotated[float, Within(-FARTHEST, FARTHEST, "m")]
@@ -26,7 +26,7 @@ Speed = Annotated[float, Within(1e-6, 1e5, "m/s")]
 Cycles = Annotated[float, Within(1e-6, 1e24, "cycles")]
 
 QUICKEST = 1.0
-"""Seconds that a device takes at least to cross the disc it moves in, with its rest."""
+"""Minimum seconds for a device to cross the disc it moves in, pause included."""
 
 
 class LogDistanceConfig(Settings):
@@ -34,9 +34,9 @@ class LogDistanceConfig(Settings):
 
     Attributes:
         reference_loss_db: path loss at the reference distance; 40 dB is free space at 1 m and 2.4 GHz.
-        reference_distance: metres; nearer devices have the loss of this distance.
+        reference_distance: metres; nearer devices have the loss at this distance.
         exponent: path loss exponent; 2 is free space.
-        shadowing_db: standard deviation of the log-normal shadowing, drawn once for every pair.
+        shadowing_db: standard deviation of the log-normal shadowing, drawn once per pair.
     """
 
     reference_loss_db: Loss = 40.0
@@ -50,7 +50,7 @@ class UrbanConfig(Settings):
 
     Attributes:
         carrier: Hz, from 0.45 to below 6 GHz, where the model is defined.
-        shadowing_db: standard deviation of the log-normal shadowing, drawn once for every pair; 7 dB in the report.
+        shadowing_db: standard deviation of the log-normal shadowing, drawn once per pair; 7 dB in the report.
     """
 
     carrier: Annotated[float, Within(0.45e9, 5.999e9, "Hz")] = 2e9
@@ -58,13 +58,13 @@ class UrbanConfig(Settings):
 
 
 class LossConfig(Settings):
-    """Lost packets and what is done about them.
+    """Packet loss and retransmission.
 
     Attributes:
-        probability: that one transmission of one packet is lost.
+        probability: of losing one transmission of one packet.
         packet: bytes of a packet.
-        retransmissions: most repetitions of one packet, before the whole payload is given up.
-        margin: share of ``radio.gamma`` that planning leaves free for them; None for what they take on average.
+        retransmissions: maximum retransmissions of one packet before the whole payload is given up.
+        margin: share of ``radio.gamma`` that planning reserves for retransmissions; None for their average.
     """
 
     probability: float = Field(0.0, ge=0, lt=1)
@@ -74,12 +74,12 @@ class LossConfig(Settings):
 
     @property
     def transmissions(self) -> float:
-        """E, how often a packet is sent on average."""
+        """E, the average number of transmissions per packet."""
         return (1 - self.probability ** (self.retransmissions + 1)) / (1 - self.probability)
 
     @property
     def planned_margin(self) -> float:
-        """``margin``; where it is None, 1 - 1/E with E the :attr:`transmissions`."""
+        """``margin``; if it is None, 1 - 1/E with E the :attr:`transmissions`."""
         if self.margin is not None:
             return self.margin
         return 1 - 1 / self.transmissions
@@ -92,15 +92,15 @@ class RadioConfig(Settings):
         channel: ``paper``, ``log_distance``, ``urban`` or ``trace``.
         trace: the CSV file of recorded gains; for the channel ``trace``.
         fading: ``rayleigh``: power fading, drawn anew each round; ``none``: every round has the mean gain. A trace
-            holds its own fading, which ``none`` averages out.
+            includes its own fading, which ``none`` averages out.
         bandwidth: W, Hz of one device, split over the neighbours it sends to.
-        noise_dbm_hz: noise power density N0, with the receiver's noise figure, if any.
-        power_dbm: most transmit power of a device over all its links, p_max; 10 dBm are 10 mW.
-        gamma: Gamma, seconds that one link may be on the air.
+        noise_dbm_hz: noise power density N0, including the receiver's noise figure, if any.
+        power_dbm: maximum transmit power of a device over all its links, p_max; 10 dBm are 10 mW.
+        gamma: Gamma, maximum airtime of one link in seconds.
         range: metres beyond which no link is considered; None for no bound.
-        spectrum: ``orthogonal``: every device owns its W; ``shared``: all use one W and interfere.
-        cast: ``unicast``: one copy a neighbour, each in its share of W; ``broadcast``: one for all, in the whole W.
-        u_plan: neighbours that the budget of trained values is planned for.
+        spectrum: ``orthogonal``: every device has its own W; ``shared``: all use one W and interfere.
+        cast: ``unicast``: one copy per neighbour, each in its share of W; ``broadcast``: one for all, in the whole W.
+        u_plan: number of neighbours for which the budget of trained values is planned.
     """
 
     channel: str = "paper"
@@ -141,25 +141,25 @@ class RadioConfig(Settings):
 
     @property
     def p_max(self) -> float:
-        """Most transmit power in W."""
+        """Maximum transmit power in W."""
         return float(10 ** (self.power_dbm / 10) / 1000)
 
     @property
     def planned_gamma(self) -> float:
-        """Seconds that powers aim at: Gamma less the margin for retransmissions (method section 7)."""
+        """Seconds that powers are planned for: Gamma minus the margin for retransmissions (method section 7)."""
         return self.gamma * (1 - self.loss.planned_margin)
 
 
 class PlaceConfig(Settings):
-    """Where devices are and how they move.
+    """Positions of devices and how they move.
 
     Attributes:
-        radius: metres of the disc, around the origin, in which devices are put (uniform by area) and move.
-        positions: x and y in metres of every device instead.
-        file: a CSV file with columns device, x, y instead.
-        mobility: ``static``, or ``waypoint``: straight to a random point of the disc, rest, on to the next.
+        radius: metres of the disc around the origin in which devices are placed (uniform by area) and move.
+        positions: instead, x and y of every device in metres.
+        file: instead, a CSV file with columns device, x, y.
+        mobility: ``static``, or ``waypoint``: straight to a random point of the disc, pause, on to the next.
         speed: lowest and highest speed of a leg in m/s, drawn uniformly.
-        pause: seconds of rest at each point.
+        pause: seconds of pause at each point.
     """
 
     radius: Metres = 500.0
@@ -192,17 +192,17 @@ class PlaceConfig(Settings):
 
 
 class ComputeConfig(Settings):
-    """What computing costs a device, in cycles; time is cycles / frequency, energy kappa cycles frequency^2.
+    """The cost of computing in cycles; time is cycles / frequency, energy kappa cycles frequency^2.
 
     Attributes:
-        cycles_per_token: cycles to train one token; None for 4 FLOP a parameter of the base (a forward pass, and a
+        cycles_per_token: cycles to train one token; None for 4 FLOP per parameter of the base (a forward pass, and a
             backward pass to the activations) at ``flops_per_cycle``.
-        flops_per_cycle: what the processor does in a cycle.
-        epsilon: instead, cycles of one trained value in one step, the coefficient of eq. 7.
-        c_max: cycles a round that a device may spend (eq. 11); with epsilon it bounds how much is trained.
+        flops_per_cycle: operations of the processor per cycle.
+        epsilon: instead, cycles per trained value and step, the coefficient of eq. 7.
+        c_max: maximum cycles per round of a device (eq. 11); with epsilon it bounds how much is trained.
         frequency: Hz.
         kappa: effective switched capacitance in J s^2 (E = kappa cycles f^2): 1e-28 makes 0.8 W at 2 GHz.
-        spread: frequency of the fastest over that of the slowest device; log-uniform around ``frequency``.
+        spread: ratio of the fastest device's frequency to the slowest one's; log-uniform around ``frequency``.
     """
 
     cycles_per_token: Cycles | None = None

@@ -1,4 +1,4 @@
-"""Read small CSV files that people write, and say in one sentence which line is wrong."""
+"""Reads small hand-written CSV files; errors say in one sentence which line is wrong."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from meshtune.files import check_file, reason
 from meshtune.printable import printable
 
 BYTES = 64 * 2**20
-"""Most bytes of a table: millions of lines, which are held in memory."""
+"""Maximum bytes of a table: millions of lines, which are held in memory."""
 CELL = 40
-"""Characters of a cell that are shown in an error."""
+"""Characters of a cell shown in an error."""
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line number and the cells of every line, in the order of ``columns``; blank lines are left out.
+    """Yield the line number and the cells of every line, in the order of ``columns``; blank lines are skipped.
 
     Raises:
         UserError: there is no such file, it is not text, its first line does not name exactly ``columns`` (in any
@@ -53,7 +53,7 @@ def whole(text: str, column: str, line: int, path: Path) -> int:
     """Return the cell as an integer from 0 to 2^31 - 1.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not one.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < 2**31):
         shown = printable(text, CELL) or "nothing"
@@ -65,7 +65,7 @@ def number(text: str, column: str, line: int, path: Path, low: float, high: floa
     """Return the cell as a number from ``low`` to ``high``.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not one.
     """
     try:
         value = float(text)

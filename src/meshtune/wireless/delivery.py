@@ -1,8 +1,8 @@
-"""Lost packets and their repetition: what a payload really costs in time, energy and bytes, and whether it arrives.
+"""Packet loss and retransmission: what a payload really costs in time, energy and bytes, and whether it arrives.
 
-Every transmission of every packet is lost on its own with the same probability. A lost packet is sent again, at most
-``retransmissions`` times; if it is lost then too, the payload is not delivered, but all that was sent is charged: the
-sender learns of the last loss when everything else is through. Headers and acknowledgements are not modelled.
+Every transmission of every packet is lost independently with the same probability. A lost packet is retransmitted at
+most ``retransmissions`` times. If it is still lost, the payload is not delivered, but everything sent is charged: the
+sender learns of the last loss after everything else was sent. Headers and acknowledgements are not modelled.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from meshtune.wireless.orthogonal_bands import LinkBudget, per_sender
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of the payloads, for L links of n devices.
+    """The outcome of an exchange for L links of n devices.
 
     Attributes:
-        arrived: (L,) whether the whole payload did.
-        sent_bytes: (L,) bytes that left the sender for this link, repetitions included; 0 of a link in outage. In a
-            broadcast all links served by a sender share these bytes.
-        delay: (L,) seconds on the air, repetitions included; infinite in outage.
-        sender_bytes: (n,) bytes that left each device; a broadcast counts once.
+        arrived: (L,) whether the whole payload arrived.
+        sent_bytes: (L,) bytes sent over this link, retransmissions included; 0 for a link in outage. In a broadcast
+            all links served by a sender share these bytes.
+        delay: (L,) seconds on the air, retransmissions included; infinite in outage.
+        sender_bytes: (n,) bytes sent by each device; a broadcast counts once.
         sender_energy: (n,) joules of each device; a broadcast counts once.
     """
 
@@ -48,20 +48,20 @@ def deliver(
     round_: int,
     one_copy: bool = False,
 ) -> Delivery:
-    """Play the losses of one exchange.
+    """Simulate the losses of one exchange.
 
-    The losses of a link are a stream of their own under (seed, round, sender, receiver), whatever other links there
-    are; which takes some 20 microseconds a link. Without losses nothing is drawn.
+    The losses of a link have their own random stream under (seed, round, sender, receiver), independent of other links.
+    This takes some 20 microseconds per link. If nothing can be lost, nothing is drawn.
 
     Args:
         config: packets and losses.
         budget: of the same links.
         sender: (L,)
         receiver: (L,)
-        payload: bytes of each device's payload, (n,) or one number; what the budget's bits are of.
-        seed: the run's.
+        payload: bytes of each device's payload, (n,) or one number; the budget was computed for it.
+        seed: the run's seed.
         round_: of the draws.
-        one_copy: a broadcast: a packet is sent again as long as anybody misses it.
+        one_copy: whether this is a broadcast: a packet is retransmitted until no receiver misses it.
     """
     devices = len(budget.u)
     payload = np.broadcast_to(np.asarray(payload, dtype=np.int64), (devices,))
@@ -70,7 +70,7 @@ def deliver(
     sent = np.where(budget.served, whole, 0)
     if config.probability > 0:
         most = config.retransmissions + 1
-        copy = sender if one_copy else np.arange(len(sender))  # links of one copy share its packets' repetitions
+        copy = sender if one_copy else np.arange(len(sender))  # links of one copy share its retransmissions
         rounds: dict[int, Ints] = {}
         links = np.flatnonzero(budget.served)
         for link in links:
@@ -92,12 +92,12 @@ def deliver(
 
 
 def _attempts(probability: float, packets: int, seed: int, round_: int, sender: int, receiver: int) -> Ints:
-    """Return at which transmission the receiver gets each packet, were they not bounded, (packets,), from 1 on."""
+    """Return the transmission at which the receiver gets each packet, ignoring the maximum, (packets,), from 1."""
     draw = stream(seed, "loss", round_, sender, receiver)
     return draw.geometric(1 - probability, packets)
 
 
 def _bytes(times: Ints, payload: int, packet: int) -> int:
-    """Return the bytes of all transmissions when each packet is sent so many times; the last one is shorter."""
+    """Return the bytes of all transmissions if packets are sent ``times`` times; the last packet is shorter."""
     full = int(times.sum()) * packet
     return full - int(times[-1]) * (len(times) * packet - payload) if len(times) else 0

@@ -1,8 +1,8 @@
-"""Random numbers that belong to a pair of integers: a link, a device and its leg, in any order, a million at a time.
+"""Random numbers for pairs of integers (a link, a device and its leg), in any order, a million at a time.
 
-A stream per link would take seconds for a million links, and one stream for all of them would give a link other
-numbers whenever another link appears. So each pair is the counter of a counter-based generator, Philox4x32 with ten
-rounds (Salmon et al., SC 2011), keyed by :func:`meshtune.seeds.key`: one block of 128 random bits a pair.
+A stream per link would take seconds for a million links. With one stream for all, a link's numbers would change
+whenever another link appears. So each pair is the counter of a counter-based generator, Philox4x32 with ten rounds
+(Salmon et al., SC 2011), keyed by :func:`meshtune.seeds.key`: one block of 128 random bits per pair.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
-_CHUNK = 1 << 14  # pairs at a time: their words stay in the cache
+_CHUNK = 1 << 14  # pairs at a time, so that their words stay in the cache
 
 
 def philox(counter: NDArray[np.uint64], key0: int, key1: int) -> NDArray[np.uint64]:
@@ -62,7 +62,7 @@ def uniforms(seed: int, *names: str | int, first: ArrayLike, second: ArrayLike) 
         counter = np.empty((4, a[part].size), dtype=np.uint64)
         counter[0], counter[1], counter[2], counter[3] = a[part], b[part], *rest
         w0, w1, w2, w3 = philox(counter, *words)
-        # 52 of 64 bits: one more, and the largest number would round to 1.
+        # 52 of 64 bits: with one more, the largest number would round to 1.
         for row, high, low in ((0, w0, w1), (1, w2, w3)):
             found[row, part] = (((high << _HALF) | low) >> np.uint64(12)) + 0.5
     found *= 2.0**-52

@@ -1,14 +1,14 @@
-"""One band for all: devices that send at the same time disturb each other, and who sends cannot hear.
+"""One shared band: devices that send at the same time interfere, and a sending device cannot receive.
 
-What is done, beyond the paper. (1) Half-duplex: devices take turns in slots so that nobody sends while a neighbour
-sends to it (greedy colouring of the graph of links); each slot lasts Gamma. (2) Within a slot all devices of that
-slot send at once, each spreading its power evenly over W, and a receiver hears the others' powers over their gains in
-its link's share of the band, as noise. (3) Powers are the least that bring every link's delay to Gamma given each
-other's: the least fixed point of Lemma 1's power with interference, from 0 upwards (Foschini and Miljanic 1993; Yates
-1995). (4) Where it exceeds p_max, the device that exceeds it most gives up the link that needs the most power, and
-powers are solved again. The best set of links would be NP-hard to find; this one is feasible, not always the largest.
+This goes beyond the paper. (1) Half-duplex: devices take turns in slots so that nobody sends while a neighbour sends to
+it (greedy colouring of the graph of links); each slot lasts Gamma. (2) Within a slot all its devices send
+simultaneously, each spreading its power evenly over W. A receiver gets the others' powers over their gains as noise in
+its link's share of the band. (3) Powers are the least that bring every link's delay to Gamma given each other's: the
+least fixed point of Lemma 1's power with interference, from 0 upwards (Foschini and Miljanic 1993; Yates 1995).
+(4) If p_max is exceeded, the device that exceeds it most gives up the link that needs the most power, and powers are
+solved again. The best set of links would be NP-hard to find; this one is feasible, not always the largest.
 
-Needs the gain between any two devices, so memory grows with the square of their number: for up to two thousand.
+It needs the gain between any two devices, so memory grows with the square of their number: for up to two thousand.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from meshtune.wireless.arrays import Bools, Floats, Ints, Numbers
 from meshtune.wireless.link import Radio, rate, required_power
 from meshtune.wireless.orthogonal_bands import LinkBudget, per_sender, settled
 
-_STEPS = 1000  # of the fixed point; powers that have not settled then are on the edge of what is feasible
-_SETTLED = 1e-12  # relative change
+_STEPS = 1000  # fixed-point iterations; powers that have not converged by then are at the edge of feasibility
+_SETTLED = 1e-12  # relative change that counts as converged
 
 
 def slots(sender: Ints, receiver: Ints, devices: int) -> Ints:
-    """Return the slot in which each device sends, (devices,): never that of a device it sends to or hears from.
+    """Return the slot in which each device sends, (devices,): never that of a device it sends to or receives from.
 
     Greedy in the order of ids: at most one slot more than the largest number of neighbours.
     """
@@ -40,7 +40,7 @@ def slots(sender: Ints, receiver: Ints, devices: int) -> Ints:
 
 
 def cross_gains(sender: Ints, receiver: Ints, gains: Floats) -> tuple[Ints, Floats]:
-    """Return who sends at all, (S,) ids ascending, and how well each link's receiver hears them, (L, S).
+    """Return the devices that send at all, (S,) ids ascending, and their gains to each link's receiver, (L, S).
 
     A link's own sender counts 0: what it sends to others is in other parts of the band, or the same broadcast.
 
@@ -58,19 +58,19 @@ def cross_gains(sender: Ints, receiver: Ints, gains: Floats) -> tuple[Ints, Floa
 def least_powers(
     radio: Radio, bits: Floats, gain: Floats, by: Ints, cross: Floats, one_copy: bool = False
 ) -> tuple[Floats, Floats]:
-    """Return the least powers that bring all links of a slot to Gamma at once, and the interference they make.
+    """Return the least powers that bring all links of a slot to Gamma simultaneously, and the resulting interference.
 
     Args:
-        radio: every device's.
+        radio: the radio of every device.
         bits: (L,) of the payload on each link.
         gain: (L,) linear.
-        by: (L,) place of each link's sender among the S senders of the slot.
+        by: (L,) index of each link's sender among the S senders of the slot.
         cross: (L, S) of :func:`cross_gains`.
-        one_copy: a broadcast: one transmission for all neighbours in the whole band, instead of one each.
+        one_copy: whether this is a broadcast: one transmission for all neighbours in the whole band.
 
     Returns:
-        (L,) W of each link and (L,) W of interference. Iteration stops once a device needs more than p_max: what is
-        returned then is a lower bound, and already too much; infinite where nothing has settled.
+        (L,) W of each link and (L,) W of interference. Iteration stops once a device needs more than p_max: the result
+        is then a lower bound that is already too much. Infinite if the iteration does not converge.
     """
     speakers = cross.shape[1]
     shares = np.ones_like(by) if one_copy else np.bincount(by, minlength=speakers)[by]
@@ -95,21 +95,21 @@ def shared(
     considered: Bools | None = None,
     one_copy: bool = False,
 ) -> LinkBudget:
-    """Send over one band that all devices share; see above.
+    """Return the budget of links over one band that all devices share; see above.
 
     Args:
-        radio: every device's.
+        radio: the radio of every device.
         bits: of the payload of each device, (n,) or one number.
-        sender: (L,) who sends on the link.
-        receiver: (L,) who listens.
+        sender: (L,) the sending device of each link.
+        receiver: (L,) the receiving one.
         gains: (n, n) of the round, linear, symmetric; the diagonal is not read.
         considered: (L,) which links may be served; None for all.
-        one_copy: a broadcast: one transmission for all neighbours in the whole band, instead of one each.
+        one_copy: whether this is a broadcast: one transmission for all neighbours in the whole band.
     """
     devices = len(gains)
     bits = np.broadcast_to(np.asarray(bits, dtype=np.float64), (devices,))
     gain = gains[sender, receiver]
-    able = required_power(radio, bits[sender], gain) <= radio.p_max  # alone in the air; others never help
+    able = required_power(radio, bits[sender], gain) <= radio.p_max  # without interference, which never helps
     able = able if considered is None else able & considered
     slot = slots(sender[able], receiver[able], devices)
     served = np.zeros(len(sender), dtype=np.bool_)

@@ -1,8 +1,8 @@
 """The link budget's formulas, elementwise over links: noise, rate, delay, energy, least power, outage.
 
-A device has bandwidth W and splits it evenly over the u neighbours it sends to (OFDMA), so a link has W/u and the
-noise in it (eq. 8). At a fixed payload energy rises with power, so the least power that keeps the delay bound is the
-best one: Lemma 1, eq. 25. All arguments broadcast; SI units throughout.
+A device splits its bandwidth W evenly over the u neighbours it sends to (OFDMA), so a link has W/u and the noise in it
+(eq. 8). For a fixed payload energy rises with power, so the least power that meets the delay bound is optimal: Lemma 1,
+eq. 25. All arguments broadcast; SI units throughout.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from meshtune.wireless.config import RadioConfig
 
 @dataclass(frozen=True)
 class Radio:
-    """What the formulas need of a radio.
+    """The radio parameters that the formulas need.
 
     Attributes:
         bandwidth: W, Hz of one device.
         noise_density: N0, W/Hz.
-        p_max: most transmit power of one device over all its links, W.
-        gamma: seconds that a link's delay must not exceed and that powers aim at.
+        p_max: maximum transmit power of one device over all its links, W.
+        gamma: maximum delay of a link in seconds, for which powers are chosen.
 
     Raises:
         UserError: one of them is not a number above 0.
@@ -48,7 +48,7 @@ class Radio:
 
     @staticmethod
     def of(config: RadioConfig) -> Radio:
-        """Return the radio of a configuration; its Gamma leaves the margin for retransmissions free."""
+        """Return the radio of a configuration; its Gamma excludes the margin for retransmissions."""
         return Radio(config.bandwidth, config.noise_density, config.p_max, config.planned_gamma)
 
 
@@ -62,11 +62,11 @@ def rate(radio: Radio, power: Numbers, gain: Numbers, u: Numbers = 1, interferen
     """Return the rate of every link in bit/s: (W/u) log2(1 + p h / (sigma^2 + I)), eq. 8.
 
     Args:
-        radio: the sender's.
+        radio: the sender's radio.
         power: p, transmit power on the link, W.
         gain: h, linear.
-        u: neighbours that the sender splits its band over.
-        interference: I, what else is received in the link's share of the band, W.
+        u: neighbours over which the sender splits its band.
+        interference: I, other power received in the link's share of the band, W.
     """
     snr = np.multiply(power, gain) / (noise_power(radio, u) + interference)
     found: Floats = radio.bandwidth / np.asarray(u, dtype=np.float64) * np.log1p(snr) / math.log(2)
@@ -82,7 +82,7 @@ def delay(bits: Numbers, rate: Numbers) -> Floats:
 
 
 def energy(power: Numbers, delay: Numbers) -> Floats:
-    """Return the joules of transmission, power times delay; 0 where no power is spent."""
+    """Return the joules of transmission, power times delay; 0 if no power is spent."""
     power, delay = np.asarray(power, dtype=np.float64), np.asarray(delay, dtype=np.float64)
     shape = np.broadcast_shapes(power.shape, delay.shape)
     found: Floats = np.multiply(power, delay, out=np.zeros(shape), where=power > 0)
@@ -92,15 +92,15 @@ def energy(power: Numbers, delay: Numbers) -> Floats:
 def required_power(radio: Radio, bits: Numbers, gain: Numbers, u: Numbers = 1, interference: Numbers = 0.0) -> Floats:
     """Return the least power that sends ``bits`` within Gamma, W: Lemma 1, eq. 25.
 
-    p* = ((sigma^2 + I) / h) (2^(bits u / (W Gamma)) - 1). Infinite where the gain is 0 or the number too large, which
-    means that no power is enough.
+    p* = ((sigma^2 + I) / h) (2^(bits u / (W Gamma)) - 1). Infinite if the gain is 0 or the number overflows: no power
+    suffices.
 
     Args:
-        radio: the sender's.
+        radio: the sender's radio.
         bits: of the payload.
         gain: h, linear.
-        u: neighbours that the sender splits its band over.
-        interference: I, what else is received in the link's share of the band, W.
+        u: neighbours over which the sender splits its band.
+        interference: I, other power received in the link's share of the band, W.
     """
     gain = np.asarray(gain, dtype=np.float64)
     received = (noise_power(radio, u) + interference) * snr_needed(radio, bits, u)
@@ -111,9 +111,9 @@ def required_power(radio: Radio, bits: Numbers, gain: Numbers, u: Numbers = 1, i
 
 
 def snr_needed(radio: Radio, bits: Numbers, u: Numbers = 1) -> Floats:
-    """Return 2^(bits u / (W Gamma)) - 1, the ratio of signal to noise that sends ``bits`` within Gamma."""
+    """Return 2^(bits u / (W Gamma)) - 1, the signal-to-noise ratio needed to send ``bits`` within Gamma."""
     exponent = np.multiply(bits, u) / (radio.bandwidth * radio.gamma)
-    with np.errstate(over="ignore"):  # to infinity: no signal is strong enough
+    with np.errstate(over="ignore"):  # to infinity: no signal suffices
         found: Floats = np.expm1(exponent * math.log(2))
     return found
 
@@ -122,10 +122,10 @@ def total_power(radio: Radio, bits: Numbers, u: Numbers, inverse_gains: Numbers)
     """Return the sum of Lemma 1's powers to ``u`` neighbours, W (method section 7); feasible if at most p_max.
 
     Args:
-        radio: the sender's.
+        radio: the sender's radio.
         bits: of the payload.
         u: number of neighbours.
-        inverse_gains: the sum of 1/h over them. A set that grows only needs to add to it.
+        inverse_gains: the sum of 1/h over them, which can be updated incrementally.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         found: Floats = noise_power(radio, u) * snr_needed(radio, bits, u) * inverse_gains
@@ -133,16 +133,16 @@ def total_power(radio: Radio, bits: Numbers, u: Numbers, inverse_gains: Numbers)
 
 
 def outage_probability(radio: Radio, bits: Numbers, mean_gain: Numbers, u: Numbers = 1) -> Floats:
-    """Return the probability that Rayleigh fading lets p_max not carry the payload: 1 - exp(-p*(rho=1) / p_max).
+    """Return the probability that, with Rayleigh fading, p_max cannot carry the payload: 1 - exp(-p*(rho=1) / p_max).
 
-    For a device that sends to one neighbour; with ``u`` above 1, of one link that could have p_max for itself.
+    For a device that sends to one neighbour; with ``u`` above 1, for one link that could have p_max for itself.
     """
     found: Floats = -np.expm1(-required_power(radio, bits, mean_gain, u) / radio.p_max)
     return found
 
 
 def payload_limit(radio: Radio, gain: float, u: int) -> float:
-    """Return the most bits that one link carries within Gamma, to ``u`` neighbours of equal gain with p_max in all.
+    """Return the maximum bits that one link carries within Gamma, to ``u`` neighbours of equal gain sharing p_max.
 
     Each has W/u and p_max/u, so bits = (W Gamma / u) log2(1 + p_max h / (N0 W)).
     """

@@ -1,4 +1,4 @@
-"""One round over the air: the budget of all links, whatever spectrum and cast the configuration names."""
+"""The link budget of one round, for the configured spectrum and cast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshtune.wireless.link import Radio
 from meshtune.wireless.orthogonal_bands import LinkBudget, broadcast, unicast
 from meshtune.wireless.places import distances
 
-MOST_SHARED = 2000  # devices: their gains are all held, and time grows faster than their number
+MOST_SHARED = 2000  # devices: all their gains are held, and time grows faster than their number
 
 
 def over_the_air(
@@ -30,15 +30,15 @@ def over_the_air(
     Args:
         config: the radio's settings.
         channel: the gains.
-        positions: (n, 2) metres.
-        sender: (L,) who wants to send.
-        receiver: (L,) to whom; links beyond ``radio.range`` are not served.
+        positions: (n, 2) in metres.
+        sender: (L,) the sending device of each link.
+        receiver: (L,) the receiving one; links beyond ``radio.range`` are not served.
         bits: of the payload of each device, (n,) or one number.
-        round_: whose fading is drawn; None to plan on the mean gain.
+        round_: the round whose fading is drawn; None to plan on the mean gain.
 
     Raises:
-        UserError: two linked devices stand at one point, the channel does not know the round, or more devices share
-            one band than can be computed.
+        UserError: two linked devices have the same position, the channel does not cover the round, or too many devices
+            share one band.
     """
     radio, devices = Radio.of(config), len(positions)
     one_copy = config.cast == "broadcast"
@@ -59,7 +59,7 @@ def over_the_air(
 
 
 def link_gains(channel: Channel, positions: Floats, a: Ints, b: Ints, round_: int | None) -> Floats:
-    """Return the gain of every link in a round, or its mean where ``round_`` is None, (L,)."""
+    """Return the gain of every link in a round, or its mean if ``round_`` is None, (L,)."""
     apart = distances(positions, a, b)
     return channel.mean_gain(apart, a, b) if round_ is None else channel.gain(round_, apart, a, b)
 

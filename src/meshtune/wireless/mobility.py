@@ -1,6 +1,6 @@
 """How devices move: not at all, or by random waypoints. Positions are a pure function of seed and time.
 
-So a resumed run, another engine and a plan see the same places, whatever times they ask for.
+So a resumed run, another engine and a plan see the same positions, whatever times they ask for.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from meshtune.wireless.draws import uniforms
 from meshtune.wireless.places import disc_point, place
 
 MOST_LEGS = 20_000
-"""Times that a device may cross its disc in a run: each is followed."""
+"""Maximum number of times that a device may cross its disc in a run: each leg is computed."""
 
 
 class Mobility(Protocol):
-    """Where every device is at any time."""
+    """The positions of all devices over time."""
 
     def positions(self, time: float) -> Floats:
         """Return the positions at ``time`` seconds (0 or later), (devices, 2) in metres."""
 
 
 def mobility(config: PlaceConfig, devices: int, seed: int) -> Mobility:
-    """Return how the devices move.
+    """Return the mobility model of the devices.
 
     Raises:
-        UserError: they cannot be placed, see :func:`meshtune.wireless.places.place`; or one that should move by
-            waypoints stands outside the disc.
+        UserError: they cannot be placed, see :func:`meshtune.wireless.places.place`; or a device that should move by
+            waypoints starts outside the disc.
     """
     start = place(config, devices, seed)
     if config.mobility == "static":
@@ -47,7 +47,7 @@ def mobility(config: PlaceConfig, devices: int, seed: int) -> Mobility:
 
 
 class Static:
-    """Devices that stay where they are."""
+    """Devices that do not move."""
 
     def __init__(self, start: Floats) -> None:
         self._start = start
@@ -59,15 +59,15 @@ class Static:
 class Waypoint:
     """Random waypoints (Johnson and Maltz 1996) in a disc.
 
-    Every device goes straight to a point drawn uniformly by area, at a speed drawn uniformly, rests, and goes on. The
-    disc is convex, so it never leaves. Over time devices gather nearer to the centre than they were placed, which is
-    a known property of the model.
+    Every device moves straight to a point drawn uniformly by area, at a speed drawn uniformly, pauses, and continues.
+    The disc is convex, so the device never leaves it. Over time devices concentrate nearer to the centre than they were
+    placed, which is a known property of the model.
 
     Args:
-        start: (devices, 2) metres.
+        start: (devices, 2) in metres.
         radius: of the disc, metres.
         speed: lowest and highest speed of a leg, m/s; above 0.
-        pause: seconds of rest behind each leg.
+        pause: seconds of pause after each leg.
         seed: of the legs.
     """
 
@@ -94,13 +94,13 @@ class Waypoint:
             share = np.clip((time - clock) / seconds, 0.0, 1.0)[:, None]
             found[moving] = here + share * (there - here)
             clock = clock + seconds + self._pause
-            on = clock < time  # who has this leg and its rest behind them
+            on = clock < time  # devices that have finished this leg and its pause
             moving, here, clock = moving[on], there[on], clock[on]
             leg += 1
         return found
 
     def _leg(self, devices: Ints, leg: int, here: Floats) -> tuple[Floats, Floats]:
-        """Return where the leg ends, (n, 2), and the seconds it takes, (n,), both of the devices asked for."""
+        """Return where the leg of each of ``devices`` ends, (n, 2), and the seconds it takes, (n,)."""
         share, turn = uniforms(self._seed, "waypoint", first=devices, second=leg)
         quick, _ = uniforms(self._seed, "waypoint speed", first=devices, second=leg)
         there = disc_point(self._radius, share, turn)

@@ -1,4 +1,4 @@
-"""What all devices send over orthogonal bands: who is served, and at which power, rate, delay and energy."""
+"""Exchange over orthogonal bands: which links are served, and at which power, rate, delay and energy."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class LinkBudget:
         power: (L,) W; in a broadcast the sender's one power, on every link it serves.
         rate: (L,) bit/s.
         delay: (L,) seconds on the air.
-        u: (n,) neighbours that each device serves.
+        u: (n,) number of neighbours that each device serves.
         sender_power: (n,) W of each device over all its links; a broadcast counts once.
         sender_energy: (n,) joules of each device; a broadcast counts once.
-        slot: (n,) the turn in which each device sends, from 0 on, all 0 unless they share a band; a turn lasts
+        slot: (n,) the turn in which each device sends, from 0; all 0 unless devices share a band. A turn lasts
             ``radio.gamma``.
     """
 
@@ -40,14 +40,14 @@ class LinkBudget:
 
 
 def unicast(radio: Radio, bits: Numbers, sender: Ints, gain: Floats, devices: int) -> LinkBudget:
-    """Send one copy to each of the largest number of neighbours that power allows, each in its share of the band.
+    """Send one copy each to as many neighbours as power allows, each in its share of the band.
 
     Args:
-        radio: every device's.
+        radio: the radio of every device.
         bits: of the payload of each device, (devices,) or one number.
-        sender: (L,) who sends on the link.
+        sender: (L,) the sending device of each link.
         gain: (L,) of the round, linear.
-        devices: how many there are.
+        devices: number of devices.
     """
     bits = np.broadcast_to(np.asarray(bits, dtype=np.float64), (devices,))
     served, u = select(radio, bits, sender, gain, devices)
@@ -62,7 +62,7 @@ def unicast(radio: Radio, bits: Numbers, sender: Ints, gain: Floats, devices: in
 def broadcast(radio: Radio, bits: Numbers, sender: Ints, gain: Floats, devices: int) -> LinkBudget:
     """Send one copy for all, in the whole band, at the power that the weakest neighbour served needs.
 
-    Arguments as in :func:`unicast`. Everybody within reach of p_max is served.
+    Arguments as in :func:`unicast`. Every neighbour within reach of p_max is served.
     """
     bits = np.broadcast_to(np.asarray(bits, dtype=np.float64), (devices,))
     needed = required_power(radio, bits[sender], gain)
@@ -86,12 +86,12 @@ def settled(
 
     Args:
         bits: (n,) of each device's payload.
-        sender: (L,) who sends on the link.
-        served: (L,) who is served.
-        power: (L,) W, 0 where not served.
+        sender: (L,) the sending device of each link.
+        served: (L,) whether the link is served.
+        power: (L,) W, 0 if not served.
         rate: (L,) bit/s that the link allows.
         slot: (n,) the turn in which each device sends.
-        one_copy: a broadcast: power counts once a sender, and all its links take the rate of the slowest.
+        one_copy: whether this is a broadcast: power counts once per sender, and all its links have the slowest's rate.
     """
     devices = len(slot)
     if one_copy:
@@ -113,9 +113,9 @@ def settled(
 
 
 def per_sender(values: Floats, sender: Ints, devices: int, one_copy: bool = False) -> Floats:
-    """Return what each device spends, (devices,): the sum over its links; of a broadcast the largest."""
+    """Return what each device spends, (devices,): the sum over its links, or the largest for a broadcast."""
     if not one_copy:
-        total: Floats = np.bincount(sender, values, devices).astype(np.float64)  # integers where there is no link
+        total: Floats = np.bincount(sender, values, devices).astype(np.float64)  # bincount of no links is integer
         return total
     found = np.zeros(devices)
     np.maximum.at(found, sender, values)

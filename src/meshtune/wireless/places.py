@@ -1,4 +1,4 @@
-"""Where devices stand: drawn in a disc, given, or read from a file; and how far apart they are."""
+"""Positions of devices: drawn in a disc, given, or read from a file; and the distances between them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from meshtune.wireless.draws import uniforms
 
 
 def place(config: PlaceConfig, devices: int, seed: int) -> Floats:
-    """Return where the devices stand at time 0, (devices, 2) in metres.
+    """Return the positions of the devices at time 0, (devices, 2) in metres.
 
     Raises:
-        UserError: the positions given are of another number of devices, two devices stand at one point, or the file
-            is wrong; see :func:`read_positions`.
+        UserError: the number of given positions is wrong, two devices have the same position, or the file is wrong; see
+            :func:`read_positions`.
     """
     if config.positions is not None:
         positions = np.array(config.positions, dtype=np.float64).reshape(-1, 2)
@@ -37,7 +37,7 @@ def place(config: PlaceConfig, devices: int, seed: int) -> Floats:
 def in_disc(radius: float, devices: int, seed: int) -> Floats:
     """Return points uniform by area in the disc of ``radius`` metres around the origin, (devices, 2).
 
-    A device's point is a function of the seed and its id: more devices do not move the others.
+    A device's point is a function of the seed and its id, so adding devices does not move the others.
     """
     share, turn = uniforms(seed, "place", first=np.arange(devices), second=0)
     return disc_point(radius, share, turn)
@@ -46,7 +46,7 @@ def in_disc(radius: float, devices: int, seed: int) -> Floats:
 def disc_point(radius: float, share: Floats, turn: Floats) -> Floats:
     """Return points of the disc from two uniform numbers each, (n, 2).
 
-    The area within distance r of the centre grows with r^2, hence the root.
+    The area within distance r of the centre grows with r^2, hence the square root.
     """
     distance, angle = radius * np.sqrt(share), 2 * np.pi * turn
     return np.stack([distance * np.cos(angle), distance * np.sin(angle)], axis=1)
@@ -56,7 +56,7 @@ def read_positions(path: Path, devices: int) -> Floats:
     """Return the positions in a CSV file with the columns device, x and y (metres), (devices, 2).
 
     Raises:
-        UserError: the file is missing, has other columns, a cell that is no number, or does not place every device
+        UserError: the file is missing, has other columns, a cell that is not a number, or does not place every device
             from 0 to ``devices`` - 1 exactly once.
     """
     positions = np.full((devices, 2), np.nan)
@@ -79,10 +79,10 @@ def read_positions(path: Path, devices: int) -> Floats:
 
 
 def check_apart(positions: Floats) -> None:
-    """Check that no two devices stand at one point, (n, 2).
+    """Check that no two of the positions, (n, 2), are equal.
 
     Raises:
-        UserError: two do; a link of no length has no gain.
+        UserError: two are; a link of length 0 has no gain.
     """
     order = np.lexsort((positions[:, 1], positions[:, 0]))
     same = np.flatnonzero((np.diff(positions[order], axis=0) == 0).all(axis=1))
@@ -93,12 +93,12 @@ def check_apart(positions: Floats) -> None:
 
 
 def distances(positions: Floats, a: Ints, b: Ints) -> Floats:
-    """Return the metres between the devices of every pair.
+    """Return the distance between the devices of every pair in metres.
 
     Args:
-        positions: (n, 2) metres.
+        positions: (n, 2) in metres.
         a: (L,) one end of each link.
-        b: (L,) the other.
+        b: (L,) the other end.
 
     Returns:
         (L,)

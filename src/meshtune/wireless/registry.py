@@ -1,4 +1,4 @@
-"""The names of the channel models, without importing what they need: for help texts and validation."""
+"""The names of the channel models, without importing their dependencies: for help texts and validation."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def check_channel(name: str) -> str:
     """Return ``name``.
 
     Raises:
-        UserError: there is no such channel; names the nearest.
+        UserError: there is no such channel; the message names the nearest.
     """
     return check_name("channel", name, CHANNELS)

@@ -1,1 +1,1 @@
-"""One federated method a file; their names are in :mod:`meshtune.methods.registry`."""
+"""One federated method per file; their names are in :mod:`meshtune.methods.registry`."""

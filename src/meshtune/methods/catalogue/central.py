@@ -1,6 +1,6 @@
-"""``central``: one LoRA adapter trained on the pooled rows of all devices, as if somebody were trusted with them all.
+"""``central``: one LoRA adapter trained on the pooled rows of all devices, as if one party were trusted with all data.
 
-No federation: what crosses no air as values has crossed it as data. A step sees every device's mini-batch.
+This is not a federation: data are pooled instead of values exchanged. A step sees every device's mini-batch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""``ffa``: LoRA with one frozen A for everybody and B trained and averaged (FFA-LoRA, Sun et al. 2024).
+"""``ffa``: LoRA with one frozen A for all devices, B trained and averaged (FFA-LoRA, Sun et al. 2024).
 
-With A shared the mean of the B's is the mean of the updates exactly, which averaging A and B apart is not; half of
-LoRA's values cross the air.
+With a shared A the mean of the B's is exactly the mean of the updates, unlike averaging A and B separately. Half of
+LoRA's values are sent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from meshtune.methods.state import Announcement
 
 
 class Ffa(Lora):
-    """Federated averaging of a dense B behind one frozen A."""
+    """Federated averaging of a dense B after one frozen A."""
 
     name = "ffa"
     kind = SPARSE

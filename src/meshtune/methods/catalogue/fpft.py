@@ -1,6 +1,6 @@
 """``fpft``: full-parameter fine-tuning, every weight trained on every device and averaged each round.
 
-The one exception to a frozen base. What was averaged stays; nothing else of a round is kept.
+The one exception to a frozen base. The average is kept; nothing else of a round is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Fpft(Lora):
 
     def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
         mixed, member.averaged = super().mix(member, factory), tuple(newest(member))
-        member.held = {member.device: member.held[member.device]}  # a copy of the model each
+        member.held = {member.device: member.held[member.device]}  # each update is a copy of the model
         return mixed
 
     def sources(self, member: Member) -> list[tuple[str, tuple[int, ...]]]:

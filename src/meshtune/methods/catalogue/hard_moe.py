@@ -1,4 +1,4 @@
-"""``hard_moe``: the same experts as ``proposed``, the task of every prompt known. What a perfect router would reach."""
+"""``hard_moe``: the experts of ``proposed`` with the task of every prompt known: the ceiling of a perfect router."""
 
 from __future__ import annotations
 

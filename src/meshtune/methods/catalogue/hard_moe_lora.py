@@ -1,6 +1,6 @@
 """``hard_moe_lora``: one dense LoRA expert per task and a perfect router: the paper's hard-routing MoE (Table I).
 
-It is the denominator of the share of gain: the best that adapters of this rank reach for the same steps.
+It is the denominator of the share of gain: the best that adapters of this rank reach for the same number of steps.
 """
 
 from __future__ import annotations

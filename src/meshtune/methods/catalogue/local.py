@@ -1,6 +1,6 @@
 """``local``: every device trains its own sparse expert and answers everything with it. Nothing is exchanged.
 
-It answers with the values rounded as the others' would be on the air, so that what is compared is exchange alone.
+It answers with rounded values, like those others would receive, so that a comparison measures the exchange alone.
 """
 
 from __future__ import annotations

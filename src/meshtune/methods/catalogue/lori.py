@@ -1,8 +1,8 @@
 """``lori``: frozen A and a mask from a whole dense run, merged without a router (LoRI, Zhang et al. 2025).
 
 Each device first trains a dense B for as many steps as the run has and keeps the tenth of all positions with the
-largest |B|, one threshold over all layers; then B starts again from 0 on that mask. Both trainings are charged. Devices
-of one task average; the merged update is sum_g w_g B_g A_g with weights by rows, which is exact, since A is frozen.
+largest |B|, one threshold over all layers; then B restarts from 0 on that mask. Both trainings are charged. Devices of
+one task average. The merged update is sum_g w_g B_g A_g with weights by rows, which is exact because A is frozen.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from meshtune.methods.state import Announcement, Masks, Member
 
 
 class MagnitudeMasks(MaskPolicy):
-    """The positions of the largest |B| after a dense run behind the device's own A; those values are thrown away.
+    """The positions of the largest |B| after a dense run with the device's own A; its values are discarded.
 
     Args:
         name: of the masks.
@@ -48,7 +48,7 @@ class MagnitudeMasks(MaskPolicy):
         return [self.kept(values, counts, share) for values, share in zip(found, host.densities, strict=True)]
 
     def kept(self, values: NDArray[np.float32], counts: Sequence[int], density: float) -> Masks:
-        """Return the mask of one dense B (sum of counts,), all layers end to end, ``counts`` being d r of each."""
+        """Return the mask of one dense B (sum of counts,), all layers concatenated; ``counts`` is d r of each."""
         size = np.abs(values)
         if not self._by_layer:
             return tuple(part(top_positions(size, round(density * size.size)), counts))

@@ -1,4 +1,4 @@
-"""``lori_uniform``: ``lori`` with one threshold a layer, so that every layer keeps the same share of its positions."""
+"""``lori_uniform``: ``lori`` with one threshold per layer, so every layer keeps the same share of its positions."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""``paper``: the paper's own aggregation and routing (eq. 24, 26, 29), its choices made executable.
+"""``paper``: the paper's own aggregation and routing (eq. 24, 26, 29), with its open choices filled in.
 
-Devices form clusters; within one, expansions are averaged position by position, and every cluster's average stands
-behind its own members' projections: y = W0 x + (alpha/r) sum_c Bbar_c sum_{j in c} z_j. Without a radio there is one
-cluster, so that it is ``single_cluster`` by another name.
+Devices form clusters. Within one, expansions are averaged position by position, and every cluster's average follows its
+own members' projections: y = W0 x + (alpha/r) sum_c Bbar_c sum_{j in c} z_j. Without a radio there is one cluster, and
+the method equals ``single_cluster``.
 """
 
 from __future__ import annotations

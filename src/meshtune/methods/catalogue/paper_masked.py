@@ -1,6 +1,6 @@
 """``paper_masked``: ``paper``, each position averaged over the members whose mask uses it (``masked_mean``).
 
-A position that one member alone trains keeps its value, where the mean over all members shrinks it by their number.
+A position that only one member trains keeps its value, while the mean over all members shrinks it by their number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``proposed``: sparse experts over orthogonal projections, kept apart in a bank, answered through a router.
+"""``proposed``: sparse experts over orthogonal projections, kept separate in a bank, selected by a router.
 
 y = W0 x + (alpha/r) sum_g gate_g(x) (B_g o M_g) A_g x. Each device trains its own group's expert, sends B's values,
 and answers every prompt with the gates of a training-free router over the task statistics it received (method

@@ -1,7 +1,8 @@
-"""``shared_b``: eq. 24's aggregate behind the routed projections only.
+"""``shared_b``: eq. 24's aggregate after the routed projections only.
 
 y = W0 x + (alpha/r) sum_g gate_g(x) Bbar_g A_g x: trained as ``paper``, routed as ``proposed``. Bbar_g is that of the
-cluster that group g is in, of several the mean. It stores one expansion a cluster, however many groups there are.
+cluster of group g, or the mean if there are several. It stores one expansion per cluster, however many groups there
+are.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class SharedB(AggregatingMethod):
         first = [self.source(member.known[devices[0]], factory) for _, devices in self.sources(member)]
         layers, scale = factory.layers, factory.adapter.scale
         expansions, of = self._expansions(member, factory)
-        if router.by_token:  # it looks at experts: that of a group is Bbar A_g
+        if router.by_token:  # this router inspects experts: that of a group is Bbar A_g
             everywhere = [np.arange(size) for size in sizes(layers, factory.adapter.rank)]
             joined = router.bank(
                 [
@@ -52,7 +53,7 @@ class SharedB(AggregatingMethod):
         return Shared(layers, first, torch.stack(expansions), scale, gated=True, cluster=of)
 
     def _expansions(self, member: Member, factory: ExpertFactory) -> tuple[list[Tensor], list[int]]:
-        """Return the distinct Bbar_g, and which of them each group has, in the order of :meth:`sources`."""
+        """Return the distinct Bbar_g, and the index of each group's, in the order of :meth:`sources`."""
         found: dict[tuple[tuple[int, ...], ...], int] = {}
         of = [
             found.setdefault(tuple(c for c in self.clusters(member) if set(c) & set(devices)), len(found))

@@ -1,6 +1,6 @@
-"""``single_cluster``: the paper's method with all devices in one cluster, whatever their masks' collisions.
+"""``single_cluster``: the paper's method with all devices in one cluster, regardless of mask collisions.
 
-y = W0 x + (alpha/r) Bbar sum_j z_j (eq. 24), z_j being A_j x refined by device j's task code and cut to its largest
+y = W0 x + (alpha/r) Bbar sum_j z_j (eq. 24), where z_j is A_j x refined by device j's task code and cut to its largest
 coordinates (eq. 26).
 """
 
@@ -24,7 +24,7 @@ class SingleCluster(AggregatingMethod):
     name = "single_cluster"
     routing = BY_CODES
     whole = True
-    masks = CALIBRATED  # by definition it takes no care of collisions
+    masks = CALIBRATED  # by definition it ignores collisions
 
     def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
         router = prompts.fitted()

@@ -1,1 +1,1 @@
-"""Masks that the groups of a cluster negotiate by messages before the first round."""
+"""Mask negotiation: the groups of a cluster agree on masks by messages before the first round."""

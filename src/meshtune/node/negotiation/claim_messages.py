@@ -1,4 +1,4 @@
-"""Proposals and claims of negotiated masks as messages: written, and checked as they are read."""
+"""Proposals and claims of negotiated masks as messages: encoding, and validation on decoding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CodedMask:
     Attributes:
         data: coded positions.
         mask: per layer, sorted flat positions.
-        bits: (ceil(sum of d r / 8),) a bit for every position, all layers end to end.
+        bits: (ceil(sum of d r / 8),) one bit per position, all layers concatenated.
     """
 
     data: bytes
@@ -36,10 +36,10 @@ class CodedMask:
 
     @classmethod
     def read(cls, data: bytes, sizes: Sequence[int]) -> CodedMask:
-        """Return the mask that is coded in ``data``, ``sizes`` being d r of every layer.
+        """Return the mask coded in ``data``; ``sizes`` is d r of every layer.
 
         Raises:
-            PayloadError: it is damaged or of another model or rank.
+            PayloadError: it is damaged, or belongs to another model or rank.
         """
         mask = read_mask(data, sizes)
         return cls(data, tuple(mask), pack(mask, sizes))
@@ -51,13 +51,13 @@ def code_mask(mask: Mask, sizes: Sequence[int]) -> bytes:
 
 
 def claim_message(kind: Kind, device: int, coded: bytes, group: str | None = None) -> Message:
-    """Return the proposal of ``device``, or its claim for ``group``."""
+    """Return ``device``'s proposal or, with ``group``, its claim for that group."""
     meta = {} if group is None else {"group": group}
     return Message(kind, device, 0, device, meta, {"mask": torch.frombuffer(bytearray(coded), dtype=torch.uint8)})
 
 
 def kind_of(message: Message) -> Kind:
-    """Return which of both ``message`` is; a claim where it is neither, which :func:`coded_claim` refuses."""
+    """Return the kind of ``message``; any other kind counts as a claim, which :func:`coded_claim` then refuses."""
     return "proposal" if message.kind == "proposal" else "claim"
 
 
@@ -65,7 +65,7 @@ def coded_claim(message: Message, kind: Kind, receiver: Receiver) -> bytes:
     """Return the coded mask in a proposal or claim.
 
     Raises:
-        PayloadError: it is of another kind or round, of a stranger, or has no such mask; or a claim names no group.
+        PayloadError: the kind, round or sender is wrong, the mask is missing, or a claim names no group.
     """
     check_envelope(message, kind, receiver)
     if kind == "claim":

@@ -1,7 +1,7 @@
-"""What the groups of every cluster agreed on when they negotiated their masks, and what that took.
+"""The masks that the groups of every cluster negotiated, and what the negotiation cost.
 
-All methods that take negotiated masks have the same, and each is charged what was sent, for each is a federation of its
-own.
+All methods with negotiated masks share one result. Each is charged for all messages, because each is a federation of
+its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshtune.wire.ledger import Ledger
 
 @dataclass(frozen=True)
 class Sent:
-    """One message over one link: its ends, its bytes by use, and whether it is passed on for another device."""
+    """One message over one link: its ends, its bytes by use, and whether it is relayed for another device."""
 
     sender: int
     receiver: int
@@ -29,16 +29,16 @@ class Sent:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What the groups of every cluster agreed on.
+    """The result of negotiation in every cluster.
 
     Attributes:
-        parts: the devices that negotiated with each other: clusters, or what parts of one can hear of each other.
+        parts: the sets of devices that negotiated with each other: clusters, or connected parts of one.
         masks: the mask of every device.
-        hops: what crossed links, in order; what one hop has is sent at the same time.
-        known: by device the masks that it knows once all claims are made: those of its own part.
-        between: per part, the share of positions that two or more groups use.
-        measured: per part, the share that two or more devices use; those of a group share a mask on purpose.
-        change: per part, by how much a layer's density differs most from that in the device's own mask.
+        hops: the messages sent over links, hop by hop; the messages of one hop are sent at the same time.
+        known: per device, the masks it knows once all claims are made: those of its own part.
+        between: per part, the share of positions used by two or more groups.
+        measured: per part, the share used by two or more devices; devices of one group share a mask on purpose.
+        change: per part, the largest difference between a layer's density and its density in the device's own mask.
     """
 
     parts: tuple[tuple[int, ...], ...]
@@ -50,11 +50,11 @@ class Agreement:
     change: tuple[float, ...]
 
     def of(self, own: Sequence[Announcement]) -> list[Announcement]:
-        """Return what devices found out, the agreed masks included and the scores, now done with, left out."""
+        """Return the announcements with the agreed masks added and the scores, no longer needed, removed."""
         return [replace(a, others={**a.others, NEGOTIATED: self.masks[a.device]}, scores=None) for a in own]
 
     def charge(self, method: str, ledger: Ledger) -> list[dict[tuple[int, int], int]]:
-        """Count what was sent in round 0 of ``method``; return the bytes by link, hop by hop."""
+        """Record the messages in round 0 of ``method``; return the bytes by link, hop by hop."""
         found: list[dict[tuple[int, int], int]] = []
         for hop in self.hops:
             carried = Counter[tuple[int, int]]()
@@ -65,7 +65,7 @@ class Agreement:
         return found
 
     def facts(self) -> dict[str, Any]:
-        """Return what results keep of it."""
+        """Return the part of it that results record."""
         return {
             "among": [list(members) for members in self.parts],
             "collision_between_groups": list(self.between),
@@ -78,9 +78,9 @@ IDLE = (
     "clusters.masks=negotiated changes nothing: no method of the run adds expansions, as paper, paper_masked and "
     "shared_b do"
 )
-"""What a user should know where nobody negotiates."""
+"""Warning for a run in which nobody negotiates."""
 
 
 def negotiates(config: RunConfig, methods: Sequence[Method]) -> bool:
-    """Return whether the masks of some method are negotiated."""
+    """Return whether any method's masks are negotiated."""
     return config.clusters.masks == "negotiated" and any(method.masks.negotiable for method in methods)

@@ -1,10 +1,10 @@
-"""One device that negotiates its mask with the others of its part: it knows only what it was sent, and does no I/O.
+"""One device's side of mask negotiation within its part: it knows only the messages it received, and does no I/O.
 
-Its host hands it the bytes that arrive, and carries what it returns, hop by hop. A group with several devices first
-agrees within itself: each sends the others its proposal, and all take the vote. Its lowest device then sends the claim
-to all other groups (:mod:`meshtune.adapter.mask_claims`). Whom a device does not hear, it hears of through others: they
-pass on what a ``RelayTree`` of :mod:`meshtune.node.negotiation.negotiation_schedule` says. The schedule says whose turn
-it is; a device whose turn it is waits for what it still lacks.
+Its host delivers incoming bytes and carries what it returns, hop by hop. A group with several devices first agrees
+internally: each device sends the others its proposal, and all count the same vote. The group's lowest-numbered device
+then sends the claim to all other groups (:mod:`meshtune.adapter.mask_claims`). Messages between devices that cannot
+hear each other are relayed along a ``RelayTree`` of :mod:`meshtune.node.negotiation.negotiation_schedule`. The schedule
+sets the turns. A device whose turn has come waits for what it still lacks.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from meshtune.wire.validation import Receiver
 
 
 class MaskNegotiation:
-    """One device's part in it.
+    """One device's side of the negotiation.
 
     Args:
         device: its id.
         scores: per layer, how much it wants each position (d r,): finite, none below 0. Never sent.
-        counts: positions of each layer in its own mask.
+        counts: positions per layer in its own mask.
         sizes: d r of every layer.
-        schedule: turns and ways, which all devices of the part know.
-        cache: what other devices in this process have worked out.
+        schedule: turns and routes, known to all devices of the part.
+        cache: results already computed by other devices in this process.
     """
 
     def __init__(
@@ -59,37 +59,37 @@ class MaskNegotiation:
         self._receiver = Receiver(0, device, schedule.groups.keys())
         self._turn = schedule.turns[schedule.groups[device]]
         self._hop = 0
-        self._proposals: dict[int, CodedMask] = {}  # of its own group
+        self._proposals: dict[int, CodedMask] = {}  # of its own group only
         self._claims: dict[str, CodedMask] = {}
-        self._claimed = np.zeros((sum(sizes) + 7) // 8, dtype=np.uint8)  # a bit a position
-        self._seen: dict[tuple[Kind, int], bytes] = {}  # digests of what has arrived
+        self._claimed = np.zeros((sum(sizes) + 7) // 8, dtype=np.uint8)  # one bit per position
+        self._seen: dict[tuple[Kind, int], bytes] = {}  # digests of the messages that arrived
 
     @property
     def mask(self) -> Masks | None:
-        """What its group claimed; None until that is known here."""
+        """The mask its group claimed; None until it knows it."""
         own = self._claims.get(self._turn.group)
         return None if own is None else own.mask
 
     @property
     def masks(self) -> dict[int, Masks]:
-        """By device, its own included, the masks that it knows."""
+        """The masks it knows by device, its own included."""
         groups = self._schedule.groups.items()
         return {device: self._claims[group].mask for device, group in groups if group in self._claims}
 
     def start(self) -> list[Envelope]:
-        """Return what it sends in the first hop."""
+        """Return the messages it sends in the first hop."""
         return self._take_turn()
 
     def next_hop(self) -> list[Envelope]:
-        """Return what it sends of its own in the hop that begins now: all that was sent in the last has arrived."""
+        """Return the messages of its own for the hop that begins now; all messages of the last hop have arrived."""
         self._hop += 1
         return self._take_turn()
 
     def receive(self, sender: int, data: bytes) -> list[Envelope]:
-        """Take in a message; return what is passed on of it in the next hop.
+        """Process a message; return what to relay of it in the next hop.
 
         Raises:
-            PayloadError: it is damaged, or says what cannot be; nothing is changed.
+            PayloadError: it is damaged or invalid; nothing is changed.
         """
         message = decode(data)
         if message.sender != sender:
@@ -119,7 +119,7 @@ class MaskNegotiation:
         return self._send(message)
 
     def _take_turn(self) -> list[Envelope]:
-        """Propose and claim, if it is time to and all that is needed has arrived."""
+        """Propose and claim if it is time to and everything needed has arrived."""
         turn, found = self._turn, []
         before = [key for key in self._schedule.turns if key < turn.group]
         if self.device not in self._proposals and self._hop >= turn.proposals and self._claims.keys() >= set(before):
@@ -149,7 +149,7 @@ class MaskNegotiation:
         self._claims[group], self._claimed = mask, self._claimed | mask.bits
 
     def _check(self, kind: Kind, source: int, mask: CodedMask) -> None:
-        """Hold a mask that arrived against what is known of groups and claims."""
+        """Check a received mask against the known groups and claims."""
         if any(len(positions) > cap for positions, cap in zip(mask.mask, self._caps, strict=True)):
             raise MalformedError(f"a {kind} of device {source} has more of a layer than one part in {self._groups}")
         known = self._claims.get(self._schedule.groups[source])
@@ -159,11 +159,11 @@ class MaskNegotiation:
             raise MalformedError(f"device {source} claims what the proposals of its group do not give")
 
     def _read(self, coded: bytes) -> CodedMask:
-        """Return the mask that is coded; equal ones are read once."""
+        """Decode a mask; equal masks are decoded once."""
         return self._cache.once(("mask", coded), lambda: CodedMask.read(coded, self._sizes))
 
     def _send(self, message: Message) -> list[Envelope]:
-        """Return ``message`` for all whom this device sends it to, in its own name."""
+        """Return ``message`` addressed to everyone this device sends it to, with itself as the sender."""
         ends = self._schedule.tree(kind_of(message), message.source).children.get(self.device, ())
         if not ends:
             return []

@@ -1,7 +1,7 @@
-"""When groups claim their masks, and over which devices their messages go: what all devices of a part know beforehand.
+"""When groups claim their masks and over which devices their messages travel; all devices of a part know this upfront.
 
-A part is a cluster, or those of one that can hear of each other. Its links and who is of which group were told when
-clusters were formed, so every device computes the same schedule by itself. Time passes in hops: what is sent in one
+A part is a cluster, or a connected part of one. Its links and the group of each device were announced when clusters
+were formed, so every device computes the same schedule by itself. Time is divided into hops: what is sent in one hop
 has arrived before the next begins.
 """
 
@@ -16,12 +16,12 @@ Kind = Literal["proposal", "claim"]
 
 @dataclass(frozen=True)
 class RelayTree:
-    """How a message gets from its source to all that it is for, over each link once.
+    """The route of a message from its source to all its targets; it crosses each link once.
 
     Attributes:
-        parents: by device that it reaches, from whom.
-        children: by device that sends it, to whom, ids ascending.
-        depth: hops that it takes.
+        parents: per device reached, the device it receives the message from.
+        children: per sending device, the devices it sends to, ids ascending.
+        depth: the number of hops.
     """
 
     parents: Mapping[int, int]
@@ -35,7 +35,7 @@ class MaskTurn:
 
     Attributes:
         group: its key.
-        mates: its devices, ids ascending; the first sends the claim.
+        mates: its devices, ids ascending; the first one sends the claim.
         proposals: the hop in which they send their proposals.
         claim: the hop in which the claim is sent.
     """
@@ -50,13 +50,13 @@ class NegotiationSchedule:
     """The turns of one part.
 
     Args:
-        graph: neighbours by device, ids ascending; links go both ways, and everybody can be reached.
+        graph: neighbours by device, ids ascending; links are bidirectional and the graph is connected.
         groups: the group of every device.
 
     Attributes:
         groups: the group of every device.
-        turns: by group, in the order of their sorted keys.
-        hops: how many there are in all.
+        turns: the turn of each group, in the order of the sorted keys.
+        hops: the total number of hops.
     """
 
     def __init__(self, graph: Mapping[int, Sequence[int]], groups: Mapping[int, str]) -> None:
@@ -73,7 +73,7 @@ class NegotiationSchedule:
         self.hops = hop
 
     def tree(self, kind: Kind, source: int) -> RelayTree:
-        """Return the way of a proposal to the rest of its source's group, or of a claim to all other groups."""
+        """Return the route of a proposal to the rest of its source's group, or of a claim to all other groups."""
         found = self._trees.get((kind, source))
         if found is None:
             mates = set(self._mates[self.groups[source]])
@@ -83,12 +83,12 @@ class NegotiationSchedule:
 
 
 def relay_tree(graph: Mapping[int, Sequence[int]], source: int, targets: Collection[int]) -> RelayTree:
-    """Return shortest ways from ``source`` to ``targets``, over the lower ids where there are several.
+    """Return shortest paths from ``source`` to ``targets``; ties go to the lower ids.
 
     Args:
         graph: neighbours by device, ids ascending.
         source: a device of the graph.
-        targets: others that can be reached from it.
+        targets: other devices, reachable from it.
     """
     parents, depth = {source: source}, {source: 0}
     left, order = set(targets) - {source}, [source]

@@ -1,1 +1,1 @@
-"""Contents over links that lose, repeat and reorder: offered by digest, fetched in parts, resumed, kept in order."""
+"""Content transfer over links that lose, duplicate and reorder: offer by digest, fetch in parts, resume, keep order."""

@@ -1,4 +1,4 @@
-"""How contents are transferred: sizes, parts in flight, and how long a device waits for what."""
+"""Content transfer settings: sizes, parts in flight, and timeouts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import model_validator
 from meshtune.settings import Settings, Within
 
 LONGEST_PART = 1 << 20
-"""Bytes of the longest part that anybody may ask for or send, and of the largest content sent whole."""
+"""Maximum bytes of a part that may be requested or sent, and of a content sent whole."""
 
 Seconds = Annotated[float, Within(1e-3, 1e6, "s")]
 
@@ -18,15 +18,15 @@ class TransferConfig(Settings):
     """How a device transfers contents.
 
     Attributes:
-        whole: bytes of the largest content that is sent with its offer instead of being fetched.
+        whole: maximum bytes of a content that is sent with its offer instead of being fetched.
         part: bytes of a part.
-        in_flight: parts that are asked of one neighbour and have neither come nor timed out, at most.
+        in_flight: maximum number of parts requested from one neighbour that have neither arrived nor timed out.
         timeout: seconds after which a part or an acknowledgement counts as lost.
-        largest: bytes of the largest content that is fetched.
-        memory: bytes that contents being fetched may take; further ones wait.
-        store: bytes that offered contents may take; beyond, the oldest are withdrawn.
-        window: offers to one neighbour that it has neither taken nor refused, at most; further ones wait.
-        keep_alive: seconds after which a device says again that it is there.
+        largest: maximum bytes of a content that is fetched.
+        memory: maximum bytes of contents being fetched; further ones wait.
+        store: maximum bytes of offered contents; beyond that, the oldest are withdrawn.
+        window: maximum number of unacknowledged offers to one neighbour; further ones wait.
+        keep_alive: seconds between keep-alive messages.
         silence: seconds without a message after which a neighbour counts as gone.
     """
 

@@ -1,7 +1,7 @@
-"""Contents that a device offers, by digest, each kept once however many neighbours it is offered to.
+"""The contents that a device offers, by digest. Each is stored once, however many neighbours it is offered to.
 
-They take a bounded number of bytes. A content goes when nobody is offered it any more, or when the room is needed: the
-oldest first.
+The total size is bounded. A content is removed when it is no longer offered to anybody, or, oldest first, when its room
+is needed.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from meshtune.errors import MalformedError, OversizedError, StaleError
 from meshtune.node.transfer.transfer_messages import Content, content_of
 
 Name = tuple[int, int]
-"""A neighbour, and the number of what it is offered."""
+"""A neighbour, and the number of the offer to it."""
 
 
 class ContentStore:
-    """Contents under names; a content that has several names is kept once.
+    """Contents stored under names; a content with several names is stored once.
 
     Args:
-        most: bytes of all contents together.
+        most: maximum bytes of all contents together.
 
     Attributes:
-        held: bytes that it keeps.
+        held: bytes currently stored.
     """
 
     def __init__(self, most: int) -> None:
@@ -33,10 +33,10 @@ class ContentStore:
         self._uses: Counter[Content] = Counter()
 
     def put(self, name: Name, data: bytes) -> tuple[Content, list[Name]]:
-        """Keep ``data`` under ``name``, a new one; return what it is known by, and the names that made room for it.
+        """Store ``data`` under a new ``name``; return its content key and the names evicted to make room.
 
         Raises:
-            OversizedError: it is larger than all the room there is.
+            OversizedError: it is larger than the whole store.
         """
         content, gone = content_of(data), []
         if content.size > self._most:
@@ -52,7 +52,7 @@ class ContentStore:
         return content, gone
 
     def remove(self, name: Name) -> None:
-        """Forget ``name``, and its content where it has no other; nothing where there is none."""
+        """Remove ``name``, and its content if it has no other name; does nothing for an unknown name."""
         content = self._names.pop(name, None)
         if content is None:
             return
@@ -62,14 +62,14 @@ class ContentStore:
             self.held -= content.size
 
     def whole(self, name: Name) -> bytes:
-        """Return the content that is called ``name``."""
+        """Return the content stored under ``name``."""
         return self._data[self._names[name]]
 
     def part(self, content: Content, offset: int, length: int) -> bytes:
-        """Return ``length`` bytes of ``content`` from ``offset`` on.
+        """Return ``length`` bytes of ``content`` starting at ``offset``.
 
         Raises:
-            StaleError: it is not offered, or not any more.
+            StaleError: the content is not offered, or no longer.
             MalformedError: it has no such part.
         """
         data = self._data.get(content)

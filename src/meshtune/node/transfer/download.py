@@ -1,7 +1,8 @@
-"""One content on its way in: which parts have come, from whom, and whose bytes can be believed.
+"""One content being fetched: which parts have arrived, from whom, and whose bytes can be trusted.
 
-The frame of a part shows damage on the way. A holder whose own bytes are wrong is found by the digest of the whole:
-after a first wrong one everything is fetched from a single holder at a time, and who is wrong twice is asked no more.
+A part's frame reveals damage in transit. The digest of the whole content reveals a holder whose own bytes are wrong.
+After the first wrong content, everything is fetched from a single holder at a time. A holder that is wrong twice is not
+asked again.
 """
 
 from __future__ import annotations
@@ -13,27 +14,27 @@ from dataclasses import dataclass
 from meshtune.errors import ForeignError, MalformedError
 from meshtune.node.transfer.transfer_messages import Content, content_of
 
-_STRIKES = 2  # wrong contents of one holder
+_STRIKES = 2  # wrong contents from one holder before it is no longer asked
 
 
 @dataclass
 class _Holder:
-    """What has been seen of one who offers the content: parts that timed out, and wrong contents."""
+    """The record of one holder of the content: parts that timed out, and wrong contents."""
 
     late: int = 0
     wrong: int = 0
 
 
 class Download:
-    """A content that is fetched.
+    """A content being fetched.
 
     Args:
-        content: which.
+        content: its key.
         part: bytes of a part; the last one may be shorter.
 
     Attributes:
-        holders: who offers it and is believed.
-        begun: whether parts may be asked for: there is room for all of them.
+        holders: the trusted devices that offer it.
+        begun: whether parts may be requested, because there is room for all of them.
     """
 
     def __init__(self, content: Content, part: int) -> None:
@@ -46,13 +47,13 @@ class Download:
         self._asked: set[tuple[int, int]] = set()
         self._flying: set[int] = set()
         self._parts: dict[int, bytes] = {}
-        self._missing = list(range(self._count))  # a heap that may hold parts that have come since
+        self._missing = list(range(self._count))  # a heap; may still list parts that have arrived
         self._came: set[int] = set()
         self._single = False
         self._only: int | None = None
 
     def offer(self, holders: Iterable[int]) -> None:
-        """Take note of who offers the content too."""
+        """Add ``holders`` to those that offer the content."""
         for one in holders:
             if one not in self._disbelieved:
                 self.holders.setdefault(one, _Holder())
@@ -63,11 +64,11 @@ class Download:
         self._disbelieved.add(holder)
 
     def withdraw(self, holder: int) -> None:
-        """Take note that ``holder`` cannot be asked at all: it may offer the content again."""
+        """Record that ``holder`` cannot be asked at the moment; it may offer the content again."""
         self.holders.pop(holder, None)
 
     def choose(self, there: Collection[int]) -> list[int]:
-        """Return whom of those who are ``there`` to ask, the best first."""
+        """Return which of the holders ``there`` to ask, the best first."""
         able = [one for one in self.holders if one in there]
         able.sort(key=lambda one: (self.holders[one].wrong, self.holders[one].late, one))
         if not self._single:
@@ -80,7 +81,7 @@ class Download:
         return [self._only]
 
     def ask(self, holder: int) -> tuple[int, int] | None:
-        """Return offset and length of a part that ``holder`` is asked for from now on; None where all are."""
+        """Mark the next part as requested from ``holder``; return its offset and length, None if there is none."""
         while self._missing:
             index = heapq.heappop(self._missing)
             if index not in self._parts and index not in self._flying:
@@ -90,7 +91,7 @@ class Download:
         return None
 
     def lose(self, offset: int, late: int | None = None) -> None:
-        """Take note that a part that was asked for will not come, as ``late`` did not answer in time."""
+        """Record that a requested part will not arrive; ``late`` is the holder that timed out."""
         index = offset // self._part
         self._flying.discard(index)
         heapq.heappush(self._missing, index)
@@ -98,11 +99,11 @@ class Download:
             self.holders[late].late += 1
 
     def put(self, holder: int, offset: int, data: bytes) -> None:
-        """Keep a part that came.
+        """Keep a part that arrived.
 
         Raises:
-            ForeignError: it was never asked of ``holder``, or that one is not believed.
-            MalformedError: it is no part, or of another length.
+            ForeignError: it was never requested from ``holder``, or ``holder`` is not trusted.
+            MalformedError: it is not a part, or has the wrong length.
         """
         index = offset // self._part
         if holder not in self.holders or (holder, index) not in self._asked:
@@ -114,7 +115,7 @@ class Download:
             self._came.add(holder)
 
     def finish(self) -> bytes | None:
-        """Return the content, if all of it has come and it is the one that was offered; else go on."""
+        """Return the content if it is complete and matches the offer; otherwise prepare to continue."""
         if len(self._parts) < self._count:
             return None
         data = b"".join(self._parts[index] for index in range(self._count))
@@ -131,7 +132,7 @@ class Download:
         return None
 
     def drop(self) -> None:
-        """Forget the parts that have come."""
+        """Discard the parts that have arrived."""
         self._parts.clear()
         self._came.clear()
         self._missing = [index for index in range(self._count) if index not in self._flying]

@@ -1,8 +1,8 @@
-"""One device's end of its links: envelopes go in on one side and come out on the other, whatever links do to messages.
+"""One device's end of its links: envelopes go in on one side and come out on the other, whatever the links do.
 
-A node hands over its envelopes as to any transport. Small ones travel in their offer; larger ones are offered, and the
-receiver fetches them in parts. Each comes out once, whole, and in the order in which its sender sent it, or is counted
-as not arrived. There is no I/O here: a host calls :meth:`Endpoint.work` when it is due, and hands over what came.
+A node hands over its envelopes as to any transport. A small envelope travels in its offer; a larger one is offered, and
+the receiver fetches it in parts. Each envelope is delivered once, whole and in the order in which it was sent, or
+counted as undelivered. There is no I/O here: a host passes in what arrives and calls :meth:`Endpoint.work` when due.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class Endpoint:
     Args:
         device: its id.
         transport: carries its messages.
-        deliver: is handed what has arrived: the neighbour it came from, the bytes of an envelope, and seconds; as
-            :meth:`meshtune.node.node.Node.receive`. It may send, and must not meet others.
+        deliver: called with each arrival: the neighbour it came from, the bytes of an envelope, and the time in
+            seconds, as :meth:`meshtune.node.node.Node.receive`. It may call :meth:`send`, but not :meth:`meet`.
         clock: tells the time.
-        config: sizes and time-outs.
-        federation: which one the device is of; those of others are not listened to.
-        session: a number that is higher with each start of the device.
+        config: sizes and timeouts.
+        federation: the federation of the device; messages of other federations are refused.
+        session: a number that increases with each start of the device.
 
     Attributes:
-        refused: messages and offers that were not believed, by the name of the error.
-        undelivered: by neighbour how many of its contents could not be had, as nobody offered the right bytes.
+        refused: number of refused messages and offers, by the name of the error.
+        undelivered: per neighbour, how many of its contents were given up because nobody offered the right bytes.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class Endpoint:
 
     @property
     def pending(self) -> int:
-        """How many envelopes neighbours have yet to take."""
+        """How many envelopes neighbours have not acknowledged."""
         return len(self._outbox)
 
     def meet(self, neighbours: Collection[int]) -> None:
-        """Have links to ``neighbours`` from now on, and to nobody else; what is under way with others is dropped."""
+        """Set the linked neighbours to exactly ``neighbours``; transfers with others are dropped."""
         for one in self._neighbours - set(neighbours):
             self._outbox.forget(one)
             self._inbox.forget(one)
@@ -94,10 +94,10 @@ class Endpoint:
         self._want()
 
     def send(self, envelopes: Sequence[Envelope]) -> None:
-        """Send ``envelopes`` to neighbours; what is for others is dropped, as there is no link.
+        """Send ``envelopes`` to neighbours; those for other devices are dropped, as there is no link.
 
         Raises:
-            OversizedError: one is larger than all the room there is for contents.
+            OversizedError: one is larger than the whole content store.
         """
         for one in envelopes:
             if one.receiver in self._neighbours:
@@ -105,7 +105,7 @@ class Endpoint:
         self._flow()
 
     def receive(self, sender: int, data: bytes) -> None:
-        """Take in a message that came over the link of ``sender``; what cannot be believed is refused and counted."""
+        """Process a message that came over the link of ``sender``; an invalid one is refused and counted."""
         try:
             said = self._read(sender, data)
             if isinstance(said, Offer):
@@ -124,7 +124,7 @@ class Endpoint:
         self._flow()
 
     def answer(self, sender: int, data: bytes) -> bytes | None:
-        """Return what to send back to ``sender``, which asked for a part; None where the request is refused."""
+        """Return the reply to ``sender``'s request for a part; None if the request is refused."""
         try:
             asked = self._read(sender, data)
             if not isinstance(asked, PartRequest):
@@ -140,7 +140,7 @@ class Endpoint:
             return None
 
     def work(self) -> float:
-        """Do what is due; return the moment at which to call again at the latest, in seconds of the clock."""
+        """Do what is due; return the latest time at which to call again, in seconds of the clock."""
         now = self._clock.now()
         for one in self._liveness.lapsed():
             self._fetcher.leave(one)
@@ -184,7 +184,7 @@ class Endpoint:
         self._transport.announce(sender, self._write(self._inbox.taken(sender)))
 
     def _go_on(self, sender: int) -> None:
-        """Deal with what is due of ``sender``, as far as it has come, and fetch what has not."""
+        """Handle the offers of ``sender`` that are due and complete, and fetch the contents that are missing."""
         while (offer := self._inbox.head(sender)) is not None:
             if offer.data is None and offer.content.size <= self.config.largest:
                 break
@@ -202,7 +202,7 @@ class Endpoint:
         self._fetcher.keep(wanted)
 
     def _flow(self) -> None:
-        """Say and ask what is due now; what nobody has is given up."""
+        """Send the offers and requests that are due; contents that nobody has are given up."""
         while failed := self._fetcher.failed():
             wanted = self._inbox.wanted()
             for sender in {sender for content in failed for sender in wanted.get(content, [])}:

@@ -1,7 +1,7 @@
-"""Pulls contents in parts, without I/O: says what to ask of whom, takes in what comes, resumes what was broken off.
+"""Pulls contents in parts, without I/O: decides what to request from whom, accepts what arrives, resumes fetches.
 
-A neighbour is asked for a few parts at a time. What it does not answer in time, or before it goes, is asked again, of
-another one that offers the same content where there is one. Memory is bounded: a content is begun when all of it fits.
+A neighbour is asked for a few parts at a time. A part that times out, or whose holder leaves, is requested again, from
+another holder of the content if there is one. Memory is bounded: a fetch starts only when the whole content fits.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from meshtune.node.transfer.config import TransferConfig
 from meshtune.node.transfer.download import Download
 from meshtune.node.transfer.transfer_messages import Content, ContentPart, PartRequest
 
-_REMEMBERED = 64  # contents that were fetched or given up last: their late parts are stale, others are foreign
+_REMEMBERED = 64  # contents most recently fetched or given up: their late parts are stale, all others foreign
 
 
 class Fetcher:
     """What one device fetches from all its neighbours.
 
     Args:
-        config: sizes and time-outs.
+        config: sizes and timeouts.
         clock: tells the time.
     """
 
@@ -35,39 +35,39 @@ class Fetcher:
 
     @property
     def reserved(self) -> int:
-        """Bytes of the contents that have been begun: so much memory they take at most, until they are put together."""
+        """Bytes of the contents whose fetch has begun: an upper bound on memory until they are assembled."""
         return sum(content.size for content, one in self._downloads.items() if one.begun)
 
     def want(self, content: Content, holders: Iterable[int]) -> None:
-        """Fetch ``content`` of any of ``holders``, in addition to those that are known to offer it."""
+        """Fetch ``content`` from any of ``holders`` or of the holders already known."""
         if content not in self._downloads:
             self._downloads[content] = Download(content, self._config.part)
         self._downloads[content].offer(holders)
 
     def keep(self, wanted: Collection[Content]) -> None:
-        """Give up everything else than ``wanted``."""
+        """Give up everything except ``wanted``."""
         for content in self._downloads.keys() - wanted:
             self._end(content)
 
     def join(self, neighbour: int) -> None:
-        """Ask ``neighbour`` from now on."""
+        """Start asking ``neighbour``."""
         self._there.add(neighbour)
 
     def leave(self, neighbour: int) -> None:
-        """Ask ``neighbour`` for nothing until it joins again; what it was asked for is asked of others."""
+        """Stop asking ``neighbour`` until it joins again; its outstanding parts are requested from others."""
         self._there.discard(neighbour)
         for content, offset in self._flights.pop(neighbour, {}):
             if content in self._downloads:
                 self._downloads[content].lose(offset)
 
     def forget(self, neighbour: int) -> None:
-        """Take note that ``neighbour`` is none any more, whatever it offered."""
+        """Stop asking ``neighbour``, which is no longer one, and discard its offers."""
         self.leave(neighbour)
         for download in self._downloads.values():
             download.withdraw(neighbour)
 
     def requests(self) -> list[tuple[int, PartRequest]]:
-        """Return what to ask of whom now; it counts as in flight until it comes or times out."""
+        """Return the requests to send now; each counts as in flight until its part arrives or times out."""
         now = self._clock.now()
         self._time_out(now)
         found = []
@@ -85,12 +85,12 @@ class Fetcher:
         return found
 
     def take(self, sender: int, part: ContentPart) -> bytes | None:
-        """Take in a part; return its content, if that is complete and the one that was offered.
+        """Accept a part; return its content if that is now complete and matches the offer.
 
         Raises:
-            StaleError: its content is not fetched any more.
-            ForeignError: nobody asked ``sender`` for it.
-            MalformedError: it is another one than was asked for.
+            StaleError: its content is no longer being fetched.
+            ForeignError: ``sender`` was not asked for it.
+            MalformedError: it is not the part that was requested.
         """
         content, offset = part.content, part.offset
         asked = self._flights.get(sender, {}).pop((content, offset), None) is not None
@@ -115,21 +115,21 @@ class Fetcher:
         return data
 
     def failed(self) -> list[Content]:
-        """Return what cannot be fetched, as nobody who can be believed offers it; it is given up."""
+        """Give up and return the contents that no trusted device offers."""
         found = [content for content, download in self._downloads.items() if not download.holders]
         for content in found:
             self._end(content)
         return found
 
     def deadline(self) -> float | None:
-        """Return the moment at which the next part times out; None where none is in flight."""
+        """Return when the next part times out; None if no part is in flight."""
         return min((time for flights in self._flights.values() for time in flights.values()), default=None)
 
     def _room(self, neighbour: int) -> bool:
         return len(self._flights.get(neighbour, ())) < self._config.in_flight
 
     def _begin(self, download: Download) -> bool:
-        """Return whether ``download`` has been begun, or can be: what nobody there can go on with makes room."""
+        """Return whether ``download`` has begun or can begin now; stalled downloads make room for it."""
         if download.begun or not download.choose(self._there):
             return download.begun
         room = self._config.memory - download.content.size

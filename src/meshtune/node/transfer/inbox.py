@@ -1,6 +1,6 @@
-"""What neighbours offer, in order: a node is handed what a neighbour sent in the order in which it was sent.
+"""Neighbours' offers, in order: a node receives a neighbour's messages in the order in which they were sent.
 
-So one offer of each neighbour is dealt with at a time, the next one due; those after it wait.
+So one offer per neighbour is handled at a time, the next one due; later ones wait.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from meshtune.node.transfer.transfer_messages import Content, Offer, Taken
 
 @dataclass
 class _Incoming:
-    """One neighbour's offers in a session of it: the number that is due, and those that have come."""
+    """One neighbour's offers in one of its sessions: the number that is due, and the offers that have arrived."""
 
     session: int
     due: int
@@ -21,10 +21,10 @@ class _Incoming:
 
 
 class Inbox:
-    """Offers that have not been dealt with.
+    """Offers not handled yet.
 
     Args:
-        window: offers of one neighbour that may wait.
+        window: maximum number of waiting offers per neighbour.
     """
 
     def __init__(self, window: int) -> None:
@@ -32,11 +32,11 @@ class Inbox:
         self._lines: dict[int, _Incoming] = {}
 
     def put(self, sender: int, offer: Offer) -> None:
-        """Keep an offer of ``sender``, if it has not been dealt with.
+        """Keep an offer of ``sender`` unless it has already been handled.
 
         Raises:
-            StaleError: it is of a session of the sender that is over.
-            OversizedError: it is too far ahead.
+            StaleError: it belongs to a past session of the sender.
+            OversizedError: its number is too far ahead.
         """
         line = self._lines.get(sender)
         if line is not None and offer.session < line.session:
@@ -51,23 +51,23 @@ class Inbox:
             line.offers.setdefault(offer.number, offer)
 
     def head(self, sender: int) -> Offer | None:
-        """Return the offer of ``sender`` that is due, if it has come."""
+        """Return the offer of ``sender`` that is due, if it has arrived."""
         line = self._lines.get(sender)
         return None if line is None else line.offers.get(line.due)
 
     def pop(self, sender: int) -> None:
-        """Take note that the offer that is due has been dealt with."""
+        """Record that the offer that was due has been handled."""
         line = self._lines[sender]
         del line.offers[line.due]
         line.due += 1
 
     def taken(self, sender: int) -> Taken:
-        """Return what ``sender`` may be told: how far its offers have been dealt with."""
+        """Return the acknowledgement for ``sender``: how far its offers have been handled."""
         line = self._lines[sender]
         return Taken(line.session, line.due - 1)
 
     def wanted(self) -> dict[Content, list[int]]:
-        """Return the contents of the offers that are due, and by each of them whose offers those are."""
+        """Return the contents of the offers that are due, each with the senders that offer it."""
         found: dict[Content, list[int]] = {}
         for sender in self._lines:
             offer = self.head(sender)
@@ -81,6 +81,6 @@ class Inbox:
         return [sender for sender, line in lines if any(one.content == content for one in line.offers.values())]
 
     def forget(self, sender: int) -> None:
-        """Drop what ``sender`` offers; how far its offers have been dealt with is kept, in case it comes back."""
+        """Drop the offers of ``sender``; how far they have been handled is kept in case it comes back."""
         if sender in self._lines:
             self._lines[sender].offers.clear()

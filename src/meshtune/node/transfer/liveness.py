@@ -1,4 +1,4 @@
-"""Who is there: a neighbour that has said nothing for so many seconds counts as gone, until its next message."""
+"""Which neighbours are alive: one that has been silent for too long counts as gone until its next message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from meshtune.node.clock import Clock
 
 
 class Liveness:
-    """When neighbours were last heard.
+    """When each neighbour was last heard.
 
     Args:
         silence: seconds without a message after which a neighbour counts as gone.
@@ -24,26 +24,26 @@ class Liveness:
         self.gone: set[int] = set()
 
     def watch(self, neighbours: Collection[int]) -> None:
-        """Watch ``neighbours`` and nobody else; who is new has just been heard, as it were."""
+        """Watch exactly ``neighbours``; new ones count as heard just now."""
         now = self._clock.now()
         self._last = {one: self._last.get(one, now) for one in neighbours}
         self.gone &= self._last.keys()
 
     def heard(self, neighbour: int) -> bool:
-        """Take note of a message of ``neighbour``; return whether it had been gone."""
+        """Record a message from ``neighbour``; return whether it had counted as gone."""
         self._last[neighbour] = self._clock.now()
         back = neighbour in self.gone
         self.gone.discard(neighbour)
         return back
 
     def lapsed(self) -> list[int]:
-        """Return who counts as gone from now on."""
+        """Return the neighbours that newly count as gone."""
         now = self._clock.now()
         found = [one for one, last in self._last.items() if one not in self.gone and last + self._silence <= now]
         self.gone.update(found)
         return found
 
     def deadline(self) -> float | None:
-        """Return the moment at which the next neighbour counts as gone; None where there is none left."""
+        """Return when the next neighbour will count as gone; None if all are gone."""
         there = [last for one, last in self._last.items() if one not in self.gone]
         return min(there) + self._silence if there else None

@@ -1,7 +1,7 @@
-"""What a device offers its neighbours: numbered by link, said again until it is taken, replaced by what is newer.
+"""A device's offers to its neighbours: numbered per link, repeated until acknowledged, replaced by newer ones.
 
-An update that a neighbour has not begun to fetch is replaced by a newer one of the same source. One that has been begun
-is left, or a slow link would never end one.
+A newer update replaces an older one from the same source that the neighbour has not begun to fetch. A fetch that has
+begun is left alone; otherwise a slow link would never finish one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshtune.node.transfer.transfer_messages import Content, Offer
 
 @dataclass
 class _Pending:
-    """An offer that has not been taken: when it is said next, and how long it waits after that."""
+    """An unacknowledged offer: when it is next sent, and how long it waits after that."""
 
     source: int
     version: int
@@ -29,17 +29,17 @@ class _Pending:
     begun: bool = False
 
     def outdated(self, by: Envelope) -> bool:
-        """Return whether ``by`` holds a newer version of this update, which nobody has begun to fetch."""
+        """Return whether ``by`` holds a newer version of this update, provided nobody has begun to fetch this one."""
         return not self.begun and self.source == by.source and 0 < self.version < by.version
 
 
 class Outbox:
-    """Everything that neighbours have yet to take.
+    """All offers that neighbours have not acknowledged.
 
     Args:
-        config: sizes and time-outs.
+        config: sizes and timeouts.
         clock: tells the time.
-        session: higher with each start of the device.
+        session: increases with each start of the device.
 
     Attributes:
         store: the contents.
@@ -59,7 +59,7 @@ class Outbox:
         """Offer ``envelope`` to its receiver.
 
         Raises:
-            OversizedError: it is larger than all the room there is for contents.
+            OversizedError: it is larger than the whole content store.
         """
         receiver, now = envelope.receiver, self._clock.now()
         pending = self._pending.setdefault(receiver, {})
@@ -72,7 +72,7 @@ class Outbox:
         pending[number] = _Pending(envelope.source, envelope.version, content, now, self._config.timeout)
 
     def due(self, neighbour: int) -> list[Offer]:
-        """Return what to tell ``neighbour`` now; each is due again later, every time after twice as long."""
+        """Return the offers to send ``neighbour`` now; each is repeated later, doubling the wait every time."""
         now, found = self._clock.now(), []
         oldest = next(iter(self._pending.get(neighbour, {})), 0)
         for number, one in self._open(neighbour):
@@ -85,7 +85,7 @@ class Outbox:
         return found
 
     def on_taken(self, neighbour: int, number: int) -> bool:
-        """Take note that ``neighbour`` needs nothing up to ``number``; return False for what was never offered."""
+        """Record that ``neighbour`` needs nothing up to ``number``; return False if that was never offered."""
         if number > self._count.get(neighbour, 0):
             return False
         self._taken[neighbour] = max(number, self._taken.get(neighbour, 0))
@@ -94,33 +94,33 @@ class Outbox:
         return True
 
     def on_fetch(self, neighbour: int, content: Content) -> None:
-        """Take note that ``neighbour`` fetches ``content``: it knows of the offer."""
+        """Record that ``neighbour`` fetches ``content``, and so knows of the offer."""
         for one in self._pending.get(neighbour, {}).values():
             if one.content == content:
                 one.begun, one.due = True, self._clock.now() + one.wait
 
     def remind(self, neighbour: int) -> None:
-        """Say everything again: ``neighbour`` may have missed it."""
+        """Repeat all offers: ``neighbour`` may have missed them."""
         for one in self._pending.get(neighbour, {}).values():
             one.due, one.wait = self._clock.now(), self._config.timeout
 
     def forget(self, neighbour: int) -> None:
-        """Offer ``neighbour`` nothing of all this any more."""
+        """Drop all offers to ``neighbour``."""
         for number in self._pending.pop(neighbour, {}):
             self.store.remove((neighbour, number))
 
     def deadline(self, neighbour: int) -> float | None:
-        """Return the moment at which ``neighbour`` is to be told something; None where it has taken everything."""
+        """Return when the next offer to ``neighbour`` is due; None if it has acknowledged everything."""
         return min((one.due for _, one in self._open(neighbour)), default=None)
 
     def _open(self, neighbour: int) -> Iterator[tuple[int, _Pending]]:
-        """Return what ``neighbour`` may be offered at once."""
+        """Return the offers to ``neighbour`` inside the window."""
         pending = self._pending.get(neighbour, {})
         end = next(iter(pending), 0) + self._config.window
         return takewhile(lambda one: one[0] < end, pending.items())
 
     def _withdraw(self, neighbour: int, numbers: Iterable[int]) -> None:
-        """Offer ``numbers`` no more; a neighbour that would wait for one of them is told what comes instead."""
+        """Withdraw the offers ``numbers``; a neighbour that would wait for one is sent the next offer instead."""
         pending = self._pending[neighbour]
         before = next(iter(pending), None)
         for number in numbers:

@@ -1,7 +1,7 @@
-"""The messages that transfer contents, as values and as bytes of the project's own format.
+"""The messages of content transfer, as values and as bytes in the project's own format.
 
-``offer`` announces a content by digest and size, and holds it where it is small; ``taken`` acknowledges offers;
-``fetch`` asks for a part and ``part`` is one; ``alive`` says that its sender is there. docs/payload.md lists them.
+``offer`` announces a content by digest and size, and includes a small one; ``taken`` acknowledges offers; ``fetch``
+requests a part and ``part`` carries one; ``alive`` is a keep-alive. docs/payload.md lists them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LIMITS = PayloadLimits(LONGEST_PART + 8192, 4096, 1, LONGEST_PART, 1)
 
 
 class Content(NamedTuple):
-    """What a content is known by: the BLAKE2b of its bytes, 64 hexadecimal digits, and how many there are."""
+    """The key of a content: the BLAKE2b digest of its bytes, 64 hexadecimal digits, and their number."""
 
     digest: str
     size: int
@@ -35,14 +35,14 @@ class Offer:
     """A content that its sender holds for the receiver.
 
     Attributes:
-        session: of the sender: higher with each of its starts.
-        number: of this offer among those of its sender to this receiver, from 1 on; contents are delivered in this
+        session: the sender's session, which increases with each of its starts.
+        number: number of this offer among the sender's offers to this receiver, from 1; contents are delivered in this
             order.
-        oldest: the lowest number that the sender still offers: what is below, and has not come, never will.
+        oldest: the lowest number the sender still offers; lower ones that have not arrived never will.
         source: the device whose content it is.
-        version: of the update in it; 0 where there is none.
-        content: what is offered.
-        data: the content itself, where it is small; None where it is to be fetched.
+        version: version of the update in it; 0 if it carries none.
+        content: the key of the content offered.
+        data: the content itself if it is small; None if it must be fetched.
     """
 
     session: int
@@ -56,7 +56,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Taken:
-    """Every offer of the receiver's ``session`` up to ``number`` has been taken or refused, or was withdrawn."""
+    """Every offer of the receiver's ``session`` up to ``number`` has been taken, refused or withdrawn."""
 
     session: int
     number: int
@@ -64,7 +64,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class PartRequest:
-    """Asks for ``length`` bytes of ``content`` from ``offset`` on."""
+    """Requests ``length`` bytes of ``content`` starting at ``offset``."""
 
     content: Content
     offset: int
@@ -73,7 +73,7 @@ class PartRequest:
 
 @dataclass(frozen=True)
 class ContentPart:
-    """The bytes of ``content`` from ``offset`` on, one or more; None: the sender does not hold the content any more."""
+    """One or more bytes of ``content`` starting at ``offset``; None if the sender no longer holds the content."""
 
     content: Content
     offset: int
@@ -82,14 +82,14 @@ class ContentPart:
 
 @dataclass(frozen=True)
 class KeepAlive:
-    """Its sender is there."""
+    """Says that its sender is alive."""
 
 
 Transferred = Offer | Taken | PartRequest | ContentPart | KeepAlive
 
 
 def content_of(data: bytes) -> Content:
-    """Return what ``data`` is known by."""
+    """Return the key of ``data``."""
     return Content(hashlib.blake2b(data, digest_size=_DIGEST).hexdigest(), len(data))
 
 
@@ -119,8 +119,8 @@ def read_transfer(data: bytes, sender: int, federation: str) -> Transferred:
     """Return what ``sender`` said.
 
     Raises:
-        MalformedError: it is damaged, is of another kind, or says what cannot be.
-        OversizedError: it is longer than any part may be.
+        MalformedError: the message is damaged, of another kind, or invalid.
+        OversizedError: it exceeds the maximum length of a part.
         ForeignError: it names another sender or federation.
     """
     message = decode(data, _LIMITS)

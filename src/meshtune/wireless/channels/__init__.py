@@ -1,1 +1,1 @@
-"""One channel model a file; their names are in :mod:`meshtune.wireless.registry`."""
+"""One channel model per file; their names are in :mod:`meshtune.wireless.registry`."""

@@ -1,7 +1,7 @@
 """The paper's channel: mean gain d^-2 with d in metres (eq. 8).
 
 Optimistic: 54 dB at 500 m, where free space at 2 GHz loses 92 dB. Below one metre the gain exceeds 1, as the formula
-has it.
+says.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Log-distance path loss with log-normal shadowing: the textbook model, fitted to a place by four numbers.
+"""Log-distance path loss with log-normal shadowing: the textbook model, fitted to an environment by four numbers.
 
-Loss in dB = reference loss + 10 n log10(d / reference distance) + X, X ~ N(0, sigma^2) once for every pair
+Loss in dB = reference loss + 10 n log10(d / reference distance) + X, X ~ N(0, sigma^2) once per pair
 (Rappaport, Wireless Communications, 4.9).
 """
 

@@ -1,7 +1,7 @@
-"""Recorded gains, from a CSV file with the columns round, a, b, gain_db: a measured place instead of a model.
+"""Recorded gains, from a CSV file with the columns round, a, b, gain_db: measurements instead of a model.
 
-A line holds for both directions of its pair. A pair that a round does not list was not heard in it and has gain 0. The
-mean gain is over all rounds, the fading what a round has of it, so that their product is what was recorded.
+A line applies to both directions of its pair. A pair missing from a round was not heard in it and has gain 0. The mean
+gain is the mean over all rounds, and the fading is a round's gain divided by it; their product is the recorded gain.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from meshtune.wireless.config import RadioConfig
 from meshtune.wireless.csv_tables import number, read_table, whole
 
 WEAKEST = -400.0
-"""dB of a recorded gain; what is weaker was not heard."""
+"""Minimum dB of a recorded gain; anything weaker counts as not heard."""
 
 
 class Trace(Channel):
     """Settings: ``radio.trace``, the file. Distances do not matter.
 
     Raises:
-        UserError: the file is missing or has other columns; a cell is no number; a device is linked to itself; a pair
-            stands twice in a round; a gain is above 0 dB; rounds are missing in between; or there is no line.
+        UserError: the file is missing or has other columns; a cell is not a number; a device is linked to itself; a
+            pair appears twice in a round; a gain is above 0 dB; rounds in between are missing; or there is no line.
     """
 
     def __init__(self, config: RadioConfig, seed: int) -> None:

@@ -1,10 +1,10 @@
 """Device to device, outdoors in a city: 3GPP TR 36.843 V12.0.1, clause A.2.1.2, outdoor to outdoor.
 
 The loss is the larger one of free space (WINNER II D1.1.2, formula 4.24) and WINNER+ B1 for a hexagonal layout (D5.3,
-table 4-1), with both antennas at 1.5 m, effective heights of 0.8 m, and an offset of -5 dB out of sight. Whether a
-pair has line of sight follows the probability of WINNER II B1 (table 4-7). Shadowing is log-normal with 7 dB for both.
-Each pair draws one number for its sight and one for its shadowing for the whole run; a pair that moves apart loses
-sight for good once the probability falls below its number. Below 3 m, where B1 is not defined, free space holds.
+table 4-1), with both antennas at 1.5 m, effective heights of 0.8 m, and an offset of -5 dB without line of sight.
+Whether a pair has line of sight follows the probability of WINNER II B1 (table 4-7). Shadowing is log-normal with 7 dB
+for both. Each pair draws one number for line of sight and one for shadowing for the whole run. A pair that moves apart
+loses line of sight once the probability falls below its number. Below 3 m, where B1 is not defined, free space applies.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def path_loss_db(distance: Floats, carrier: float, los: Bools) -> Floats:
     Args:
         distance: (L,) metres, above 0.
         carrier: Hz, from 0.45 to below 6 GHz.
-        los: (L,) who has line of sight.
+        los: (L,) whether the pair has line of sight.
     """
     ghz, decades = carrier / 1e9, np.log10(distance)
     free = 20 * decades + 46.4 + 20 * np.log10(ghz / 5)
@@ -69,7 +69,7 @@ class Urban(Channel):
         own = self.config.urban
         loss = path_loss_db(distance, own.carrier, self.line_of_sight(distance, a, b))
         loss += shadowing(self.seed, own.shadowing_db, a, b)
-        found: Floats = np.power(10.0, -np.maximum(loss, 0.0) / 10)  # nothing is received that was not sent
+        found: Floats = np.power(10.0, -np.maximum(loss, 0.0) / 10)  # received power never exceeds sent power
         return found
 
 
