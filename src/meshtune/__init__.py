@@ -1,14 +1,14 @@
 """Many devices, one frozen LLM, no server: sparse-and-orthogonal LoRA over wireless links.
 
-Every device trains a sparse adapter for its own task, trades it with the neighbours it can reach, and answers
-every task by routing (arXiv:2602.20492). The command line is ``meshtune``.
+Every device trains a sparse adapter for its own task, exchanges it with the neighbours it can reach, and answers every
+task by routing (arXiv:2602.20492). The command line is ``meshtune``.
 
 In Python::
 
     run = meshtune.run(meshtune.load_config("my-data.yaml"), "runs/mine")
     print(run.device(3).ask("Is the sky blue?").answer)
 
-What is named here is loaded when it is first used, so that ``import meshtune`` is quick.
+Names are imported on first use, so that ``import meshtune`` is fast.
 """
 
 from __future__ import annotations

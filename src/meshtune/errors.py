@@ -12,38 +12,40 @@ class MeshtuneError(Exception):
 
 
 class UserError(MeshtuneError):
-    """Something the user can mend: a key, a value, a file. The command line prints it and exits with code 2."""
+    """Something the user can fix: a key, a value, a file. The command line prints it and exits with code 2."""
 
 
 class PayloadError(MeshtuneError):
-    """A message that is damaged, is none of the format, or says what the receiver knows cannot be.
+    """A message that is damaged, not of the format, or contradicts what the receiver knows.
 
-    Nodes count what they refuse by the name of the class, so they raise one of those below.
+    Nodes count refused messages by class name, so they raise one of the subclasses below.
     """
 
 
 class MalformedError(PayloadError):
-    """A message that is damaged, is none of the format, or in which a part is missing or of another kind or shape."""
+    """A message that is damaged, not of the format, or has a part that is missing or of the wrong kind or shape."""
 
 
 class OversizedError(PayloadError):
-    """A message, or a content, that is larger than was announced or is allowed."""
+    """A message, or a content, that is larger than announced or allowed."""
 
 
 class ForeignError(PayloadError):
-    """A message of a device that is not known, is not who it says, or is of another federation, model or projection."""
+    """A message from a device that is unknown, not who it claims to be, or of another federation, model or
+    projection.
+    """
 
 
 class StaleError(PayloadError):
-    """A message of a version or a time that is past, or a difference to a version that the receiver does not hold."""
+    """A message of a past version or time, or a delta from a version that the receiver does not hold."""
 
 
 class EarlyError(PayloadError):
-    """A message of a round that is still to come."""
+    """A message of a future round."""
 
 
 class DivergedError(UserError):
-    """Training or encoding left the numbers that a float can hold.
+    """Training or encoding exceeded the range of a float.
 
     Attributes:
         what: what is no longer finite, as the middle of a sentence: ``the loss is nan at step 3``.
@@ -51,7 +53,7 @@ class DivergedError(UserError):
 
     Args:
         what, number: as above.
-        sentence: what the user is told, where more is known than these.
+        sentence: the message for the user, if more is known.
     """
 
     def __init__(self, what: str, number: int = 0, sentence: str | None = None) -> None:
@@ -61,7 +63,7 @@ class DivergedError(UserError):
 
 
 def enough(number: float) -> str:
-    """Return a positive number in a few digits, rounded up: a remedy that says "at least" must hold as it is said."""
+    """Return a positive number in a few digits, rounded up, so that "at least" holds for the number as printed."""
     return f"{number * 1.0006:.4g}"
 
 
@@ -69,11 +71,11 @@ def check_name(kind: str, name: str, known: Collection[str]) -> str:
     """Return ``name``, if it is one of the ``known`` names of a ``kind`` (``method``).
 
     Raises:
-        UserError: it is none; names the nearest, or all of them.
+        UserError: it is not; names the nearest, or all of them.
     """
     if name in known:
         return name
-    import difflib  # help and everything that goes well need it not
+    import difflib  # only needed for errors
 
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"

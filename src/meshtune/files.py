@@ -1,6 +1,6 @@
-"""Read files that somebody else names: regular ones only, no longer than said, every fault in one sentence.
+"""Read files named by the user: regular files only, of bounded size, every fault in one sentence.
 
-A name in a configuration may be a folder, a device without an end (``/dev/zero``) or a pipe that nobody writes to.
+A path in a configuration may be a folder, an endless device (``/dev/zero``) or a pipe without a writer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshtune.printable import printable
 SHOWN = 200
 """Characters of a path that are shown in an error."""
 LOOKED_AT = 1000
-"""Names of a folder among which the nearest to a mistyped one is sought."""
+"""How many names in a folder are searched for the nearest to a mistyped one."""
 
 
 def check_file(path: Path, most: int, what: str) -> None:
@@ -26,10 +26,9 @@ def check_file(path: Path, most: int, what: str) -> None:
     Args:
         path: the file.
         most: bytes.
-        what: what it is for, in errors, for example ``the configuration file``.
+        what: what errors call it, for example ``the configuration file``.
 
-    Raises:
-        UserError: it is not there, something else, too long, or may not be read.
+        Raises: UserError: it is missing, not a regular file, too long, or not readable.
     """
     shown = shown_path(path)
     try:
@@ -50,20 +49,20 @@ def check_file(path: Path, most: int, what: str) -> None:
 
 
 def read_file(path: Path, most: int, what: str) -> bytes:
-    """Return what ``path`` holds; see :func:`check_file`."""
+    """Return the content of ``path``; see :func:`check_file`."""
     check_file(path, most, what)
     try:
         with path.open("rb") as file:
             held = file.read(most + 1)
     except OSError as error:
         raise UserError(f"{what} {shown_path(path)} cannot be read ({reason(error)}): check the path") from error
-    if len(held) > most:  # files of /proc have no size until they are read
+    if len(held) > most:  # files in /proc report no size until they are read
         raise UserError(f"{what} {shown_path(path)} has more than {most:,} bytes: name a smaller file")
     return held
 
 
 def nearest(path: Path) -> Path | None:
-    """Return what lies beside ``path`` and is called most like it, if anything is."""
+    """Return the sibling of ``path`` with the most similar name, if any is close."""
     import difflib  # only on the way to an error
 
     try:
@@ -81,12 +80,12 @@ def shown_path(path: Path | str) -> str:
 
 
 def resuming(path: Path | str) -> str:
-    """Return the command that goes on with the run in the folder ``path``, to be pasted into a shell."""
+    """Return the shell command that resumes the run in the folder ``path``."""
     return f"meshtune run --out {shlex.quote(str(path))}"
 
 
 def no_run(path: Path) -> UserError:
-    """Return what to say where there is no folder ``path`` of a run: names what beside it is called most like it."""
+    """Return the error for a missing run folder ``path``; it names the most similar sibling."""
     near = nearest(path)
     hint = (
         f"did you mean {shown_path(near)}?" if near and near.is_dir() else "give the folder that meshtune run printed"
@@ -95,5 +94,5 @@ def no_run(path: Path) -> UserError:
 
 
 def reason(error: BaseException) -> str:
-    """Return why a file could not be had, in a few words."""
+    """Return why a file could not be read, in a few words."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,7 +1,7 @@
-"""Named random streams: everything random is a function of the run's seed and the name of its purpose.
+"""Named random streams: all randomness is a function of the run's seed and the name of its purpose.
 
-A stream is keyed by what it is for (device, purpose, round), never by when it is asked for, so the order in which
-devices are processed, a resumed run and another engine all draw the same numbers.
+A stream is keyed by its purpose (device, purpose, round), never by when it is used. So a run draws the same numbers in
+any order of devices, after a resume, and in another engine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What all settings have in common: they are fixed, hold no unknown key, and a number in them is finite and in bounds.
+"""What all settings share: they are frozen, refuse unknown keys, and keep their numbers finite and in bounds.
 
-A value that is out of bounds ends in a sentence that says the bounds and their unit, so that a slip of the keyboard
-(``power_dbm: 1e5``) is not worked out to nonsense.
+A value out of bounds gives a sentence with the bounds and their unit, so that a typo (``power_dbm: 1e5``) does not give
+nonsense results.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema, core_schema
 from meshtune.printable import printable
 
 COUNT = 10**9
-"""The highest count of anything that takes no memory by itself."""
+"""The highest count of anything that takes no memory of its own."""
 LONGEST = 1000
 """Characters of a name or a path."""
 
@@ -48,10 +48,7 @@ class Settings(BaseModel):
 class Within:
     """Bounds of a number, both included, as an annotation of its type.
 
-    Attributes:
-        low: the least.
-        high: the most.
-        unit: what it is counted in, for the error.
+    Attributes: low: the lowest value. high: the highest value. unit: its unit, for the error.
     """
 
     low: float
@@ -78,7 +75,7 @@ def _written(number: float) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield ``value``, or what is text in it: an item of its lists, a key or a value of its mappings."""
+    """Yield ``value`` if it is text, else the texts in it: items of a list, keys and values of a mapping."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | tuple):
@@ -88,7 +85,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _has_truth(value: Any) -> bool:
-    """Return whether ``value``, or something in its lists, is true or false."""
+    """Return whether ``value``, or an item of its lists, is a bool."""
     if isinstance(value, list | tuple):
         return any(isinstance(part, bool) or (isinstance(part, list | tuple) and _has_truth(part)) for part in value)
     return isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""Keys of a configuration that take a number within bounds or one word, and say so where they are given neither."""
+"""Configuration keys that take a number within bounds or one word, and say so if they get neither."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic_core import CoreSchema, core_schema
 
 
 class Worded:
-    """How such a key is validated, as an annotation of its type.
+    """The validation of such a key, as an annotation of its type.
 
     Args:
         word: the one word.

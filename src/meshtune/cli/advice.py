@@ -1,4 +1,4 @@
-"""What to try after a run: three commands that can be pasted, with the run's own folder and a question of its tasks."""
+"""What to try after a run: three commands to paste, with the run's own folder and a question from its tasks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def try_next(run: Path, config: Mapping[str, Any]) -> list[str]:
 
     Args:
         run: the folder of a finished run.
-        config: its configuration, as its results hold it.
+        config: its configuration, as stored in its results.
     """
     from meshtune.config.demo_config import is_demo
 
@@ -63,13 +63,13 @@ def a_question(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
                 plain = words.isprintable() and "|" not in "".join(options) and not asked.startswith("-")
                 if plain and len(words) <= LONGEST:
                     return asked, options
-    except UserError:  # the data may have gone since, and advice is worth no error
+    except UserError:  # the data may be gone, and advice must not cause an error
         pass
     return None
 
 
 def _asked(question: Question) -> str:
-    """Return what is asked, out of the words that the shared template puts around it."""
+    """Return the question without the shared template around it."""
     from meshtune.tasks.base import shared_prompt
 
     before, after = shared_prompt("|").split("|")
@@ -88,5 +88,5 @@ def _variation(config: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _quoted(text: str) -> str:
-    """Quote for a shell; in double quotes, which are easier to read, where nothing in ``text`` has a meaning there."""
+    """Quote for a shell; in double quotes, which are easier to read, if no character of ``text`` is special in them."""
     return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'

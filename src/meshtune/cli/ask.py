@@ -1,4 +1,4 @@
-"""``meshtune ask``: one device of a run answers a prompt, and shows which expert did."""
+"""``meshtune ask``: one device of a run answers a prompt, and shows which expert answered."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _read_prompt() -> str:
     """Return the question on the standard input.
 
     Raises:
-        UserError: it is closed, no text in UTF-8, or longer than any question.
+        UserError: it is closed, not UTF-8 text, or longer than any question.
     """
     if sys.stdin is None:
         raise UserError("the question is to be read from stdin, which is closed: pipe one in, or give it in quotes")
@@ -139,7 +139,7 @@ def _show(speaker: Device, reply: Reply) -> None:
     from meshtune.cli.show import show_tables
     from meshtune.report.result_tables import Table
 
-    # A model may write anything; what would move the cursor, but for a new line, must not reach the terminal.
+    # A model may write anything; only new lines may move the terminal's cursor.
     shown = "\n".join(printable(line) for line in reply.answer.expandtabs(4).split("\n"))
     typer.echo(shown or "(nothing: the model ended its answer at once)")
     typer.echo(f"\n{_who(speaker, reply)}\n")

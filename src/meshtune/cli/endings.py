@@ -1,7 +1,7 @@
-"""How a command ends that does not end well: one sentence on stderr and an exit code, whatever has happened.
+"""How a command ends on failure: one sentence on stderr and an exit code, whatever happened.
 
-What a user can mend ends in its own sentence; so do files that cannot be had and memory that runs out, wherever the
-system says so. What is left is a fault of this program: its trace is written to a file for a report.
+Errors that the user can fix have their own sentence; so do unreadable files and running out of memory, wherever the
+system reports it. Anything else is a fault of this program: its traceback is written to a file for a report.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from meshtune.errors import UserError
 from meshtune.printable import printable
 
 MEND, FAULT, STOPPED, SHUT = 2, 70, 130, 141
-"""Exit codes: something the user can mend; our own fault; Ctrl+C; nobody reads the output any more."""
+"""Exit codes: something the user can fix; our own fault; Ctrl+C; the reader closed the pipe."""
 DEBUG = "MESHTUNE_DEBUG"
-"""The environment variable that has traces shown."""
+"""The environment variable that turns tracebacks on."""
 LONGEST = 2000
 """Characters of a sentence that are shown."""
 CAUSE = 150
-"""Characters of what somebody else's code said that are shown."""
+"""Characters of third-party error text that are shown."""
 
 _REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -53,10 +53,10 @@ _NO_MEMORY = (
 
 
 def end(error: Exception, verb: str, arguments: Sequence[str]) -> int:
-    """Say on stderr what an error comes to, and return the exit code.
+    """Report an error on stderr, and return the exit code.
 
     Args:
-        error: what a command ended in.
+        error: the error that ended a command.
         verb: the command's name.
         arguments: the whole command line, for a report.
     """
@@ -70,7 +70,7 @@ def end(error: Exception, verb: str, arguments: Sequence[str]) -> int:
 
 
 def say(text: str) -> None:
-    """Print the last words of a command on stderr; where they cannot be written, its exit code has to do."""
+    """Print the last words of a command on stderr; if that fails, the exit code must suffice."""
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:  # the terminal is gone, or the disk full
@@ -97,7 +97,7 @@ def meaning(error: Exception, verb: str) -> tuple[str, int]:
 
 
 def shut(stream: TextIO) -> None:
-    """Let nothing be written to ``stream`` any more: it cannot be, and Python would complain at its end."""
+    """Discard further writes to ``stream``: it is closed, and Python would complain at exit."""
     with suppress(OSError, ValueError, AttributeError):  # it is no file
         output = stream.fileno()
         with open(os.devnull, "wb") as nowhere:
@@ -105,13 +105,13 @@ def shut(stream: TextIO) -> None:
 
 
 def printable_trace(error: BaseException) -> str:
-    """Return the trace of an error, made safe to show."""
+    """Return the traceback of an error, made safe to show."""
     lines = "".join(traceback.format_exception(error)).splitlines()
     return "".join(f"{printable(line, LONGEST)}\n" for line in lines)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came of."""
+    """Yield an error and its causes."""
     at: BaseException | None = error
     for _ in range(20):
         if at is None:
@@ -125,13 +125,13 @@ def _lacks_memory(error: BaseException) -> bool:
         return True
     if type(error).__name__ == "OutOfMemoryError":
         return True
-    # torch and the loader of libraries say so in words only.
+    # torch and the library loader only say so in their message.
     text = str(error)[:2000].lower() if isinstance(error, RuntimeError | ImportError | SystemError) else ""
     return any(word in text for word in _NO_MEMORY)
 
 
 def _report(error: Exception, verb: str, arguments: Sequence[str]) -> str:
-    """Write what a report needs to a file of the system's temporary folder; return its name, or what to do instead."""
+    """Write a report to the system's temporary folder; return the file's name, or what to do instead."""
     try:
         handle, name = tempfile.mkstemp(prefix="meshtune-fault-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -142,14 +142,14 @@ def _report(error: Exception, verb: str, arguments: Sequence[str]) -> str:
 
 
 def _command(verb: str, arguments: Sequence[str]) -> list[str]:
-    """Return the command line without what may be a user's data: the words of a question and of its options."""
+    """Return the command line without user data: the words of a question and of its options."""
     if verb == "ask":
         return ["meshtune", *(word if word == "ask" else _hidden(word) for word in arguments)]
     return ["meshtune", *(printable(word, CAUSE) for word in arguments)]
 
 
 def _hidden(word: str) -> str:
-    """Return how many characters a word has, after the name of the option that it may begin with."""
+    """Return a word's length in characters, after the option name that it may begin with."""
     option, sign, value = word.partition("=")
     if not re.fullmatch(r"--[a-z-]+", option):
         return f"<{len(word)}>"

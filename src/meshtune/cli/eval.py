@@ -1,4 +1,4 @@
-"""``meshtune eval``: the exam of a run again, with other exam settings."""
+"""``meshtune eval``: repeat a run's exam with other exam settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine says, in the words of the command line.
+"""Rewrites the engine's messages in terms of command-line options.
 
 Errors and notes name arguments and settings as Python does, in backquotes: `` `tokens` `` and ``the setting
 `train.lr=0.001` ``. On a command line these are ``--tokens`` and ``--set train.lr=0.001``.
@@ -23,7 +23,7 @@ _NAMED = re.compile(r"(?:(?<=`) and )?the setting `(?P<setting>[^`]+)`|`(?P<argu
 
 
 def in_flags(text: str) -> str:
-    """Return ``text`` with options where it names arguments and settings."""
+    """Return ``text`` with arguments and settings replaced by options."""
 
     def option(found: re.Match[str]) -> str:
         if found["argument"]:

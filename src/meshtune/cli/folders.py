@@ -1,4 +1,4 @@
-"""The folder that is named on the command line to run in."""
+"""The run folder given on the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def folder_named(text: str | Path) -> Path:
     """Return the folder that ``--out`` names.
 
     Raises:
-        UserError: it names none, as a variable of the shell does that is not set.
+        UserError: it is empty, for example because a shell variable is not set.
     """
     if not str(text).strip():
         raise UserError("--out is empty: name a folder")

@@ -1,4 +1,4 @@
-"""Limits that a shell or a batch system may have set, told before the libraries are loaded that stumble over them."""
+"""Limits that a shell or batch system may have set, reported before they break the loading of libraries."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 from meshtune.errors import UserError
 
 LEAST = 2 * 2**30
-"""Bytes of address space below which loading torch and scipy may hang, or end the process without a word."""
+"""Bytes of address space below which loading torch and scipy may hang or kill the process silently."""
 
 
 def check_address_space() -> None:
-    """Make sure that the address space suffices to load what computes.
+    """Make sure that there is enough address space to load torch and scipy.
 
     Raises:
         UserError: ``ulimit -v`` leaves less than :data:`LEAST`.

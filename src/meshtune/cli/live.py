@@ -23,7 +23,7 @@ REST = 29  # columns of everything else in its line
 
 
 class _Time(ProgressColumn):
-    """The time left while a phase runs, the time it took behind its end."""
+    """The time left while a phase runs, and the time it took once it has ended."""
 
     def render(self, task: Task) -> Text:
         seconds = task.finished_time if task.finished else task.time_remaining
@@ -32,8 +32,7 @@ class _Time(ProgressColumn):
 
 
 class Live:
-    """An observer that redraws one view in place; a context manager, so that the terminal is always given
-    back.
+    """An observer that redraws one view in place; a context manager, so that the terminal is always restored.
 
     Args:
         stream: the terminal.
@@ -65,11 +64,11 @@ class Live:
         try:
             self._live.__exit__(kind, error, trace)
         except OSError:
-            if error is None:  # a terminal that is gone must not hide why all ends
+            if error is None:  # a lost terminal must not hide the original error
                 raise
 
     def __call__(self, event: Event) -> None:
-        """Take the event into the view."""
+        """Update the view with the event."""
         self.doing = doing(event) or self.doing
         match event:
             case PhaseStarted(phase, total):
@@ -137,7 +136,7 @@ class Live:
 
 
 def _loss(value: float) -> str:
-    """Return a loss in at most four letters, as long as it is below ten thousand."""
+    """Return a loss in at most four characters, as long as it is below ten thousand."""
     return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
 
 

@@ -1,8 +1,8 @@
-"""The command ``meshtune``: joins the verbs, and ends all of them in a sentence and an exit code.
+"""The command ``meshtune``: joins the verbs and turns every ending into a sentence and an exit code.
 
-Exit codes: 0 done, 2 something the user can mend (the sentence on stderr says what), 70 a fault of this program (the
-sentence says where its trace is), 129, 130 and 143 stopped by SIGHUP, Ctrl+C and SIGTERM, 141 nobody reads the output
-any more. Verbs import what they need when they run, so that ``--help`` is quick.
+Exit codes: 0 done, 2 something the user can fix (the sentence on stderr says what), 70 a fault of this program (the
+sentence says where its traceback is), 129, 130 and 143 stopped by SIGHUP, Ctrl+C and SIGTERM, 141 the reader closed the
+pipe. Verbs import what they need when they run, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]  # typer has no other name for 
 
 
 class _Group(TyperGroup):
-    """Ends every verb in a sentence and an exit code; see :mod:`meshtune.cli.endings`."""
+    """Turns every verb's ending into a sentence and an exit code; see :mod:`meshtune.cli.endings`."""
 
     def main(
         self,
@@ -77,7 +77,7 @@ class _Group(TyperGroup):
 
 @contextmanager
 def _read_no_more() -> Iterator[None]:
-    """End quietly, as other tools do, when nobody reads the output any more."""
+    """End quietly, as other tools do, when the reader closes the pipe."""
     try:
         yield
     except BrokenPipeError as error:
@@ -102,7 +102,7 @@ app = typer.Typer(
     ),
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # importing what draws boxes takes longer than everything else here
+    rich_markup_mode=None,  # importing rich's boxes takes longer than everything else here
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", short_help="Run the demo: no file, no download, a few minutes.")(demo)
@@ -136,10 +136,10 @@ def main() -> None:
     """Run the command line."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by who called
+        if stream is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a letter that a terminal lacks is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # a character that a terminal lacks must not cause an error
     try:
         app()
     except KeyboardInterrupt:

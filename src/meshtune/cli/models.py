@@ -1,4 +1,4 @@
-"""``meshtune models``: which architectures are tested, and which models are at hand in $MESHTUNE_MODELS."""
+"""``meshtune models``: the tested architectures, and the models in $MESHTUNE_MODELS."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 from meshtune.errors import UserError
 from meshtune.files import read_file
 
-# model_type of config.json, and a model people know it by; each goes through the adapter tests as a small
-# random copy.
+# model_type of config.json, and a well-known model of it; the adapter tests run each as a small random copy.
 TESTED = {
     "llama": "SmolLM2, Llama 3; also as a GGUF file",
     "qwen2": "Qwen2.5",
@@ -20,7 +19,7 @@ TESTED = {
     "opt": "OPT",
 }
 LONGEST = 2**20
-"""Bytes of a config.json that is read."""
+"""Bytes of the largest config.json that is read."""
 
 
 def models() -> None:

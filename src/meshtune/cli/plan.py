@@ -58,7 +58,7 @@ def plan(
 
     config = load_config(file, settings or [])
     check_address_space()
-    from meshtune.planning.planner import plan as work_out  # torch: only once the configuration is known to be good
+    from meshtune.planning.planner import plan as work_out  # imports torch: only after the configuration is validated
 
     with watch() as observer:
         found = work_out(config, density_from, observer, why)

@@ -1,4 +1,4 @@
-"""What a run is doing, in plain lines, and the words that any view of it shares."""
+"""A run's progress in plain lines, and the wording that all views share."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ QUIET_SECONDS = 5.0
 
 
 def doing(event: Event) -> str | None:
-    """Return what an event says is under way from now on; None where it says nothing of that."""
+    """Return what an event says has just started; None if it starts nothing."""
     if isinstance(event, PhaseStarted):
         return PHASES.get(event.phase, event.phase)
     return "training" if isinstance(event, StepDone) else None
 
 
 class Lines:
-    """One line per phase and round, and at most one in :data:`QUIET_SECONDS` between.
+    """One line per phase and round, and in between at most one every :data:`QUIET_SECONDS`.
 
     Args:
         stream: where lines go.
@@ -43,7 +43,7 @@ class Lines:
         self.doing = ""
 
     def __call__(self, event: Event) -> None:
-        """Print a line where the event is worth one."""
+        """Print a line if the event is worth one."""
         self.doing = doing(event) or self.doing
         match event:
             case PhaseStarted(phase):
@@ -95,12 +95,12 @@ def loss_by_method(losses: Mapping[str, float]) -> dict[str, float]:
 
 
 def sent_by_method(sent: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
-    """Return the bytes of each method for people, from its bytes by kind."""
+    """Return the bytes of each method in readable form, from its bytes by kind."""
     return {name: bytes_text(sum(kinds.values())) for name, kinds in sent.items()}
 
 
 def remaining(seconds: float, done: int, left: int) -> str:
-    """Return the time left as h:mm:ss at the pace so far, or nothing while there is no pace."""
+    """Return the time left as h:mm:ss at the pace so far, or an empty text while there is no pace."""
     if done <= 0 or seconds <= 0:
         return ""
     whole = round(seconds / done * left)

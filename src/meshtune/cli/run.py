@@ -54,7 +54,7 @@ def run(
 
 
 def carry_out(config: RunConfig, folder: Path) -> None:
-    """Run ``config`` in ``folder`` to its end, and show what came of it."""
+    """Run ``config`` in ``folder`` to its end, and show the results."""
     from meshtune.cli.limits import check_address_space
     from meshtune.cli.show import show_run
     from meshtune.cli.signals import Stopped, stoppable
@@ -74,7 +74,7 @@ def carry_out(config: RunConfig, folder: Path) -> None:
 
 
 def _chosen(file: Path | None, settings: list[str], out: Path | None) -> tuple[RunConfig, Path]:
-    """Return what is to be run, and in which folder.
+    """Return the configuration to run, and its folder.
 
     Raises:
         UserError: neither a file nor a folder with a run is named, or one of them cannot be used.

@@ -1,6 +1,6 @@
-"""Prints tables: fitted to a terminal without losing a digit, in full width where the output is a file or a pipe.
+"""Prints tables: fitted to a terminal without losing a digit, at full width if the output is a file or a pipe.
 
-Names in them are other people's text: nothing that a terminal obeys reaches it.
+Names in them are untrusted text: no control sequence reaches the terminal.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def _safe(table: Table) -> Table:
 def fitted(table: Table, width: int) -> list[RichTable]:
     """Return ``table`` in as few blocks of columns as fit ``width``, each with the labels.
 
-    Heads may wrap; cells only where one alone is too wide. Of labels that fill more than half of the width, only the
-    first is repeated.
+    Heads may wrap; cells wrap only if a single one is too wide. If the labels fill more than half of the width, only
+    the first is repeated.
     """
     from rich.cells import cell_len
 
@@ -85,15 +85,13 @@ def _block(table: Table, columns: Sequence[int], narrow: Sequence[int], width: i
 
 
 def _across(widths: Iterable[int]) -> int:
-    """Return how wide columns of these widths are together."""
+    """Return the total width of columns of these widths."""
     each = list(widths)
     return sum(each) + GAP * (len(each) - 1)
 
 
 def show_run(path: Path) -> None:
-    """Write the report of the finished run ``path``; print its tables, what happened, where everything is and what to
-    try next.
-    """
+    """Write the report of the finished run ``path``; print its tables, a summary, its files and what to try next."""
     import typer
 
     from meshtune.cli.advice import try_next
@@ -118,7 +116,7 @@ def _console() -> Console:
     from rich.console import Console
 
     class Honest(Console):
-        def on_broken_pipe(self) -> None:  # who calls knows how to end; rich would exit with 1
+        def on_broken_pipe(self) -> None:  # the caller handles it; rich would exit with 1
             raise BrokenPipeError
 
     console = Honest(highlight=False, emoji=False)

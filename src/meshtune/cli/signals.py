@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a process as Ctrl+C does: what is finished is kept, and the last line says how to go on."""
+"""SIGTERM and SIGHUP end a process like Ctrl+C: finished work is kept, and the last line says how to resume."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Stopped(KeyboardInterrupt):
     """A signal asked the process to end.
 
     Attributes:
-        code: the exit code that says so, 128 and the signal's number: 143 after SIGTERM, 129 after SIGHUP.
+        code: the exit code, 128 plus the signal's number: 143 after SIGTERM, 129 after SIGHUP.
     """
 
     def __init__(self, number: int) -> None:
@@ -26,8 +26,8 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Raise :class:`Stopped` where a signal asks the process to end; what is ignored, as under nohup, stays ignored."""
-    main = threading.current_thread() is threading.main_thread()  # others may not change what a signal does
+    """Raise :class:`Stopped` when a signal asks the process to end; ignored signals, as under nohup, stay ignored."""
+    main = threading.current_thread() is threading.main_thread()  # other threads may not set signal handlers
     ours = [number for number in STOPPING if main and signal.getsignal(number) is signal.SIG_DFL]
     try:
         for number in ours:

@@ -1,4 +1,4 @@
-"""``meshtune tasks``: what devices can learn, where it comes from and under which licence; and one task in full."""
+"""``meshtune tasks``: the tasks, their sources and licences; or one task in full."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from meshtune.tasks.base import Question, Task
 
-# Of the hub's tasks: options a question, and the mean of 1 / options (of ScienceQA: over 600 text-only test questions).
+# For hub tasks: options per question, and the mean of 1 / options (ScienceQA: over 600 text-only test questions).
 CHANCE = {
     "boolq": ("2", "0.50"),
     "piqa": ("2", "0.50"),
@@ -55,7 +55,7 @@ def tasks(
 
 
 def described(task: Task) -> str:
-    """Return a page about one task, its example row as one line of JSON that a file may hold."""
+    """Return a page about one task, with its example row as one line of JSON, ready for a file."""
     from meshtune.tasks.loader import VARIABLE
 
     row = example_row(task)
@@ -94,7 +94,7 @@ def _marked(question: Question) -> list[tuple[str, str]]:
 
 
 def example_row(task: Task) -> dict[str, Any]:
-    """Return a row of ``task`` that loads: its example, or the first that it makes."""
+    """Return a valid row of ``task``: its example, or the first that it generates."""
     from meshtune.tasks.generated import GeneratedTask
 
     return dict(next(task.rows("train")) if isinstance(task, GeneratedTask) else task.example)
@@ -107,7 +107,7 @@ def _origin(task: Task) -> str:
 
 
 def _chance(task: Task) -> tuple[str, str]:
-    """Return how many options a question has, and the accuracy of guessing; "-" where nothing is guessed."""
+    """Return how many options a question has, and the accuracy of guessing; "-" if guessing does not apply."""
     from meshtune.tasks.generated import GeneratedTask
 
     if isinstance(task, GeneratedTask):
@@ -123,7 +123,7 @@ def _scored(task: Task) -> str:
 
 
 def _kind(value: object) -> str:
-    """Return the JSON type of a field, as a reader says it."""
+    """Return the JSON type of a field, in words."""
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int):

@@ -1,6 +1,6 @@
 """Shows what a run is doing: a live view on a terminal, plain lines elsewhere. Both write to stderr.
 
-The run only tells (:class:`meshtune.runs.observer.Observer`); nothing here changes what it does.
+The run only reports (:class:`meshtune.runs.observer.Observer`); nothing here affects it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def watch(stream: TextIO | None = None) -> Iterator[Observer]:
-    """Yield an observer that suits ``stream``, by default stderr; what it draws is cleared away on
-    leaving.
-    """
+    """Yield an observer that suits ``stream``, by default stderr; on exit it clears what it drew."""
     target = stream or sys.stderr
     if target.isatty():
         from meshtune.cli.live import Live
@@ -36,7 +34,7 @@ def watch(stream: TextIO | None = None) -> Iterator[Observer]:
 
 @contextmanager
 def _noting(observer: Lines | Live) -> Iterator[None]:
-    """Give an error that leaves a note of what was under way."""
+    """Add a note on the current phase to any error that passes through."""
     try:
         yield
     except Exception as error:

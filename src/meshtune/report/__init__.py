@@ -1,1 +1,1 @@
-"""What people look at: tables, figures and comparisons of runs."""
+"""Output for people: tables, figures and comparisons of runs."""

@@ -1,4 +1,4 @@
-"""Several runs side by side: the rows of all of them, and the tables over them."""
+"""Several runs side by side: their merged rows, and tables over them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ from meshtune.runs.store import RunStore
 FORMATS = ("table", "markdown", "json", "csv")
 ROW_FIELDS = ("run", "method", "seed", "round", "device", "task", "metric", "value", "n", "stderr", "low", "high")
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-"""What a cell begins with that a spreadsheet takes for a formula; the last four are full-width forms."""
+"""First characters of a cell that a spreadsheet takes for a formula; the last four are full-width forms."""
 
 
 def load_runs(paths: Sequence[Path]) -> dict[str, Results]:
-    """Return the results of every run folder, named by folder, and by full path where two folders share a
-    name.
+    """Return the results of every run folder, by folder name, or by full path if two folders share a name.
 
     Raises:
         UserError: a run is missing, unfinished or damaged, or named twice.
@@ -61,8 +60,8 @@ def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = Non
     routers.
 
     Args:
-        metric: one of :data:`meshtune.runs.metrics.METRICS`, or ``pass@k`` of a run that has it.
-        against: the method that differences are taken to; by default ``lora`` where it ran, else ``frozen``.
+        metric: one of :data:`meshtune.runs.metrics.METRICS`, or ``pass@k`` if a run has it. against: the reference
+            method of differences; by default ``lora`` if it ran, else ``frozen``.
 
     Raises:
         UserError: a run cannot be read, or the metric or the method does not exist.
@@ -112,14 +111,14 @@ def compare(paths: Sequence[Path], form: str = "table", metric: str = "nll", aga
 
 
 def cell(value: object) -> object:
-    """Return a value for CSV: text without control characters, and never a formula to whoever opens it."""
+    """Return a value for CSV: text without control characters that no spreadsheet takes for a formula."""
     if not isinstance(value, str):
         return value
     return f"'{printable(value)}" if value.startswith(FORMULA) else printable(value)
 
 
 def summary(path: Path) -> str:
-    """Return in words what the run in the folder ``path`` found.
+    """Return a summary in words of the run in the folder ``path``.
 
     Raises:
         UserError: the run has no readable results.
@@ -131,7 +130,7 @@ def summary(path: Path) -> str:
 def write_report(path: Path) -> list[Path]:
     """Write the page ``table.md`` and its pictures next to the results in the run folder ``path``; return their paths.
 
-    The pictures are ``accuracy.png`` and, of a run with a radio, ``map.png`` and ``time.png``.
+    The pictures are ``accuracy.png`` and, for a run with a radio, ``map.png`` and ``time.png``.
 
     Raises:
         UserError: the run has no readable results.
@@ -141,7 +140,7 @@ def write_report(path: Path) -> list[Path]:
     results = load_results(path)
     made = tables([path])
     for metric in [name for name in results.metrics if name != "nll"]:
-        # Costs and routers, already there, do not depend on the metric.
+        # Costs and routers are already included and do not depend on the metric.
         made += [t for t in tables([path], metric) if t.title.startswith(metric_name(metric))]
     made += [confusion_table(results, router) for router, score in results.header.router.items() if score.confusion]
     ground = of_run(results)

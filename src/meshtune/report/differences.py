@@ -33,7 +33,7 @@ def difference_table(records: Sequence[Mapping[str, Any]], methods: Sequence[str
 
 
 def own_task_table(results: Results, records: Sequence[Mapping[str, Any]], metric: str = "nll") -> Table:
-    """Return how good the devices of each task are at it, and how much better than without any exchange.
+    """Return each task's scores on its own devices, and the gain over training without any exchange.
 
     Args:
         results: the run, with ``local`` among its methods.

@@ -1,8 +1,8 @@
-"""One picture of one run: what every device answers before and after the exchange, how good that is on average, and
-what it cost on the air.
+"""One picture of one run: every device on every task before and after the exchange, averages, and bytes sent.
 
-Above, devices against tasks on one colour scale, dark is good, each device's own task in a frame; below, task averages
-with 95% intervals against the frozen model, and bytes sent. Sized to be read at 900 pixels.
+The upper part shows devices against tasks on one colour scale, where dark is good, with a frame around each device's
+own task. The lower part shows task averages with 95% intervals against the frozen model, and bytes sent. Sized to be
+read at 900 pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from meshtune.report.story import protagonist
 
 PROPOSED, OTHER, RED, INK = "#1f6f8b", "#b8c4cc", "#d1495b", "#222222"
 DPI = 200
-TALLEST = 7.5  # inches of the matrices, however many devices there are
+TALLEST = 7.5  # inches; the most that the matrices take, however many devices there are
 NAMES = {
     "local": "local (alone)",
     "lora": "lora (averaged)",
@@ -105,7 +105,7 @@ def _matrices(figure: Any, results: Results, metric: str) -> None:
 
 
 def _before_and_after(results: Results) -> Mapping[str, str]:
-    """Return the methods to map with their titles: what devices are without the exchange, and what with it."""
+    """Return the methods to map with their titles: one without the exchange, one with it."""
     shown: dict[str, str] = {}
     before = next((name for name in ("local", "frozen") if name in results.methods), None)
     if before is not None:
@@ -125,7 +125,9 @@ def _grid(results: Results, method: str, metric: str) -> list[list[float]]:
 def _cells(
     axis: Any, results: Results, method: str, metric: str, grid: Sequence[Sequence[float]], scale: tuple[float, float]
 ) -> None:
-    """Write the values into the cells, where there is room; a star marks what was asked only part of the questions."""
+    """Write the values into the cells if there is room; a star marks cells that were asked only part of the
+    questions.
+    """
     tasks = results.tasks_with(metric)
     if len(results.devices) > 34 or len(tasks) > 12:
         return
@@ -142,7 +144,7 @@ def _cells(
             dark = (1 - depth if lower_is_better(metric) else depth) > 0.55
             text = value_text(value, metric) + ("*" if (results.devices[y], tasks[x]) in part else "")
             cell = axis.text(x, y, text, ha="center", va="center", fontsize=size, color="white" if dark else INK)
-            cell.set_in_layout(False)  # measuring hundreds of cells that lie inside anyway takes seconds
+            cell.set_in_layout(False)  # laying out hundreds of cells that fit anyway takes seconds
 
 
 def _own_tasks(axis: Any, results: Results, metric: str) -> None:

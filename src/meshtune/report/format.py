@@ -1,4 +1,4 @@
-"""The entries of ``results.json``, as ``docs/results-format.md`` promises them: rows, and the parts of the header."""
+"""The entries of ``results.json``, as documented in ``docs/results-format.md``: rows, and the parts of the header."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from meshtune.evaluation.intervals import Sample, mean_over
 FORMAT = "meshtune-results"
 VERSION = 1
 BYTE_KINDS = ("values", "masks", "router", "control", "relayed")
-FURTHER_KINDS = ("repeated", "inventory", "transfer")  # listed where there are some: see meshtune.wire.ledger
+FURTHER_KINDS = ("repeated", "inventory", "transfer")  # listed only if present: see meshtune.wire.ledger
 
 
 class ResultRow(BaseModel):
     """One device's mean score on one task under one method.
 
     Attributes:
-        value: mean over ``n`` questions; stderr: its standard error, None where ``n`` is too small for one.
+        value: mean over ``n`` questions; stderr: its standard error, None if ``n`` is too small for one.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -35,18 +35,18 @@ class ResultRow(BaseModel):
 
     @property
     def sample(self) -> Sample:
-        """What its interval is worked out from."""
+        """The sample behind its interval."""
         return Sample.reported(self.value, self.stderr, self.n)
 
     @property
     def interval(self) -> dict[str, float | None]:
-        """The ends of its 95% interval, None where that is not known."""
+        """The ends of its 95% interval, None if unknown."""
         found = mean_over([self.sample], self.metric)
         return {"low": None, "high": None} if math.isnan(found.low) else {"low": found.low, "high": found.high}
 
 
 class ClockTotals(BaseModel):
-    """What a method's virtual clock came to, where a run has a radio; joules and airtime over all devices."""
+    """A method's totals on the virtual clock, for a run with a radio; joules and airtime over all devices."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     seconds: float
@@ -57,11 +57,11 @@ class ClockTotals(BaseModel):
 
 
 class NetworkFacts(BaseModel):
-    """Who exchanged with whom over the air in the first round, and where devices stood at the start.
+    """Clusters and links over the air in the first round, and the devices' positions at the start.
 
     Attributes:
         clusters: the devices of every cluster; ``collision_measured``: how often their masks collide.
-        payload_bytes: the update that clusters were formed for.
+        payload_bytes: size of the update that clusters were formed for.
         links: pairs of devices between clusters.
         within: pairs within clusters, and the bit/s that each could carry.
         refused: pairs of neighbours in different clusters, and the bound that keeps them apart.
@@ -82,9 +82,7 @@ class RateUsed(BaseModel):
     """The highest learning rate of a method.
 
     Attributes:
-        key: of the configuration that gave it.
-        value: the rate.
-        found: whether the run looked for it.
+        key: the configuration key that set it. value: the rate. found: whether the run searched for it.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -99,9 +97,9 @@ class MethodCost(BaseModel):
     Attributes:
         lr: its learning rate; None in older files.
         parameters_updated: trained scalars of one device.
-        bytes: what left all devices in the whole run, by kind.
+        bytes: bytes sent by all devices in the whole run, by kind.
         payload_bytes: one steady-state update of one device.
-        clock: time and energy over the air; None where links were free.
+        clock: time and energy over the air; None if links were free.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -113,9 +111,9 @@ class MethodCost(BaseModel):
 
 
 class RouterScore(BaseModel):
-    """How well a router recognises the task of a prompt; ``confusion`` has the truth in its rows.
+    """How well a router recognises the task of a prompt; the rows of ``confusion`` are the true tasks.
 
-    There is neither confusion nor accuracy of a router that decides token by token.
+    A router that decides token by token has neither confusion nor accuracy.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -131,13 +129,12 @@ class RouterScore(BaseModel):
 
 
 class Header(BaseModel):
-    """What the run was: configuration, versions, model, groups, and what each method cost.
+    """The run's configuration, versions, model and groups, and each method's costs.
 
     Attributes:
-        exams: the name of every exam and the group that learnt for it, None where no device did; empty where each task
-            is its own.
-        exam: the signature that the scores behind the rows carry in ``scores.jsonl``.
-        network: who exchanged with whom over the air; None where links were free.
+        exams: the name of every exam and the group that trained for it, None if no device did; empty if each task is
+            its own. exam: the signature in ``scores.jsonl`` of the scores behind the rows. network: clusters and links
+            over the air; None if links were free.
         curves: per method a point for every scored round: ``round``, ``seconds``, ``joules`` and metrics.
     """
 

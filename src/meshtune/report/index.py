@@ -1,4 +1,4 @@
-"""The rows of a run by what they are of, found in one pass: tables over hundreds of tasks look them up, not through."""
+"""The rows of a run indexed in one pass, so that tables over hundreds of tasks need not scan them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Index:
     Attributes:
         rows: the same.
         methods, tasks: names in the order of the rows; ``metrics`` and ``devices``: sorted.
-        asked: by task the most questions that anyone answered; ``fewest``: by method and task the fewest.
+        asked: by task the most questions that any device answered; ``fewest``: by method and task the fewest.
     """
 
     def __init__(self, rows: Sequence[ResultRow]) -> None:
@@ -48,7 +48,7 @@ class Index:
         return self._final.get((method, metric), [])
 
     def cell(self, method: str, metric: str, task: str) -> list[ResultRow]:
-        """Return those of them that are of ``task``."""
+        """Return those of them for ``task``."""
         return self._cells.get((method, metric, task), [])
 
     def measured(self, metric: str) -> list[str]:

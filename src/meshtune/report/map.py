@@ -1,7 +1,7 @@
-"""A map: devices where they stand, clusters in colour, links, and who was refused.
+"""A map: devices at their positions, clusters in colour, links, and refused neighbours.
 
-Links within a cluster are as wide as the rate they could carry; links between clusters are dark; of every device the
-nearest refused neighbour is a dashed line, coloured by the bound that decided. Sized to be read at 900 pixels.
+The width of a link within a cluster shows the rate it could carry; links between clusters are dark. A dashed line goes
+to each device's nearest refused neighbour, coloured by the bound that decided. Sized to be read at 900 pixels.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ REFUSALS = {
 }  # fmt: skip
 ALONE, INK, LIGHT = "#777777", "#222222", "#eef1f2"
 NAMED = 60
-"""Devices up to which ids are written."""
+"""The most devices for which ids are shown."""
 DPI = 110
 
 
 @dataclass(frozen=True)
 class Map:
-    """What a map shows; devices by their place in ``positions``.
+    """The content of a map; devices by their index in ``positions``.
 
     Attributes:
         title: above it.
         positions: metres.
-        tasks: what every device learns; empty to leave it out.
+        tasks: the task of every device; empty to leave them out.
         clusters: devices.
-        within: pairs in one cluster that reach each other, and the bit/s that these could carry.
-        failing: pairs in one cluster that do not.
+        within: pairs in one cluster that reach each other, and the bit/s that they could carry. failing: pairs in one
+            cluster that cannot reach each other.
         between: pairs in different clusters that are linked.
         refused: pairs in different clusters, and the bound that keeps them apart.
     """
@@ -55,7 +55,7 @@ class Map:
 
     @cached_property
     def index(self) -> dict[int, int]:
-        """For every device, which cluster it is in."""
+        """The cluster of every device."""
         return {device: number for number, members in enumerate(self.clusters) for device in members}
 
     def colour(self, cluster: int) -> str:
@@ -94,7 +94,7 @@ def compose(shown: Map) -> Any:
 
 
 def many(count: int, what: str) -> str:
-    """Return a count of something, for people."""
+    """Return a count with its noun, in words."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
@@ -173,7 +173,7 @@ def _lines(axis: Any, where: Any, pairs: Sequence[tuple[int, int]], **style: Any
 
 
 def _thin(shown: Map) -> float:
-    """Return how much of their width lines keep, so that many devices leave something to see between them."""
+    """Return the factor by which lines are thinned when there are many devices."""
     return max(0.25, min(1.0, math.sqrt(2 * NAMED / len(shown.positions))))
 
 

@@ -1,4 +1,4 @@
-"""The maps of a plan and of a run: what :mod:`meshtune.report.map` draws of each."""
+"""The maps of a plan and of a run, drawn by :mod:`meshtune.report.map`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshtune.report.results_file import Results
 def of_plan(plan: Plan) -> Map:
     """Return the map of a plan."""
     pairs: dict[tuple[int, int], LinkPlan] = {}
-    for link in plan.links:  # a pair of which one end alone is served is a link all the same
+    for link in plan.links:  # a pair is a link even if only one end is served
         ends = (min(link.sender, link.receiver), max(link.sender, link.receiver))
         if not link.between and (link.served or ends not in pairs):
             pairs[ends] = link
@@ -32,7 +32,7 @@ def of_plan(plan: Plan) -> Map:
 
 
 def of_run(results: Results) -> Map | None:
-    """Return the map of a run in its first round; None where its links were free."""
+    """Return the map of a run in its first round; None if its links were free."""
     network = results.header.network
     if network is None:
         return None

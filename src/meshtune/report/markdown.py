@@ -1,4 +1,4 @@
-"""Names that somebody else chose, written into a Markdown page: they show as they are and do nothing."""
+"""Untrusted names in a Markdown page: they are shown literally and have no effect."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from meshtune.printable import printable
 
-# Brackets around numbers alone are our intervals; an underscore within a word emphasises nothing; dollars hold formulas
+# Brackets around only numbers are our intervals; an underscore within a word does not emphasise; dollars mark formulas
 # on GitHub; the last three would begin a link.
 _SPECIAL = re.compile(
     r"(?P<interval>\[[-+\d., ]+\](?![(\[:]))|[\\`*\[\]<&|~$]"
@@ -15,5 +15,5 @@ _SPECIAL = re.compile(
 
 
 def escaped(text: str) -> str:
-    """Return ``text`` on one line so that GitHub's Markdown shows it as it is, within a paragraph or a table's cell."""
+    """Return ``text`` on one line so that GitHub's Markdown shows it literally, within a paragraph or a table cell."""
     return _SPECIAL.sub(lambda found: found[0] if found["interval"] else f"\\{found[0]}", printable(text))

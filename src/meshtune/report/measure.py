@@ -1,7 +1,7 @@
-"""Which measure shows what a run did, and how its values and differences are put into words.
+"""The measure for a run's summary, and the wording of its values and differences.
 
-Accuracy is what people understand, but with a small model on hard tasks it hardly moves while NLL does. So a run is
-told in accuracy where some method raised it by :data:`MOVED` or more over the frozen model, and in NLL otherwise.
+Accuracy is easy to understand, but with a small model on hard tasks it hardly changes while NLL does. So a summary uses
+accuracy if some method raised it by :data:`MOVED` or more over the frozen model, and NLL otherwise.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ ENOUGH = 20
 
 
 def headline(results: Results) -> str:
-    """Return ``acc`` where some method's average is :data:`MOVED` or more above the frozen model's, else ``nll``."""
+    """Return ``acc`` if some method's average is :data:`MOVED` or more above the frozen model's, else ``nll``."""
     frozen = results.average("frozen", "acc")
     found = [average.value for name in results.methods if (average := results.average(name, "acc")) is not None]
-    # Rounded: a gain of 20 points must not fail to be one by the last bit of a float.
+    # Rounded: a gain of exactly 20 points must not be missed by the last bit of a float.
     return "acc" if frozen is not None and found and round(max(found) - frozen.value, 9) >= MOVED else "nll"
 
 
@@ -28,16 +28,16 @@ def lower_is_better(metric: str) -> bool:
 
 
 def value_text(value: float, metric: str) -> str:
-    """Return a value for people: ``86%``, or ``3.05`` of an NLL."""
+    """Return a value as shown in a summary: ``86%``, or ``3.05`` for an NLL."""
     return f"{value:.2f}" if lower_is_better(metric) else f"{100 * value:.0f}%"
 
 
 def verdict(gap: Difference, metric: str) -> str:
-    """Return what may be claimed of a difference: ``clearly better``, ``clearly worse``, ``exactly as good`` or
-    ``not clearly different``.
+    """Return what a difference shows: ``clearly better``, ``clearly worse``, ``exactly as good`` or ``not clearly
+    different``.
 
-    Clear is a difference whose 95% interval leaves out zero, over at least :data:`ENOUGH` questions: the interval of
-    fewer is not to be trusted. A difference that is the same on as many questions needs no interval.
+    A difference is clear if its 95% interval excludes zero, over at least :data:`ENOUGH` questions; with fewer, the
+    interval is not reliable. A difference that is the same on that many questions needs no interval.
     """
     if gap.mean == 0 and gap.equal:
         return "exactly as good"
@@ -63,7 +63,7 @@ def claim(gap: Difference, metric: str) -> str:
 
 
 def than(said: str, other: str) -> str:
-    """Return a claim with what it is compared to after its verdict: ``clearly better than alone (...)``."""
+    """Return a claim with its reference after the verdict: ``clearly better than alone (...)``."""
     words, bracket, rest = said.partition(" (")
     link = {"different": "from", "good": "as"}.get(words.rpartition(" ")[2], "than")
     return f"{words} {link} {other}{bracket}{rest}"

@@ -16,20 +16,20 @@ Owners = Mapping[str, Sequence[int]]
 
 
 def own_average(results: Results, method: str, metric: str, owners: Owners) -> float | None:
-    """Return the mean over the tasks of ``owners`` of their devices' values; None unless every task has some."""
+    """Return the mean over the tasks of ``owners`` of their devices' values; None unless every task has a value."""
     values = {(row.device, row.task): row.value for row in results.final(method, metric)}
     means = [[values[d, task] for d in devices if (d, task) in values] for task, devices in owners.items()]
     return fmean(fmean(mine) for mine in means) if means and all(means) else None
 
 
 def owners_of(results: Results, metric: str) -> Owners:
-    """Return the devices of every task that was learnt and is measured by ``metric``."""
+    """Return the devices of every trained task that ``metric`` measures."""
     measured = results.tasks_with(metric)
     return {task: devices for task, devices in results.header.groups.items() if task in measured}
 
 
 def weakest(results: Results, records: Records, metric: str, subject: str) -> str:
-    """Return which answers are the weakest, and of how many pairs of device and task the frozen model is not beaten."""
+    """Return which answers are the weakest, and for how many device-task pairs the frozen model is not beaten."""
     tasks = set(results.tasks_with(metric, learnt=True))
     rows = [row for row in results.final(subject, metric) if row.task in tasks]
     if len(tasks) < 2 or not rows:
@@ -40,7 +40,7 @@ def weakest(results: Results, records: Records, metric: str, subject: str) -> st
     told = f"the weakest answers are those{whose} on {worst.task}, {value_text(worst.value, metric)}"
     frozen = question_scores(records, "frozen", metric)
     pairs = dull = 0
-    for record in latest(records, subject, metric):  # devices that answer alike share a scoring
+    for record in latest(records, subject, metric):  # devices with identical answers share a scoring
         scores = {record["task"]: dict(zip(record["questions"], record[metric], strict=True))}
         gap = paired(scores, frozen, metric)
         if gap is not None and gap.questions >= ENOUGH:
@@ -54,7 +54,7 @@ def weakest(results: Results, records: Records, metric: str, subject: str) -> st
 
 
 def together(results: Results, records: Records, metric: str, subject: str) -> str:
-    """Return what it brings to share a task with other devices; nothing where nobody does."""
+    """Return the gain from sharing a task with other devices; an empty text if no devices do."""
     shared = {task: devices for task, devices in owners_of(results, metric).items() if len(devices) > 1}
     after, alone = (own_average(results, name, metric, shared) for name in (subject, "local"))
     gap = paired(
@@ -71,7 +71,7 @@ def together(results: Results, records: Records, metric: str, subject: str) -> s
 
 
 def losers(results: Results, metric: str, subject: str) -> str:
-    """Return how many devices score lower on their own task than alone, in the digits that are told, and which most."""
+    """Return how many devices score lower on their own task than alone, at the printed precision, and which most."""
     alone, after = ({(r.device, r.task): r.value for r in results.final(m, metric)} for m in ("local", subject))
     sign = -1 if lower_is_better(metric) else 1
     own = [(d, task) for task, devices in owners_of(results, metric).items() for d in devices]

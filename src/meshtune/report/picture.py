@@ -13,7 +13,7 @@ WIDTH = 9.0
 
 
 def blank(height: float) -> Any:
-    """Return an empty matplotlib figure of ``height`` inches that arranges itself."""
+    """Return an empty matplotlib figure of ``height`` inches with automatic layout."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -23,12 +23,14 @@ def blank(height: float) -> Any:
 
 
 def plain(text: str, limit: int = 20) -> str:
-    """Return somebody's name for a picture: on one line, at most ``limit`` letters, no formulas between dollars."""
+    """Return an untrusted name for a picture: on one line, at most ``limit`` characters, no formulas between
+    dollars.
+    """
     return printable(text, limit).replace("$", r"\$")
 
 
 def png(figure: Any, dpi: int) -> bytes:
-    """Return a matplotlib figure as PNG; letters that its font lacks are drawn as boxes."""
+    """Return a matplotlib figure as PNG; characters missing from its font are drawn as boxes."""
     picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)

@@ -1,4 +1,4 @@
-"""The tables of a plan: what is planned, bounds, clusters, devices, links between clusters, methods, reasons."""
+"""The tables of a plan: summary, bounds, clusters, devices, links between clusters, methods, reasons."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from meshtune.report.result_tables import Table, bytes_text, joules_text, second
 from meshtune.topology.phrases import figure, listed, watts
 
 SHOWN = 30
-"""Clusters, devices and links that a table shows; of more, the first."""
+"""The most clusters, devices or links that a table shows; if there are more, the first ones."""
 
 
 def tables(plan: Plan, why: int | None = None) -> list[Table]:
@@ -22,7 +22,7 @@ def tables(plan: Plan, why: int | None = None) -> list[Table]:
 
 
 def summary_table(plan: Plan) -> Table:
-    """Return what is planned, and what it comes to for all devices together."""
+    """Return the planned settings, and the totals over all devices."""
     sizes = [len(cluster.members) for cluster in plan.clusters]
     energy = plan.run_energy - plan.run_compute_energy
     hop_by_hop = bool(plan.exchanges) and not any(link.between for link in plan.links)
@@ -57,7 +57,7 @@ def summary_table(plan: Plan) -> Table:
 
 
 def limits_table(plan: Plan) -> Table:
-    """Return how much the budgets allow beside what is planned."""
+    """Return what the budgets allow beside what is planned."""
     table = Table("How much a device may train", ["budget", "values", "density", "kept", "from"])
     table.rows = [["planned", f"{plan.values:,}", f"{plan.density:.3g}", "", "adapter.density, or the run's masks"]]
     table.rows += [_limit_row(limit) for limit in plan.limits]
@@ -99,7 +99,7 @@ def clusters_table(plan: Plan) -> Table:
 
 
 def devices_table(plan: Plan) -> Table:
-    """Return what an exchange and a round cost every device."""
+    """Return the cost of an exchange and of a round for every device."""
     name = plan.payload_method
     table = Table(
         "Devices",
@@ -136,7 +136,7 @@ def devices_table(plan: Plan) -> Table:
 
 
 def between_table(plan: Plan) -> Table:
-    """Return the links between clusters, each direction by itself."""
+    """Return the links between clusters, each direction separately."""
     links = [link for link in plan.links if link.between]
     table = Table(
         "Links between clusters",
@@ -181,7 +181,7 @@ def methods_table(plan: Plan) -> Table:
 
 
 def refused_table(plan: Plan) -> Table:
-    """Return whom the devices were refused: the nearest one elsewhere, or that they are alone and why."""
+    """Return each device's nearest refused neighbour, or that the device is alone and why."""
     table = Table("Who is not with whom", ["device", "why"], labels=2)
     for device in [device for device in plan.devices if device.reason is not None][:SHOWN]:
         single = [device.reason] if device.reason and not device.neighbours and not device.unserved else []
@@ -194,19 +194,19 @@ def refused_table(plan: Plan) -> Table:
 
 
 def why_table(device: DevicePlan) -> Table:
-    """Return why ``device`` is where it is, and why others are not with it."""
+    """Return why ``device`` is in its cluster, and why others are not."""
     table = Table(f"Device {device.device}", ["bound", "why"], labels=2)
     table.rows = [["here", device.reason or ""], *([one.kind, one.sentence] for one in device.refused)]
     return table
 
 
 def notes_table(plan: Plan) -> Table:
-    """Return what was assumed and what does not fit."""
+    """Return the assumptions, and what does not fit."""
     return Table("To be known", ["", "what"], [["-", note] for note in plan.notes], labels=2)
 
 
 def percent(share: float | None) -> str:
-    """Return a probability for people."""
+    """Return a probability in percent."""
     if share is None:
         return "-"
     if share == 0:

@@ -1,4 +1,4 @@
-"""What the air cost every method of a run: time on the virtual clock, energy, and what did not come through."""
+"""Radio costs of every method of a run: time on the virtual clock, energy, and losses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from meshtune.report.results_file import Results
 
 
 def air_table(results: Results) -> Table:
-    """Return each method's virtual seconds, joules and airtime, and how much was in outage, lost, late or away.
+    """Return each method's virtual seconds, joules and airtime, and counts of outages, losses, late and absent devices.
 
-    It has no rows where links were free.
+    It has no rows if links were free.
     """
     table = Table(
         "Time and energy over the air, had every device its own radio and processor",
