@@ -28,7 +28,8 @@ def check_file(path: Path, most: int, what: str) -> None:
         most: bytes.
         what: what errors call it, for example ``the configuration file``.
 
-        Raises: UserError: it is missing, not a regular file, too long, or not readable.
+    Raises:
+        UserError: it is missing, not a regular file, too long, or not readable.
     """
     shown = shown_path(path)
     try:

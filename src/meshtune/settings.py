@@ -48,7 +48,10 @@ class Settings(BaseModel):
 class Within:
     """Bounds of a number, both included, as an annotation of its type.
 
-    Attributes: low: the lowest value. high: the highest value. unit: its unit, for the error.
+    Attributes:
+        low: the lowest value.
+        high: the highest value.
+        unit: its unit, for the error.
     """
 
     low: float

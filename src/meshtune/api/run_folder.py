@@ -1,4 +1,4 @@
-"""A run as Python sees it: its configuration, its results, and its devices, ready to be asked."""
+"""A run in Python: its configuration, its results, and its devices, ready to be asked."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run in its folder. Got from :func:`run` or :func:`open_run`.
+    """A run in its folder. :func:`run` and :func:`open_run` return it.
 
     Attributes:
         path: the folder.
 
     Args:
         path: the folder.
-        on_event: told what loading and scoring do.
+        on_event: called with the events of loading and scoring.
     """
 
     def __init__(self, path: Path, on_event: Observer) -> None:
@@ -42,7 +42,7 @@ class Run:
 
     @cached_property
     def config(self) -> RunConfig:
-        """The configuration that the run was begun with."""
+        """The configuration that the run was started with."""
         return validate(RunStore.open(self.path).config(), str(self.path))
 
     @property
@@ -52,7 +52,7 @@ class Run:
 
     @property
     def results(self) -> Results:
-        """What ``results.json`` holds, read when asked for: a header, and a row a measure.
+        """The content of ``results.json``, read on access: a header, and one row per measure.
 
         Raises:
             UserError: the run is not finished, or the file is damaged.
@@ -62,19 +62,19 @@ class Run:
         return load_results(self.path)
 
     def device(self, device: int = 0, method: str | None = None, router: str | None = None) -> Device:
-        """Return a device as it is after the newest finished round, ready to be asked.
+        """Return a device as of the newest finished round, ready to be asked.
 
         The base model is loaded with the first device and shared by all.
 
         Args:
             device: its id, a key of :attr:`devices`.
-            method: a method of the run, or ``frozen`` for the base alone; None for ``proposed``, else the first that
+            method: a method of the run, or ``frozen`` for the base alone; None for ``proposed``, or else the first that
                 can be asked.
             router: ``whitened``, ``top1``, ``cosine``, ``arrow`` or ``retrieval``; None for the run's own.
 
         Raises:
-            UserError: no round is finished; there is no such device, method or router; or the method must be told the
-                task of a prompt, as ``hard_moe`` must.
+            UserError: no round is finished; there is no such device, method or router; or the method needs to know the
+                task of a prompt, like ``hard_moe``.
         """
         if router is not None:
             check_router(router)
@@ -92,16 +92,16 @@ class Run:
         unsafe_code: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        """Sit the exam again from the newest checkpoint, and write ``results.json`` for this exam.
+        """Repeat the exam from the newest checkpoint, and write ``results.json`` for this exam.
 
-        Scores that are already there are not computed twice.
+        Existing scores are not computed again.
 
         Args:
-            questions: test questions a task; None for as many as the run's own exam.
+            questions: test questions per task; None for as many as in the run's own exam.
             routers: further routers to score.
-            write: False has no answers written: of such tasks only the NLL of the references is measured.
+            write: False generates no written answers; such tasks are then measured only by the NLL of the references.
             unsafe_code: run the programs that models write without isolation, with your rights.
-            on_event: called with every event; None for who was told when the run was opened.
+            on_event: called with every event; None for the function given when the run was opened.
 
         Raises:
             UserError: no round is finished, or a setting or router is impossible.
@@ -122,19 +122,19 @@ class Run:
 def run(config: RunConfig, out: Path | str, on_event: Callable[[Event], None] | None = None) -> Run:
     """Run ``config`` in the folder ``out`` to its end.
 
-    A folder that holds the same run is gone on with after its last finished round; a finished one is not run again.
+    A folder that holds the same run is resumed after its last finished round; a finished run is not run again.
 
     Args:
-        config: of :func:`load_config`.
-        out: the run's folder, made if need be.
-        on_event: called with every event; what it raises stops the run, which keeps what is finished.
+        config: from :func:`load_config`.
+        out: the run's folder, created if needed.
+        on_event: called with every event; if it raises, the run stops and keeps its finished rounds.
 
     Raises:
         UserError: the folder holds something else, or something in the configuration, the data or the model is wrong.
     """
     folder = Path(out)
     check_out(folder)
-    from meshtune.simulator import simulation as engine  # torch: only once the folder is known to be good
+    from meshtune.simulator import simulation as engine  # imports torch: only after the folder is checked
 
     observer = on_event or Silent()
     return Run(engine.run(config, folder, observer), observer)
@@ -148,7 +148,7 @@ def open_run(path: Path | str, on_event: Callable[[Event], None] | None = None) 
         on_event: called with every event of loading and scoring.
 
     Raises:
-        UserError: it holds no run; names the one beside it that is called most like it.
+        UserError: it holds no run; names the sibling with the most similar name.
     """
     folder = Path(path)
     if not folder.is_dir():

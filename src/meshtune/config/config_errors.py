@@ -1,4 +1,4 @@
-"""What a mistake in a configuration ends in: one sentence that names the key, its value and what it may be."""
+"""Errors for mistakes in a configuration: one sentence with the key, its value and the allowed values."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from meshtune.printable import printable
 SHOWN = 100
 """Characters of an override that are shown."""
 VALUE = 60
-"""Characters of a value, or of a key that nobody knows, that are shown."""
+"""Characters of a value, or of an unknown key, that are shown."""
 MESSAGE = 600
-"""Characters of what is wrong with it that are shown."""
+"""Characters of the reason that are shown."""
 
 
 def sentence(model: type[BaseModel], error: ValidationError, where: str, overrides: Sequence[str] = ()) -> str:
     """Return the first mistake in one sentence.
 
     Args:
-        model: the whole configuration's.
-        error: what pydantic found.
+        model: the model of the whole configuration.
+        error: pydantic's error.
         where: the configuration's origin.
-        overrides: the ``key=value`` that were put into it.
+        overrides: the ``key=value`` texts applied to it.
     """
     # A mistyped key first: it explains why another is missing.
     found = error.errors(include_url=False)
@@ -48,7 +48,7 @@ def sentence(model: type[BaseModel], error: ValidationError, where: str, overrid
     message = str(cause) if cause is not None else first["msg"]
     given = first.get("input")
     shown = f"={_shown(given)}" if isinstance(given, str | int | float | bool) else ""
-    # Of keys that do not go together, the message names them.
+    # For incompatible keys, the message names them.
     named = [where, f"{key}{shown}"] if parts and not given_here else [where]
     return ": ".join([*named, printable(message[0].lower() + message[1:], MESSAGE)])
 
@@ -56,11 +56,11 @@ def sentence(model: type[BaseModel], error: ValidationError, where: str, overrid
 def _origin(where: str, mistake: Mapping[str, Any], overrides: Sequence[str]) -> tuple[str, bool]:
     """Return where a mistake comes from, and whether that is an override of this very key.
 
-    Of keys that do not go together, some may have been overridden: those are named behind the configuration.
+    If keys are incompatible, some may have been overridden: those are named after the configuration.
 
     Args:
         where: the configuration's origin.
-        mistake: what pydantic found; its place may be a group of keys, or nowhere.
+        mistake: pydantic's error; its location may be a group of keys, or nothing.
         overrides: in the order in which they were applied.
     """
     loc, unknown = [str(part) for part in mistake["loc"]], mistake["type"] == "extra_forbidden"
@@ -84,7 +84,7 @@ def setting_shown(override: str) -> str:
 
 def _shown(value: str | float) -> str:
     if isinstance(value, int) and value.bit_length() > 1000:
-        return "a number of hundreds of digits"  # which Python would refuse to write
+        return "a number of hundreds of digits"  # which Python would refuse to print
     return printable(str(value), VALUE)
 
 

@@ -1,4 +1,4 @@
-"""The configuration that comes with the program: what ``meshtune demo`` runs."""
+"""The configuration of ``meshtune demo``, which comes with the package."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def demo_config(overrides: Overrides = ()) -> RunConfig:
     """Return the demo's configuration, with overrides as :func:`meshtune.load_config` takes them.
 
     Raises:
-        UserError: an override is mistaken.
+        UserError: an override is wrong.
     """
     with as_file(files("meshtune") / FILE) as file:
         return load_config(file, overrides, "the demo")
 
 
 def is_demo(config: Mapping[str, Any]) -> bool:
-    """Return whether a run's configuration, as its folder holds it, is the demo's without any override."""
+    """Return whether a run's stored configuration is the demo's without any override."""
     return demo_config().model_dump(mode="json") == config

@@ -1,8 +1,8 @@
-"""What a configuration sets and nothing reads.
+"""Settings without effect in a configuration.
 
-What asks for something that free links cannot do, such as faults, is refused (:mod:`meshtune.config.run_config`).
-Settings of places, computing and clusters only say how things would be over the air: without a radio they change
-nothing, so that ``--set radio=null`` alone takes the air out of a run, and the run says so once.
+Settings that free links cannot support, such as faults, are refused (:mod:`meshtune.config.run_config`). Settings of
+places, computing and clusters only matter over the air. Without a radio they have no effect, so ``--set radio=null``
+alone turns the radio off, and the run says so once.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from meshtune.config.run_config import RunConfig
 
 OF_THE_AIR = ("places", "compute", "clusters")
-"""The groups of keys that only a radio gives a meaning."""
+"""The groups of keys that need a radio."""
 
 
 def idle_note(config: RunConfig) -> str | None:
-    """Return which settings change nothing in a run, as there is no radio; None where there is none of them."""
+    """Return which settings have no effect in a run without a radio; None if there are none."""
     if config.radio is not None:
         return None
     idle = [

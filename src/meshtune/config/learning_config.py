@@ -1,4 +1,4 @@
-"""Settings of the base model, of local training and of scoring. No heavy imports, so that help texts are quick."""
+"""Settings of the base model, of local training and of scoring. No heavy imports, so that help texts are fast."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Rate = Annotated[
     float | Literal["auto"],
     Worded(AUTO, "give a learning rate, 1e-12 to 1e+06, or auto", ge=1e-12, le=1e6, allow_inf_nan=False),
 ]
-"""A learning rate, or ``auto``: one is looked for before the first round."""
+"""A learning rate, or ``auto``: one is searched for before the first round."""
 LR_KEYS = {"sparse": "lr", "lora": "lora_lr", "full": "full_lr"}
-"""By kind of expert the key of its highest learning rate."""
+"""The key of the highest learning rate, by kind of expert."""
 EMBEDDED = "embedded"
 TINY = "tiny-random"
 
@@ -29,10 +29,10 @@ HOTTEST = 1e3
 
 
 def check_temperature(value: float) -> None:
-    """Make sure that logits can be divided by ``value``, or that it is 0.
+    """Make sure that ``value`` is a usable divisor of logits, or 0.
 
     Raises:
-        UserError: they cannot.
+        UserError: it is not.
     """
     if value and not COLDEST <= value <= HOTTEST:
         raise UserError(f"`temperature` {value:g} is no temperature: give 0, or {COLDEST:g} to {HOTTEST:g}")
@@ -42,23 +42,24 @@ Rounds = Annotated[int, Within(1, 1_000_000)]
 
 
 def lower_rate(key: str, rate: float, found: bool) -> str:
-    """Return the setting that mends a ``rate`` of the key ``key`` that is too high: a lower one, or one that is looked
-    for where it was not ``found`` that way.
+    """Return the setting that fixes a too high ``rate`` of the key ``key``: a lower rate, or ``auto`` unless it was
+    ``found`` that way.
     """
-    if key == "train.full_lr":  # nothing looks for it
+    if key == "train.full_lr":  # it has no search
         return f"{key}={rate / 10:.2g}"
     return f"{key}={rate / 3:.2g}" if found else f"{key}={AUTO}"
 
 
 class ModelConfig(Settings):
-    """Which base model, and how it is held.
+    """The base model, and how it is stored.
 
     Attributes:
         name: ``embedded``, hub id, folder, ``.gguf`` file or ``tiny-random``; ``$VARIABLES`` are expanded.
         dtype: element type of the frozen weights and activations.
-        bits: 8 or 4 hold the blocks' frozen weights in so many bits, through bitsandbytes; None as they are.
-        device: ``auto`` takes a GPU where there is one.
-        compile: have ``torch.compile`` fuse what lies between the linear layers; for GPUs.
+        bits: 8 or 4 store the blocks' frozen weights in this many bits, through bitsandbytes; None leaves them
+            unchanged.
+        device: ``auto`` uses a GPU if there is one.
+        compile: let ``torch.compile`` fuse the operations between the linear layers; for GPUs.
     """
 
     name: str = EMBEDDED
@@ -69,24 +70,24 @@ class ModelConfig(Settings):
 
 
 class TrainConfig(Settings):
-    """How a device learns.
+    """How a device trains.
 
     Attributes:
         rounds: rounds of local training and exchange.
-        steps: optimiser steps a round.
-        batch: rows a step and device.
-        lr: learning rate of sparse experts; lora_lr: of LoRA experts; full_lr: of all weights. ``auto`` looks for
-            one of the first two on rows set aside (:mod:`meshtune.training.learning_rate`).
-        rates: a method's own learning rate, by its name, where it is not its kind's.
+        steps: optimiser steps per round.
+        batch: rows per step and device.
+        lr: learning rate of sparse experts; lora_lr: of LoRA experts; full_lr: of all weights. ``auto`` searches for
+            one of the first two on held-out rows (:mod:`meshtune.training.learning_rate`).
+        rates: learning rates of single methods by name, overriding that of their kind.
         optimizer: ``adam`` (no weight decay) or plain ``sgd``.
         warmup: optimiser steps over which the rate rises linearly from 0; then it falls linearly to
             ``final_lr`` times its peak at the end of the run.
-        max_tokens: longest row; prompts are cut from their left.
-        micro_tokens: most tokens of one micro-batch, over all devices: the memory dial. On a CPU as many are in
-            memory as torch uses threads.
-        memory: GiB that the process may take, on a GPU that it may take there; micro-batches are made smaller, then
-            activations computed twice, until the forecast keeps it. None for no bound.
-        checkpoint: compute activations a second time in the backward pass instead of keeping them: a third slower.
+        max_tokens: longest row; prompts are truncated from the left.
+        micro_tokens: most tokens of one micro-batch, over all devices: the main control of memory. On a CPU as many
+            micro-batches are in memory as torch uses threads.
+        memory: GiB that the process may take, on a GPU of GPU memory; micro-batches are made smaller, then activations
+            recomputed, until the forecast fits. None for no bound.
+        checkpoint: recompute activations in the backward pass instead of keeping them: a third slower.
         rows: most training rows a device uses; None for all it holds.
     """
 
@@ -110,7 +111,7 @@ class TrainConfig(Settings):
         """Return the highest learning rate of ``method``, which trains experts of ``kind``.
 
         Raises:
-            UserError: it has yet to be found.
+            UserError: it has not been found yet.
         """
         found = self._asked(kind, method)
         if isinstance(found, str):
@@ -118,17 +119,17 @@ class TrainConfig(Settings):
         return found
 
     def key(self, kind: str, method: str = "") -> str:
-        """Return the key that says what :meth:`peak` is."""
+        """Return the key that sets :meth:`peak`."""
         return f"train.rates.{method}" if method in self.rates else f"train.{LR_KEYS[kind]}"
 
     def unsettled(self, kind: str, method: str = "") -> bool:
-        """Return whether the rate of ``method``, which trains experts of ``kind``, has yet to be found."""
+        """Return whether the rate of ``method``, which trains experts of ``kind``, has not been found yet."""
         return self._asked(kind, method) == AUTO
 
     def settled(self, found: Mapping[str, float], kinds: Mapping[str, str]) -> TrainConfig:
-        """Return these settings with the rates that were ``found``, by kind of expert, in the place of ``auto``.
+        """Return these settings with ``auto`` replaced by the rates ``found`` for each kind of expert.
 
-        ``kinds`` are those of the methods that run, by name.
+        ``kinds`` gives the kind of each method in the run, by name.
         """
         usual = {LR_KEYS[kind]: rate for kind, rate in found.items() if getattr(self, LR_KEYS[kind]) == AUTO}
         own = {name: found[kinds[name]] for name, rate in self.rates.items() if rate == AUTO and name in kinds}
@@ -150,20 +151,20 @@ class EvalConfig(Settings):
     """What is scored.
 
     Attributes:
-        questions: test questions a task.
-        every: score after every so many rounds as well, for curves; None for once, at the end.
-        elsewhere: questions a task that a device without exchange (``local``) is asked of the others' tasks; None for
-            all. Fewer are quicker, but no longer to be compared with the other methods.
-        split: ``test``, or ``validation``: rows cut from the training split, for choosing settings.
+        questions: test questions per task.
+        every: also score after every so many rounds, for curves; None for only once, at the end.
+        elsewhere: questions that a device without exchange (``local``) is asked of each other task; None for all. Fewer
+            are faster, but no longer comparable with the other methods.
+        split: ``test``, or ``validation``: rows held out from the training split, for choosing settings.
         micro_tokens: most tokens of one scoring pass.
-        write: write answers to the questions whose answers are written, and grade them; else only the NLL of their
-            references is measured, which takes a fraction of the time.
-        samples: answers written to every question whose answers are written.
-        temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
-        top_p: draw from the likeliest tokens that have so much probability together.
-        pass_at: the k of ``pass@k``, of tasks whose answers are run, where there are several samples.
-        unsafe_code: run what the model has written without isolation.
-        one_group: tasks that count as one where router accuracy is quoted as one figure.
+        write: generate and grade answers for tasks with written answers; else only the NLL of their references is
+            measured, which takes a fraction of the time.
+        samples: answers generated per question with a written answer.
+        temperature: divides the logits before a token is sampled; 0 takes the likeliest token.
+        top_p: sample from the likeliest tokens that together have this probability.
+        pass_at: the k of ``pass@k``, for tasks whose answers are programs, with several samples.
+        unsafe_code: run programs that the model has written without isolation.
+        one_group: tasks that count as one when router accuracy is given as one figure.
     """
 
     questions: Count = 100

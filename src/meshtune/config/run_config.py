@@ -31,7 +31,7 @@ from meshtune.wire.value_forms import BITS, BLOCKS
 from meshtune.wireless.config import ComputeConfig, PlaceConfig, RadioConfig
 
 MOST_DEVICES = 200_000
-"""Devices of a plan or a run: twice as many as a plan was tried with (docs/scaling.md)."""
+"""The most devices of a plan or a run: twice as many as the largest tested plan (docs/scaling.md)."""
 
 
 class TaskConfig(Settings):
@@ -39,11 +39,11 @@ class TaskConfig(Settings):
 
     Attributes:
         task: the schema, a name of ``meshtune tasks``.
-        source: where its splits are: a folder, ``hub``, or None for ``data`` of the whole run.
+        source: where its splits are: a folder, ``hub``, or None for the run's ``data``.
         train: a file to train on instead of the source's train split.
         test: a file to test on instead of the source's test split.
         key: the declared task key: devices with equal keys form a task group. Defaults to ``task``.
-        also: further tasks that the group is tested on, from ``data`` of the whole run; nothing is learnt from them.
+        also: further tasks that the group is tested on, from the run's ``data``; nothing is learnt from them.
     """
 
     task: str
@@ -83,11 +83,11 @@ class TaskConfig(Settings):
 
 
 class DevicesConfig(Settings):
-    """How many devices there are. They take the tasks in turn; those of one task get disjoint training rows.
+    """How many devices there are. They take the tasks in turn; devices of one task get disjoint training rows.
 
     Attributes:
-        per_task: devices of each task.
-        count: how many devices in all; None for ``per_task`` times the number of tasks.
+        per_task: devices per task.
+        count: number of devices in all; None for ``per_task`` times the number of tasks.
     """
 
     per_task: Annotated[int, Within(1, MOST_DEVICES)] = 1
@@ -95,11 +95,11 @@ class DevicesConfig(Settings):
 
 
 class ExchangeConfig(Settings):
-    """How values cross the air.
+    """How values are sent.
 
     Attributes:
-        values: ``bfloat16`` or ``float32``, as they are; ``int8`` or ``int4``: each version as a quantised difference
-            to the one before it.
+        values: ``bfloat16`` or ``float32``: plain values; ``int8`` or ``int4``: each version as a quantised delta from
+            the previous one.
         block: values that share a scale, in int8 and int4.
     """
 
@@ -108,7 +108,7 @@ class ExchangeConfig(Settings):
 
     @property
     def differences(self) -> bool:
-        """Whether an update is the difference to the one before it."""
+        """Whether an update is a delta from the previous one."""
         return self.values in BITS
 
 
@@ -116,9 +116,9 @@ class FaultsConfig(Settings):
     """Faults, drawn from the run's seed for every device and round.
 
     Attributes:
-        dropout: probability that a device is away for a round: it neither sends nor hears.
+        dropout: probability that a device is away for a round: it neither sends nor receives.
         late: probability that a device computes ``slowdown`` times as long in a round.
-        slowdown: how many times as long.
+        slowdown: the factor by which it takes longer.
     """
 
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -127,22 +127,22 @@ class FaultsConfig(Settings):
 
 
 class RunConfig(Settings):
-    """Everything a run is a function of, besides the code and the data.
+    """Everything that determines a run, besides the code and the data.
 
     Attributes:
         seed: of every named random stream.
         federation_seed: of the shared projections A; part of what devices announce.
-        data: folder with a sub-folder a task, ``hub``, or None for $MESHTUNE_DATA, then the hub.
+        data: folder with a sub-folder per task, ``hub``, or None for $MESHTUNE_DATA, then the hub.
         template: ``shared`` (one for all tasks) or ``own`` (each task's customary one).
-        validation: rows cut from every training split and never trained on; None for a tenth of it, 100 at most.
-        leaked_rows: what is done with training rows that an exam asks too: ``refuse`` (a few are left out of training),
+        validation: rows held out from every training split and never trained on; None for a tenth of it, 100 at most.
+        leaked_rows: what to do with training rows that an exam also asks: ``refuse`` (a few are left out of training),
             ``leave_out`` however many, or ``keep``.
-        methods: what is run side by side.
-        graph: who hears whom where links are free, and with a radio in a single cluster.
-        radio: what carries the exchange; None for links that are free and always there, over ``graph``.
-        places: where devices are, with a radio.
-        compute: what training costs them in time and energy, with a radio.
-        clusters: who exchanges with whom, with a radio.
+        methods: methods to run side by side.
+        graph: which devices are linked: over free links, or with a radio in a single cluster.
+        radio: the radio that carries the exchange; None for free links that never fail, over ``graph``.
+        places: positions of the devices, with a radio.
+        compute: time and energy of training, with a radio.
+        clusters: how clusters are formed, with a radio.
         round_seconds: T_round, after which a round ends for all; None for the slowest planned compute + 1.5 Gamma.
         faults: what goes wrong on purpose, with a radio.
     """
@@ -261,7 +261,7 @@ class RunConfig(Settings):
 
     @property
     def unlearnt(self) -> list[str]:
-        """The keys of tasks that no device has: they are asked, but nobody learns them."""
+        """The keys of tasks that no device has: they are asked, but no device learns them."""
         taken = {task.key for task in self.device_tasks}
         return [task.key for task in self.tasks if task.key not in taken]
 
@@ -269,14 +269,14 @@ class RunConfig(Settings):
     def exams(self) -> dict[str, str]:
         """The name of every exam and the key of the task that teaches it: a task's own, then those in its ``also``.
 
-        Rows set aside from training are of the task itself, so the further exams are left out of a validation.
+        Held-out rows belong to the task itself, so a validation leaves out the further exams.
         """
         further = self.eval.split == "test"
         return {name: task.key for task in self.tasks for name in (task.key, *(task.also if further else ()))}
 
 
 Overrides = Sequence[str] | Mapping[str, Any]
-"""Settings that replace others: ``key=value`` texts, their values read as YAML, or values by dotted key."""
+"""Settings that override others: ``key=value`` texts, with values read as YAML, or values by dotted key."""
 
 
 def load_config(
@@ -287,7 +287,7 @@ def load_config(
     Args:
         source: the file; or keys and values, which are copied; None to start from nothing.
         overrides: applied in order: ``["train.rounds=2"]``, or ``{"train.rounds": 2}``.
-        where: what the source is called in errors, if not by its path.
+        where: the source's name in errors, if not its path.
 
     Raises:
         UserError: the file is missing or not YAML, a key is unknown (names the nearest) or given twice, or a
@@ -326,7 +326,7 @@ def validate(tree: Mapping[str, Any], where: str, overrides: Sequence[str] = ())
     Args:
         tree: keys and values.
         where: names its origin in errors.
-        overrides: what was applied to it, named instead where the mistake is in one of them.
+        overrides: the overrides applied to it; if the mistake is in one of them, that one is named instead.
 
     Raises:
         UserError: the first mistake, in one sentence.
@@ -338,7 +338,7 @@ def validate(tree: Mapping[str, Any], where: str, overrides: Sequence[str] = ())
 
 
 def expand(path: str) -> str:
-    """Return ``path`` with ``~`` and $VARIABLES filled in.
+    """Return ``path`` with ``~`` and $VARIABLES expanded.
 
     Raises:
         UserError: a variable is not set.
@@ -364,7 +364,7 @@ def _parsed(override: str) -> tuple[str, Any]:
 
 
 def _put(tree: dict[str, Any], key: str, value: Any, shown: str) -> None:
-    """Put ``value`` under the dotted ``key``; ``shown`` is how an error names both."""
+    """Store ``value`` under the dotted ``key``; errors name both as ``shown``."""
     *path, last = key.split(".")
     node = tree
     for part in path:

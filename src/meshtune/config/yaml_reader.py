@@ -1,7 +1,7 @@
-"""Read YAML that somebody else wrote: plain values only, and never more of them than a configuration has.
+"""Read untrusted YAML: plain values only, and no more of them than a configuration has.
 
-Aliases and merges let a few lines stand for billions of values, so what they stand for is counted while a document is
-read, not after. Nothing else in the package knows YAML.
+With aliases and merges a few lines can expand to billions of values. So the expanded values are counted while a
+document is read, not afterwards. No other module in the package reads YAML.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from meshtune.printable import printable
 BYTES = 2**17
 """Most bytes of a file."""
 VALUES = 10_000
-"""Most values of a document, keys included, each alias counted as all that it stands for."""
+"""Most values of a document, keys included, with every alias expanded."""
 DEPTH = 30
-"""Most lists and mappings inside one another."""
+"""Deepest nesting of lists and mappings."""
 DIGITS = 60
 """Most characters of a number."""
 REASON = 200
@@ -30,7 +30,7 @@ REASON = 200
 
 
 def read_yaml(path: Path, what: str) -> Any:
-    """Return the one document in the file ``path``; ``what`` is what it is called in errors.
+    """Return the one document in the file ``path``; errors call it ``what``.
 
     Raises:
         UserError: the file cannot be read, is too long, is not YAML, gives a key twice or holds too much.
@@ -46,7 +46,7 @@ def parse_yaml(text: str) -> Any:
     """Return the one document in ``text``.
 
     Raises:
-        ValueError: it is none; the message has no line ends and at most :data:`REASON` characters.
+        ValueError: it is not a document; the message has no line ends and at most :data:`REASON` characters.
     """
     try:
         loader = _Loader(text)
@@ -54,9 +54,9 @@ def parse_yaml(text: str) -> Any:
             return loader.get_single_data()
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date and is none (2024-13-45)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date (2024-13-45)
         raise ValueError(_one_line(error)) from error
-    except Exception as error:  # PyYAML stumbles over a value that its tag does not fit (!!bool 7, !!int "")
+    except Exception as error:  # PyYAML fails on a value that does not fit its tag (!!bool 7, !!int "")
         raise ValueError(f"a value does not fit its tag ({type(error).__name__}: {_one_line(error)})") from error
 
 
@@ -70,13 +70,13 @@ def _one_line(error: Exception) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key given twice, since one of the two values would be lost in silence, and what is out of bounds."""
+    """Refuses duplicate keys, since one of the values would be lost silently, and anything out of bounds."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._values = 0
         self._depth = 0
-        self._counts: dict[int, int] = {}  # by the id of a node that is read: how many values it stands for
+        self._counts: dict[int, int] = {}  # by the id of a node: how many values it expands to
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -114,7 +114,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_number(self, node: yaml.ScalarNode) -> Any:
-        """Return a whole or other number; one of thousands of digits is none, and takes long to read."""
+        """Return an integer or float; a number of thousands of digits is refused, because it takes long to read."""
         if len(node.value) > DIGITS:
             cut = f"{node.value[:20]}… has {len(node.value):,} characters: numbers have at most {DIGITS}"
             raise ConstructorError(None, None, cut, node.start_mark)

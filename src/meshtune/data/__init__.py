@@ -1,1 +1,1 @@
-"""Rows of tasks: gathered, checked for repetition and leakage, and dealt out to devices."""
+"""Rows of tasks: gathered, checked for repetition and leakage, and distributed to devices."""

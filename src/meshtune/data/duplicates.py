@@ -1,4 +1,4 @@
-"""What is said of one split: rows that are no questions of the task, that repeat others, that have equal options."""
+"""Notes on one split: rows that are not questions of the task, that repeat others, or that have equal options."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def counted(
     marks: Marks,
     facts: dict[str, Any],
 ) -> list[str]:
-    """Return what is to be said of the rows of a split, and add the counts to ``facts``; nothing of one without them.
+    """Return the notes on the rows of a split, and add the counts to ``facts``; no notes if there is nothing to report.
 
     Args:
         name: the task key or the exam.
         split: ``train`` or ``test``.
         questions: its rows, in the order of the file.
-        marks: tells which rows are the same.
-        left_out: the rows that are no questions of the task, by what they are.
-        facts: gets ``left_out`` and ``repeated`` by split, and ``equal_options``.
+        marks: decides which rows are the same.
+        left_out: the rows that are not questions of the task, by what they are.
+        facts: receives ``left_out`` and ``repeated`` by split, and ``equal_options``.
     """
     notes = []
     kind = _NAMES[split]

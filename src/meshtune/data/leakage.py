@@ -1,8 +1,8 @@
-"""Rows that are trained on and asked all the same: found over all tasks, and left out, refused or kept.
+"""Training rows that an exam also asks: found over all tasks, and left out, refused or kept.
 
-Who has learnt a question by heart shows nothing by answering it, whichever of the devices learnt it: updates travel.
-A row counts as trained on where ``tasks.same`` takes the two for one question. A few such rows are in many public data
-sets: they are left out of training and named. More than one in a hundred of an exam mean that the splits are wrong.
+A memorised question measures nothing, whichever device memorised it, because updates travel. A row counts as trained on
+if ``tasks.same`` considers the two the same question. Many public data sets contain a few such rows: they are left out
+of training and named. More than one in a hundred of an exam means that the splits are wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshtune.errors import UserError
 from meshtune.tasks.base import Question
 from meshtune.tasks.same import Marks
 
-FEW = 100  # one row in so many of an exam may be among the training rows
+FEW = 100  # one in this many rows of an exam may be among the training rows
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class _Leak:
     Attributes:
         trained: the training rows.
         asked: the exam's rows.
-        pairs: of each of these the first training row that is the same.
-        equal: how many of these have one that is the same letter by letter.
+        pairs: for each of these the first training row that is the same.
+        equal: how many of these have a training row that is the same letter by letter.
     """
 
     task: str
@@ -46,16 +46,16 @@ def without_leaks(
     marks: Marks,
     facts: dict[str, dict[str, Any]],
 ) -> tuple[dict[str, Sequence[Question]], list[str]]:
-    """Return the rows that may be trained on, and what is to be said of the others.
+    """Return the rows that may be trained on, and notes on the others.
 
     Args:
-        train: training rows by task key, without those set aside.
+        train: training rows by task key, without held-out ones.
         exams: rows that may be asked, by exam.
-        aside: rows set aside, by task key; what repeats them is left out too.
-        policy: ``leave_out`` of training what is asked, ``keep`` it, or ``refuse``: leave it out, but raise where more
-            than one in :data:`FEW` rows of an exam are trained on.
-        marks: tells which rows are the same.
-        facts: gets ``leaked``, the training rows by exam, under each task key.
+        aside: held-out rows, by task key; their repeats are left out too.
+        policy: ``leave_out``: do not train on asked rows; ``keep``: train on them; or ``refuse``: leave them out, but
+            raise if more than one in :data:`FEW` rows of an exam is trained on.
+        marks: decides which rows are the same.
+        facts: receives ``leaked``, the training rows by exam, under each task key.
 
     Raises:
         UserError: there are too many, by the policy.

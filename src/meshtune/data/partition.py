@@ -1,7 +1,7 @@
-"""Each device's share of the data, and the exam every device sits.
+"""Each device's share of the data, and the exam of every device.
 
-The training split of a task is shuffled once, its first rows are set aside for choosing settings, and the rest is dealt
-out so that devices of one task hold disjoint rows. Rows are tokenised when first used.
+The training split of a task is shuffled once, its first rows are held out for choosing settings, and the rest is
+distributed so that devices of one task hold disjoint rows. Rows are tokenised on first use.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class DeviceData:
         questions: its own training questions.
         seed: the run's seed.
         limit: longest row in tokens.
-        aside: questions of its task that nobody trains on, for choosing settings; may be none.
+        aside: held-out questions of its task, for choosing settings; may be empty.
     """
 
     device: int
@@ -54,7 +54,7 @@ class DeviceData:
         return self._rows[number]
 
     def batch(self, step: int, size: int) -> list[Row]:
-        """Return the rows of optimiser step ``step``: epochs one after the other, each in its own random order."""
+        """Return the rows of optimiser step ``step``: consecutive epochs, each in its own random order."""
         rows = []
         for position in range(step * size, (step + 1) * size):
             epoch, at = divmod(position, self.samples)
@@ -70,12 +70,12 @@ class DeviceData:
         return [int(at) for at in order[: steps * size]]
 
     def calibration(self, batches: int, size: int) -> list[list[Row]]:
-        """Return the mini-batches behind the mask, from a stream of their own."""
+        """Return the mini-batches for calibrating the mask, from their own random stream."""
         draw = stream(self.seed, "device", self.device, "calibration")
         return [[self.row(int(i)) for i in draw.integers(self.samples, size=size)] for _ in range(batches)]
 
     def held(self, count: int) -> list[Row]:
-        """Return ``count`` rows to judge settings by: those set aside, or its own last ones where none are."""
+        """Return ``count`` rows to judge settings by: held-out ones, or the device's last ones if there are none."""
         chosen = self.aside[:count] or self.questions[-count:]
         return [encode_training(self.tokenizer, question, self.limit) for question in chosen]
 
@@ -85,12 +85,12 @@ class DeviceData:
 
 
 def digest(devices: Sequence[DeviceData]) -> str:
-    """Return a hash of all training questions, device by device: equal where the data are."""
+    """Return a hash of all training questions, device by device: equal for equal data."""
     return _hash((data.device, q) for data in devices for q in data.questions)
 
 
 def exam_digest(asked: Mapping[str, Sequence[Question]]) -> str:
-    """Return a hash of the questions of all exams, in order: equal where they are."""
+    """Return a hash of the questions of all exams, in order: equal for equal questions."""
     return _hash((name, q) for name, questions in asked.items() for q in questions)
 
 
@@ -106,9 +106,9 @@ class Exam:
     """The test questions of one task.
 
     Attributes:
-        name: what it is called: the task key, or a name of the task's ``also``.
+        name: the task key, or a name in the task's ``also``.
         group: the key of the task that teaches it.
-        questions: what is asked.
+        questions: the questions asked.
         rows: per question one row per option.
         prompts: per question its prompt's tokens.
     """
@@ -121,7 +121,7 @@ class Exam:
 
     @property
     def task(self) -> Task:
-        """What the questions are of."""
+        """The task of the questions."""
         return get_task(self.questions[0].task)
 
     @property
@@ -131,12 +131,12 @@ class Exam:
 
 
 def deal(config: RunConfig, tokenizer: Any = None, pools: Pools | None = None) -> list[DeviceData]:
-    """Return every device's training data; the tokenizer may be set later, before the first row is asked for.
+    """Return every device's training data; the tokenizer may be set later, before the first row is used.
 
     Args:
         config: the run's settings.
         tokenizer: of the base model.
-        pools: what :func:`meshtune.data.pools.gather` returned, where it was called before.
+        pools: the result of :func:`meshtune.data.pools.gather`, if it was called before.
 
     Raises:
         UserError: a split is missing, broken or too small for its devices.
@@ -169,7 +169,7 @@ def deal(config: RunConfig, tokenizer: Any = None, pools: Pools | None = None) -
 
 
 def exam_questions(config: RunConfig, pools: Pools | None = None) -> dict[str, list[Question]]:
-    """Return by exam what is asked: ``eval.questions`` questions of ``eval.split``, in a fixed random order.
+    """Return each exam's questions: ``eval.questions`` questions of ``eval.split``, in a fixed random order.
 
     Raises:
         UserError: a split is missing or broken.
@@ -184,7 +184,7 @@ def exams(config: RunConfig, tokenizer: Any, asked: Mapping[str, Sequence[Questi
     Args:
         config: the run's settings.
         tokenizer: of the base model.
-        asked: what :func:`exam_questions` returned, where it was called before; else it is, and raises as it does.
+        asked: the result of :func:`exam_questions`, if it was called before; otherwise it is called, with its errors.
     """
     limit = config.train.max_tokens
     return [

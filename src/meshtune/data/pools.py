@@ -1,7 +1,7 @@
-"""The rows of a run's tasks: what may be trained on, what is set aside for choosing settings, and what may be asked.
+"""The rows of a run's tasks: rows to train on, held-out rows for choosing settings, and rows that may be asked.
 
 All are read and checked before a model is loaded. A task without a test split gets one from its training rows, drawn by
-the run's seed; questions that ask the same stay on one side. ``data.leakage`` finds rows that are trained on and asked.
+the run's seed; questions that ask the same stay on one side. ``data.leakage`` finds training rows that are also asked.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from meshtune.tasks.loader import LoadedSplit, has_split, read
 from meshtune.tasks.registry import get_task
 from meshtune.tasks.same import Marks, asked
 
-SET_ASIDE = (10, 100)  # by default one row in 10 is for choosing settings, 100 at most
-TESTED = (5, 500)  # of a task without a test split one row in 5 is for testing, 500 at most
+SET_ASIDE = (10, 100)  # by default one row in 10 is held out for choosing settings, 100 at most
+TESTED = (5, 500)  # for a task without a test split, one row in 5 is for testing, 500 at most
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Pools:
     """Every task's rows.
 
     Attributes:
-        train: by the key of every task that a device learns, in a fixed random order, without what is set aside.
-        aside: by task key: what is set aside.
-        exams: by exam, in a fixed random order: what may be asked of it.
-        notes: what is to be said of them.
+        train: by the key of every task that a device learns, in a fixed random order, without held-out rows.
+        aside: by task key: the held-out rows.
+        exams: by exam, in a fixed random order: the rows that may be asked.
+        notes: sentences about the rows.
         facts: the counts behind the notes, by task key or exam.
     """
 
@@ -46,13 +46,13 @@ class Pools:
 
 @dataclass(frozen=True)
 class _Side:
-    """One side of a task.
+    """One side of a task, training or test.
 
     Attributes:
         questions: in their random order.
         found: in the order of the file.
-        left_out: rows that are no questions of the task, by what they are.
-        cut: drawn from the training rows.
+        left_out: rows that are not questions of the task, by what they are.
+        cut: whether it was drawn from the training rows.
     """
 
     questions: list[Question]
@@ -65,7 +65,7 @@ def gather(config: RunConfig) -> Pools:
     """Return the rows of every task of a run.
 
     Raises:
-        UserError: a split is missing or broken, nothing is left of it, or too many rows are trained on and asked.
+        UserError: a split is missing or broken, nothing is left of it, or too many training rows are also asked.
     """
     train: dict[str, Sequence[Question]] = {}
     aside: dict[str, Sequence[Question]] = {}
@@ -105,7 +105,7 @@ def gather(config: RunConfig) -> Pools:
 
 
 def exam_rows(config: RunConfig) -> dict[str, Sequence[Question]]:
-    """Return what :func:`gather` has in ``exams``, reading and checking nothing else."""
+    """Return only the ``exams`` of :func:`gather`, reading and checking nothing else."""
     if config.eval.split == "validation":
         result: dict[str, Sequence[Question]] = {}
         for task in config.tasks:
@@ -118,7 +118,7 @@ def exam_rows(config: RunConfig) -> dict[str, Sequence[Question]]:
 
 
 def set_aside(config: RunConfig, rows: int) -> int:
-    """Return how many of a task's training ``rows`` are set aside."""
+    """Return how many of a task's training ``rows`` are held out."""
     part, most = SET_ASIDE
     return min(rows // part, most) if config.validation is None else config.validation
 
@@ -149,7 +149,7 @@ def _shuffled(config: RunConfig, task: TaskConfig, split: str, rows: Sequence[Qu
 
 
 def _cut(config: RunConfig, task: TaskConfig, found: LoadedSplit) -> tuple[list[Question], list[Question]]:
-    """Return the rows to train on and those for testing, whole groups of rows that ask the same."""
+    """Return the rows for training and for testing, keeping rows that ask the same together."""
     groups: dict[str, list[Question]] = {}
     for question in found.questions:
         groups.setdefault(asked(question), []).append(question)
@@ -181,7 +181,7 @@ def _source(config: RunConfig, task: TaskConfig, split: str) -> str | None:
 
 
 def _has_test(config: RunConfig, task: TaskConfig) -> bool:
-    """Tell whether a task has rows for testing of its own; without training rows too, reading says what is missing."""
+    """Tell whether a task has its own test rows; if training rows are missing too, reading reports it."""
     if task.test or has_split(task.task, "test", _source(config, task, "test")):
         return True
     return not has_split(task.task, "train", _source(config, task, "train"))

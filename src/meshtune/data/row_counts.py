@@ -1,4 +1,4 @@
-"""What a run says of its rows before it trains: how many there are, and how many are longer than it takes."""
+"""Notes on a run's rows before training: how many there are, and how many exceed the length limit."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def _span(counts: Sequence[int]) -> str:
 
 @dataclass
 class _Cut:
-    """Rows of one kind that were too long.
+    """Counts of rows of one kind that were too long.
 
     Attributes:
-        rows: all there are.
-        cut: those that were cut; answers: those of which an answer was.
-        tokens: of all rows before; lost: those that were cut off.
+        rows: all rows.
+        cut: rows that were truncated; answers: rows whose answer was truncated.
+        tokens: tokens of all rows before; lost: tokens cut off.
     """
 
     rows: int = 0
@@ -52,7 +52,7 @@ class _Cut:
 
     def add(self, tokenizer: Any, question: Question, options: Sequence[str], rows: Sequence[Row], limit: int) -> None:
         """Count one question, whose ``options`` became ``rows`` of at most ``limit`` tokens."""
-        # One below the limit: what is cut at its end is trained on without its end token.
+        # One below the limit: a row truncated at its end is trained on without its end token.
         long = any(len(row.tokens) >= limit - 1 for row in rows)
         whole = [encode(tokenizer, question.prompt, option) for option in options] if long else rows
         pairs = list(zip(whole, rows, strict=True))
@@ -65,7 +65,7 @@ class _Cut:
         self.tokens += sum(len(before.tokens) for before in whole)
 
     def text(self, kind: str, limit: int) -> str | None:
-        """Return what is to be said, if anything."""
+        """Return the note, if any."""
         if not self.cut:
             return None
         share = self.lost / self.tokens
@@ -89,10 +89,9 @@ class _Cut:
 def cut_rows(
     config: RunConfig, devices: Sequence[DeviceData], papers: Sequence[Exam]
 ) -> tuple[list[str], dict[str, dict[str, dict[str, int]]]]:
-    """Return what is to be said of rows that were cut, and the counts by task key or exam.
+    """Return the notes on truncated rows, and the counts by task key or exam.
 
-    Training rows are those that the run will train on; a device that does not come round to all its rows does not
-    tokenise the others.
+    Training rows are those that the run will train on; a device does not tokenise rows that it never reaches.
     """
     limit = config.train.max_tokens
     trained: dict[str, _Cut] = {}

@@ -1,4 +1,4 @@
-"""The sentence on tasks that no device has: with fewer devices than tasks some are asked that nobody learns."""
+"""The sentence on tasks that no device has: with fewer devices than tasks, some are asked but not learnt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NAMED = 10
 
 
 def unlearnt_note(config: RunConfig) -> str | None:
-    """Return the sentence, with the remedy; None where every task has a device."""
+    """Return the sentence, with the remedy; None if every task has a device."""
     keys = config.unlearnt
     if not keys:
         return None

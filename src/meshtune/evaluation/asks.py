@@ -1,7 +1,7 @@
-"""What an exam asks: each distinct (who answers, question) once, however many devices answer so.
+"""The requests of an exam: each distinct (answering expert, question) pair once, however many devices share it.
 
-Devices that hold the same bank answer alike, ``hard_moe`` asks the same experts as ``proposed`` where the router is
-right, and ``local`` asks its own again: what was found is looked up by what answers, not by who asks.
+Devices with the same bank answer identically, ``hard_moe`` uses the same experts as ``proposed`` if the router is
+right, and ``local`` uses its own again. So results are looked up by what answers, not by which device asks.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from meshtune.model.encoding import Row
 from meshtune.training.full_parameters import holding
 
 Key = tuple[str, int]
-"""What answers, and the number of the question."""
+"""The expert or bank that answers, and the number of the question."""
 
 
 def ask_of(answer: Answer, number: int, rows: Sequence[Row], prompt: tuple[int, ...] = ()) -> Ask:
-    """Return prompt ``number`` asked of who answers it: a single expert, or the bank weighted by gates.
+    """Return the request for prompt ``number``: to a single expert, or to the bank weighted by gates.
 
     Args:
-        answer: who answers.
+        answer: the experts that answer.
         number: the prompt's row in the answer's gates.
         rows: its options, tokenised.
-        prompt: its own tokens, where an answer is to be written.
+        prompt: its own tokens, if an answer is to be written.
     """
     gates = answer.gates[number]
     if answer.bank is None and gates.max() == 1.0:
@@ -43,7 +43,7 @@ def ask_of(answer: Answer, number: int, rows: Sequence[Row], prompt: tuple[int, 
 
 
 def bank_of(answer: Answer) -> Bank:
-    """Return the experts that an answer's gates weigh, joined as the answer says."""
+    """Return the bank of experts that an answer's gates weigh."""
     return answer.bank or Bank([expert for expert in answer.experts if expert is not None])
 
 
@@ -59,7 +59,7 @@ class AnswerRequests:
         self._parts: dict[str, _Part] = {}
 
     def add(self, answer: Answer, count: int) -> list[Key]:
-        """Ask the first ``count`` questions of ``answer``; return under which keys the findings will be."""
+        """Add the first ``count`` questions for ``answer``; return the keys of the future results."""
         keys = []
         bank = bank_of(answer)
         for q in range(count):
@@ -110,16 +110,16 @@ class AnswerRequests:
     ) -> dict[Key, list[str]]:
         """Return the answers to every ask.
 
-        A token of a few rows costs little more than the passes around it, so parts are written side by side; those
-        that put other weights into the model are written alone.
+        Decoding a token for a few rows is cheap compared with the passes around it, so parts are written in parallel;
+        those that put other weights into the model are written alone.
 
         Args:
             base: the frozen model.
-            writing: how.
+            writing: decoding settings.
             micro_tokens: padded tokens of one pass over prompts.
-            ended: called each time an answer has ended, by one thread at a time.
+            ended: called whenever an answer has ended, by one thread at a time.
             known: answers that need not be written again.
-            keep: called with new answers each time a batch is done, by one thread at a time.
+            keep: called with new answers whenever a batch is done, by one thread at a time.
         """
         lock = Lock()
 

@@ -1,4 +1,4 @@
-"""How good a method was after how many seconds and joules: its scores by round, along its virtual clock."""
+"""A method's scores by round against seconds and joules on its virtual clock."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from meshtune.runs.metrics import metrics_in
 
 
 def whole(scores: Sequence[Mapping[str, Any]], last: int) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """Return the scorings of one exam without those of earlier rounds of which some are gone, and a note on each.
+    """Return the scorings of one exam without earlier rounds that have lost some, and a note on each such round.
 
     Args:
         scores: the scorings, each once.
-        last: the round after which all are there: what each method answered then, it answered before too.
+        last: the round that is complete: whatever each method answered then, it also answered in earlier rounds.
     """
     answered: dict[tuple[str, int], set[tuple[int, str]]] = {}
     for record in scores:
@@ -34,14 +34,14 @@ def whole(scores: Sequence[Mapping[str, Any]], last: int) -> tuple[list[Mapping[
 
 
 def curves(scores: Sequence[Mapping[str, Any]], clocks: Mapping[str, RoundCosts]) -> dict[str, list[dict[str, float]]]:
-    """Return, for every method that a clock ran for and each of its further routers, one point a scored round.
+    """Return, for every method with a clock and each of its further routers, one point per scored round.
 
     Args:
         scores: the scorings of one exam, of all rounds.
         clocks: by method.
 
     Returns:
-        By name as rows call it, rounds ascending: ``round``, ``seconds`` and ``joules`` from the start to the end of
+        By name as in the rows, rounds ascending: ``round``, ``seconds`` and ``joules`` from the start to the end of
         it, and every metric, averaged over devices and then over the exams that have it.
     """
     found: dict[tuple[str, int], dict[str, dict[str, list[float]]]] = {}

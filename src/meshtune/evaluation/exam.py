@@ -1,6 +1,6 @@
 """The exam: every device answers every task's questions; each distinct (expert, question) is scored once.
 
-Questions with options are scored. Of a written question the reference is scored, and answers are written and graded.
+Questions with options are scored. For a written question the reference is scored, and answers are written and graded.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Candidate:
 
 
 def candidates(config: RunConfig, methods: Sequence[Method], state: FederationState) -> list[Candidate]:
-    """Return who sits the exam: the frozen model, every method, and ``method:router`` for further routers."""
+    """Return the candidates of the exam: the frozen model, every method, and ``method:router`` for further routers."""
     first = next(iter(state.members.values()))
     result = [Candidate(FROZEN, None, member, None) for member in first]
     for method in methods:
@@ -60,7 +60,7 @@ def candidates(config: RunConfig, methods: Sequence[Method], state: FederationSt
 
 
 def router_of(member: Member, kind: str, config: RunConfig, factory: ExpertFactory) -> Router:
-    """Return the router ``member`` fits from the statistics it received; devices that know the same share it."""
+    """Return the router ``member`` fits from the statistics it received; devices with the same statistics share it."""
     if kind in get_args(Reading):
         return Reader(kind, config.paper.top_k)
     key = (kind, *((device, member.known[device].digest) for device in sorted(member.known)))
@@ -75,7 +75,7 @@ def router_of(member: Member, kind: str, config: RunConfig, factory: ExpertFacto
 
 
 def signature(config: RunConfig) -> str:
-    """Return what identifies an exam: scores under another signature do not count for it."""
+    """Return the signature that identifies an exam: scores with another signature do not count for it."""
     e, r = config.eval, config.router
     cut = "" if config.paper.top_k is None else f"/top{config.paper.top_k}"
     arrow = (r.arrow_top_k, r.arrow_temperature)
@@ -102,10 +102,10 @@ def score_exams(
 ) -> dict[str, Features]:
     """Score every candidate on every exam; append to the store's scores and return each exam's router features.
 
-    What the store already holds under the same signature and round is not scored again.
+    Scores that the store already holds for the same signature and round are not computed again.
 
     Raises:
-        UserError: what it holds of this exam are the scores of other questions.
+        UserError: the stored scores of this exam are for other questions.
     """
     mark = signature(config)
     asked = {paper.name: exam_digest({paper.name: paper.questions}) for paper in papers}
@@ -133,7 +133,7 @@ def score_exams(
             cost = {"seconds": time.perf_counter() - started, "peak_memory_bytes": peak_memory()}
             store.append({"event": "scored", "task": paper.name, "signature": mark, **cost})
         observer(Progress("score", number + 1, len(papers)))
-    store.drop_answers()  # they stand in the scores now
+    store.drop_answers()  # the scores contain them now
     return features
 
 
@@ -187,7 +187,7 @@ def _answers(texts: list[str]) -> str | list[str]:
 
 
 def candidate_index(todo: Sequence[Candidate], label: str) -> int:
-    """Return the position of the first candidate called ``label``: keeps methods apart that answer alike."""
+    """Return the position of the first candidate called ``label``; it keeps apart methods with identical answers."""
     return next(i for i, c in enumerate(todo) if c.label == label)
 
 
@@ -208,7 +208,7 @@ def _measure_all(
     observer: Observer,
     facts: Mapping[str, Any],
 ) -> tuple[dict[Key, dict[str, float]], dict[Key, list[str]]]:
-    """Return the measures of everything that is asked, and what was written where answers are."""
+    """Return the measures of all questions, and the texts of written answers."""
     questions, e = paper.questions, config.eval
     writes = paper.written and e.write
     total = requests.options + (requests.asks * e.samples if writes else 0)

@@ -1,10 +1,10 @@
 """95% intervals of mean scores and of paired differences, over one exam or several.
 
-Scores between 0 and 1 get Wilson's interval and their paired differences Bonett and Price's: mean ± 1.96 standard
-errors has no width where all scores are equal, as after five wrong answers of five. Both are intervals of the questions
-asked and a few imagined ones. Over several exams, which weigh the same, these few are shared out in proportion to
-1 / n, so that no more are added in all than in one exam, most of them where least was asked. NLL has no bounds and
-keeps mean ± 1.96 standard errors.
+Scores between 0 and 1 get Wilson's interval and their paired differences Bonett and Price's, because mean ± 1.96
+standard errors has no width if all scores are equal, as for five wrong answers out of five. Both are intervals of the
+questions asked plus a few imaginary ones. Over several exams of equal weight, the imaginary ones are split in
+proportion to 1 / n. So no more are added in total than for one exam, and most go where the fewest questions were asked.
+NLL has no bounds and keeps mean ± 1.96 standard errors.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from statistics import NormalDist, fmean
 
 Z95 = NormalDist().inv_cdf(0.975)
 EQUAL = 1e-9
-"""Deviations up to this share of the largest value are rounding."""
+"""Deviations up to this share of the largest value count as rounding."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What is known of the scores of one exam.
+    """Summary statistics of the scores of one exam.
 
     Attributes:
         mean: of the scores.
-        squares: sum of squared deviations from the mean; nan where that is not known.
+        squares: sum of squared deviations from the mean; nan if unknown.
         count: how many questions.
     """
 
@@ -35,19 +35,19 @@ class Sample:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Sample:
-        """Return the sample of these scores, of which there is at least one."""
+        """Return the sample of these scores, at least one."""
         mean = fmean(values)
         return cls(mean, math.fsum((value - mean) ** 2 for value in values), len(values))
 
     @classmethod
     def reported(cls, mean: float, stderr: float | None, count: int) -> Sample:
-        """Return the sample behind a mean and its standard error, sd / sqrt n; None where that is not known."""
+        """Return the sample behind a mean and its standard error, sd / sqrt n, or None if that is unknown."""
         return cls(mean, math.nan if stderr is None else stderr**2 * count * (count - 1), count)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95% interval; both ends are nan where it is not known."""
+    """A mean with its 95% interval; both ends are nan if unknown."""
 
     value: float
     low: float
@@ -55,19 +55,19 @@ class Estimate:
 
     @property
     def stderr(self) -> float:
-        """Half the interval over 1.96: of an NLL its standard error."""
+        """Half the interval's width over 1.96: the standard error of an NLL."""
         return (self.high - self.low) / (2 * Z95)
 
 
 def bounded(metric: str) -> bool:
-    """Return whether scores of ``metric`` lie between 0 and 1: all do but those of NLL."""
+    """Return whether scores of ``metric`` lie between 0 and 1: all except NLL."""
     return not metric.endswith("nll")
 
 
 def same_questions(samples: Sequence[Sample]) -> Sample:
     """Return the mean of several devices' scores of the same questions.
 
-    Their errors do not average out: the standard error is the mean of the devices' own, which is exact where all answer
+    Their errors do not average out. The standard error is the mean of the devices' own, which is exact if all answer
     alike and an upper bound otherwise.
     """
     error = fmean(math.sqrt(sample.squares / _pairs(sample.count)) for sample in samples)
@@ -76,14 +76,14 @@ def same_questions(samples: Sequence[Sample]) -> Sample:
 
 
 def mean_over(samples: Sequence[Sample], metric: str) -> Estimate:
-    """Return the mean over exams, which weigh the same, with its 95% interval.
+    """Return the unweighted mean over exams, with its 95% interval.
 
-    In [0, 1], with k_t = z^2 (1 / n_t) / sum_s (1 / n_s) imagined scores in exam t, half of them 0 and half 1:
-    (1 / T) sum_t (n_t mean_t + k_t / 2) / (n_t + k_t) ± (z / T) sqrt(sum_t (SS_t + k_t / 4) / (n_t + k_t)^2). For one
-    exam of right and wrong answers this is Wilson's score interval (J. Am. Stat. Assoc. 22, 1927). SS_t is at most
-    n_t mean_t (1 - mean_t); scores in between have less, and a shorter interval.
+    In [0, 1], with k_t = z^2 (1 / n_t) / sum_s (1 / n_s) imaginary scores in exam t, half of them 0 and half 1: (1 / T)
+    sum_t (n_t mean_t + k_t / 2) / (n_t + k_t) ± (z / T) sqrt(sum_t (SS_t + k_t / 4) / (n_t + k_t)^2). For one exam of
+    right and wrong answers this is Wilson's score interval (J. Am. Stat. Assoc. 22, 1927). SS_t is at most n_t mean_t
+    (1 - mean_t); scores in between have less, and a shorter interval.
 
-    Elsewhere mean ± z sqrt(sum_t SS_t / (n_t (n_t - 1))) / T; not known where an exam has one question, or no spread.
+    Otherwise mean ± z sqrt(sum_t SS_t / (n_t (n_t - 1))) / T; unknown if an exam has one question, or no spread.
     """
     value = fmean(sample.mean for sample in samples)
     if not bounded(metric) or not all(0 <= sample.mean <= 1 for sample in samples):  # a file may hold anything
@@ -103,10 +103,10 @@ def mean_difference(gaps: Sequence[Sequence[float]], metric: str) -> Estimate:
     """Return the mean over exams of the means of paired differences, with its 95% interval.
 
     Args:
-        gaps: per exam, first score minus second of every question that both answered; at least one.
-        metric: what was scored.
+        gaps: per exam, first score minus second for every question that both answered; at least one.
+        metric: the measure scored.
 
-    For scores in [0, 1], with two imagined questions, of which each side wins one: for one exam of right and wrong
+    For scores in [0, 1] there are two imaginary questions, of which each side wins one: for one exam of right and wrong
     answers the interval of Bonett and Price (J. Educ. Behav. Stat. 37, 2012). NLL as in :func:`mean_over`.
     """
     samples = [Sample.of(values) for values in gaps]
@@ -125,13 +125,13 @@ def mean_difference(gaps: Sequence[Sequence[float]], metric: str) -> Estimate:
 
 
 def all_equal(gaps: Sequence[Sequence[float]]) -> bool:
-    """Return whether every difference is the same, but for rounding."""
+    """Return whether every difference is the same, up to rounding."""
     values = [value for each in gaps for value in each]
     return max(values) - min(values) <= EQUAL * max(map(abs, values))
 
 
 def _pairs(count: int) -> int:
-    """Return n (n - 1), by which squares are divided for a squared standard error; 1 for one question without any."""
+    """Return n (n - 1), the divisor of squares for a squared standard error; 1 for a single question."""
     return count * max(count - 1, 1)
 
 

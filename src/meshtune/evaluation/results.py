@@ -1,7 +1,7 @@
-"""results.json: what a run found, in the form people script against (docs/results-format.md).
+"""results.json: a run's results, in the documented format for scripts (docs/results-format.md).
 
 A header says what was run; rows hold {method, seed, round, device, task, metric, value, n, stderr, low, high}.
-Everything is drawn from the scores and the ledger, so the file can be written again at any time.
+Everything is derived from the scores and the ledger, so the file can be rewritten at any time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def results(
     network: RunNetwork | None = None,
     planned: Mapping[str, DensityLimit] | None = None,
 ) -> dict[str, Any]:
-    """Return the content of results.json for the scores of this exam; ``events`` tell what all sittings cost."""
+    """Return the content of results.json for the scores of this exam; ``events`` give the costs of all sessions."""
     mark = signature(config)
     scoring = sum(e["seconds"] for e in events if e.get("event") == "scored" and e["signature"] == mark)
     labels = [candidate.label for candidate in candidates(config, methods, state)]
@@ -100,7 +100,7 @@ def results(
 def _in_order(
     exams: Sequence[str], labels: Sequence[str], scores: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
-    """Return scorings in the order in which a run makes them, also where some were lost and made again."""
+    """Return scorings in the order in which a run makes them, even if some were lost and made again."""
     exam_at, label_at = ({name: n for n, name in enumerate(dict.fromkeys(names))} for names in (exams, labels))
 
     def place(record: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -131,12 +131,12 @@ def _curves(
 def whole_exam(
     scores: Sequence[Mapping[str, Any]], mark: str, state: FederationState
 ) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """Return the scorings of the exam ``mark`` until now without rounds that are not whole, and a note on each."""
+    """Return the scorings of the exam ``mark`` so far, without incomplete rounds, and a note on each such round."""
     return whole([s for s in scores if s.get("signature") == mark and s["round"] <= state.round], state.round)
 
 
 def _rate(method: Method, config: RunConfig, rates: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the highest learning rate of ``method``, the key that gave it, and whether it was looked for."""
+    """Return the highest learning rate of ``method``, the key that set it, and whether it was searched for."""
     value, key = config.train.peak(method.kind.name, method.name), config.train.key(method.kind.name, method.name)
     found = method.kind.name in rates and rates[method.kind.name]["rate"] == value
     return {"lr": {"key": key, "value": value, "found": found}}
@@ -187,7 +187,7 @@ def _routers(
     features: Mapping[str, Features],
     scores: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return each router's confusion, accuracy and regret, as device 0 of the first routing method has it."""
+    """Return each router's confusion, accuracy and regret, for device 0 of the first routing method."""
     method = next((m for m in methods if m.routing.statistics), None)
     if method is None:
         return {}
@@ -209,7 +209,7 @@ def _routers(
 
 
 def _choices(router: Router, seen: Features, truth: Sequence[str], config: RunConfig) -> dict[str, Any]:
-    """Return how often ``router`` chose the right group; nothing of one that decides nothing prompt by prompt."""
+    """Return how often ``router`` chose the right group; empty if it does not decide per prompt."""
     if router.by_token:
         empty = dict.fromkeys(("confusion", "accuracy", "accuracy_merged", "log_loss"))
         return {**empty, "temperature": config.router.arrow_temperature}
@@ -229,7 +229,7 @@ def _regret(
 ) -> dict[str, float | dict[str, float] | None]:
     """Return NLL(routed) - NLL(oracle), mean over tasks, with the paired standard error.
 
-    None unless ``hard_moe`` ran and trained as the routed method did: then only the router differs.
+    None unless ``hard_moe`` ran and trained like the routed method, so that only the router differs.
     """
     of = {(s["method"], s["task"]): np.asarray(s["nll"]) for s in scores if device in s["devices"]}
     gaps = {task: of[label, task] - of["hard_moe", task] for m, task in of if m == label and ("hard_moe", task) in of}

@@ -1,8 +1,8 @@
-"""How long a run will take: foretold before training from a few passes, and corrected when it turns out otherwise.
+"""How long a run will take: forecast before training from a few passes, and corrected if it proves wrong.
 
-What a token costs is measured on rows of the run itself; how many tokens there are is counted. Devices that do the same
-work share it, and how many will is known exactly only once they have trained: the forecast takes the first round's
-sharing for all rounds, and devices on a full graph of free links for holding the same experts.
+The cost of a token is measured on the run's own rows; tokens are counted. Devices that do the same work share it, and
+how many will is known exactly only after training. The forecast assumes the first round's sharing for all rounds, and
+that devices on a full graph of free links hold the same experts.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from meshtune.network.federation_state import FederationState, distinct_jobs
 from meshtune.training.trainer import accumulate
 
 SAMPLE, MOST = 256, 2048
-"""Tokens of the passes that are timed: at least, and as many as need no more."""
+"""Tokens of the timed passes: the least, and the number beyond which no more are needed."""
 SHORT = 0.25
-"""Seconds: a shorter pass says little of a whole round, so that a larger one is timed."""
+"""Seconds: a shorter pass says little about a whole round, so a larger one is timed."""
 FULL = 2.0
-"""How much more a training token costs where every weight is trained."""
+"""How much more a training token costs if every weight is trained."""
 OFF = 1.5
 """A forecast that is off by this factor is corrected."""
 LOOK = 64
-"""Steps whose rows are counted; more are taken to be alike."""
+"""Steps whose rows are counted; further steps are assumed to be similar."""
 STEPS = 4
-"""Tokens of each answer that is written to time writing."""
+"""Tokens per answer generated to time writing."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds that one token takes: ``training`` forward and backward, ``scoring`` forward alone."""
+    """Seconds per token: ``training`` forward and backward, ``scoring`` forward only."""
 
     training: float
     scoring: float
@@ -57,7 +57,7 @@ class Duration:
     writes: bool
 
     def text(self) -> str:
-        """Return one sentence for people."""
+        """Return it as one sentence."""
         more = ", without the answers that are written: their time is told when they begin" if self.writes else ""
         return (
             f"time: about {clock_text(self.training + self.scoring)} from here ({clock_text(self.training)} training, "
@@ -66,7 +66,7 @@ class Duration:
 
 
 def measure_speed(base: Base, config: RunConfig, devices: Sequence[DeviceData], factory: ExpertFactory) -> Speed:
-    """Return what a token costs, from passes over a few training rows; the first pass of each kind is not timed."""
+    """Return the cost of a token, from passes over a few training rows; the first pass of each kind is not timed."""
     expert: Expert = factory.lora()
     train = config.train
     values: Tensor = expert.values.clone().requires_grad_()
@@ -94,16 +94,16 @@ def forecast_time(
     papers: Sequence[Exam],
     labels: Mapping[str, Method | None],
 ) -> Duration:
-    """Return how long what is left of a run will take.
+    """Return how long the rest of a run will take.
 
     Args:
         speed: see :func:`measure_speed`.
         config: the run's settings.
-        methods: what is run side by side.
+        methods: the methods of the run.
         devices: their data.
-        state: where the run is.
+        state: the run's current state.
         papers: the exams.
-        labels: who sits them: the method of every label that is scored, None for the frozen model.
+        labels: the candidates: the method of every scored label, None for the frozen model.
     """
     rounds = range(state.round, config.train.rounds)
     training = speed.training * _tokens_left(config, methods, devices, state, len(rounds))
@@ -119,11 +119,11 @@ def forecast_time(
 
 
 class Forecast:
-    """Compares a run's rounds with what was foretold, and says so where they take much longer or less.
+    """Compares a run's rounds with the forecast, and reports rounds that take much longer or less.
 
     Args:
-        duration: what was foretold.
-        rounds: how many rounds it is of.
+        duration: the forecast.
+        rounds: how many rounds it covers.
     """
 
     def __init__(self, duration: Duration, rounds: int) -> None:
@@ -131,7 +131,7 @@ class Forecast:
         self._left = rounds
 
     def correct(self, seconds: float) -> str | None:
-        """Take note of a round of so many ``seconds``; return a sentence if it was foretold wrong by half."""
+        """Record a round that took ``seconds``; return a sentence if the forecast was off by half."""
         self._left -= 1
         off = seconds / self._round if self._round > 0 else 1.0
         if 1 / OFF < off < OFF or abs(seconds - self._round) < 1 or self._left < 1:
@@ -144,9 +144,9 @@ class Forecast:
 
 
 def writing_seconds(base: Base, prompts: Sequence[tuple[int, ...]], writing: Writing, micro_tokens: int) -> float:
-    """Return the most seconds that writing one answer to each of ``prompts`` by the frozen model may take.
+    """Return the most seconds that the frozen model may take to write one answer to each of ``prompts``.
 
-    Timed on a few of them and a few tokens each; answers that end early take less.
+    It is timed on a few of them with a few tokens each; answers that end early take less.
     """
     few = [Ask((), prompt=prompt) for prompt in prompts[:8]]
     short, longer = Writing(1, writing.stops), Writing(1 + STEPS, ())
@@ -158,7 +158,7 @@ def writing_seconds(base: Base, prompts: Sequence[tuple[int, ...]], writing: Wri
 
 
 def clock_text(seconds: float) -> str:
-    """Return a duration for people: seconds below two minutes, minutes below two hours, else hours and minutes."""
+    """Return a duration as text: seconds below two minutes, minutes below two hours, else hours and minutes."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -166,7 +166,7 @@ def clock_text(seconds: float) -> str:
 
 
 def _second(work: Callable[[], object]) -> float:
-    """Return the seconds that ``work`` takes the second time: the first reads in code and buffers."""
+    """Return the seconds that ``work`` takes the second time: the first run loads code and buffers."""
     work()
     started = time.perf_counter()
     work()
@@ -178,7 +178,7 @@ def _tokens_left(
 ) -> float:
     """Return the training tokens of ``rounds`` rounds; those of full fine-tuning count :data:`FULL` times.
 
-    The next :data:`LOOK` steps stand for all: a run may have millions.
+    The next :data:`LOOK` steps represent all: a run may have millions.
     """
     steps, batch = rounds * config.train.steps, config.train.batch
     first, looked = state.round * config.train.steps, min(steps, LOOK)
@@ -200,7 +200,7 @@ def _tokens_of_exam(paper: Exam) -> int:
 
 
 def _distinct(config: RunConfig, method: Method | None, devices: int) -> int:
-    """Return how many devices answer otherwise than the others."""
+    """Return how many devices give answers of their own."""
     free = config.radio is None and config.graph.kind == "full"
     if method is None or len(method.rows(0, devices)) > 1 or (free and method.sharing.sends):
         return 1

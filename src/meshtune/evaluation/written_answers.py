@@ -1,4 +1,4 @@
-"""The answers of a written exam: kept as they are written, so that an exam that was stopped goes on where it was."""
+"""The answers of a written exam: saved as they are written, so that a stopped exam can resume."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore
 
 LONG = 10
-"""Seconds of writing that are worth foretelling."""
+"""Seconds of writing that are worth a forecast."""
 
 
 def write_answers(
@@ -34,10 +34,10 @@ def write_answers(
         base: the frozen model.
         config: the run's settings.
         paper: the exam.
-        requests: who answers what.
+        requests: the distinct requests of the exam.
         store: the run's folder.
-        observer: told the time that it may take, and of every answer that has ended.
-        mark: what tells this exam from others: round and signature.
+        observer: receives the time that writing may take, and every finished answer.
+        mark: identifies this exam: round and signature.
     """
     task, e = paper.task, config.eval
     writing = Writing(task.longest_answer, task.stops, e.samples, e.temperature, e.top_p, config.seed)

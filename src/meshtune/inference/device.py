@@ -1,4 +1,4 @@
-"""One device of a run, ready to be asked: who answers is decided from the prompt, as in the exam."""
+"""One device of a run, ready to be asked: the prompt decides which experts answer, as in the exam."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from meshtune.training.calibration import prompt_features
 from meshtune.training.full_parameters import holding
 
 TOKENS = 32
-"""How long an answer may be at least."""
+"""The least length limit of an answer, in tokens."""
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """A prompt, and who answers it how."""
+    """A prompt, the experts that answer it, and how."""
 
     prompt: str
     ask: Ask
@@ -50,19 +50,19 @@ class _Asked:
 class Device:
     """One device of a run under one method, ready to be asked.
 
-    It is got from :meth:`meshtune.Run.device`.
+    :meth:`meshtune.Run.device` returns it.
 
     Attributes:
         id: its number in the run.
         method: the method it answers under; ``frozen`` for the base model alone.
-        router: the router that weighs its experts; None where the method has none.
+        router: the router that weighs its experts; None if the method has none.
         round: the newest finished round.
 
     Args:
         base: the base model of the run.
         config: the run's settings.
-        method: who answers; None for the frozen model.
-        member: the device as it is behind the newest round.
+        method: the method that answers; None for the frozen model.
+        member: the device as of the newest round.
         router: the name of its router, for methods that route.
         factory: builds the experts.
         round: the newest finished round.
@@ -88,14 +88,14 @@ class Device:
     def ask(
         self, prompt: str, tokens: int | None = None, raw: bool = False, temperature: float = 0.0, seed: int = 0
     ) -> Reply:
-        """Return the answer to ``prompt``; it ends as the answers of the task do whose expert has the largest gate.
+        """Return the answer to ``prompt``; it ends like answers of the task whose expert has the largest gate.
 
         Args:
-            prompt: the question; it is put into the template of the run where it is not in it.
-            tokens: the most new tokens; None for as many as answers of that task may have, at least :data:`TOKENS`.
-            raw: take ``prompt`` as it is.
-            temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
-            seed: of the draws.
+            prompt: the question; it is put into the run's template unless it already uses it.
+            tokens: the most new tokens; None for that task's limit, at least :data:`TOKENS`.
+            raw: use ``prompt`` unchanged.
+            temperature: divides the logits before a token is sampled; 0 takes the likeliest token.
+            seed: of the sampling.
 
         Raises:
             UserError: there is no text, the model has no room for it and the tokens, or the temperature is impossible.
@@ -111,15 +111,15 @@ class Device:
     ) -> Iterator[str]:
         """Yield the answer to ``prompt`` piece by piece, as its tokens are decoded.
 
-        A piece holds whole letters that no later token changes; joined, the pieces are the answer of :meth:`ask`. The
-        arguments and errors are those of :meth:`ask`; a mistake is told when ``stream`` is called.
+        A piece holds only complete characters that no later token changes. Joined, the pieces equal the answer of
+        :meth:`ask`. Arguments and errors are those of :meth:`ask`; errors are raised when ``stream`` is called.
         """
         asked = self._asked(prompt, tokens, raw, temperature, seed)
 
         def pieces() -> Iterator[str]:
             written = stream(self._base, asked.ask, asked.writing, asked.bank)
             while True:
-                with holding(self._base, asked.model):  # others may be asked between two pieces
+                with holding(self._base, asked.model):  # other devices may be asked between two pieces
                     piece = next(written, None)
                 if piece is None:
                     return
@@ -152,10 +152,10 @@ class Device:
         Args:
             prompt: the question; see :meth:`ask`.
             options: two or more different answers.
-            raw: take ``prompt`` as it is.
+            raw: use ``prompt`` unchanged.
 
         Raises:
-            UserError: there is no text, less than two different options, or no room for text and option.
+            UserError: there is no text, fewer than two different options, or no room for text and option.
         """
         base, given = self._base, checked_options(options)
         text = self.prompt(prompt, raw)
@@ -174,16 +174,16 @@ class Device:
         return Reply(text, found[0][0], self._weights(answer), tuple(found))
 
     def experts(self) -> Iterator[HeldExpert]:
-        """Yield what the device can answer with: per expert its task, who trained it, and its update of every layer.
+        """Yield the device's experts: for each its task, the devices that trained it, and its update of every layer.
 
-        The frozen model has none. Methods that merge what devices sent into one matrix (``paper``, ``shared_b``,
-        ``single_cluster`` and their like) keep no others' experts apart: there it is the one that the device trains.
+        The frozen model has none. Methods that merge the devices' updates into one matrix (``paper``, ``shared_b``,
+        ``single_cluster`` and the like) keep no other device's expert; they yield only the one that the device trains.
         """
         if self._method is not None:
             yield from experts_of(self._base, self._method, self._member, self._factory)
 
     def prompt(self, text: str, raw: bool = False) -> str:
-        """Return what the model reads: ``text`` in the shared template, where the run used it.
+        """Return what the model reads: ``text`` in the shared template, if the run used it.
 
         Raises:
             UserError: there is no text.
@@ -199,7 +199,7 @@ class Device:
         """Return how many tokens the model can write after ``text``.
 
         Raises:
-            UserError: less than ``least``.
+            UserError: fewer than ``least``.
         """
         count, longest = len(self._base.tokenizer(text, verbose=False)["input_ids"]), self._base.longest
         if count + least > longest:
@@ -221,9 +221,10 @@ class Device:
         return self._method.answer(self._member, Prompts([""], router, features), self._factory)
 
     def _task(self, weights: Sequence[Weight]) -> Task:
-        """Return the task that says how an answer ends: the first expert's, else that of the longest answers.
+        """Return the task that decides how an answer ends: the first expert's, or else the one with the longest
+        answers.
 
-        Where tokens weigh the experts themselves, none is the first.
+        With token-level routing no expert is first.
         """
         tasks = {task.key: get_task(task.task) for task in self._config.tasks}
         known = [tasks[weight.task] for weight in weights[:1] if weight.task in tasks and weight.gate is not None]

@@ -1,4 +1,4 @@
-"""The experts that a device holds, as the matrices they add to the frozen layers."""
+"""The experts that a device holds, as the matrices that they add to the frozen layers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LayerUpdate:
 
     Attributes:
         layer: the layer's name in the model, for example ``model.layers.0.self_attn.q_proj``.
-        shape: (d, k), outputs and inputs, as of ``torch.nn.Linear.weight``.
+        shape: (d, k), outputs and inputs, as for ``torch.nn.Linear.weight``.
     """
 
     def __init__(self, base: Base, expert: Expert, layer: LayerSpec) -> None:
@@ -31,9 +31,9 @@ class LayerUpdate:
         self._base, self._expert, self._spec = base, expert, layer
 
     def dense(self) -> Tensor:
-        """Return dW (d, k), computed anew: (alpha/r) (B o M) A, in the element type of the frozen weights.
+        """Return dW (d, k), computed on each call: (alpha/r) (B o M) A, in the element type of the frozen weights.
 
-        Of ``fpft``, which trains the weights themselves, their difference to the frozen ones.
+        For ``fpft``, which trains the weights themselves, it is their difference from the frozen ones.
         """
         if not isinstance(self._expert, FullExpert):
             return self._expert.delta(self._spec)
@@ -42,7 +42,7 @@ class LayerUpdate:
             return self._base.adapters.weight(self._spec) - before
 
     def factors(self) -> tuple[Tensor, Tensor] | None:
-        """Return (alpha/r) B (d, r) and A (r, k), whose product is dW; None of ``fpft``.
+        """Return (alpha/r) B (d, r) and A (r, k), whose product is dW; None for ``fpft``.
 
         A sparse expert's B is 0 wherever its mask M is.
         """
@@ -57,8 +57,8 @@ class HeldExpert:
     """An expert that a device can answer with.
 
     Attributes:
-        task: the task it knows; ``every task`` where a method trains one for all.
-        devices: the ids of the devices whose training is in it.
+        task: the task it knows; ``every task`` if a method trains one expert for all.
+        devices: the ids of the devices that contributed training to it.
         layers: what it adds to every adapted layer, in the model's order.
     """
 

@@ -1,6 +1,6 @@
 """From a run's folder to its devices, ready to be asked.
 
-The training data are not needed: the base, what devices announced and the newest checkpoint are. The base is loaded
+This needs the base, the devices' announcements and the newest checkpoint, but not the training data. The base is loaded
 with the first device and shared by all.
 """
 
@@ -37,7 +37,7 @@ from meshtune.training.full_parameters import weights_of
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What all devices of a run share, whatever their method."""
+    """State shared by all devices of a run, whatever their method."""
 
     base: Base
     factory: ExpertFactory
@@ -50,7 +50,7 @@ class DeviceLoader:
 
     Args:
         path: the run's folder.
-        observer: told about progress.
+        observer: receives progress events.
     """
 
     def __init__(self, path: Path, observer: Observer) -> None:
@@ -59,15 +59,15 @@ class DeviceLoader:
         self._states: dict[tuple[str, int], FederationState] = {}
 
     def load(self, device: int = 0, method: str | None = None, router: str | None = None) -> Device:
-        """Return ``device`` as it is after the newest finished round.
+        """Return ``device`` as of the newest finished round.
 
         Args:
             device: its id.
-            method: under which method of the run, or ``frozen``; None for ``proposed``, or the first that can be asked.
-            router: the router of a method that routes; None for the run's own.
+            method: a method of the run, or ``frozen``; None for ``proposed``, or else the first that can be asked.
+            router: the router, for a method that routes; None for the run's own.
 
         Raises:
-            UserError: there is no run, no finished round, no such device, method or router, or the method must be told
+            UserError: there is no run, no finished round, no such device, method or router, or the method needs to know
                 the task of a prompt.
         """
         path = self._path
@@ -107,7 +107,7 @@ class DeviceLoader:
         return self._shared
 
     def _state(self, store: RunStore, config: RunConfig, method: Method, shared: _Loaded) -> FederationState:
-        """Return where the run stands under ``method``; read once per checkpoint."""
+        """Return the run's state under ``method``; read once per checkpoint."""
         loaded = newest(store, config.train.rounds)
         assert loaded is not None
         key = (method.name, loaded.number)
@@ -130,10 +130,10 @@ def _routed_by(tree: dict[str, Any], router: str | None, path: Path) -> RunConfi
 
 
 def method_of(config: RunConfig, name: str | None) -> Method:
-    """Return the method that answers; any that the run has for the frozen model.
+    """Return the method that answers; for the frozen model, any method of the run.
 
     Raises:
-        UserError: the run has none such, or it must be told the task of a prompt.
+        UserError: the run does not have it, or it needs to know the task of a prompt.
     """
     has = [get_method(known) for known in config.methods]
     free = [method for method in has if not method.routing.oracle]

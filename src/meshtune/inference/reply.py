@@ -1,4 +1,4 @@
-"""What a device answers, and which experts it answers with."""
+"""A device's answer, and the experts behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Weight:
     """An expert's share in an answer: the task it knows, the devices that trained it, and its gate.
 
-    There is no gate where every token weighs the experts itself.
+    There is no gate with token-level routing.
     """
 
     task: str
@@ -19,13 +19,13 @@ class Weight:
 
 @dataclass(frozen=True)
 class Reply:
-    """What was answered.
+    """An answer.
 
     Attributes:
         prompt: what the model read.
         answer: what it wrote, or the option it chose.
-        weights: who answered, the largest gate first; nobody where the frozen model did.
-        options: what was to choose from, with probabilities, the largest first.
+        weights: the experts that answered, the largest gate first; empty for the frozen model.
+        options: the options with their probabilities, the largest first.
     """
 
     prompt: str

@@ -1,1 +1,1 @@
-"""The frozen base model: loaded, checked, read quickly."""
+"""The frozen base model: loaded, checked, and run through fast paths."""

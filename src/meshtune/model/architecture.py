@@ -1,7 +1,7 @@
-"""The architecture that a base's configuration names, read and checked before anything is built, allocated or run.
+"""The architecture in a base's configuration, read and checked before anything is built, allocated or run.
 
-A ``config.json`` may come from anybody. It is read with bounds; code that it asks for is never run; what cannot be
-adapted (an encoder-decoder, a model that only sees pictures, weights rounded by others) is refused in one sentence.
+A ``config.json`` is untrusted. It is read with bounds, and custom code is never run. Models that cannot be adapted
+(encoder-decoders, vision-only models, pre-quantised weights) are refused in one sentence.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ LONGEST = 8 << 20
 MOST = 10_000
 """Layers, heads or experts of the largest model that is built; real ones have hundreds."""
 QUICK = 1 << 28
-"""Parameters that are laid out without asking whether the files can hold them."""
+"""The most parameters that are laid out without checking whether the files can hold them."""
 PER_BYTE = 8
-"""Parameters that a byte of a weights file holds at most: one bit each."""
+"""The most parameters per byte of a weights file: one bit each."""
 
 _COUNTS = re.compile(r"(^|_)(layers?|blocks?|heads?|experts?)$|^(encoder_|decoder_)?depth$")
 
 
 class UnreadError(UserError):
-    """The files of a base cannot be had, or not be read."""
+    """The files of a base are unavailable or unreadable."""
 
 
 def source(name: str) -> tuple[str, dict[str, Any]]:
-    """Return what transformers' ``from_pretrained`` takes to read the base at ``name``: target and keywords.
+    """Return the arguments of transformers' ``from_pretrained`` for the base at ``name``: target and keywords.
 
-    Code of the model's own is never run, and a hub that does not answer is not asked.
+    Custom model code is never run, and a hub that does not answer is not asked.
     """
     how: dict[str, Any] = {"trust_remote_code": False}
     if is_gguf(name):
@@ -47,12 +47,12 @@ def source(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def is_gguf(name: str) -> bool:
-    """Return whether ``name`` is that of a GGUF file."""
+    """Return whether ``name`` names a GGUF file."""
     return name.lower().endswith(".gguf")
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what ``error`` says, safe to show, or its type where it says nothing."""
+    """Return the first line of ``error``'s message, safe to show, or its type if the message is empty."""
     said = str(error).strip() or type(error).__name__
     return printable(said.splitlines()[0].rstrip(".:"), 300)
 
@@ -62,10 +62,10 @@ def shape_of(name: str, bits: int | None = None) -> Any:
 
     Args:
         name: where it is.
-        bits: ``model.bits``, without which weights that bitsandbytes rounded are refused.
+        bits: ``model.bits``; without it, weights quantised by bitsandbytes are refused.
 
     Raises:
-        UserError: it cannot be read, or is not of a causal language model that can be adapted here.
+        UserError: it cannot be read, or does not describe a causal language model that can be adapted here.
     """
     from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 
@@ -76,7 +76,7 @@ def shape_of(name: str, bits: int | None = None) -> Any:
     else:
         facts = _asked(name, lambda: PreTrainedConfig.get_config_dict(target, **how)[0])
     _check_facts(facts, name, bits)
-    if is_gguf(name):  # its head holds the vocabulary too: read once, since that takes seconds
+    if is_gguf(name):  # its header includes the vocabulary: read once, since that takes seconds
         shape = _asked(name, lambda: CONFIG_MAPPING[facts["model_type"]].from_dict(facts))
     else:
         shape = _asked(name, lambda: AutoConfig.from_pretrained(target, **how))
@@ -109,7 +109,7 @@ def outline(shape: Any, name: str) -> Any:
     try:
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(shape, trust_remote_code=False)
-    except Exception as error:  # whatever a configuration with impossible values leads transformers to
+    except Exception as error:  # transformers may raise anything on impossible values
         raise UserError(
             f"model.name={name}: no causal language model can be built from its configuration "
             f"({first_line(error)}): check its config.json"
@@ -119,7 +119,7 @@ def outline(shape: Any, name: str) -> Any:
 def check_room(shape: Any, name: str, width: float) -> None:
     """Raise UserError if weights of ``width`` bytes each cannot be in the files at ``name``, or in memory.
 
-    A configuration that asks for more than the files hold would have transformers draw the rest at random.
+    If a configuration needs more weights than the files hold, transformers would initialise the rest at random.
     """
     model = outline(shape, name)
     parameters = sum(p.numel() for p in model.parameters())
@@ -141,12 +141,12 @@ def check_room(shape: Any, name: str, width: float) -> None:
 def _asked(name: str, ask: Any) -> Any:
     try:
         return ask()
-    except Exception as error:  # transformers raises whatever a damaged file leads it to
+    except Exception as error:  # transformers may raise anything on a damaged file
         raise unread(name, "its configuration cannot be read", error) from error
 
 
 def unread(name: str, what: str, error: BaseException) -> UnreadError:
-    """Return the error that says that ``what`` went wrong with the base at ``name``, and why."""
+    """Return the error that says what went wrong (``what``) with the base at ``name``, and why."""
     if Path(name).exists():
         return UnreadError(f"model.name={name}: {what} ({first_line(error)}): get its files again")
     reason = why_local()
@@ -197,10 +197,12 @@ def _check_facts(facts: Any, name: str, bits: int | None) -> None:
 
 
 def _numbers(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return the numbers of a configuration and of those in it, with their keys; lists count by their length."""
+    """Return the numbers of a configuration and its sub-configurations, with their keys; a list counts as its
+    length.
+    """
     found: list[tuple[str, float]] = []
     left = list(facts.items())
-    while left:  # no recursion: it may be nested as deep as JSON is read
+    while left:  # no recursion: it may be nested as deeply as JSON allows
         key, value = left.pop()
         if isinstance(value, dict):
             left += value.items()
@@ -212,7 +214,7 @@ def _numbers(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _check_rounding(settings: Any, name: str, bits: int | None) -> None:
-    """Raise UserError if the weights were rounded by somebody else, other than as ``model.bits`` does it."""
+    """Raise UserError if the weights are pre-quantised, other than as ``model.bits`` would do it."""
     if settings is None:
         return
     method = settings.get("quant_method", "bitsandbytes") if isinstance(settings, dict) else settings
@@ -247,9 +249,9 @@ def _memory() -> int | None:
 
 
 def window_of(config: Any) -> int:
-    """Return the fewest tokens that any number of a text model's configuration names as a window.
+    """Return the smallest window, in tokens, in a text model's configuration.
 
-    In longer rows a token may not see all before it, or may be turned by other angles.
+    In longer rows a token may not see all earlier ones, or its rotary angles may differ.
     """
     numbers = {**config.to_dict()}
     for ropes in (numbers.get("rope_parameters"), numbers.get("rope_scaling")):

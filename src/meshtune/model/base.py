@@ -23,28 +23,28 @@ from meshtune.model.packing import NAME, Packed, hang_in, reading
 from meshtune.model.paths import Paths
 
 LOGITS = 64 << 20
-"""Bytes of logits that are held at a time, in float32."""
+"""Bytes of float32 logits held at a time."""
 
 
 class Base:
-    """A frozen causal language model with adapters hung into it, and its tokenizer.
+    """A frozen causal language model with adapters attached, and its tokenizer.
 
-    It reads as ``paths`` says; which paths are right for a model is found out by
-    :func:`meshtune.model.probes.probed_base.open_base`.
+    It uses the execution paths in ``paths``; :func:`meshtune.model.probes.probed_base.open_base` finds which are
+    correct.
 
     Args:
-        model: the Hugging Face model, in evaluation mode; its blocks, norms and products are made quick in place.
+        model: the Hugging Face model, in evaluation mode; its blocks, norms and products are accelerated in place.
         tokenizer: the matching tokenizer.
-        name: what the user called it.
-        digest: of weights and tokenizer, as they were loaded.
-        adapters: hung into ``model``.
-        paths: how it may be read.
-        compiled: have torch compile the blocks; the first passes then take minutes.
+        name: the user's name for it.
+        digest: of weights and tokenizer, as loaded.
+        adapters: attached to ``model``.
+        paths: the execution paths that may be used.
+        compiled: let torch compile the blocks; the first passes then take minutes.
 
     Attributes:
         share: how much of the blocks is adapted.
-        packs: whether rows are read as one stream without padding; pads: else in a padded rectangle.
-        window: the longest row, in tokens, of which all tokens are known to see all before them.
+        packs: whether rows are packed in one stream without padding; pads: else in a padded rectangle.
+        window: the longest row, in tokens, in which every token is known to see all earlier ones.
         longest: the longest row, in tokens, that may be read.
     """
 
@@ -87,9 +87,9 @@ class Base:
         self.streams = hang_in(self.model)
 
     def go_by(self, paths: Paths) -> None:
-        """Read as ``paths`` says."""
+        """Use the execution paths in ``paths``."""
         self.paths = paths
-        if self.streams:  # what was found out about the other ways goes by the model's own attention
+        if self.streams:  # the other paths were probed with the model's own attention
             self.model.set_attn_implementation(NAME if paths.read == "stream" else self._attention)
         self.longest = min(self._positions, paths.reach or 1 << 30)
         self.packs = paths.read == "stream"
@@ -104,7 +104,7 @@ class Base:
 
     @cached_property
     def own_head(self) -> OwnHead:
-        """The model's own way from hidden states to logits."""
+        """The model's own head, from hidden states to logits."""
         return OwnHead(self.model, self.decoder)
 
     @property
@@ -120,18 +120,18 @@ class Base:
         return dtype
 
     def notes(self) -> list[str]:
-        """Return what a run says about its base: how much of it is adapted, and which quick ways are not taken."""
+        """Return the notes on the base: how much of it is adapted, and which fast paths are not used."""
         return [self.share.text(), *self.paths.notes()]
 
     def read(self, packed: Packed, checkpoint: bool = False) -> Tensor:
         """Return the last hidden states (tokens, width) of a stream of rows.
 
         A model that cannot read streams reads a rectangle padded on the right, where causal attention never looks, or
-        one row after the other. A model whose head cannot be called by itself returns logits (tokens, vocabulary).
+        one row at a time. A model whose head cannot be called separately returns logits (tokens, vocabulary).
 
         Args:
             packed: the rows.
-            checkpoint: keep only every block's input for the backward pass, which computes the rest again.
+            checkpoint: keep only every block's input for the backward pass, which recomputes the rest.
         """
         with again_in_backward(checkpoint):
             if self.packs:
@@ -139,7 +139,7 @@ class Base:
             return self._read_padded(packed) if self.pads else self._read_alone(packed)
 
     def _read_stream(self, packed: Packed) -> Tensor:
-        anything = torch.empty(1, 1, 1, 1, dtype=self.dtype, device=self.device)  # keeps the model from making one
+        anything = torch.empty(1, 1, 1, 1, dtype=self.dtype, device=self.device)  # keeps the model from building one
         with reading(packed), self.adapters.streamed(packed.lengths):
             return self._run(
                 input_ids=packed.tokens[None], position_ids=packed.positions[None], attention_mask=anything
@@ -170,13 +170,14 @@ class Base:
         return states_of(self.decoder(use_cache=False, **inputs))
 
     def extend(self, tokens: Tensor, cache: Any, positions: Tensor | None = None, real: Tensor | None = None) -> Tensor:
-        """Return the last hidden states (rows, tokens, width) of ``tokens`` behind what ``cache`` holds; it grows.
+        """Return the last hidden states (rows, tokens, width) of ``tokens`` that follow the content of ``cache``; it
+        grows.
 
         Args:
-            tokens: (rows, tokens), padding on the left.
-            cache: keys and values of what was read before, of :meth:`fresh_cache`.
-            positions: position (rows, tokens) of every token, where they do not just count up.
-            real: (rows, cached + tokens) false where a token is padding, where some is.
+            tokens: (rows, tokens), padded on the left.
+            cache: keys and values of earlier tokens, from :meth:`fresh_cache`.
+            positions: position (rows, tokens) of every token, unless they simply count up.
+            real: (rows, cached + tokens), false for padding; needed only if there is some.
         """
         more: dict[str, Tensor] = {}
         if positions is not None:
@@ -192,7 +193,7 @@ class Base:
         return DynamicCache(config=self.model.config.get_text_config(decoder=True))
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Return logits (..., vocabulary), at least fp32, of what :meth:`read` returned (..., width)."""
+        """Return logits (..., vocabulary), at least fp32, of the output of :meth:`read` (..., width)."""
         return self.head.logits(hidden)
 
     def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
@@ -208,7 +209,7 @@ class Base:
     def stopped_at(self, block: int) -> Iterator[Callable[[Packed], Tensor]]:
         """Yield a function that returns the input (tokens, width) of block ``block`` for a stream of rows.
 
-        Later blocks are not run, and nothing is differentiated. Threads may call the function side by side.
+        Later blocks are not run, and no gradients are kept. Threads may call the function in parallel.
         """
         with _stop_at(self.blocks[block]) as caught:
 
@@ -229,7 +230,7 @@ class Base:
 
 
 class _Reached(Exception):
-    """The pass got to the block that was asked for."""
+    """The pass reached the requested block."""
 
 
 class _Caught(threading.local):

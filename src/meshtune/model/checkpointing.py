@@ -1,7 +1,7 @@
-"""Gradient checkpointing: a block keeps its input alone, and the backward pass computes the rest of it again.
+"""Gradient checkpointing: a block keeps only its input, and the backward pass recomputes the rest.
 
-The second computation needs what the first one looked up by thread (the route, the rows of the stream), and on a GPU it
-runs in another thread; so it takes that along.
+The recomputation needs the thread-local state of the first pass (the route, the rows of the stream). On a GPU it runs
+in another thread, so it takes that state along.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from meshtune.model.packing import being_read, reading
 
 
 class _Wanted(threading.local):
-    """Whether the pass that is running is checkpointed, one pass a thread."""
+    """Whether the current pass is checkpointed; one pass per thread."""
 
     now = False
 
@@ -39,7 +39,7 @@ def again_in_backward(wanted: bool) -> Iterator[None]:
 
 
 def make_checkpointed(block: nn.Module, adapters: Adapters) -> None:
-    """Let ``block`` be checkpointed where a pass wants it."""
+    """Let ``block`` be checkpointed in passes that request it."""
     plain = block.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
-"""``torch.compile`` for the blocks of the base model: norms, rotary embeddings and activations become few kernels.
+"""``torch.compile`` for the blocks of the base model: norms, rotary embeddings and activations are fused.
 
-What differs from pass to pass is left out of it: the adapted layers, which look up their route, and attention within
-rows. Worth its minutes of compiling on a GPU, where each small operation costs a launch; on a CPU it needs a C++
+Parts that differ between passes are excluded: the adapted layers, which look up their route, and attention within rows.
+Compiling takes minutes. It pays off on a GPU, where each small operation costs a kernel launch; on a CPU it needs a C++
 compiler and gains little.
 """
 

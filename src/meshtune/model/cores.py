@@ -1,9 +1,9 @@
-"""Passes over the frozen model side by side: on a CPU each on cores of its own.
+"""Parallel passes over the frozen model: on a CPU each on its own cores.
 
-A small model's operations are too short to be shared out among cores: waiting for each other costs more than it saves.
-Whole micro-batches are not. Where there are at least as many of them as cores, every pass runs on one core, and its
-result is the same however many cores there are; spare cores are shared out evenly. Results come in the order of the
-work, whoever finished first.
+A small model's operations are too short to split across cores: synchronisation costs more than it saves. Whole
+micro-batches are long enough. If there are at least as many of them as cores, every pass runs on one core, and its
+result does not depend on the number of cores; spare cores are divided evenly. Results come in the order of the work,
+not of completion.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ Result = TypeVar("Result")
 def side_by_side(base: Base, do: Callable[[Work], Result], work: Sequence[Work]) -> Iterator[Result]:
     """Yield ``do(piece)`` for every piece of ``work``, in its order: :func:`on_cores` where the base is on a CPU.
 
-    Elsewhere, or where the base keeps a state while it reads, one piece runs after the other.
+    Elsewhere, or if the base keeps state during a pass, pieces run sequentially.
     """
     yield from on_cores(do, work) if base.threads and base.device.type == "cpu" else map(do, work)
 
 
 def on_cores(do: Callable[[Work], Result], work: Sequence[Work]) -> Iterator[Result]:
-    """Yield ``do(piece)`` for every piece of ``work``, in its order, whatever runs on the CPU.
+    """Yield ``do(piece)`` for every piece of ``work``, in its order, for any work on the CPU.
 
-    As many pieces run at a time as torch may use threads (``OMP_NUM_THREADS``, ``torch.set_num_threads``), so as many
-    are in memory.
+    As many pieces run at a time, and are in memory, as torch may use threads (``OMP_NUM_THREADS``,
+    ``torch.set_num_threads``).
     """
     cores = torch.get_num_threads()
     workers = min(cores, len(work))
@@ -42,7 +42,7 @@ def on_cores(do: Callable[[Work], Result], work: Sequence[Work]) -> Iterator[Res
         yield from map(do, work)
         return
     each = cores // workers
-    # Each worker says so itself: the matrix products of a thread that does not are shared out among all cores again.
+    # Each worker sets this itself: otherwise its thread's matrix products would use all cores again.
     with (
         threads(each),
         ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(each,)) as pool,
@@ -52,7 +52,7 @@ def on_cores(do: Callable[[Work], Result], work: Sequence[Work]) -> Iterator[Res
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads for one operation inside the block."""
+    """Let torch use ``count`` threads per operation inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""A digest of a base model: equal where the weights, the element types and the tokenizer are the same."""
+"""A digest of a base model: equal for equal weights, element types and tokenizer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 def base_digest(model: nn.Module, tokenizer: Any) -> str:
     """Return 32 hexadecimal digits over ``tokenizer`` and all parameters and buffers of ``model``.
 
-    Names, shapes and element types count too. It reveals a mistake or damage, not malice: xxh3 is quick, not
+    Names, shapes and element types count too. It reveals a mistake or damage, not malice: xxh3 is fast, not
     cryptographic.
     """
     state = xxhash.xxh3_128()
@@ -36,7 +36,7 @@ def _add(state: xxhash.xxh3_128, named: Iterable[tuple[str, Tensor]]) -> None:
 
 
 def _tokenizer_text(tokenizer: Any) -> str:
-    """Return what ``tokenizer`` is; not where its files lie, which its ``repr`` tells."""
+    """Return the content of ``tokenizer``, without the location of its files, which its ``repr`` includes."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         return str(backend.to_str())

@@ -1,9 +1,9 @@
-"""From questions to token rows, and from token rows to batches of like length.
+"""From questions to token rows, and from token rows to batches of similar length.
 
-A row is a prompt and one option; its loss covers the option's tokens only. A written answer is trained with an end
-behind it, so that the model learns to stop; it is scored without. One that is too long for a row is cut, and trained
-without an end too: the model must not learn to stop there. Rows of one pass are sorted by length and cut into
-micro-batches of bounded padded size, because padding is paid for like any token.
+A row is a prompt and one option; its loss covers only the option's tokens. A written answer is trained with an end
+token, so that the model learns to stop, and scored without it. An answer that is too long for a row is truncated and
+trained without the end token, because the model must not learn to stop there. Rows of one pass are sorted by length and
+split into micro-batches of bounded padded size, because padding costs as much as any token.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ class Row:
 
 
 def encode(tokenizer: Any, prompt: str, answer: str) -> Row:
-    """Return the row of ``prompt + " " + answer``, whatever its length: the prompt's own tokens, then the answer's.
+    """Return the row of ``prompt + " " + answer``, of any length: the prompt's own tokens, then the answer's.
 
-    The whole text is tokenised at once, as evaluation harnesses do, and what follows the prompt's tokens is the answer.
-    Where a tokenizer merges across the border, so that the prompt's tokens do not begin the whole's, the answer gets
-    the tokens it has where nothing before it merges with it: a model that is asked reads the prompt's tokens alone.
-    What a tokenizer puts in front of every text (:func:`opening`) stays in front; what it appends is left out.
+    The whole text is tokenised at once, as evaluation harnesses do, and the tokens after the prompt's are the answer.
+    If the tokenizer merges across the boundary, so that the prompt's tokens are not a prefix of the whole, the answer
+    is tokenised as if nothing before it merged with it: at inference the model reads the prompt's tokens alone. Tokens
+    that a tokenizer puts in front of every text (:func:`opening`) stay in front; tokens that it appends are left out.
 
     Raises:
-        UserError: the tokenizer has no token for anything in the prompt, or in the answer.
+        UserError: the tokenizer produces no token for the prompt, or for the answer.
     """
     before, whole = plain(tokenizer, prompt), plain(tokenizer, f"{prompt} {answer}")
     after = whole[len(before) :] if whole[: len(before)] == before else _apart(tokenizer, answer)
@@ -67,11 +67,11 @@ def encode(tokenizer: Any, prompt: str, answer: str) -> Row:
 
 
 def plain(tokenizer: Any, text: str) -> list[int]:
-    """Return the tokens of ``text`` alone: none before it, none behind it, and no special one within it.
+    """Return the tokens of ``text`` alone: none before it, none after it, and no special token within it.
 
-    What a text says is text: ``<|im_end|>`` in a question is read as those ten characters, which neither end an answer
-    nor hide what follows. Where a vocabulary has the name of a special token as a word, the unknown token stands for
-    it, if there is one.
+    Text is always text: ``<|im_end|>`` in a question is read as those ten characters, which neither end an answer nor
+    hide what follows. If the vocabulary contains the name of a special token as a word, the unknown token replaces it,
+    if there is one.
     """
     tokens = _tokens(tokenizer, text, False)
     unknown = getattr(tokenizer, "unk_token_id", None)
@@ -81,7 +81,7 @@ def plain(tokenizer: Any, text: str) -> list[int]:
 
 
 def opening(tokenizer: Any) -> tuple[int, ...]:
-    """Return the tokens that ``tokenizer`` puts in front of every text, if any; what it appends is not among them."""
+    """Return the tokens that ``tokenizer`` puts in front of every text, if any; appended ones are not included."""
     if tokenizer not in _openings:
         bare, dressed = (_tokens(tokenizer, _SOMETHING, special) for special in (False, True))
         starts = [at for at in range(len(dressed)) if bare and dressed[at : at + len(bare)] == bare]
@@ -93,13 +93,13 @@ def _tokens(tokenizer: Any, text: str, special: bool) -> list[int]:
     how = {"verbose": False, "add_special_tokens": special}
     try:
         tokens: list[int] = tokenizer(text, split_special_tokens=True, **how)["input_ids"]
-    except ValueError:  # one that never reads special tokens out of a text does not take the word
+    except ValueError:  # a tokenizer that never parses special tokens does not accept the argument
         tokens = tokenizer(text, **how)["input_ids"]
     return list(tokens)
 
 
 def _apart(tokenizer: Any, answer: str) -> list[int]:
-    """Return the tokens of ``answer`` behind a space, as they are where nothing before them merges with them."""
+    """Return the tokens of ``answer`` after a space, as if nothing before them merged with them."""
     for before in _ANCHORS:
         bare, whole = plain(tokenizer, before), plain(tokenizer, f"{before} {answer}")
         if bare and whole[: len(bare)] == bare:
@@ -108,8 +108,8 @@ def _apart(tokenizer: Any, answer: str) -> list[int]:
 
 
 def fit(tokenizer: Any, row: Row, limit: int, written: bool = False) -> Row:
-    """Return ``row`` within ``limit`` tokens: cut from its left, and at its end where a written answer is so long that
-    less than a quarter of the row would be left to the prompt.
+    """Return ``row`` within ``limit`` tokens, truncated from the left; a written answer that would leave the prompt
+    less than a quarter of the row is also truncated at its end.
     """
     if written:
         room = limit - min(row.prompt, limit // 4)
@@ -118,9 +118,9 @@ def fit(tokenizer: Any, row: Row, limit: int, written: bool = False) -> Row:
 
 
 def encode_training(tokenizer: Any, question: Question, limit: int) -> Row:
-    """Return the row of the right answer that ``question`` is learnt from: as scored, with its end where it has one.
+    """Return the training row of ``question``, with its right answer: as scored, plus the end if the question has one.
 
-    The end is the tokenizer's end-of-sequence token; where it has none, the string at which answers of the task stop.
+    The end is the tokenizer's end-of-sequence token, or if it has none, the string at which the task's answers stop.
     """
     answer, end = question.options[question.answer], tokenizer.eos_token_id
     if question.ends and end is None:
@@ -132,7 +132,7 @@ def encode_training(tokenizer: Any, question: Question, limit: int) -> Row:
 
 
 def encode_question(tokenizer: Any, question: Question, limit: int) -> list[Row]:
-    """Return one row per option of ``question``; all are cut alike, so that they share their prompt."""
+    """Return one row per option of ``question``, all truncated alike, so that they share their prompt."""
     rows = [encode(tokenizer, question.prompt, option) for option in question.options]
     if question.written:
         return [fit(tokenizer, row, limit, written=True) for row in rows]
@@ -142,17 +142,17 @@ def encode_question(tokenizer: Any, question: Question, limit: int) -> list[Row]
 
 
 def encode_prompt(tokenizer: Any, prompt: str, limit: int) -> tuple[int, ...]:
-    """Return the prompt's tokens alone, cut from the left to ``limit``."""
+    """Return only the prompt's tokens, truncated from the left to ``limit``."""
     return shorten(tokenizer, (*opening(tokenizer), *plain(tokenizer, prompt)), limit)
 
 
 def shorten(tokenizer: Any, tokens: Sequence[int], limit: int) -> tuple[int, ...]:
-    """Return a prompt's ``tokens``, cut from the left to ``limit``."""
+    """Return a prompt's ``tokens``, truncated from the left to ``limit``."""
     return _cut(tokenizer, Row(tuple(tokens), len(tokens)), max(0, len(tokens) - limit)).tokens
 
 
 def _cut(tokenizer: Any, row: Row, count: int) -> Row:
-    """Return ``row`` without ``count`` tokens of its prompt; what begins every text stays in front."""
+    """Return ``row`` without ``count`` tokens of its prompt; the tokens that begin every text stay in front."""
     if count == 0:
         return row
     front = opening(tokenizer)
@@ -161,9 +161,9 @@ def _cut(tokenizer: Any, row: Row, count: int) -> Row:
 
 
 def length_buckets(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Group row numbers into micro-batches of like length with at most ``budget`` padded tokens each.
+    """Group row numbers into micro-batches of similar length with at most ``budget`` padded tokens each.
 
-    Longest first (so the largest allocation comes first); a row longer than the budget stands alone.
+    Longest first (so the largest allocation comes first); a row longer than the budget forms its own batch.
     """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     buckets: list[list[int]] = []
@@ -184,14 +184,14 @@ def pad(rows: Sequence[Sequence[int]], device: torch.device | str = "cpu", left:
 
 
 def portions(lengths: Sequence[int], most: int, few: int = 1) -> list[range]:
-    """Cut rows, in their order, into portions of about as many tokens, at most ``most`` each.
+    """Split rows, in their order, into portions of about equal tokens, at most ``most`` each.
 
-    A row that is longer stands alone.
+    A longer row forms its own portion.
 
     Args:
         lengths: tokens of every row.
         most: the most tokens of a portion.
-        few: how many portions there should be a multiple of, so that cores that take them side by side end together.
+        few: the number of portions should be a multiple of this, so that parallel cores finish together.
     """
     if not lengths:
         return []

@@ -1,11 +1,11 @@
-"""Products with frozen float32 weights through oneDNN, where torch has it: on a CPU quicker than its usual product.
+"""Products with frozen float32 weights through oneDNN, if torch has it: on a CPU faster than torch's default.
 
-The weight is taken as it lies, forward and transposed in the backward pass: there is no second copy of it. Whether the
-operator is there and right is tried out once; without it everything stays as it is. Which of the two is taken depends
-on the build of torch and the shape alone, never on a timing, so that a run rounds alike wherever it is resumed.
+The weight is used in its existing layout, and transposed in the backward pass: there is no second copy. One test checks
+that the operator exists and is correct; otherwise torch's product is used. The choice depends only on the build of
+torch and the shape, never on a timing, so that a resumed run rounds the same.
 
-oneDNN writes code for every new shape and keeps it: half a megabyte each, and a millisecond. Numbers of tokens seldom
-come twice, so it may keep little, and only products that take several milliseconds go through it.
+oneDNN generates and caches code for every new shape: half a megabyte and a millisecond each. Token counts seldom
+repeat, so its cache is kept small, and only products that take several milliseconds use it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 FEWEST = 64
-"""Rows of the smallest product that is worth it."""
+"""Rows of the smallest product that is worth the overhead."""
 LEAST = 1 << 18
-"""Entries of the smallest weight that is worth it."""
+"""Entries of the smallest weight that is worth the overhead."""
 KEPT = "64"
-"""Shapes whose code is kept."""
+"""How many shapes' code is cached."""
 
 
 def quicken_products(model: nn.Module) -> int:
-    """Give the frozen linear modules of ``model`` the quicker product; return how many got it."""
+    """Give the frozen linear modules of ``model`` the faster product; return how many got it."""
     if not available():
         return 0
     count = 0
@@ -39,7 +39,7 @@ def quicken_products(model: nn.Module) -> int:
 
 
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return x W^T + bias (..., d) for x (..., k) and W (d, k), without a gradient by either."""
+    """Return x W^T + bias (..., d) for x (..., k) and W (d, k), without gradients for either."""
     if quick(x, weight):
         y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return y
@@ -59,7 +59,7 @@ def quick(x: Tensor, weight: Tensor) -> bool:
 
 @cache
 def available() -> bool:
-    """Return whether torch has the operator and it multiplies."""
+    """Return whether torch has the operator and it is correct."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT)  # read when the first product is made

@@ -1,9 +1,9 @@
-"""From last hidden states to logits, as the model itself does it, and the gradient of the way back.
+"""From last hidden states to logits, as the model itself does it, and the gradient back.
 
-Most models multiply by the output layer's weight and at most scale the product or cap it softly; whether one does, and
-by which numbers, is found by trying (:func:`fitted`), because configurations name such numbers in many ways: Cohere
-multiplies by ``logit_scale``, Granite divides by ``logits_scaling``, HyperCLOVAX multiplies by it. Any other head is
-run through the model's own code, its decoder replaced by the hidden states at hand.
+Most models multiply by the output layer's weight and at most scale the product or apply a soft cap. Whether a model
+does, and with which numbers, is found by trial (:func:`fitted`), because configurations name such numbers in many ways:
+Cohere multiplies by ``logit_scale``, Granite divides by ``logits_scaling``, HyperCLOVAX multiplies by it. Any other
+head runs through the model's own code, with its decoder replaced by the given hidden states.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from meshtune.model.frozen_products import multiply
 
 Back = Callable[[Tensor], Tensor]
 LOUDER = 8.0
-"""Hidden states are also tried this many times as large, where a soft cap shows."""
+"""Hidden states are also tried at this multiple, where a soft cap shows."""
 
 
 class Head(Protocol):
@@ -31,14 +31,14 @@ class Head(Protocol):
         ...
 
     def both(self, hidden: Tensor) -> tuple[Tensor, Back]:
-        """Return the logits (n, vocabulary) of hidden states (n, width), and what turns a gradient by those into one
-        by these.
+        """Return the logits (n, vocabulary) of hidden states (n, width), and a function that maps a gradient for the
+        logits to one for the hidden states.
         """
         ...
 
 
 def states_of(out: Any) -> Tensor:
-    """Return the last hidden states of what a decoder returned."""
+    """Return the last hidden states from a decoder's output."""
     states: Any = getattr(out, "last_hidden_state", None)
     found: Tensor = states if states is not None else out[0]
     return found
@@ -82,7 +82,7 @@ class LinearHead:
 
 
 class _Given(tuple[Any, ...]):
-    """What a decoder returns, of nothing but its last hidden states."""
+    """A decoder's output with only its last hidden states."""
 
     last_hidden_state: Tensor
 
@@ -102,7 +102,7 @@ class _StatesSlot(threading.local):
 
 
 class OwnHead:
-    """The model's own way from hidden states to logits, with gradients by autograd.
+    """The model's own head, from hidden states to logits, with gradients by autograd.
 
     Args:
         model: the causal language model.
@@ -160,9 +160,9 @@ def _by_autograd(logits_of: Callable[[Tensor], Tensor], hidden: Tensor) -> tuple
 
 
 class TokenLosses(torch.autograd.Function):
-    """-log p of labels and its gradient by the hidden state in one go, so that logits live for one chunk only.
+    """-log p of labels and its gradient for the hidden state in one pass, so that logits exist for only one chunk.
 
-    With l the logits and p = softmax(l), d(-log p_label)/dl = p - onehot(label); the head takes it back to the hidden
+    With l the logits and p = softmax(l), d(-log p_label)/dl = p - onehot(label); the head maps it back to the hidden
     state.
     """
 
@@ -204,16 +204,16 @@ def fitted(
     error: Callable[[Tensor, Tensor], float],
     limit: float,
 ) -> LinearHead | None:
-    """Return the product, scale and cap that give what the model's own head gives, or None where none does.
+    """Return the product, scale and cap that reproduce the model's own head, or None if there are none.
 
     Args:
         own: the model's own head.
         layer: its output layer.
-        config: of the text model; numbers in it that may be a scale or a cap are tried.
-        hidden: hidden states (n, width) to try it on.
+        config: of the text model; its numbers are tried as scale and cap.
+        hidden: hidden states (n, width) to test on.
         logits: the model's logits (n, vocabulary) of them.
         error: how far logits (n, vocabulary) are from others.
-        limit: the largest error that counts as the same.
+        limit: the largest error that counts as equal.
     """
     if type(layer) is not nn.Linear:  # a subclass may do more than the product
         return None
@@ -226,14 +226,14 @@ def fitted(
             for scale in scales:
                 head = LinearHead(layer, scale, cap)
                 off = max(error(head.logits(s), e) for s, e in zip(tries, expected, strict=True))
-                if best is None or off < best[0] / 2:  # what differs by rounding alone goes to the first
+                if best is None or off < best[0] / 2:  # among candidates that differ only by rounding, the first wins
                     best = (off, head)
     assert best is not None
     return best[1] if best[0] <= limit else None
 
 
 def candidates(config: Any) -> tuple[list[float], list[float | None]]:
-    """Return the scales and the caps that a configuration's numbers may mean, the plain ones first."""
+    """Return the candidate scales and caps among a configuration's numbers, the trivial ones first."""
     scales: list[float] = [1.0]
     caps: list[float | None] = [None]
     for name, value in config.to_dict().items():

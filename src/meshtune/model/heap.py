@@ -1,4 +1,4 @@
-"""What the C library does with memory that is freed."""
+"""How the C library handles freed memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallo
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep what is freed for the next pass, where it can be told so (glibc).
+    """Make the C library keep freed memory for the next pass, if it supports this (glibc).
 
-    Passes ask for the same megabytes again and again; handed back in between, every one of their pages costs a fault.
+    Passes allocate the same megabytes again and again. If memory is returned in between, every page costs a page fault.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,7 +1,8 @@
-"""Whether the model hub can be reached: without a network, a name ends in a sentence, not in half a minute of retries.
+"""Whether the model hub is reachable: without a network, a model name fails at once, not after half a minute of
+retries.
 
-The hub's own client asks five times, with growing pauses, for every file. So its host, or the proxy before it, is
-called once; where nothing answers, only what was downloaded before is looked at.
+The hub's own client tries five times, with growing pauses, for every file. So its host, or the proxy in front of it, is
+contacted once. If nothing answers, only earlier downloads are searched.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 WAIT = 4.0
-"""Seconds in which a host answers, or counts as one that cannot be reached."""
+"""Seconds within which a host must answer, or it counts as unreachable."""
 
 
 def why_local() -> str | None:
-    """Return why only files downloaded before can be had, or None where the hub can be asked."""
+    """Return why only earlier downloads are available, or None if the hub can be asked."""
     from huggingface_hub import constants
 
     if constants.is_offline_mode():
@@ -35,7 +36,7 @@ def _answers(endpoint: str) -> bool:
         target = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     port = target.port or (80 if target.scheme == "http" else 443)
     found: list[bool] = []
-    # Looking a name up can take longer than any timeout of the connection, so it is done aside.
+    # Resolving a name can take longer than the connection's timeout, so it runs in a thread.
     caller = Thread(target=_call, args=(target.hostname or "", port, found), daemon=True)
     caller.start()
     caller.join(WAIT)

@@ -1,7 +1,7 @@
-"""What a loaded base is checked for before anything is learnt on it: that it is the model its files hold.
+"""Checks of a loaded base before training: that it is the model in its files.
 
-Weights that the files lack would be drawn at random, another model on every start; a number that is not finite makes
-every answer so; a token without a row in the embeddings ends in a crash in mid-run. Each is refused in one sentence.
+Missing weights would be initialised at random, giving a different model on every start. A non-finite weight makes every
+answer non-finite. A token without an embedding row crashes in mid-run. Each fault is refused in one sentence.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ from meshtune.model.encoding import opening, plain
 from meshtune.printable import printable
 
 NAMED = 3
-"""Names that a sentence lists."""
+"""The most names that a sentence lists."""
 ORDINARY = "Question: What follows 4?\nAnswer: 5, the next number."
 _MASKS = re.compile(r"(rotary_emb\.inv_freq|masked_bias|attn\.bias|attention\.bias)$")
 
 
 def check_weights(model: nn.Module, found: Mapping[str, Any], name: str) -> None:
-    """Raise UserError if the files did not hold the whole of ``model``, or held more of its blocks than it has.
+    """Raise UserError if the files lacked part of ``model``, or held more blocks than it has.
 
     Args:
         model: as loaded, not yet adapted.
         found: transformers' loading info: missing, mismatched and unexpected keys.
-        name: what the user called it.
-    """
+        name: the user's name for it. """
     missing, unknown = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
     shapes = sorted(found["mismatched_keys"])
     where = f"model.name={name}"
@@ -59,7 +58,7 @@ def check_weights(model: nn.Module, found: Mapping[str, Any], name: str) -> None
 def check_finite(model: nn.Module, name: str) -> None:
     """Raise UserError if a weight of ``model`` is not a finite number; names its tensor.
 
-    One pass over the weights without a copy: NaN and infinity show in the smallest or the largest.
+    It takes one pass over the weights without a copy: NaN and infinity show in the minimum or the maximum.
     """
     for key, weight in model.named_parameters():
         if not weight.is_floating_point() or weight.numel() == 0:
@@ -78,10 +77,10 @@ def check_finite(model: nn.Module, name: str) -> None:
 
 
 def check_tokenizer(tokenizer: Any, model: Any, name: str) -> None:
-    """Raise UserError if ``tokenizer`` cannot read ordinary text, or gives tokens that ``model`` has no row for.
+    """Raise UserError if ``tokenizer`` cannot encode ordinary text, or produces tokens that ``model`` has no row for.
 
-    A model may have more rows than its tokenizer has tokens. Special tokens beyond the rows are let be where nothing
-    here writes them: text never becomes one (:func:`meshtune.model.encoding.plain`).
+    A model may have more rows than its tokenizer has tokens. Special tokens beyond the rows are accepted if nothing
+    here uses them: text never becomes one (:func:`meshtune.model.encoding.plain`).
     """
     try:
         text = plain(tokenizer, ORDINARY)
@@ -129,7 +128,7 @@ def _some(keys: Collection[str]) -> str:
 
 
 def _reason(missing: Collection[str], unknown: Collection[str]) -> str:
-    """Return what the tensors that the model does not know say of those that it lacks, if anything."""
+    """Return what the unknown tensors reveal about the missing ones, if anything."""
     if not unknown:
         return ""
     first = next(iter(missing))
@@ -141,9 +140,9 @@ def _reason(missing: Collection[str], unknown: Collection[str]) -> str:
 
 
 def _of_a_block(key: str, model: nn.Module) -> bool:
-    """Return whether a tensor belongs to a block: the model then leaves out a part of what was trained.
+    """Return whether a tensor belongs to a block, so that the model would leave out a trained part.
 
-    Blocks that predict tokens further ahead lie behind the others in some files, and are not wanted.
+    In some files, blocks for multi-token prediction follow the others; they are not needed.
     """
     lists = {name: len(module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
     if not lists or _MASKS.search(key):

@@ -1,7 +1,7 @@
-"""What a batch of rows has read so far, so that it can be read on token by token.
+"""The history of a batch of rows, for decoding token by token.
 
-Kept as keys and values (each token is computed once), or, for a model whose cache does not do, as the tokens alone
-(everything is computed again). Which of the two a model gets is tried out when it is loaded.
+It is kept as keys and values (each token is computed once) or, for a model whose cache does not work, as the tokens
+alone (everything is recomputed). Loading a model decides which of the two it gets.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class Past(Protocol):
     """Rows that grow at their ends and may leave."""
 
     def read(self, more: Sequence[Sequence[int]], route: Route | None) -> Tensor:
-        """Append ``more`` tokens to each row; return the last hidden states (rows, width) behind them."""
+        """Append ``more`` tokens to each row; return the last hidden states (rows, width) after them."""
         ...
 
     def keep(self, places: Sequence[int]) -> None:
-        """Go on with the rows at these places, in this order; one that is named twice goes on as two."""
+        """Continue with the rows at these places, in this order; a row named twice continues as two."""
         ...
 
 
 class Cached:
-    """Keys and values of every token; prompts of unlike length are padded on the left."""
+    """Keys and values of every token; prompts of different lengths are padded on the left."""
 
     def __init__(self, base: Base) -> None:
         self._base = base
@@ -61,7 +61,7 @@ class Cached:
 
 
 class Plain:
-    """The tokens alone."""
+    """Only the tokens."""
 
     def __init__(self, base: Base) -> None:
         self._base = base
@@ -80,5 +80,5 @@ class Plain:
 
 
 def begin(base: Base) -> Past:
-    """Return the past of a batch that has read nothing yet."""
+    """Return the empty history of a new batch."""
     return Cached(base) if base.caches else Plain(base)

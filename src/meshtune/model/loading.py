@@ -1,7 +1,7 @@
-"""A base model from its name: found, loaded, and checked to be what its files hold.
+"""A base model from its name: found, loaded, and checked against its files.
 
-A name is a hub id, a local folder in Hugging Face layout, a GGUF file, ``embedded``: the small model that comes with
-the package and knows the generated tasks' world, or ``tiny-random``: a random four-block Llama over bytes, for tests.
+A name is a hub id, a local folder in Hugging Face layout, a GGUF file, ``embedded`` (the small model that comes with
+the package and knows the generated tasks' world) or ``tiny-random`` (a random four-block Llama over bytes, for tests).
 """
 
 from __future__ import annotations
@@ -28,20 +28,19 @@ from meshtune.printable import printable
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 TOKENIZERS = ("tokenizer*.json", "*.model", "vocab*", "tekken.json", "*.tiktoken")
-"""What files of a tokenizer are called."""
+"""The file names of tokenizers."""
 
 
 def locate(config: ModelConfig, weights: bool = True) -> str:
-    """Return the hub id or path that ``config`` names, its variables filled in.
+    """Return the hub id or path that ``config`` names, with variables expanded.
 
     Args:
         config: names the model.
-        weights: whether its weights are needed; without them a folder with nothing but a config.json, or such a file
-            itself, is a model too.
+        weights: whether its weights are needed; if not, a folder with only a config.json, or such a file, is enough.
 
     Raises:
-        UserError: what can be seen without loading anything: a variable is not set, a file or folder is missing, a
-            folder holds no model.
+        UserError: a fault that shows without loading: a variable is not set, a file or folder is missing, or a folder
+            holds no model.
     """
     if config.name == EMBEDDED:
         return str(Path(__file__).parents[1] / "assets" / "base")
@@ -91,8 +90,8 @@ def load(config: ModelConfig, per_layer: bool = False) -> Base:
     """Load the base model that ``config`` names.
 
     Raises:
-        UserError: the model, its weights or its tokenizer cannot be had, are not whole or do not belong together, or
-            the element type is unknown.
+        UserError: the model, its weights or its tokenizer are unavailable, incomplete or do not belong together, or the
+            element type is unknown.
     """
     if config.dtype not in DTYPES:
         raise UserError(
@@ -131,7 +130,7 @@ def _pretrained(name: str, dtype: torch.dtype, bits: int | None, more: Mapping[s
         with _told(name, "its tokenizer cannot be loaded"):
             tokenizer = AutoTokenizer.from_pretrained(target, **how)
         with _told(name, "its weights cannot be loaded"):
-            # Tensors of another shape are told in one sentence below, with those that are missing.
+            # Tensors of the wrong shape are reported below in one sentence, with the missing ones.
             model, found = AutoModelForCausalLM.from_pretrained(
                 target, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **known, **how, **more
             )
@@ -142,20 +141,20 @@ def _pretrained(name: str, dtype: torch.dtype, bits: int | None, more: Mapping[s
 
 @contextmanager
 def _told(name: str, what: str) -> Iterator[None]:
-    """Turn what the libraries raise, which is whatever a damaged file leads them to, into one sentence."""
+    """Turn whatever the libraries raise on a damaged file into one sentence."""
     try:
         yield
     except BaseException as error:
         if (
             not isinstance(error, Exception) and type(error).__name__ != "PanicException"
-        ):  # that of Rust is no Exception
+        ):  # a Rust panic is not an Exception
             raise
         raise unread(name, what, error) from error
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep transformers' progress bars and reports off the terminal: what matters of them is checked here."""
+    """Keep transformers' progress bars and reports off the terminal: the relevant parts are checked here."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()
@@ -181,7 +180,7 @@ def _tiny(dtype: torch.dtype) -> tuple[Any, Any]:
 
 
 def tiny_shape(vocabulary: int) -> Any:
-    """Return the configuration of ``tiny-random`` over so many tokens."""
+    """Return the configuration of ``tiny-random`` with a vocabulary of this size."""
     from transformers import LlamaConfig
 
     return LlamaConfig(

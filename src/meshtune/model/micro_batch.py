@@ -1,4 +1,4 @@
-"""One forward and backward pass over the rows of several experts, and how rows are cut into such passes."""
+"""One forward and backward pass over the rows of several experts, and the split of rows into such passes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from meshtune.model.encoding import Row, portions
 from meshtune.model.packing import Packed
 
 LANES = (4, 2, 1)
-"""A step's micro-batches are a multiple of the first of these that leaves each of them :data:`LEAST` tokens."""
+"""The number of micro-batches in a step is a multiple of the first of these that leaves each :data:`LEAST` tokens."""
 LEAST = 64
 
 
 def micro_batches(base: Base, lengths: Sequence[int], micro_tokens: int) -> list[range]:
-    """Cut rows of these lengths, in their order, into micro-batches of like size.
+    """Split rows of these lengths, in their order, into micro-batches of similar size.
 
-    How many cores there are does not matter, so that the same configuration rounds alike anywhere.
+    The split does not depend on the number of cores, so that the same configuration rounds the same anywhere.
     """
     cpu = base.device.type == "cpu"
     return portions(lengths, micro_tokens, next(n for n in LANES if n == 1 or (cpu and sum(lengths) >= n * LEAST)))
@@ -31,15 +31,15 @@ def micro_batches(base: Base, lengths: Sequence[int], micro_tokens: int) -> list
 def micro_batch(
     base: Base, batches: Sequence[tuple[Expert, Sequence[Row]]], part: Sequence[tuple[int, Row]], checkpoint: bool
 ) -> tuple[Tensor, dict[int, Tensor]]:
-    """Return the share of every owner's loss (owners,) that ``part`` makes up, and its gradient by owner.
+    """Return the contribution of ``part`` to every owner's loss (owners,), and its gradient by owner.
 
     Args:
         base: the frozen model.
         batches: every owner's expert and all of its rows.
-        part: rows with their owners, those of one owner together.
+        part: rows with their owners, grouped by owner.
         checkpoint: see :meth:`meshtune.model.base.Base.read`.
     """
-    packed = Packed([row.tokens[:-1] for _, row in part], base.device)  # nothing looks behind a row's last token
+    packed = Packed([row.tokens[:-1] for _, row in part], base.device)  # no label follows a row's last token
     places: list[int] = []
     labels: list[int] = []
     weights: list[float] = []

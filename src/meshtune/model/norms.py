@@ -1,8 +1,8 @@
-"""Root-mean-square norms whose backward pass keeps their input alone.
+"""Root-mean-square norms that save only their input for the backward pass.
 
-A norm written as single operations keeps three tensors of its input's size for the backward pass and reads memory ten
-times. Known norms of a model are given a forward pass that computes the same, y = w x / sqrt(mean(x^2) + eps), at about
-a third of that; whether it is the same is tried out on every norm, and one that differs stays as it is.
+A norm written as separate operations saves three tensors of its input's size for the backward pass and reads memory ten
+times. Known norms of a model get a forward pass that computes the same, y = w x / sqrt(mean(x^2) + eps), at about a
+third of that cost. Every norm is tested, and one that differs is left unchanged.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class _RmsNorm(torch.autograd.Function):
 
 
 def quicken_norms(model: nn.Module) -> int:
-    """Give the frozen norms of ``model`` the quick forward pass where it does the same; return how many got it.
+    """Give the frozen norms of ``model`` the fast forward pass if it is equivalent; return how many got it.
 
-    Models in half precision keep theirs: what they round on the way is theirs to say.
+    Models in half precision keep their own norms, because intermediate rounding is part of the model.
     """
     count = 0
     for module in model.modules():
@@ -55,7 +55,7 @@ def quicken_norms(model: nn.Module) -> int:
 def _quick(module: Any, plain: Any, more: float, eps: float) -> Any:
     def forward(x: Tensor, *others: Any, **named: Any) -> Tensor:
         weight = module.weight
-        # Where all weights are trained it needs a gradient too; other inputs than in the trial are the module's own.
+        # If all weights are trained, the norm needs a gradient too; untested inputs go to the module's own code.
         if weight.requires_grad or x.shape[-1] != weight.numel() or others or named:
             own: Tensor = plain(x, *others, **named)
             return own
@@ -66,13 +66,13 @@ def _quick(module: Any, plain: Any, more: float, eps: float) -> Any:
 
 
 def _same(module: Any, weight: Tensor, more: float, eps: float) -> bool:
-    """Return whether the module does what :class:`_RmsNorm` does with ``more`` added to its weight."""
+    """Return whether the module equals :class:`_RmsNorm` with ``more`` added to its weight."""
     steps = torch.arange(2 * weight.numel(), dtype=weight.dtype, device=weight.device)
     x = torch.sin(1.0 + steps).view(2, -1)
     with torch.no_grad():
         try:
             expected = module(x)
-        except Exception:  # a norm with other inputs is none of ours
+        except Exception:  # a norm with other inputs is not supported
             return False
         found = _RmsNorm.apply(x, weight + more, eps)  # type: ignore[no-untyped-call]
     return isinstance(expected, Tensor) and bool(torch.allclose(found, expected, rtol=1e-5, atol=1e-6))

@@ -1,8 +1,8 @@
-"""Rows of unlike length laid end to end: one stream of tokens without padding, in which no row sees another.
+"""Rows of different lengths packed end to end: one stream of tokens without padding, in which no row sees another.
 
-Whatever works token by token (linear layers, norms, activations) needs not know where a row ends. Attention does: its
-rows are gathered into groups of like length, attended group by group, and laid back. It is hung into a transformers
-model through that library's attention interface, in front of its scaled-dot-product attention.
+Token-wise operations (linear layers, norms, activations) do not depend on row boundaries. Attention does: its rows are
+gathered into groups of similar length, attended group by group, and scattered back. It hooks into a transformers model
+through that library's attention interface, in front of its scaled-dot-product attention.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from meshtune.model.encoding import pad
 
 NAME = "meshtune"
 LIKE = 0.8
-"""Rows of one group have at least this share of the longest's tokens."""
+"""Rows of one group have at least this share of the longest row's tokens."""
 
 
 class Packed:
@@ -29,14 +29,14 @@ class Packed:
     Args:
         rows: the tokens of every row.
         device: where the tensors live.
-        positions: position of every token of every row, where they do not just count up.
-        parts: by row and token which part of the row the token belongs to; a token sees those before it of its own
-            part and of part 0. Without, it sees all before it.
+        positions: position of every token of every row, unless they simply count up.
+        parts: by row and token, the part of the row that the token belongs to; a token sees earlier tokens of its own
+            part and of part 0. Without parts, it sees all earlier ones.
 
     Attributes:
         rows: their tokens.
         lengths: tokens of every row.
-        starts: where every row begins in the stream.
+        starts: the start of every row in the stream.
         tokens: the stream (tokens,).
         positions: (tokens,).
     """
@@ -62,7 +62,7 @@ class Packed:
         self._masks: dict[tuple[int, int], Tensor | None] = {}
 
     def padded(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return the rows as a rectangle: tokens (rows, longest), and positions and mask where not just causal."""
+        """Return the rows as a rectangle: tokens (rows, longest), plus positions and mask unless purely causal."""
         tokens = pad(self.rows, self.device)
         if self._counted and self._parts is None:
             return tokens, None, None
@@ -75,7 +75,7 @@ class Packed:
 
     @cached_property
     def _groups(self) -> list[list[int]]:
-        """Rows of like length, longest first."""
+        """Groups of rows of similar length, longest first."""
         groups: list[list[int]] = []
         for row in sorted(range(len(self.lengths)), key=lambda row: (-self.lengths[row], row)):
             if groups and self.lengths[row] >= LIKE * self.lengths[groups[-1][0]]:
@@ -86,7 +86,7 @@ class Packed:
 
     @cached_property
     def _maps(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Where the tokens of the groups' rectangles come from, where the stream's tokens went, what is padding."""
+        """Source indices of the groups' rectangles, target indices of the stream's tokens, and the padding."""
         source: list[int] = []
         padding: list[int] = []
         target = [0] * self.starts[-1]
@@ -101,7 +101,7 @@ class Packed:
         return tuple(torch.tensor(x, dtype=torch.int64, device=self.device) for x in (source, target, padding))  # type: ignore[return-value]
 
     def _seen(self, group: Sequence[int], longest: int, window: int | None) -> Tensor:
-        """Return the mask (rows, longest, longest) of a group: true where the second token may be looked at."""
+        """Return the mask (rows, longest, longest) of a group: true where the first token may attend to the second."""
         causal = torch.ones(longest, longest, dtype=torch.bool, device=self.device).tril()
         mask = causal.expand(len(group), longest, longest)
         if self._parts is not None:
@@ -110,7 +110,7 @@ class Packed:
         if window is not None:
             at = pad([[*self._where[row], *[0] * (longest - self.lengths[row])] for row in group], self.device)
             mask = mask & (at[:, :, None] - at[:, None, :] < window)
-        diagonal = torch.eye(longest, dtype=torch.bool, device=self.device)  # padding looks at itself
+        diagonal = torch.eye(longest, dtype=torch.bool, device=self.device)  # padding attends to itself
         return mask | diagonal
 
     def attend(self, inner: Any, module: Any, query: Tensor, key: Tensor, value: Tensor, **more: Any) -> Tensor:
@@ -141,7 +141,7 @@ class Packed:
 
 
 class _Gather(torch.autograd.Function):
-    """The stream's tokens (tokens, width) in the groups' rectangles, one behind the other (places, width)."""
+    """The stream's tokens (tokens, width) in the groups' rectangles, concatenated (places, width)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, source: Tensor, target: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (target,) = ctx.saved_tensors
-        return grads[0].index_select(0, target), None, None  # nothing that counts looked at padding
+        return grads[0].index_select(0, target), None, None  # no real token attended to padding
 
 
 def _gathered(x: Tensor, source: Tensor, target: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ class _Scatter(torch.autograd.Function):
 
 
 class _Now(threading.local):
-    """The stream that is being read, one pass a thread."""
+    """The stream of the current pass; one pass per thread."""
 
     packed: Packed | None = None
 
@@ -198,7 +198,7 @@ def reading(packed: Packed | None) -> Iterator[None]:
 
 
 def hang_in(model: Any) -> bool:
-    """Make ``model`` able to read streams; return whether it can be.
+    """Enable ``model`` to read streams; return whether that is possible.
 
     Models whose attention is not transformers' scaled-dot-product attention behind its interface cannot.
     """
@@ -218,7 +218,7 @@ def hang_in(model: Any) -> bool:
             return found, None
         return _now.packed.attend(sdpa_attention_forward, module, query, key, value, **more), None
 
-    # A compiled block leaves it out: its groups differ from pass to pass.
+    # Excluded from compiled blocks: its groups differ between passes.
     AttentionInterface.register(NAME, torch.compiler.disable(attend))  # type: ignore[no-untyped-call]
     AttentionMaskInterface.register(NAME, sdpa_mask)
     model.set_attn_implementation(NAME)

@@ -1,6 +1,6 @@
-"""Which of the quick ways of reading a base model may be used: the verdict of :mod:`meshtune.model.probes.probing`.
+"""Which fast paths a base model may use: the verdict of :mod:`meshtune.model.probes.probing`.
 
-A quick way that does not give what the model gives for one row alone is not taken, and a run says so.
+A fast path that does not reproduce the model's output for a single row is not used, and a run says so.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ READINGS: tuple[Reading, ...] = get_args(Reading)
 
 @dataclass(frozen=True)
 class Paths:
-    """What may be done with one base.
+    """The fast paths that one base may use.
 
     Attributes:
         read: how several rows are read: as one stream without padding, in a padded rectangle, or one after the other.
-        beside: whether options of a question are read side by side behind one prompt.
+        beside: whether options of a question are read side by side after one shared prompt.
         threads: whether several passes may run at a time.
-        cache: whether keys and values of what was read are kept while an answer is written.
+        cache: whether keys and values are cached while an answer is written.
         linear: whether logits are the output layer's product, times ``scale``, under the soft cap ``cap``; else the
             model's own code computes them.
-        scale: what the product is multiplied by.
+        scale: the factor of the product.
         cap: c of c tanh(l / c); None for no cap.
-        whole: whether even that code cannot be called by itself, so that each pass computes all logits.
-        reach: the longest row, in tokens, that may be read: the model does something else beyond it, too far to be
-            tried; None for as many as the model has positions.
+        whole: whether even that code cannot be called separately, so that each pass computes all logits.
+        reach: the longest row, in tokens, that may be read: beyond it the model behaves differently, at a length too
+            long to test; None for as many as the model has positions.
         left_out: linear layers that cannot be adapted, by their full names.
     """
 
@@ -44,7 +44,7 @@ class Paths:
     left_out: tuple[str, ...] = ()
 
     def notes(self) -> list[str]:
-        """Return a sentence for every quick way that is not taken."""
+        """Return a sentence for every fast path that is not used."""
         said = []
         if self.whole:
             said.append("every pass computes the logits of all tokens: this model's head cannot be called by itself")
@@ -103,4 +103,4 @@ class Paths:
 
 
 PLAINEST = Paths(read="alone", beside=False, threads=False, cache=False, linear=False, whole=True)
-"""Nothing but the model's own code, one row after the other."""
+"""Only the model's own code, one row at a time."""

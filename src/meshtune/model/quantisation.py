@@ -1,7 +1,7 @@
-"""A base model whose frozen weights are held in 8 or 4 bits, where bitsandbytes is installed.
+"""A base model with frozen weights stored in 8 or 4 bits, if bitsandbytes is installed.
 
-Only what is frozen is rounded: adapters, norms, embeddings and the output head stay as they are. Every device must hold
-the base in the same bits, because an expert is learnt on top of what rounding left.
+Only the blocks' frozen weights are quantised: adapters, norms, embeddings and the output head are unchanged. Every
+device must use the same bit width, because an expert is trained on top of the quantised weights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshtune.errors import UserError
 
 
 def check_bits(bits: int, name: str) -> None:
-    """Raise UserError if the model called ``name`` cannot be held in so many bits here."""
+    """Raise UserError if the model called ``name`` cannot be stored in this many bits here."""
     if name == TINY or name.endswith(".gguf"):
         raise UserError(f"model.bits={bits} needs a model in Hugging Face layout, {name} is none: leave model.bits out")
     if find_spec("bitsandbytes") is None:
@@ -24,7 +24,7 @@ def check_bits(bits: int, name: str) -> None:
 
 
 def in_bits(bits: int, dtype: torch.dtype, device: str) -> dict[str, Any]:
-    """Return the arguments that have transformers load a model in ``bits`` bits; products are taken in ``dtype``."""
+    """Return the arguments for transformers to load a model in ``bits`` bits; products use ``dtype``."""
     from transformers import BitsAndBytesConfig
 
     if bits == 8:

@@ -1,8 +1,8 @@
-"""What a model is made of, without its weights: the adapted layers and sizes that planning needs.
+"""The structure of a model without its weights: the adapted layers and sizes that planning needs.
 
-The model is built from its configuration on torch's meta device, where tensors have shapes and no memory, so that a
-model of any size takes less than a second. Nothing but the configuration is read: ``config.json``, the head of a GGUF
-file, or, for a few models that everybody knows, the shapes in ``assets/models``, which need no network.
+The model is built from its configuration on torch's meta device, where tensors have shapes but no memory, so that a
+model of any size takes less than a second. Only the configuration is read: ``config.json``, the header of a GGUF file,
+or, for a few well-known models, the shapes in ``assets/models``, which need no network.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Skeleton:
     """The shape of one model.
 
     Attributes:
-        name: what the user called it.
-        layers: the adapted layers, those of :attr:`meshtune.model.base.Base.adapters`.
-        parameters: how many weights it has, tied ones once.
+        name: the user's name for it.
+        layers: the adapted layers, as in :attr:`meshtune.model.base.Base.adapters`.
+        parameters: how many weights it has, tied ones counted once.
         width: k of the hidden states between blocks.
         blocks: how many blocks it has.
     """
@@ -47,8 +47,8 @@ class Known:
 
     Attributes:
         hub: its ids on the hub.
-        parameters: how many weights its publisher counts.
-        config: the keys of its config.json that decide shapes, with ``model_type``.
+        parameters: the publisher's count of weights.
+        config: the keys of its config.json that determine shapes, with ``model_type``.
     """
 
     hub: tuple[str, ...]
@@ -57,21 +57,20 @@ class Known:
 
 
 def skeleton(config: ModelConfig, per_layer: bool = False) -> Skeleton:
-    """Return the shape of the model that ``config`` names; no weight is read, made or downloaded.
+    """Return the shape of the model that ``config`` names; no weight is read, created or downloaded.
 
-    What :func:`meshtune.model.loading.load` takes is taken here, and besides a folder with nothing but a
-    config.json, such a file itself, and the short names of :func:`known`. A model of :func:`known`, by its short name
-    or its hub id, is taken from the package without asking the hub, so that a plan needs no network and is the same
-    everywhere; a folder of that name goes before it. Any other hub id is looked up on the hub, or in what was
-    downloaded from it.
+    It accepts whatever :func:`meshtune.model.loading.load` does, and also a folder with only a config.json, that file
+    itself, and the short names of :func:`known`. A model of :func:`known`, by its short name or its hub id, comes from
+    the package without asking the hub, so that a plan needs no network and gives the same result everywhere. A local
+    folder of that name takes precedence. Any other hub id is looked up on the hub, or among earlier downloads.
 
     Args:
-        config: names the model; how its weights would be held does not matter.
+        config: names the model; the storage of its weights does not matter.
         per_layer: see :class:`meshtune.adapter.layer.Adapters`.
 
     Raises:
-        UserError: there is no such file, the configuration cannot be had, or it is not of a causal language model with
-            linear layers.
+        UserError: there is no such file, the configuration is unavailable, or it does not describe a causal language
+            model with linear layers.
     """
     from meshtune.adapter.layer import Adapters, blocks_of, decoder_of
 

@@ -60,8 +60,8 @@ def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = Non
     routers.
 
     Args:
-        metric: one of :data:`meshtune.runs.metrics.METRICS`, or ``pass@k`` if a run has it. against: the reference
-            method of differences; by default ``lora`` if it ran, else ``frozen``.
+        metric: one of :data:`meshtune.runs.metrics.METRICS`, or ``pass@k`` if a run has it.
+        against: the reference method of differences; by default ``lora`` if it ran, else ``frozen``.
 
     Raises:
         UserError: a run cannot be read, or the metric or the method does not exist.

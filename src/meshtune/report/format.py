@@ -82,7 +82,9 @@ class RateUsed(BaseModel):
     """The highest learning rate of a method.
 
     Attributes:
-        key: the configuration key that set it. value: the rate. found: whether the run searched for it.
+        key: the configuration key that set it.
+        value: the rate.
+        found: whether the run searched for it.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -133,8 +135,9 @@ class Header(BaseModel):
 
     Attributes:
         exams: the name of every exam and the group that trained for it, None if no device did; empty if each task is
-            its own. exam: the signature in ``scores.jsonl`` of the scores behind the rows. network: clusters and links
-            over the air; None if links were free.
+            its own.
+        exam: the signature in ``scores.jsonl`` of the scores behind the rows.
+        network: clusters and links over the air; None if links were free.
         curves: per method a point for every scored round: ``round``, ``seconds``, ``joules`` and metrics.
     """
 

@@ -38,8 +38,8 @@ class Map:
         positions: metres.
         tasks: the task of every device; empty to leave them out.
         clusters: devices.
-        within: pairs in one cluster that reach each other, and the bit/s that they could carry. failing: pairs in one
-            cluster that cannot reach each other.
+        within: pairs in one cluster that reach each other, and the bit/s that they could carry.
+        failing: pairs in one cluster that cannot reach each other.
         between: pairs in different clusters that are linked.
         refused: pairs in different clusters, and the bound that keeps them apart.
     """

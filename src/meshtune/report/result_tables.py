@@ -1,6 +1,6 @@
 """Tables of one run or several: methods against tasks, costs, wall time, routers.
 
-A :class:`Table` holds text only, names as they are; it knows how to write itself in Markdown.
+A :class:`Table` holds plain text, with names unchanged, and can render itself as Markdown.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Table:
     Attributes:
         title: one line above it.
         columns: the heads; the first ``labels`` columns are left-aligned, the others right-aligned.
-        rows: as many texts as columns each.
+        rows: lists of texts, one per column.
         note: one line below it.
     """
 
@@ -50,14 +50,14 @@ class Table:
 
 
 def metric_name(metric: str) -> str:
-    """Return what a measure is called in a title; ``pass@k`` is its own name."""
+    """Return a measure's name in titles; ``pass@k`` is its own name."""
     return METRIC_NAMES.get(metric, metric)
 
 
 def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
-    """Return methods (rows) against tasks, the task average and, of NLL, the share of gain.
+    """Return methods (rows) against tasks, the task average and, for NLL, the share of gain.
 
-    Tasks that no device of any run learnt stand last, behind the average, which leaves them out.
+    Tasks that no device of any run learnt come last, after the average, which leaves them out.
     """
     every = dict.fromkeys(task for results in runs.values() for task in results.tasks)
     measured = {task for results in runs.values() for task in results.tasks_with(metric)}
@@ -183,7 +183,7 @@ def _right(score: RouterScore, share: float | None) -> str:
 
 
 def confusion_table(results: Results, router: str) -> Table:
-    """Return how many prompts of each group (rows) ``router``, which decides by prompts, sent to each (columns)."""
+    """Return how many prompts of each group (rows) ``router``, which decides per prompt, sent to each (columns)."""
     score = results.header.router[router]
     assert score.confusion is not None
     table = Table(f"Where {router} sends the prompts of each task ({score.template} template)", ["task", *score.groups])
@@ -193,7 +193,7 @@ def confusion_table(results: Results, router: str) -> Table:
 
 
 def bytes_text(count: int) -> str:
-    """Return a count of bytes for people: decimal units, three digits."""
+    """Return a byte count in decimal units with three digits."""
     if count < 1000:
         return f"{count} B"
     value = float(count)
@@ -205,14 +205,14 @@ def bytes_text(count: int) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """Return a duration for people: seconds below a minute, then minutes."""
+    """Return a duration as text: seconds below a minute, then minutes."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     return f"{seconds:.0f} s" if seconds < 59.5 else f"{seconds / 60:.1f} min"
 
 
 def joules_text(joules: float) -> str:
-    """Return an energy for people, in three digits."""
+    """Return an energy as text, with three digits."""
     for unit, size in (("MJ", 1e6), ("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6)):
         if joules >= 0.9995 * size:
             return f"{joules / size:.3g} {unit}"
@@ -220,13 +220,13 @@ def joules_text(joules: float) -> str:
 
 
 def not_measured(tasks: Sequence[str], metric: str) -> str:
-    """Return the sentence that names the tasks which ``metric`` does not measure; nothing of none."""
+    """Return the sentence that names the tasks which ``metric`` does not measure; empty if there are none."""
     why = ", as answers are written" if metric == "option_nll" else ""
     return f" Not measured{why}: {', '.join(tasks)}." if tasks else ""
 
 
 def _with_error(found: Estimate | None, metric: str) -> str:
-    """Return a value with its interval, or of an NLL with its standard error."""
+    """Return a value with its interval, or an NLL with its standard error."""
     if found is None:
         return "-"
     if bounded(metric):
@@ -235,5 +235,5 @@ def _with_error(found: Estimate | None, metric: str) -> str:
 
 
 def _digits(error: float) -> str:
-    """Return an error in two decimals, or in as many more as its first digit needs: never as nothing."""
+    """Return an error with two decimals, or more until its first digit shows: never as zero."""
     return f"{error:.{max(2, math.ceil(-math.log10(error)))}f}" if error > 0 else "0"

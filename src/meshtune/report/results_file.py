@@ -1,7 +1,7 @@
-"""The results of one run, as its folder holds them: ``results.json``, loaded and validated.
+"""The results of one run: its ``results.json``, loaded and validated.
 
-This is the reading side of the contract in ``docs/results-format.md``. Everything else in this package works
-on :class:`Results`, never on raw JSON, so a damaged or foreign file ends in one sentence here.
+This is the reading side of the contract in ``docs/results-format.md``. Everything else in this package works on
+:class:`Results`, never on raw JSON, so a damaged or foreign file gives a one-sentence error here.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Results(BaseModel):
 
     @property
     def index(self) -> Index:
-        """The rows, looked up by what they are of."""
-        found: Index | None = self.__dict__.get("index_of_rows")  # kept as a cached property is, but
+        """The rows, indexed by method, task and metric."""
+        found: Index | None = self.__dict__.get("index_of_rows")  # like a cached property, but
         if found is None or found.rows is not self.rows:  # a copy may have other rows
             found = self.__dict__["index_of_rows"] = Index(self.rows)
         return found
@@ -61,17 +61,17 @@ class Results(BaseModel):
         return self.index.devices
 
     def owners(self, task: str) -> list[int]:
-        """Return the devices that learnt for the exam called ``task``."""
+        """Return the devices that trained for the exam called ``task``."""
         group = self.header.exams.get(task, task)
         return [] if group is None else self.header.groups.get(group, [])
 
     @property
     def unlearnt(self) -> list[str]:
-        """The tasks that were asked though no device learnt for them; none where the groups are not known."""
+        """The tasks that were asked but not trained on any device; none if the groups are unknown."""
         return [task for task in self.tasks if not self.owners(task)] if self.header.groups else []
 
     def learnt(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return those of ``records``, scorings of this run, that are of tasks which some device learnt."""
+        """Return those of ``records``, scorings of this run, for tasks that some device learnt."""
         without = set(self.unlearnt)
         return [record for record in records if record["task"] not in without]
 
@@ -80,12 +80,12 @@ class Results(BaseModel):
         return self.index.final(method, metric)
 
     def cell(self, method: str, task: str, metric: str) -> Estimate | None:
-        """Return the mean over devices of one task, or None where there is no row."""
+        """Return the mean over devices of one task, or None if there is no row."""
         found = self._sample(method, task, metric)
         return None if found is None else mean_over([found], metric)
 
     def questions(self, task: str) -> int:
-        """Return how many questions the task's exam has: the most that anyone answered."""
+        """Return how many questions the task's exam has: the most that any device answered."""
         return self.index.asked.get(task, 0)
 
     def short(self, method: str, task: str) -> bool:
@@ -93,18 +93,18 @@ class Results(BaseModel):
         return self.index.fewest.get((method, task), math.inf) < self.questions(task)
 
     def tasks_with(self, metric: str, learnt: bool = False) -> list[str]:
-        """Return the tasks that are measured by ``metric``: not all have all measures.
+        """Return the tasks that ``metric`` measures: not all tasks have all measures.
 
-        With ``learnt`` only those that some device learnt; else the others come last.
+        With ``learnt`` only those that some device learnt; without it the others come last.
         """
         without = set(self.unlearnt)
         known = [task for task in self.index.measured(metric) if task not in without]
         return known if learnt else known + [task for task in self.index.measured(metric) if task in without]
 
     def average(self, method: str, metric: str) -> Estimate | None:
-        """Return the mean over the learnt tasks with ``metric``, tasks weighing the same.
+        """Return the unweighted mean over the learnt tasks with ``metric``.
 
-        None unless each of them has rows, and all of these answer all questions: others are not comparable.
+        None unless every task has rows, and all rows cover all questions: otherwise means are not comparable.
         """
         tasks = self.tasks_with(metric, learnt=True)
         found = [self._sample(method, task, metric) for task in tasks if not self.short(method, task)]
@@ -123,8 +123,8 @@ class Results(BaseModel):
     def share_of_gain(self, method: str, scale: Results | None = None) -> float | None:
         """Return (frozen - method) / (frozen - best) on the task-averaged NLL.
 
-        Frozen and best are those of ``scale``, another run of the same exam, where that is given. None where one of
-        them is missing or best gained nothing, so that no share is defined.
+        Frozen and best come from ``scale``, another run of the same exam, if given. None if one of them is missing, or
+        if best gained nothing, so that no share is defined.
         """
         scale = scale or self
         frozen, own = scale.average("frozen", "nll"), self.average(method, "nll")
@@ -138,7 +138,7 @@ def load_results(path: Path) -> Results:
     """Read the results of the run folder (or ``results.json`` file) ``path``.
 
     Raises:
-        UserError: there is no such file, it is not JSON, or it is not of this format and version.
+        UserError: the file is missing, not JSON, or not of this format and version.
     """
     file = path / "results.json" if path.is_dir() else path
     if not path.exists():

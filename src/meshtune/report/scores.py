@@ -1,8 +1,7 @@
 """Per-question scores of a run (``scores.jsonl``) and paired differences between two methods.
 
-Methods of one run answer the same questions, so their difference is known far better than either mean: the
-questions' own difficulty cancels. Tasks weigh the same, whatever their number of questions (stratified by
-task).
+Methods of one run answer the same questions, so their difference is known far better than either mean: the questions'
+own difficulty cancels. Tasks have equal weight, whatever their number of questions (stratified by task).
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ class Difference:
 
     Attributes:
         mean: first minus second, mean over tasks of means over questions.
-        low, high: ends of the interval; nan where it is not known.
-        questions: pairs behind it.
-        tasks: tasks behind it.
+        low, high: ends of the interval; nan if unknown.
+        questions: number of pairs.
+        tasks: number of tasks.
         equal: whether it is the same on every question.
     """
 
@@ -46,25 +45,25 @@ class Difference:
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:
-    """Return the scorings in the run folder ``path``, each once; none where there is no ``scores.jsonl``.
+    """Return the scorings in the run folder ``path``, each once; none if there is no ``scores.jsonl``.
 
     Raises:
-        UserError: lines are damaged or gone.
+        UserError: lines are damaged or missing.
     """
     return RunStore(path).read_scores()
 
 
 def of_exam(records: Sequence[Mapping[str, Any]], exam: str | None) -> list[Mapping[str, Any]]:
-    """Return the scorings of one exam: those signed ``exam``, or as the last one is where ``exam`` is None.
+    """Return the scorings of one exam: those with the signature ``exam``, or with the last one's if ``exam`` is None.
 
-    A run may have sat several exams (other questions, another template); their scores must not be mixed.
+    A run may have several exams (other questions, another template); their scores must not be mixed.
     """
     mark = exam if exam is not None or not records else records[-1].get("signature")
     return [record for record in records if record.get("signature") == mark]
 
 
 def latest(records: Iterable[Mapping[str, Any]], method: str, metric: str) -> list[Mapping[str, Any]]:
-    """Return the scorings of ``method`` after its last round, of tasks that have ``metric``."""
+    """Return the scorings of ``method`` after its last round, for tasks that have ``metric``."""
     own = [record for record in records if record["method"] == method and metric in record]
     last = max((record["round"] for record in own), default=0)
     return [record for record in own if record["round"] == last]
@@ -84,8 +83,7 @@ def question_scores(
         metric: what is compared.
         owners: per task the devices that count; None for all.
 
-    Only questions that every scoring of a task answered are kept, so that no question stands for fewer
-    devices than another.
+    Only questions that every scoring of a task answered are kept, so that every question covers the same devices.
     """
     parts: dict[str, list[tuple[int, dict[str, float]]]] = {}
     for record in latest(records, method, metric):
@@ -102,8 +100,8 @@ def question_scores(
 
 
 def paired(first: TaskScores, second: TaskScores, metric: str) -> Difference | None:
-    """Return the paired difference first - second over the questions both answered, as
-    :func:`~meshtune.evaluation.intervals.mean_difference` has it; None where there are none.
+    """Return the paired difference first - second over the questions both answered, as computed by
+    :func:`~meshtune.evaluation.intervals.mean_difference`; None if there are none.
     """
     gaps = []
     for task, scores in first.items():

@@ -1,4 +1,4 @@
-"""Tables of what is trained and sent on a model that need not be there, and of the paper's own figures beside ours."""
+"""Tables of what is trained and sent, computed without the model, and of the paper's own figures beside ours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAPER = {
     "updated": 0.54,
     "transmitted": 0.27,
 }
-"""Percent of the model in the paper's Table I: LoRA's parameters, the proposed method's, and what that transmits."""
+"""Percent of the model in the paper's Table I: LoRA's parameters, the proposed method's, and its transmitted values."""
 
 
 def sizes_table(title: str, sizes: Mapping[str, Sequence[MethodSizes]]) -> Table:
@@ -20,7 +20,7 @@ def sizes_table(title: str, sizes: Mapping[str, Sequence[MethodSizes]]) -> Table
 
     Args:
         title: names model, rank and density.
-        sizes: by form of values, the same methods in the same order.
+        sizes: by value format, the same methods in the same order.
     """
     forms = list(sizes)
     columns = ["method", "trained", "of the model", *(f"one update, {form}" for form in forms), "mask, once"]
@@ -43,7 +43,7 @@ def paper_table(ours: Mapping[str, tuple[MethodSizes, MethodSizes, int]]) -> Tab
     """Return the paper's Table I in percent beside our counts.
 
     Args:
-        ours: by model: LoRA's and the proposed method's sizes, and how many positions B has.
+        ours: by model: LoRA's and the proposed method's sizes, and the number of positions in B.
     """
     lora, updated, sent = PAPER["lora"], PAPER["updated"], PAPER["transmitted"]
     table = Table("The paper's shares beside our counts", ["what", "the paper", *ours])

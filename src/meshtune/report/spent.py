@@ -1,7 +1,7 @@
-"""How good each method was after how many seconds and joules: time-to-accuracy and joules-to-accuracy, drawn.
+"""Plots of each method's score against seconds and joules: time-to-accuracy and joules-to-accuracy.
 
-One line a method: the frozen model until the handshake is over, then a point for every round that was scored. Sized to
-be read at 900 pixels.
+There is one line per method: the frozen model until the handshake is over, then a point for every scored round. Sized
+to be read at 900 pixels.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ AXES = {
 
 
 def draw(results: Results) -> bytes | None:
-    """Return the picture of ``results`` as PNG; None where no clock ran."""
+    """Return the picture of ``results`` as PNG; None if no clock ran."""
     figure = compose(results)
     return None if figure is None else png(figure, DPI)
 
 
 def compose(results: Results) -> Any:
-    """Return the picture as a matplotlib figure; None where no clock ran."""
+    """Return the picture as a matplotlib figure; None if no clock ran."""
     metric = headline(results)
     lines = {name: points for name, points in results.header.curves.items() if ":" not in name and metric in points[0]}
     if not lines:
@@ -39,7 +39,7 @@ def compose(results: Results) -> Any:
     axes = figure.subplots(1, len(AXES), sharey=True)
     frozen = results.average("frozen", metric)
     first = protagonist(results)
-    order = sorted(lines, key=lambda name: name == first)  # the one that the run is about lies on top
+    order = sorted(lines, key=lambda name: name == first)  # the run's main method is drawn on top
     for axis, (spent, (label, text)) in zip(axes, AXES.items(), strict=True):
         drawn = {}
         for name in order:
@@ -76,6 +76,6 @@ def _style(name: str, first: str | None, names: Sequence[str]) -> dict[str, Any]
         return {"color": PROPOSED, "linewidth": 2.6, "marker": "o", "markersize": 5}
     others = [colour for colour in COLOURS if colour != PROPOSED]
     rank = [other for other in names if other != first].index(name)
-    dashed = "--" if name.startswith("hard_moe") else "-"  # a bound, and often right below another line
+    dashed = "--" if name.startswith("hard_moe") else "-"  # an upper bound, often right below another line
     colour = OTHER if name == "local" else others[rank % len(others)]
     return {"color": colour, "linewidth": 1.6, "marker": "o", "markersize": 3.5, "linestyle": dashed}

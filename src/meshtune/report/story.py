@@ -1,7 +1,7 @@
-"""What a run found, in one paragraph of plain words.
+"""A run's findings, in one paragraph of plain words.
 
-Every number comes from the run's results and scores, and better or worse is claimed only where the paired 95% interval
-says so. What a run did not measure is not mentioned.
+Every number comes from the run's results and scores. Better or worse is claimed only if the paired 95% interval
+supports it. What a run did not measure is not mentioned.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def story(results: Results, records: Records) -> str:
 
 
 def protagonist(results: Results) -> str | None:
-    """Return the method a run is about: ``proposed`` where it ran, else the first that exchanges anything."""
+    """Return a run's main method: ``proposed`` if it ran, else the first that exchanges anything."""
     names = [name for name in results.methods if ":" not in name and name not in ("frozen", "local")]
     return "proposed" if "proposed" in names else next(iter(names), None)
 
@@ -59,7 +59,7 @@ def _who(results: Results) -> str:
 
 
 def _unlearnt(results: Results) -> str:
-    """Return the sentence on tasks that were asked though no device learnt them."""
+    """Return the sentence on tasks that were asked but not learnt by any device."""
     names = results.unlearnt
     if not names:
         return ""

@@ -1,7 +1,7 @@
-"""Checksums of what a run's folder holds, so that a flipped bit or a missing line is noticed when it is read.
+"""Checksums of the files in a run's folder, so that reading detects a flipped bit or a missing line.
 
-They reveal damage and mistakes, not malice: xxh3 is quick, not cryptographic. JSON is read strictly: no NaN, no
-infinite number, no nesting that Python cannot follow.
+They reveal damage and mistakes, not malice: xxh3 is fast, not cryptographic. JSON is read strictly: no NaN, no infinite
+number, no nesting that Python cannot follow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import xxhash
 
 CHECKSUM = "checksum"
 LONGEST = 100
-"""Digits of an integer: of more, some arithmetic would fail."""
+"""The most digits of an integer: with more, some arithmetic would fail."""
 _LINE = re.compile(rb'(\{.*), "check": "([0-9a-f]{16})"\}', re.DOTALL)
 _CHECKED = re.compile(rb'"line": \d+, "check": "')
 _UNCHECKED = b"0" * 32
@@ -27,7 +27,7 @@ def parse(text: str | bytes) -> Any:
     """Return the JSON value in ``text``.
 
     Raises:
-        ValueError: it is not JSON or not UTF-8, is nested too deeply, or has a number that is infinite or far too long.
+        ValueError: it is not JSON or not UTF-8, is nested too deeply, or has an infinite or far too long number.
     """
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
@@ -36,10 +36,10 @@ def parse(text: str | bytes) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as it comes back from JSON, with null for every number that is not finite.
+    """Return ``value`` as it would be after a JSON round trip, with null for every number that is not finite.
 
     Args:
-        value: of JSON's types, or tuples and numbers that are subclasses of them.
+        value: of JSON types, or tuples and numbers that are subclasses of them.
     """
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
@@ -49,7 +49,7 @@ def plain(value: Any) -> Any:
 
 
 def checksum(content: Any) -> str:
-    """Return 32 hexadecimal digits that are equal where two JSON values are, whatever their layout and order of keys.
+    """Return 32 hexadecimal digits that are equal for equal JSON values, whatever their layout and order of keys.
 
     Raises:
         ValueError: it is nested too deeply, or has an integer too long to be written.
@@ -62,7 +62,7 @@ def checksum(content: Any) -> str:
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``content`` with its checksum as a further key."""
+    """Return ``content`` with its checksum as an additional key."""
     return {**content, CHECKSUM: checksum(content)}
 
 
@@ -70,7 +70,7 @@ def unsealed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return what :func:`sealed` was given.
 
     Raises:
-        ValueError: the content is another, or there is no checksum.
+        ValueError: the content does not match, or there is no checksum.
     """
     rest = {key: value for key, value in content.items() if key != CHECKSUM}
     if content.get(CHECKSUM) != checksum(rest):
@@ -79,7 +79,7 @@ def unsealed(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def dumped(content: Any, indent: int | None = None) -> bytes:
-    """Return JSON in UTF-8; half a surrogate pair, which UTF-8 has not, makes it ASCII with escapes."""
+    """Return JSON in UTF-8; with a lone surrogate, which UTF-8 cannot encode, it becomes ASCII with escapes."""
     try:
         return json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
@@ -87,15 +87,13 @@ def dumped(content: Any, indent: int | None = None) -> bytes:
 
 
 def line_of(record: Mapping[str, Any], number: int) -> bytes:
-    """Return a log's line: ``record`` with its ``line`` number and, last, a ``check`` of all that stands before it."""
+    """Return a log's line: ``record`` with its ``line`` number and, last, a ``check`` of everything before it."""
     body = dumped({**plain(record), "line": number})
     return body[:-1] + b', "check": "' + xxhash.xxh3_64_hexdigest(body).encode() + b'"}\n'
 
 
 def record_of(line: bytes) -> tuple[int, dict[str, Any]] | None:
-    """Return the number and the record of a line, or None where its check does not fit. The inverse of
-    :func:`line_of`.
-    """
+    """Return the number and the record of a line, or None if its check does not match. The inverse of :func:`line_of`."""
     match = _LINE.fullmatch(line)
     if match is None or xxhash.xxh3_64_hexdigest(match[1] + b"}").encode() != match[2]:
         return None
@@ -107,7 +105,7 @@ def record_of(line: bytes) -> tuple[int, dict[str, Any]] | None:
 
 
 def has_check(line: bytes) -> bool:
-    """Return whether a line was written with a number and a check, right or wrong."""
+    """Return whether a line has a number and a check, right or wrong."""
     return _CHECKED.search(line) is not None
 
 
@@ -115,7 +113,7 @@ def file_of(tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> list[memory
     """Return a safetensors file in parts; its metadata hold ``facts`` as JSON and a checksum of all other bytes.
 
     Args:
-        tensors: by name, each contiguous, on the CPU and with bytes of its own.
+        tensors: by name, each contiguous, on the CPU and with its own storage.
         facts: JSON-able.
     """
     from safetensors.torch import save
@@ -128,7 +126,7 @@ def file_of(tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> list[memory
 
 
 def fault_of(whole: memoryview) -> str | None:
-    """Return what is wrong with the bytes of a file that :func:`file_of` made, or None."""
+    """Return what is wrong with the bytes of a file from :func:`file_of`, or None."""
     at = _place(whole)
     if at is None:
         return "it has no checksum"
@@ -138,7 +136,7 @@ def fault_of(whole: memoryview) -> str | None:
 
 
 def _digits(whole: memoryview, at: int) -> str:
-    """Return the checksum of a safetensors file whose own checksum stands at the byte ``at``."""
+    """Return the checksum of a safetensors file whose stored checksum is at the byte ``at``."""
     state = xxhash.xxh3_128(whole[:at])
     state.update(_UNCHECKED)
     state.update(whole[at + len(_UNCHECKED) :])
@@ -146,7 +144,7 @@ def _digits(whole: memoryview, at: int) -> str:
 
 
 def _place(whole: memoryview) -> int | None:
-    """Return where a safetensors file has its checksum: in its header, behind 8 bytes that hold the header's length."""
+    """Return the position of a safetensors file's checksum: in the header, after 8 bytes with the header's length."""
     length = int.from_bytes(whole[:8], "little")
     match = _IN_HEADER.search(bytes(whole[8 : 8 + min(length, len(whole))]))
     return None if match is None else 8 + match.start(1)

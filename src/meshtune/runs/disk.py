@@ -1,7 +1,7 @@
-"""Files written all or nothing, and what a file system may answer, in one sentence.
+"""Atomic file writes, and file-system errors in one sentence.
 
-A file is written under a name of its own, synced and renamed, so that a crash, a full disk or Ctrl+C leaves the old
-file or the new one, and a reader never sees half of one. What a killed process left unfinished is swept later.
+A file is written under a temporary name, synced and renamed. So a crash, a full disk or Ctrl+C leaves the old file or
+the new one, and a reader never sees half a file. Unfinished files of killed processes are deleted later.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _PID = re.compile(r".*\.(\d+)-[0-9a-f]+\.part")
 
 
 def replace_file(file: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write ``parts``, end to end, as the new content of ``file``.
+    """Write the concatenated ``parts`` as the new content of ``file``.
 
     Raises:
-        UserError: there is no space, or the folder may not be written.
+        UserError: there is no space, or the folder is not writable.
     """
     part = file.with_name(f".{file.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
@@ -44,7 +44,7 @@ def replace_file(file: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make a new name in a folder outlast a power cut."""
+    """Make a new name in a folder survive a power cut."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -58,7 +58,7 @@ def is_part(name: str) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Delete the unfinished copies of processes that are no longer alive."""
+    """Delete the unfinished copies of dead processes."""
     for file in folder.iterdir():
         if is_part(file.name):
             match = _PID.fullmatch(file.name)
@@ -68,7 +68,7 @@ def sweep(folder: Path) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Return whether this machine runs a process with this id."""
+    """Return whether a process with this id runs on this machine."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError, ValueError):
@@ -80,7 +80,7 @@ def alive(pid: int) -> bool:
 
 @contextmanager
 def disk_errors(path: Path, remedy: str = "") -> Iterator[None]:
-    """Turn what the file system answers into one sentence about ``path``; ``remedy`` replaces what it advises."""
+    """Turn file-system errors into one sentence about ``path``; ``remedy`` replaces the default advice."""
     try:
         yield
     except OSError as error:

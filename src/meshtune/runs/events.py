@@ -1,4 +1,4 @@
-"""What a run tells while it is under way: one frozen dataclass per event, in the order in which they occur."""
+"""The events of a run: one frozen dataclass each, in the order in which they occur."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class StepDone:
     """All devices have taken an optimiser step.
 
     Attributes:
-        round: the round under way; 1 is the first.
+        round: the current round; 1 is the first.
         rounds: how many rounds the run has.
-        step: the step of this round; 1 is the first.
+        step: the step within this round; 1 is the first.
         steps: how many steps a round has.
         losses: the training loss (nats per answer token) by ``method/device``, for example ``proposed/0``.
-        tokens_per_second: tokens trained in a second, all devices and methods together, since the round began.
+        tokens_per_second: tokens trained per second since the round began, all devices and methods together.
     """
 
     round: int
@@ -86,7 +86,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Note:
-    """Something worth knowing, in one sentence: what was repaired, left out, foretold.
+    """Something worth knowing, in one sentence: what was repaired, left out, forecast.
 
     Attributes:
         text: the sentence; names of settings and arguments stand in backquotes.

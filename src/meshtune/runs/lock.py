@@ -1,6 +1,6 @@
-"""One process at a time writes to a run's folder: a lock of the operating system, gone when its holder is.
+"""One process at a time writes to a run's folder: an operating-system lock, released when its holder ends.
 
-Readers need none: every file is replaced as a whole, and a log says how many of its lines are finished.
+Readers need no lock: every file is replaced as a whole, and the manifest counts a log's finished lines.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ LOCK = ".lock"
 
 @contextmanager
 def held(folder: Path, observer: Observer) -> Iterator[None]:
-    """Hold the lock of the existing ``folder`` and sweep what killed processes left unfinished in it.
+    """Hold the lock of the existing ``folder`` and delete unfinished files of killed processes in it.
 
-    Where the file system has no locks the run goes on without one, and says so.
+    If the file system has no locks, the run continues without one, and says so.
 
     Raises:
         UserError: another process holds it; names that process.
@@ -76,12 +76,12 @@ def _self() -> str:
 
 
 def _sign(file: Path, text: str) -> None:
-    with suppress(OSError):  # it is only told; the lock itself holds
+    with suppress(OSError):  # only informative; the lock itself holds
         file.write_text(text, encoding="utf-8")
 
 
 def _holder(file: Path) -> str:
-    """Return who holds the lock, as it says itself."""
+    """Return the holder of the lock, as recorded by itself."""
     try:
         said = parse(file.read_bytes())
         pid, host, command, started = (printable(str(said[key]), 200) for key in ("pid", "host", "command", "started"))

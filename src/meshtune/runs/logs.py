@@ -1,8 +1,8 @@
-"""A log of JSON lines, each with its number and a check, so that a damaged line and a missing one are noticed.
+"""A log of JSON lines, each with its number and a check, so that damaged and missing lines are detected.
 
-How many lines are finished is kept elsewhere, in the run's manifest: lines beyond that are those of a process that was
-killed while it wrote, and where there are fewer, some are gone. A log without numbers is one of an earlier version,
-which is only read: lines that are no JSON are dropped.
+The run's manifest counts the finished lines. Lines beyond that count come from a process that was killed while writing;
+if there are fewer, some are missing. A log without numbers comes from an earlier version and is only read; lines that
+are not JSON are dropped.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Record = dict[str, Any]
 
 @dataclass
 class LogContent:
-    """What a log holds.
+    """The content of a log.
 
     Attributes:
-        records: of the good lines by number, ascending.
+        records: the records of good lines by number, ascending.
         last: the number of the last line that is or was there.
         end: bytes up to the end of the last good line.
-        reasons: what is wrong with lines that are no records of this log, by number.
+        reasons: what is wrong with lines that are not records of this log, by number.
     """
 
     records: dict[int, Record]
@@ -39,7 +39,7 @@ class LogContent:
 
     @property
     def fault(self) -> str | None:
-        """Which lines are damaged or gone; None where none is."""
+        """Which lines are damaged or missing; None if none are."""
         count = self.last - len(self.records)
         if not count:
             return None
@@ -54,7 +54,7 @@ class Log:
 
     Args:
         file: its path; it need not exist.
-        check: raises ValueError where a record is not one of this log.
+        check: raises ValueError if a record does not belong in this log.
     """
 
     def __init__(self, file: Path, check: Callable[[Record], None]) -> None:
@@ -63,18 +63,18 @@ class Log:
 
     @property
     def numbered(self) -> bool:
-        """Whether there are lines with numbers and checks: an earlier version wrote none."""
+        """Whether lines have numbers and checks: an earlier version wrote none."""
         return self.file.is_file() and any(has_check(line) for line in read_bytes(self.file).split(b"\n"))
 
     def read(self, finished: int | None, remedy: str) -> list[Record]:
         """Return the records.
 
         Args:
-            finished: how many lines there are at least; None where nobody has counted.
-            remedy: what to do where lines are damaged.
+            finished: the least number of lines; None if unknown.
+            remedy: what to do about damaged lines.
 
         Raises:
-            UserError: lines are damaged or gone.
+            UserError: lines are damaged or missing.
         """
         found = self.scan(finished)
         if found.fault:
@@ -82,7 +82,7 @@ class Log:
         return list(found.records.values())
 
     def scan(self, finished: int | None) -> LogContent:
-        """Return what the log holds; ``finished`` as in :meth:`read`."""
+        """Return the log's content; ``finished`` as in :meth:`read`."""
         data = read_bytes(self.file) if self.file.is_file() else b""
         lines = data.split(b"\n")
         if finished is None and not any(has_check(line) for line in lines):
@@ -109,12 +109,12 @@ class Log:
         """Add ``records`` in one write: all are kept or none.
 
         Args:
-            records: what is added.
-            finished: how many lines there are at least.
-            count: told how many lines there are then; where it fails, nothing is kept.
+            records: the records to add.
+            finished: the least number of lines before.
+            count: called with the new number of lines; if it fails, nothing is kept.
 
         Raises:
-            UserError: there is no space, or the folder may not be written.
+            UserError: there is no space, or the folder is not writable.
         """
         if not records:
             return
@@ -133,22 +133,22 @@ class Log:
                     sync_folder(self.file.parent)
             count(self._last + len(records))
         except UserError:
-            with suppress(OSError):  # where even that is barred, the next process drops what is unfinished
+            with suppress(OSError):  # if even that fails, the next process drops unfinished lines
                 if before:
                     os.truncate(self.file, before)
                 else:
                     self.file.unlink(missing_ok=True)
             raise
-        except BaseException:  # Ctrl+C: what is in the file now is found out before the next line is added
+        except BaseException:  # Ctrl+C: the file is scanned again before the next line is added
             self._last = None
             raise
         self._last += len(records)
 
     def repair(self, finished: int | None, count: Callable[[int], None]) -> str | None:
-        """Drop damaged lines and number the others anew; return what was wrong, None where all is well.
+        """Drop damaged lines and renumber the others; return what was wrong, or None.
 
         Raises:
-            UserError: as :meth:`append`.
+            UserError: as for :meth:`append`.
         """
         found = self.scan(finished)
         self._last = None
@@ -159,7 +159,7 @@ class Log:
         return f"{self.file} {found.fault}"
 
     def _settle(self, finished: int | None) -> None:
-        """Find the last line; cut off what a killed process left unfinished after it."""
+        """Find the last line; cut off unfinished output of a killed process after it."""
         found = self.scan(finished)
         if self.file.exists():
             if self.file.stat().st_size > found.end:

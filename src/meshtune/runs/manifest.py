@@ -1,7 +1,7 @@
-"""A run's configuration, and its manifest: what the other files of its folder are checked against.
+"""A run's configuration, and its manifest, which the other files of its folder are checked against.
 
-``config.json`` is the bare configuration, fit to be run again. ``manifest.json`` holds a copy of it, how many lines the
-logs have, and a checksum.
+``config.json`` is the bare configuration, which can be run again. ``manifest.json`` holds a copy of it, how many lines
+the logs have, and a checksum.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ CONFIG = "config.json"
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "meshtune-run", 2
 SHOWN = 6
-"""Keys that a sentence names."""
+"""The most keys that a sentence names."""
 _SOURCES = ("source", "train", "test")
 
 
 class DamagedError(UserError):
-    """A file of a run is not what was written: what stands in for it, if anything does, is used instead."""
+    """A file of a run is not what was written; a substitute is used if there is one."""
 
 
 class Manifest:
@@ -37,18 +37,18 @@ class Manifest:
 
     @property
     def missing(self) -> bool:
-        """Whether there is none, as in a folder of an earlier version."""
+        """Whether there is no manifest, as in a folder of an earlier version."""
         return not (self.path / MANIFEST).exists()
 
     def config(self) -> dict[str, Any]:
-        """Return the configuration the run was made with; where its data and model are may have been edited since.
+        """Return the configuration the run was made with; only the locations of data and model may have been edited.
 
         Raises:
-            UserError: something else in it was, or is damaged beyond repair.
+            UserError: something else in it was edited, or it is damaged beyond repair.
         """
         try:
             manifest = self.read()
-        except DamagedError:  # what was made with another configuration is refused by its digest
+        except DamagedError:  # files made with another configuration are refused by their digest
             manifest = None
         try:
             content = self.parsed_config()
@@ -70,10 +70,10 @@ class Manifest:
         return content
 
     def parsed_config(self) -> dict[str, Any]:
-        """Return what stands in ``config.json`` itself.
+        """Return the content of ``config.json`` itself.
 
         Raises:
-            DamagedError: it is no JSON mapping.
+            DamagedError: it is not a JSON mapping.
         """
         return self._parsed(CONFIG)
 
@@ -82,12 +82,12 @@ class Manifest:
         write_json(self.path / CONFIG, config)
 
     def finished(self, name: str) -> int | None:
-        """Return how many lines the log ``name`` has at least; None in a folder of an earlier version."""
+        """Return the least number of lines in the log ``name``; None in a folder of an earlier version."""
         manifest = self.read()
         return None if manifest is None else int(manifest["lines"].get(name, 0))
 
     def count(self, name: str, count: int) -> None:
-        """Note that the log ``name`` has ``count`` lines."""
+        """Record that the log ``name`` has ``count`` lines."""
         manifest = self.read()
         assert manifest is not None
         self.write(manifest["config"], {**manifest["lines"], name: count})
@@ -147,9 +147,7 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def bound(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration without where things are: what data and model hold is known by their digests, and folders
-    may move.
-    """
+    """Return a configuration without locations: data and model are identified by digests, and folders may move."""
     found = {key: value for key, value in config.items() if key != "data"}
     if isinstance(found.get("model"), dict):
         found["model"] = {key: value for key, value in found["model"].items() if key not in ("name", "device")}
@@ -162,7 +160,7 @@ def bound(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(old: Any, new: Any) -> str:
-    """Return the keys of two trees that differ, as ``key: old -> new``, of many the first; nothing where none does."""
+    """Return the keys of two trees that differ, as ``key: old -> new``; the first ones if many, empty if none."""
     before, after = flat(old), flat(new)
     changed = [
         key

@@ -1,4 +1,4 @@
-"""Names of measures, and what several samples of one answer are worth. No heavy imports: reports read it too."""
+"""Names of measures, and the score of several samples of one answer. No heavy imports: reports use it too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from math import comb
 
 METRICS = ("nll", "option_nll", "acc", "acc_norm", "rouge_l")
-"""Every measure but ``pass@k``, of which there is one for every k."""
+"""Every measure except ``pass@k``, which exists for every k."""
 
 _PASS_AT = re.compile(r"pass@([1-9][0-9]*)")
 
@@ -20,11 +20,11 @@ def metrics_in(names: Iterable[str]) -> list[str]:
 
 
 def pass_at(samples: int, right: int, k: int) -> float:
-    """Return the unbiased estimate of the chance that one of ``k`` answers is right: 1 - C(n - c, k) / C(n, k).
+    """Return the unbiased estimate of the probability that one of ``k`` answers is right: 1 - C(n - c, k) / C(n, k).
 
     Args:
         samples: n, how many answers were written.
         right: c, how many of them are right.
-        k: how many answers may be handed in; at most n.
+        k: how many answers may be submitted; at most n.
     """
     return 1 - comb(samples - right, k) / comb(samples, k)

@@ -1,4 +1,4 @@
-"""How a run tells what it is doing, without knowing who watches."""
+"""How a run reports its progress, without knowing its observers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from meshtune.runs.events import Event
 
 Observer = Callable[[Event], None]
-"""Called with every event of a run, in order; what it raises ends the run, which keeps what is finished."""
+"""Called with every event of a run, in order; if it raises, the run ends and keeps its finished rounds."""
 
 
 class Silent:
-    """An observer that takes no notice."""
+    """An observer that ignores all events."""
 
     def __call__(self, event: Event) -> None:
         return None

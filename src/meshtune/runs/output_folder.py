@@ -1,4 +1,4 @@
-"""The folder that a run is to be written to: what is wrong with it is said before anything is loaded or made."""
+"""The output folder of a run: checked before anything is loaded or created."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from meshtune.files import nearest, reason, shown_path
 from meshtune.runs.store import RunStore
 
 LONGEST = 1000
-"""Characters of a folder's path: the files in it need some too."""
+"""The most characters of a folder's path; the files in it need some too."""
 
 
 def check_out(path: Path) -> None:
-    """Make sure that a run can be written to ``path``: begun there, or gone on with.
+    """Make sure that a run can be written to ``path``: started there, or resumed.
 
     Raises:
-        UserError: its name cannot be one, it is a file, it holds something else, or it cannot be made or written.
+        UserError: the name is invalid, it is a file, it holds something else, or it cannot be created or written.
     """
     shown = shown_path(path)
     text = str(path)
@@ -32,9 +32,9 @@ def check_out(path: Path) -> None:
         if not RunStore.exists(path):
             RunStore.check_free(path)
         with suppress(FileNotFoundError):
-            os.lstat(path)  # says whether there may be such a name
+            os.lstat(path)  # fails if the name is invalid
         with tempfile.TemporaryDirectory(prefix=".meshtune-", dir=_standing(path)):
-            pass  # the one sure way to know that it can be written
+            pass  # the only sure way to know that it is writable
     except OSError as error:
         raise UserError(f"`out` {shown} cannot be written ({reason(error)}): name another folder") from error
 
@@ -43,7 +43,7 @@ def the_run(path: Path) -> None:
     """Make sure that ``path`` holds a run.
 
     Raises:
-        UserError: it holds none; names the run beside it that is called most like it, and ``meshtune demo``.
+        UserError: it holds none; names the run beside it with the most similar name, and ``meshtune demo``.
     """
     if RunStore.exists(path):
         return
@@ -56,7 +56,7 @@ def the_run(path: Path) -> None:
 
 
 def _standing(path: Path) -> Path:
-    """Return the nearest folder of ``path`` that is there."""
+    """Return the nearest existing parent folder of ``path``."""
     at = path.absolute()
     while not at.exists() and at != at.parent:
         at = at.parent

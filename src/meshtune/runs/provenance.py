@@ -1,4 +1,4 @@
-"""What a run's preparation and checkpoints were made with, so that they are never mixed with what they do not fit."""
+"""What a run's preparation and checkpoints were made with, so that they are never used with anything else."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from meshtune.runs.store import RunStore
 
 @dataclass(frozen=True)
 class Stamp:
-    """Digests of everything a run is a function of, besides the code.
+    """Digests of everything that determines a run, besides the code.
 
     Attributes:
         config: of the configuration that the run was made with.
         base: of the base model's weights and tokenizer.
-        data: of all training questions, device by device; None where the data are not at hand.
-        asked: of the questions of the run's own exam; None where another one is sat.
+        data: of all training questions, device by device; None if the data are not available.
+        asked: of the questions of the run's own exam; None for another exam.
     """
 
     config: str
@@ -31,16 +31,16 @@ class Stamp:
         return {key: value for key, value in vars(self).items() if value is not None}
 
     def check(self, stored: Any, store: RunStore, file: str) -> None:
-        """Make sure that ``file`` of ``store`` was made with the same, as far as both sides know.
+        """Make sure that ``file`` of ``store`` has the same digests, as far as both sides know them.
 
         Raises:
-            UserError: it was not; says what differs.
+            UserError: it has not; says what differs.
         """
         known: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
         path = store.path
         for key, value in self.facts().items():
             if key == "asked" and key not in known:
-                continue  # what an exam of another kind had to work out again
+                continue  # recomputed by an exam of another kind
             if known.get(key) != value:
                 raise UserError(
                     {

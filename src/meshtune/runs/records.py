@@ -1,4 +1,4 @@
-"""What lines of a run's logs must have, checked once when they are read, and scorings that stand there twice."""
+"""Validation of the lines in a run's logs, done once on reading, and removal of duplicate scorings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from meshtune.printable import printable
 from meshtune.runs.metrics import metrics_in
 
 LONGEST = 1 << 40
-"""No count of rounds, devices or bytes in a run's files is larger: what claims to be is refused before it is used."""
+"""The largest count of rounds, devices or bytes in a run's files; larger ones are refused before use."""
 
 
 class Scoring(BaseModel):
@@ -62,7 +62,7 @@ class LoggedEvent(BaseModel):
 
 
 class Answers(BaseModel):
-    """A line of ``answers.jsonl``: answers of a written exam, each with who wrote it, the question and the texts."""
+    """A line of ``answers.jsonl``: answers of a written exam, each with its experts, the question and the texts."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     task: str
@@ -89,7 +89,7 @@ def check_scoring(record: Mapping[str, Any]) -> None:
     """Make sure that ``record`` is a scoring.
 
     Raises:
-        ValueError: it is none; says why.
+        ValueError: it is not; says why.
     """
     _check(Scoring, record)
 
@@ -98,13 +98,13 @@ def check_event(record: Mapping[str, Any]) -> None:
     """Make sure that ``record`` is an event.
 
     Raises:
-        ValueError: it is none; says why.
+        ValueError: it is not; says why.
     """
     _check(LoggedEvent, record)
 
 
 def first_fault(error: ValidationError) -> str:
-    """Return the first thing that is wrong, as ``key: why``, on one line."""
+    """Return the first fault, as ``key: why``, on one line."""
     first = error.errors(include_url=False, include_input=False)[0]
     key = printable(".".join(str(part) for part in first["loc"]), 60)
     why = printable(first["msg"].removeprefix("Value error, "), 100)
@@ -114,9 +114,9 @@ def first_fault(error: ValidationError) -> str:
 
 
 def distinct(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return ``records`` without scorings that stand there again; of two of the same the later one counts.
+    """Return ``records`` without duplicate scorings; the later of two duplicates counts.
 
-    The same are scorings of one device under one method, of one task, after one round and in one exam.
+    Duplicates are scorings of one device under one method, on one task, after one round and in one exam.
     """
     seen: set[tuple[Any, ...]] = set()
     kept = []

@@ -1,6 +1,6 @@
 """One run's folder: configuration, append-only events and scores, checkpoints after every round, results at the end.
 
-Every file but the two logs is replaced as a whole, and everything carries a checksum that is verified when it is read.
+Every file except the two logs is replaced as a whole, and everything has a checksum that is verified on reading.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class RunStore:
         """
         if path.exists() and not path.is_dir():
             raise UserError(f"`out` {path} is a file: name a folder")
-        # A crash while the very first files were written leaves only these.
+        # A crash during the very first writes leaves only these.
         if path.is_dir() and any(file.name not in _OWN and not is_part(file.name) for file in path.iterdir()):
             raise UserError(f"`out` {path} holds files that are no run: name a new or empty folder")
 
@@ -128,10 +128,10 @@ class RunStore:
             )
 
     def repair(self) -> list[str]:
-        """Make the folder fit to be written to, and return what was wrong with it, a sentence each.
+        """Repair the folder so that it can be written to, and return what was wrong, one sentence each.
 
-        To be called by the one process that holds its lock, before it writes. A damaged ``config.json`` is written
-        anew, the good lines of a damaged log are kept, and the manifest is made again where it is damaged.
+        Only the process that holds its lock may call this, before it writes. A damaged ``config.json`` is rewritten,
+        the good lines of a damaged log are kept, and a damaged manifest is rebuilt.
 
         Raises:
             UserError: the folder was made by an earlier meshtune, or cannot be repaired.
@@ -160,10 +160,10 @@ class RunStore:
         return notes
 
     def check_version(self) -> None:
-        """Make sure that what is in the folder can be checked.
+        """Make sure that the folder's content can be verified.
 
         Raises:
-            UserError: the folder was made by an earlier meshtune, or its manifest is gone.
+            UserError: the folder was made by an earlier meshtune, or its manifest is missing.
         """
         others = (name for name in (file.name for file in self._files()) if name not in (CONFIG, *_OWN))
         if self._manifest.missing and any(not is_part(name) for name in others):
@@ -185,32 +185,32 @@ class RunStore:
         """Return the events so far.
 
         Raises:
-            UserError: lines are damaged or gone.
+            UserError: lines are damaged or missing.
         """
         return self._read(EVENTS)
 
     def append_scores(self, *records: Mapping[str, Any]) -> None:
-        """Add scorings to the scores, in one write: all of them are kept or none."""
+        """Append scorings in one write: all of them are kept or none."""
         self._append(SCORES, *records)
 
     def read_scores(self) -> list[dict[str, Any]]:
         """Return the scores so far, each once.
 
         Raises:
-            UserError: lines are damaged or gone.
+            UserError: lines are damaged or missing.
         """
         return distinct(self._read(SCORES))
 
     def append_answers(self, record: Mapping[str, Any]) -> None:
-        """Add written answers of an exam that is under way."""
+        """Append written answers of the current exam."""
         self._answers.append([record], 0, lambda _: None)
 
     def read_answers(self) -> list[dict[str, Any]]:
-        """Return the written answers of the exam that is under way; what is damaged or gone is written again."""
+        """Return the written answers of the current exam; damaged or missing ones are generated again."""
         return list(self._answers.scan(0).records.values())
 
     def drop_answers(self) -> None:
-        """Forget the answers of an exam that is done."""
+        """Delete the answers of a finished exam."""
         (self.path / ANSWERS).unlink(missing_ok=True)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
@@ -223,7 +223,7 @@ class RunStore:
 
     def save(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write tensors and JSON-able facts as ``name.safetensors``, all or nothing."""
-        # Views of one storage are fine in a checkpoint; safetensors wants each tensor to own its bytes.
+        # A checkpoint may hold views of one storage; safetensors requires each tensor to own its bytes.
         own = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
         replace_file(self.path / f"{name}.safetensors", checked.file_of(own, facts))
 
@@ -260,7 +260,7 @@ class RunStore:
             raise self.damaged(name, error) from error
 
     def damaged(self, name: str, why: object) -> DamagedError:
-        """Return the error that says why what :meth:`save` wrote as ``name`` cannot be used."""
+        """Return the error that says why the file ``name`` from :meth:`save` cannot be used."""
         file = self.path / f"{name}.safetensors"
         text = printable(str(why), 120)
         return DamagedError(f"{file} is damaged ({text}): {resuming(self.path)} works it out again")

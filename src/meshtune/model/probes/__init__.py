@@ -1,1 +1,1 @@
-"""Tries every quick way of reading a base against the model itself, when the base is loaded."""
+"""Checks every fast path for a base against the model itself, when the base is loaded."""

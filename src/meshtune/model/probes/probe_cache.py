@@ -1,8 +1,8 @@
 """Verdicts of the probes kept on disk, so that a base that was probed once is not probed again.
 
-One small JSON file a base, named by a hash of everything that a verdict depends on: the base's digest and
-configuration, the element type, the device, how it is held, and the versions of the libraries. A file that cannot be
-read or written is no error: the base is probed again.
+There is one small JSON file per base, named by a hash of everything that a verdict depends on: the base's digest and
+configuration, the element type, the device, the storage format, and the versions of the libraries. A file that cannot
+be read or written is not an error: the base is probed again.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from uuid import uuid4
 from meshtune.model.paths import Paths
 
 PROBES = 2
-"""Counts up when the probes change: older verdicts then no longer count."""
+"""Incremented when the probes change, which invalidates older verdicts."""
 _LARGEST = 1 << 20
 
 
 def folder() -> Path:
-    """Return where verdicts lie: ``$MESHTUNE_CACHE``, else ``meshtune`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    """Return the folder of verdicts: ``$MESHTUNE_CACHE``, else ``meshtune`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     own = os.environ.get("MESHTUNE_CACHE")
     if own:
         return Path(own)
@@ -38,7 +38,7 @@ def key_of(model: Any, digest: str, *more: object) -> str:
     Args:
         model: the Hugging Face model, before anything is changed in it.
         digest: of its weights and tokenizer.
-        more: what else the verdict depends on.
+        more: anything else that the verdict depends on.
     """
     first = next(iter(model.parameters()))
     facts = [
@@ -57,7 +57,7 @@ def key_of(model: Any, digest: str, *more: object) -> str:
 
 
 def recall(key: str) -> Paths | None:
-    """Return the verdict kept under ``key``; None where there is none that can be read."""
+    """Return the verdict stored under ``key``; None if there is no readable one."""
     try:
         file = folder() / f"probe-{key}.json"
         if file.stat().st_size > _LARGEST:
@@ -69,7 +69,7 @@ def recall(key: str) -> Paths | None:
 
 
 def remember(key: str, paths: Paths) -> None:
-    """Keep a verdict under ``key``, where that is possible."""
+    """Store a verdict under ``key``, if possible."""
     with suppress(OSError, RuntimeError):
         where = folder()
         where.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,9 @@
-"""Tries every quick way of reading a base against the model itself, when the base is loaded.
+"""Checks every fast path for a base against the model itself, when the base is loaded.
 
-What is right is what the model gave for each row alone before anything was changed in it
-(:mod:`meshtune.model.probes.survey`). Tried are: logits from hidden states; rows in one stream, padded, one after the
-other; options side by side; losses and their gradient by an adapter; what the routers look at; a cache while writing;
-passes in two threads. Where a quick way disagrees or fails, the next plainer one is taken; where the plainest does, the
-base is refused.
+The reference is the model's output for each row alone before it is modified (:mod:`meshtune.model.probes.survey`).
+Checked are: logits from hidden states; rows in one stream, padded, one at a time; options side by side; losses and
+gradients of an adapter; the hidden states that routers use; a cache for writing; passes in two threads. If a path
+disagrees or fails, the next simpler one is used; if the simplest fails, the base is refused.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ from meshtune.model.probes.survey import Survey, far_off, reason
 from meshtune.seeds import stream
 
 HEADS = 8
-"""Tokens of which logits are computed from hidden states to find out how."""
+"""Tokens used to find out how logits follow from hidden states."""
 LEARNT = ((9, 6), (6, 3))
-"""Of two experts: how many tokens of a row of the survey each is trained on, and how many of them are prompt."""
+"""For two experts: how many tokens of a survey row each is trained on, and how many of them are prompt."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,9 @@ class Learnt:
     """What an expert learns from a row, by autograd through the model's own logits.
 
     Attributes:
-        batches: two experts and a row of each.
-        loss: of the second one.
-        grad: by its values.
+        batches: two experts with one row each.
+        loss: the second expert's loss.
+        grad: its gradient for the expert's values.
     """
 
     batches: list[tuple[SparseExpert, list[Row]]]
@@ -59,7 +58,7 @@ class Learnt:
 
 
 def learn(model: Any, adapters: Adapters, name: str, seen: Survey) -> Learnt:
-    """Return what an expert learns in ``model``, in which ``adapters`` hang and nothing else is changed yet.
+    """Return what an expert learns in ``model``, to which only ``adapters`` have been attached so far.
 
     Raises:
         UserError: the model's own code gives no gradient.
@@ -77,7 +76,7 @@ def learn(model: Any, adapters: Adapters, name: str, seen: Survey) -> Learnt:
             logits = model(input_ids=tokens, use_cache=False).logits[0]
         loss = F.cross_entropy(logits[row.prompt - 1 : -1].double(), tokens[0, row.prompt :])
         (grad,) = torch.autograd.grad(loss, expert.values)
-    except Exception as error:  # code that was written for inference alone may fail anywhere
+    except Exception as error:  # inference-only code may fail anywhere
         raise UserError(
             f"model.name={name}: {type(model).__name__} gives no gradient to adapters ({reason(error)}): "
             "use another base"
@@ -86,10 +85,10 @@ def learn(model: Any, adapters: Adapters, name: str, seen: Survey) -> Learnt:
 
 
 def probe(base: Base, seen: Survey, learnt: Learnt) -> Paths:
-    """Return what may be done with ``base``, which is left going by it.
+    """Return the paths that ``base`` may use, and make it use them.
 
     Raises:
-        UserError: not even the plainest way gives what the model gives.
+        UserError: not even the simplest path reproduces the model.
     """
     paths = _head(base, seen, Paths(left_out=seen.left_out, beside=False, threads=False, cache=False))
     readings = [reading for reading in READINGS if reading != "stream" or base.streams]
@@ -111,9 +110,9 @@ def probe(base: Base, seen: Survey, learnt: Learnt) -> Paths:
 
 
 def _reading(base: Base, seen: Survey, learnt: Learnt, paths: Paths) -> Paths | None:
-    """Return ``paths`` with what goes together with its way of reading, or None where that is not right.
+    """Return ``paths`` completed for its way of reading, or None if that way is wrong.
 
-    Passes run in threads at first: if all is right then, it is right one after the other too.
+    Passes first run in threads: if that is correct, sequential passes are correct too.
     """
     reads, learns = partial(_reads, base, seen), partial(_learns, base, learnt)
     beside, goes_on = partial(_reads_beside, base, seen), partial(_goes_on, base, seen)
@@ -136,7 +135,7 @@ def _reading(base: Base, seen: Survey, learnt: Learnt, paths: Paths) -> Paths | 
 
 
 def _head(base: Base, seen: Survey, paths: Paths) -> Paths:
-    """Return ``paths`` with what gives the model's logits of its last hidden states."""
+    """Return ``paths`` with the head that reproduces the model's logits from its last hidden states."""
     if seen.hidden is None or base.decoder is base.model:
         return replace(paths, linear=False, whole=True)
     own = base.own_head
@@ -155,7 +154,7 @@ def _head(base: Base, seen: Survey, paths: Paths) -> Paths:
 
 
 def _plainest(base: Base, seen: Survey, learnt: Learnt, paths: Paths) -> Paths:
-    """Return ``paths`` with the first way of computing logits that is right where rows are read alone.
+    """Return ``paths`` with the first way of computing logits that is correct for single rows.
 
     Raises:
         UserError: none is.
@@ -181,12 +180,12 @@ def _measured(how_far: Callable[[], float]) -> float:
 
 
 def _holds(check: Callable[[], bool]) -> bool:
-    """Return whether ``check`` holds; a way that an architecture's code refuses does not."""
+    """Return whether ``check`` holds; a path that an architecture's code refuses does not."""
     try:
         return check()
     except (MemoryError, torch.OutOfMemoryError):  # says nothing about the model
         raise
-    except Exception:  # other people's code, called in ways that it may not have been written for
+    except Exception:  # third-party code, perhaps used in ways that it does not support
         return False
 
 
@@ -198,7 +197,7 @@ def _off(base: Base, seen: Survey) -> float:
 
 
 def _reads(base: Base, seen: Survey) -> bool:
-    """Rows of unlike length in one pass, and those beyond the model's window, each as alone."""
+    """Rows of different lengths in one pass, also beyond the model's window, match single rows."""
     if _off(base, seen) > seen.limit:
         return False
     if not seen.far or base.paths.whole:
@@ -208,7 +207,7 @@ def _reads(base: Base, seen: Survey) -> bool:
 
 
 def _reads_beside(base: Base, seen: Survey) -> bool:
-    """Two ends of unlike length behind one beginning, and another row in the same pass."""
+    """Two endings of different lengths after one beginning, and another row in the same pass."""
     start = seen.start
     first, second = seen.rows[0], seen.rows[1][:-2]
     packed, places = beside(first, second, start, seen.rows[2], base.device)
@@ -230,8 +229,8 @@ def _reads_beside(base: Base, seen: Survey) -> bool:
 def beside(
     first: Sequence[int], second: Sequence[int], start: int, other: Sequence[int], device: torch.device
 ) -> tuple[Packed, slice]:
-    """Return ``first`` with what ``second`` has behind their common ``start`` tokens beside its own end, and
-    ``other``; and which states are those of the three rows.
+    """Return ``other`` and ``first``, with the tokens of ``second`` after their common ``start`` beside its own ending;
+    and which states belong to each of the three rows.
     """
     ends = len(first) - start, len(second) - start
     row = [*first, *second[start:]]
@@ -242,7 +241,7 @@ def beside(
 
 
 def _learns(base: Base, learnt: Learnt) -> bool:
-    """Of two experts that learn in one pass, the second has the loss and the gradient that it has alone."""
+    """When two experts train in one pass, the second gets the same loss and gradient as alone."""
     owned = [(owner, rows[0]) for owner, (_, rows) in enumerate(learnt.batches)]
     losses, grads = micro_batch(base, learnt.batches, owned, False)
     half = base.dtype in (torch.bfloat16, torch.float16)
@@ -252,7 +251,7 @@ def _learns(base: Base, learnt: Learnt) -> bool:
 
 
 def _enters(base: Base, seen: Survey) -> bool:
-    """The input of a block, of rows of unlike length in one pass."""
+    """The input of a block is correct for rows of different lengths in one pass."""
     if any(entered is None for entered in seen.entered):
         return False
     with base.stopped_at(seen.block) as read:
@@ -264,7 +263,7 @@ def _enters(base: Base, seen: Survey) -> bool:
 
 
 def _goes_on(base: Base, seen: Survey) -> bool:
-    """Rows of unlike length are read, one leaves, and the others are read on."""
+    """Rows of different lengths are read, one leaves, and the others continue."""
     past = Cached(base)
     at = [max(1, min(9, len(row)) - 3 - number) for number, row in enumerate(seen.rows)]
     found = [past.read([row[:n] for row, n in zip(seen.rows, at, strict=True)], None)]
@@ -277,7 +276,7 @@ def _goes_on(base: Base, seen: Survey) -> bool:
 
 
 def _in_threads(base: Base, *checks: Callable[[], bool]) -> list[bool]:
-    """Return which of ``checks`` hold while they run at the same time, where passes would: on a CPU."""
+    """Return which of ``checks`` hold while they run at the same time, on a CPU as passes would."""
     if base.device.type != "cpu":
         return [_holds(check) for check in checks]
     together = Barrier(len(checks))

@@ -1,8 +1,8 @@
-"""What a model gives for single rows by itself, before anything is changed in it: what every quick way must give too.
+"""The unmodified model's output for single rows, which every fast path must reproduce.
 
-Two rows of one beginning and unlike ends. On the way it is seen which linear layers can be adapted
-(all of a row's tokens pass through them, once each and in the open), whether the model looks ahead, whether it keeps a
-state, and whether its numbers are finite; a model that cannot be used is refused here.
+It uses two rows with a common beginning and different endings. The survey also finds which linear layers can be adapted
+(all of a row's tokens pass through them, once each, by a module call), whether the model looks ahead, whether it keeps
+state, and whether its numbers are finite. A model that cannot be used is refused here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from meshtune.printable import printable
 from meshtune.seeds import stream
 
 FAR = 1024
-"""The longest window, in tokens, beyond which rows are tried."""
+"""The longest window, in tokens, for which rows beyond the window are tested."""
 START, END, SHORT = 20, 4, 9
 """Tokens of the two rows' common beginning, of each end, and of the third row."""
 _HALF = (torch.bfloat16, torch.float16)
@@ -31,23 +31,23 @@ _HALF = (torch.bfloat16, torch.float16)
 
 @dataclass
 class Survey:
-    """What the model gave.
+    """The model's own output.
 
     Attributes:
         rows: the two rows, and the first few tokens of the second as a third.
         start: how many tokens the first two have in common.
         logits: the model's own logits (tokens, vocabulary) of every row, at least fp32.
-        hidden: the last hidden states (tokens, width) of the first row; None where they cannot be had.
-        entered: the input (tokens, width) of block ``block`` for every row; None where it has no such shape.
-        block: the number of the block that was watched.
+        hidden: the last hidden states (tokens, width) of the first row; None if they are not accessible.
+        entered: the input (tokens, width) of block ``block`` for every row; None if it does not have this shape.
+        block: the number of the observed block.
         left_out: linear layers that cannot be adapted.
-        far: three rows of which the first two, of one beginning, are longer than the model's window; none where it has
-            no window, or one that is too long to be tried.
+        far: three rows; the first two share a beginning and are longer than the model's window; empty if it has no
+            window, or one that is too long to test.
         far_states: the last hidden states (tokens, width) of each of those.
         far_start: how many tokens the first two of those have in common.
-        stateful: whether a pass leaves something in the model's modules.
+        stateful: whether a pass leaves state in the model's modules.
         half: whether the model computes in 16 bits.
-        noise: in 16 bits, how far rounding alone moves logits: the third row by itself, against the second's beginning.
+        noise: in 16 bits, how much rounding alone changes logits: the third row alone, against the second's beginning.
     """
 
     rows: list[tuple[int, ...]]
@@ -71,11 +71,11 @@ class Survey:
 
 
 def survey(model: Any, tokenizer: Any, name: str) -> Survey:
-    """Return what ``model`` gives by itself.
+    """Return the output of ``model`` itself.
 
     Raises:
-        UserError: it cannot read a row of tokens, gives other logits every time, looks ahead, or has no finite numbers
-            in its element type.
+        UserError: it cannot read a row of tokens, gives different logits each time, looks ahead, or computes non-finite
+            numbers in its element type.
     """
     config = model.config.get_text_config()
     dtype = next(iter(model.parameters())).dtype
@@ -128,7 +128,7 @@ def far_off(found: Tensor, expected: Tensor) -> float:
 
 
 def rows_of(model: Any, tokenizer: Any) -> tuple[list[tuple[int, ...]], int]:
-    """Return the rows, of tokens that mean nothing special, and the length of the common beginning."""
+    """Return the rows, without special tokens, and the length of the common beginning."""
     config = model.config.get_text_config()
     special = _special(model.config) | _special(config) | set(getattr(tokenizer, "all_special_ids", None) or ())
     size = model.get_input_embeddings().weight.shape[0]
@@ -147,7 +147,7 @@ def rows_of(model: Any, tokenizer: Any) -> tuple[list[tuple[int, ...]], int]:
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error of other people's code says, on one short line."""
+    """Return the message of a third-party error on one short line."""
     return printable((str(error).strip() or type(error).__name__).splitlines()[0].rstrip("."), 160)
 
 
@@ -161,7 +161,7 @@ def _alone(model: Any, row: Sequence[int], name: str) -> Tensor:
     device = next(iter(model.parameters())).device
     try:
         logits: Tensor = model(input_ids=torch.tensor([row], device=device), use_cache=False).logits[0]
-    except Exception as error:  # an architecture that needs more than tokens may fail anywhere
+    except Exception as error:  # an architecture that needs other inputs than tokens may fail anywhere
         raise UserError(
             f"model.name={name}: {type(model).__name__} cannot read a row of tokens alone ({reason(error)}): use a "
             "causal language model of text"
@@ -180,7 +180,7 @@ def _states(model: Any, row: Sequence[int]) -> Tensor:
 
 
 def _check_causal(model: Any, found: Survey, name: str) -> None:
-    """Make sure that what follows a token does not change its logits."""
+    """Make sure that later tokens do not change a token's logits."""
     start = found.start
     ahead = far_off(found.logits[1][:start], found.logits[0][:start])
     if ahead <= (0.02 if found.half else 1e-4):
@@ -198,7 +198,7 @@ def _check_causal(model: Any, found: Survey, name: str) -> None:
 
 
 def _held(model: nn.Module) -> list[tuple[str, Any, int]]:
-    """Return what the modules hold besides weights, and the versions of tensors among it."""
+    """Return the modules' state besides weights, with the versions of its tensors."""
     held = []
     for where, module in model.named_modules():
         own = {key: value for key, value in vars(module).items() if not key.startswith("_")}
@@ -214,7 +214,7 @@ def _changed(before: Sequence[tuple[str, Any, int]], after: Sequence[tuple[str, 
 
 
 class _Watch:
-    """Sees what goes through a model: into its linear layers and one block, and out of its decoder."""
+    """Observes a model's activations: inputs of its linear layers and of one block, and the decoder's output."""
 
     def __init__(self, model: nn.Module, decoder: nn.Module, block: nn.Module) -> None:
         self._linear = find_linear(model)
@@ -226,12 +226,12 @@ class _Watch:
 
     @property
     def finite(self) -> bool:
-        """Whether all inputs of linear layers were."""
+        """Whether all inputs of linear layers were finite."""
         return not bool(self._infinite)
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
-        """Watch every pass inside the block."""
+        """Observe every pass inside the block."""
 
         def through(name: str) -> Any:
             def hook(module: nn.Module, args: tuple[Any, ...], y: Any) -> None:
@@ -262,16 +262,16 @@ class _Watch:
                 handle.remove()
 
     def left_out(self, tokens: int) -> tuple[str, ...]:
-        """Return the layers through which not all tokens of the pass went, or which were not called as modules."""
+        """Return the layers that did not see all tokens of the pass, or that were not called as modules."""
         return tuple(name for name, seen in self._tokens.items() if not seen or any(n != tokens for n in seen))
 
     def entered_as(self, tokens: int) -> Tensor | None:
-        """Return what entered the block, if it has the shape of hidden states."""
+        """Return the block's input, if it has the shape of hidden states."""
         found, self._entered = self._entered, None
         return found[0] if found is not None and found.dim() == 3 and found.shape[:2] == (1, tokens) else None
 
     def states_as(self, tokens: int) -> Tensor | None:
-        """Return the last hidden states, if they have the shape of such."""
+        """Return the last hidden states, if they have the expected shape."""
         found, self._states = self._states, None
         fits = isinstance(found, Tensor) and found.dim() == 3 and found.shape[:2] == (1, tokens)
         return found[0] if found is not None and fits else None
