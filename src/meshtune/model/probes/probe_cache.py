@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from meshtune.model.paths import Paths
 
-PROBES = 2
+PROBES = 3
 """Counts up when the probes change: older verdicts then no longer count."""
 _LARGEST = 1 << 20
 
