@@ -155,6 +155,18 @@ def test_scale_and_cap_are_found_among_a_configurations_numbers(
     assert fitted(own, model.layer, config, hidden, own.logits(hidden) + 1, error, 1e-4) is None
 
 
+def test_a_cap_that_only_shows_in_louder_states_is_found() -> None:
+    """tanh(x) = x in fp32 below 4e-4; eight times as large it is not."""
+    model = Model(1.0, 4.0)
+    model.layer.bias.data.zero_()
+    hidden, config = 2e-4 * draw(2, 8, WIDTH), SimpleNamespace(to_dict=lambda: {"softcap": 4.0})
+    own = OwnHead(model, model.decoder)
+    assert torch.equal(own.logits(hidden), model.layer(hidden))
+    found = fitted(own, model.layer, config, hidden, own.logits(hidden), error, 1e-4)
+    assert found is not None
+    assert found.cap == 4.0
+
+
 def test_a_layer_that_may_do_more_than_the_product_is_not_taken_for_it() -> None:
     class Sub(nn.Linear):
         pass
