@@ -12,7 +12,6 @@ from meshtune.config.run_config import validate
 from meshtune.data.partition import deal, exams
 from meshtune.decoding.sampling import Writing
 from meshtune.evaluation import time_forecast as duration
-from meshtune.evaluation import written_answers as written
 from meshtune.evaluation.time_forecast import Duration, Forecast, Speed, clock_text, forecast_time, writing_seconds
 from meshtune.methods.registry import get_method
 from meshtune.model.base import Base
@@ -22,7 +21,6 @@ from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import run
 from meshtune.wire.ledger import Ledger
 from whole_runs import Watch
-from written import register
 
 
 class Held:
@@ -97,22 +95,6 @@ def test_speed_is_measured_on_rows_of_the_run(world: Path, whole_settings: dict[
     found = duration.measure_speed(base, config, deal(config, base.tokenizer), factory)
     assert 0 < found.scoring < 1
     assert 0 < found.training < 1
-
-
-def test_a_long_exam_is_announced_before_it_is_written(
-    tmp_path: Path, whole_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from written import write_data
-
-    register(monkeypatch)
-    monkeypatch.setattr(written, "writing_seconds", lambda *_: 600.0)
-    source = write_data(tmp_path / "adding")
-    tree = {**whole_settings, "model": {"name": TINY}, "methods": ["local"], "eval": {"questions": 4}}
-    watch = Watch()
-    run(validate({**tree, "tasks": [{"task": "adding", "source": str(source)}]}, "test"), tmp_path / "run", watch)
-    (said,) = (text for text in watch.texts if "to write" in text)
-    assert "adding: 8 answers of up to" in said  # the frozen model and the one device, four questions each
-    assert "at most about 20 min" in said
 
 
 def test_writing_is_timed_per_answer_and_token() -> None:

@@ -82,9 +82,10 @@ def test_mates_of_one_vote_start_from_one_mask_and_who_met_later_from_its_own() 
     start = method.begin(late, {**known, 2: late}, factory)
     assert isinstance(start, SparseExpert)
     assert [mask.tolist() for mask in start.masks] == [mask.tolist() for mask in late.masks]
-    first = method.begin(known[0], {**known, 2: late}, factory)  # whose mate takes no part in its vote
-    assert isinstance(first, SparseExpert)
-    assert [mask.tolist() for mask in first.masks] == [mask.tolist() for mask in known[0].masks]
+    earlier = replace(announcement(0), voted=True)
+    other = method.begin(known[2], {**known, 0: earlier}, factory)  # whose mate takes no part in its vote
+    assert isinstance(other, SparseExpert)
+    assert [mask.tolist() for mask in other.masks] == [mask.tolist() for mask in known[2].masks]
 
 
 def test_who_meets_others_on_its_way_tells_the_mask_that_it_trains() -> None:
@@ -123,12 +124,13 @@ def test_of_unlike_masks_the_answer_is_the_mean_over_all_positions_and_a_device_
     union = np.flatnonzero(used[0] | used[2])
     assert dense([mask.numpy() for mask in answer.masks]) == union.tolist()
     np.testing.assert_allclose(answer.values, whole[union], atol=1e-6)
-    member.expert = starts[0]
-    mixed = method.mix(member, factory)
-    assert mixed is not None
     weights = 10 * used[0] + 30 * used[2]
     each = (10 * dense_of[0] + 30 * dense_of[2]) / np.maximum(weights, 1)
-    np.testing.assert_allclose(mixed.values, each[dense(late[0].masks)], atol=1e-6)
+    for d in (0, 2):
+        member.device, member.own, member.expert = d, late[d], starts[d]
+        mixed = method.mix(member, factory)
+        assert mixed is not None
+        np.testing.assert_allclose(mixed.values, each[dense(late[d].masks)], atol=1e-6)
 
 
 def test_groups_that_nothing_is_held_of_are_no_sources() -> None:

@@ -51,8 +51,10 @@ def test_a_group_trains_the_mask_of_its_vote_and_one_alone_its_own() -> None:
     assert [mask.tolist() for mask in alone.masks] == [mask.tolist() for mask in own.masks]
     assert not alone.values.any()
     assert alone.scale == ADAPTER.scale
-    agreed = vote([(2, list(mate.masks)), (0, list(own.masks))], sizes(LAYERS, RANK))
-    for mask, expected in zip(made.group_expert([own, mate]).masks, agreed, strict=True):
+    three = [own, announcement(1), mate]
+    agreed = vote([(each.device, list(each.masks)) for each in three], sizes(LAYERS, RANK))
+    assert [mask.tolist() for mask in agreed] != [mask.tolist() for mask in own.masks]
+    for mask, expected in zip(made.group_expert(three).masks, agreed, strict=True):
         np.testing.assert_array_equal(mask, expected)
     assert made.group_expert([own, mate]) is made.group_expert([announcement(0), announcement(2)])
     assert made.alone(replace(own, masks=mate.masks)) is not alone

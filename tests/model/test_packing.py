@@ -5,14 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.architectures import ARCHITECTURES, tiny
 from torch import nn
 
 from meshtune.model.base import Base
-from meshtune.model.encoding import portions
-from meshtune.model.norms import _RmsNorm, quicken_norms
 from meshtune.model.packing import Packed
 from meshtune.model.probes.probed_base import open_base
 
@@ -81,48 +77,3 @@ def test_eager_models_are_read_padded() -> None:
     model = tiny("llama").eval()
     model.set_attn_implementation("eager")
     assert not open_base(model, None, "eager").packs
-
-
-@given(lengths=st.lists(st.integers(1, 40), max_size=30), most=st.integers(1, 100), few=st.sampled_from([1, 2, 4]))
-@settings(max_examples=200, deadline=None)
-def test_portions_hold_every_row_once_in_order_and_within_bounds(lengths: list[int], most: int, few: int) -> None:
-    found = portions(lengths, most, few)
-    assert [row for part in found for row in part] == list(range(len(lengths)))
-    for part in found:
-        assert len(part) == 1 or (len(part) > 1 and sum(lengths[i] for i in part) <= most)
-
-
-def test_equal_rows_are_dealt_out_evenly() -> None:
-    assert [len(part) for part in portions([10] * 40, 150, 4)] == [10, 10, 10, 10]
-
-
-def test_the_quick_norm_has_the_right_gradient() -> None:
-    x = torch.randn(3, 4, 5, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(5, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda x: _RmsNorm.apply(x, weight, 1e-3), (x,))
-    torch.testing.assert_close(_RmsNorm.apply(x, weight, 1e-3), F.rms_norm(x, (5,), weight, 1e-3))
-
-
-@pytest.mark.parametrize(("architecture", "norms"), [("llama", 5), ("gemma3", 13), ("gpt2", 0)])
-def test_known_norms_get_it_and_say_the_same(architecture: str, norms: int) -> None:
-    model = tiny(architecture).eval()
-    tokens = torch.tensor([ROWS[4]])
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.3)
-    with torch.no_grad():
-        expected = model(tokens).logits
-        assert quicken_norms(model) == norms
-        torch.testing.assert_close(model(tokens).logits, expected, rtol=1e-3, atol=1e-3)
-
-
-def test_a_norm_of_another_kind_stays_as_it_is() -> None:
-    class OddRMSNorm(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(torch.ones(8))
-            self.eps = 1e-6
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x * self.weight
-
-    assert quicken_norms(nn.Sequential(OddRMSNorm())) == 0

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +20,6 @@ from meshtune.decoding.scoring import Ask, score
 from meshtune.errors import UserError
 from meshtune.model.base import Base
 from meshtune.model.encoding import Row
-from meshtune.model.probes import probed_base
 from meshtune.model.probes.probed_base import open_base
 from meshtune.seeds import stream
 from meshtune.training.trainer import Job, accumulate, train
@@ -37,7 +34,6 @@ NOT_TINY = frozenset(
     }
 )  # fmt: skip
 """Architectures that none of the settings in tests/architectures.py builds small."""
-BIDIRECTIONAL = ("bert", "roberta", "xlm")
 
 
 @pytest.fixture
@@ -169,27 +165,10 @@ def test_a_bias_in_the_head_counts() -> None:
     assert base._layer.bias is not None
 
 
-@pytest.mark.parametrize("kind", BIDIRECTIONAL)
-def test_a_model_that_looks_ahead_is_refused(kind: str) -> None:
-    with pytest.raises(UserError, match=r"looks ahead: .* use a causal language model$"):
-        open_base(any_tiny(kind), None, kind)
-
-
 def test_a_model_that_keeps_a_state_reads_in_one_thread() -> None:
     base = open_base(any_tiny("recurrent_gemma"), None, "recurrent_gemma")
     assert not base.threads
     assert any(note.startswith("passes run one after the other") for note in base.notes())
-
-
-def test_values_that_float16_cannot_hold_are_one_sentence() -> None:
-    model: Any = any_tiny("llama")
-    with torch.no_grad():
-        model.model.layers[0].mlp.up_proj.weight.mul_(1e4)
-        model.model.layers[0].mlp.gate_proj.weight.mul_(1e4)
-    with pytest.raises(UserError, match=r"not finite in model.dtype=float16: hold the model in float32 or bfloat16$"):
-        open_base(model.to(torch.float16), None, "loud")
-    for remedy in (torch.float32, torch.bfloat16):
-        open_base(model.to(remedy), None, "loud")
 
 
 def test_what_is_left_out_is_named_with_its_share() -> None:
@@ -202,53 +181,6 @@ def test_what_is_left_out_is_named_with_its_share() -> None:
     assert base.notes()[0].startswith(
         f"adapts {percent}% of the blocks' parameters; left out: mlp.experts.gate_up_proj"
     )
-
-
-def test_layers_that_are_not_called_are_left_out() -> None:
-    """Mamba multiplies by the weight of dt_proj itself, so that an adapter there would do nothing."""
-    base = open_base(any_tiny("mamba"), None, "mamba")
-    assert base.paths.left_out == tuple(f"backbone.layers.{n}.mixer.dt_proj" for n in (0, 1))
-    assert not any(layer.name.endswith("dt_proj") for layer in base.adapters.layers)
-
-
-def test_a_verdict_is_kept_and_a_damaged_or_unwritable_one_is_found_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    probed = []
-    probe = probed_base.probe
-    monkeypatch.setattr(probed_base, "probe", lambda *args: probed.append(1) or probe(*args))
-    monkeypatch.setenv("MESHTUNE_CACHE", str(tmp_path / "kept"))
-    first = open_base(any_tiny("bamba"), None, "first").paths
-    assert open_base(any_tiny("bamba"), None, "second").paths == first
-    assert len(probed) == 1
-    open_base(any_tiny("bamba").double(), None, "another type")
-    assert len(probed) == 2
-    (*_, file) = sorted((tmp_path / "kept").iterdir())
-    whole = file.read_text()
-    for content in (
-        "",
-        "[" * 100_000,
-        "{}",
-        whole[:40],
-        whole.replace("padded", "sideways"),
-        whole.replace("rue", "1"),
-    ):
-        for kept in (tmp_path / "kept").iterdir():
-            kept.write_text(content)
-        probed.clear()
-        assert open_base(any_tiny("bamba"), None, "again").paths == first
-        assert len(probed) == 1
-    (tmp_path / "no folder").write_text("")
-    monkeypatch.setenv("MESHTUNE_CACHE", str(tmp_path / "no folder"))
-    assert open_base(any_tiny("bamba"), None, "nowhere").paths == first
-
-
-def test_verdicts_differ_by_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Equal weights, but another scale in the configuration."""
-    monkeypatch.setenv("MESHTUNE_CACHE", str(tmp_path))
-    scales = [open_base(any_tiny("granite", logits_scaling=s), None, "granite").paths.scale for s in (4.0, 2.0)]
-    assert scales == [0.25, 0.5]
-    assert len([json.loads(file.read_text()) for file in tmp_path.iterdir()]) == 2
 
 
 @pytest.mark.slow

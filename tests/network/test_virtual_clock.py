@@ -10,7 +10,6 @@ import pytest
 
 from meshtune.config.run_config import RunConfig, validate
 from meshtune.errors import UserError
-from meshtune.evaluation.curves import curves
 from meshtune.methods.registry import get_method
 from meshtune.model.encoding import Row
 from meshtune.network.virtual_clock import Pace, RoundCost, elapsed, joules, pack, summary, unpack
@@ -75,23 +74,3 @@ def test_totals_are_sums_and_survive_a_checkpoint() -> None:
     assert found["per_round"]["seconds"] == [1.0, 3.0]
     assert found["per_round"]["away"] == [0, 1]
     assert unpack(json.loads(json.dumps(pack({"lora": clock})))) == {"lora": clock}
-
-
-def test_a_point_of_a_curve_is_the_mean_over_devices_then_over_exams() -> None:
-    def scored(round_: int, task: str, devices: list[int], nll: list[float], method: str = "lora:top1") -> Any:
-        return {"method": method, "round": round_, "task": task, "devices": devices, "nll": nll}
-
-    clock = [RoundCost(1.0), RoundCost(2.0, sending=3.0), RoundCost(4.0, computing=5.0)]
-    scores = [
-        scored(2, "a", [0], [1.0, 3.0]),
-        scored(1, "a", [0, 1], [4.0]),
-        scored(2, "a", [1, 2], [5.0]),
-        scored(2, "b", [0, 1, 2], [1.0]),
-        scored(2, "b", [0], [9.0], "frozen"),
-    ]
-    assert curves(scores, {"lora": clock}) == {
-        "lora:top1": [
-            {"round": 1, "seconds": 3.0, "joules": 3.0, "nll": 4.0},
-            {"round": 2, "seconds": 7.0, "joules": 8.0, "nll": (4.0 + 1.0) / 2},
-        ]
-    }

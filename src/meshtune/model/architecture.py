@@ -54,7 +54,7 @@ def is_gguf(name: str) -> bool:
 def first_line(error: BaseException) -> str:
     """Return the first line of ``error``'s message, safe to show, or its type if the message is empty."""
     said = str(error).strip() or type(error).__name__
-    return printable(said.splitlines()[0].rstrip(".:"), 300)
+    return printable(said.splitlines()[0].rstrip(" .:"), 300)
 
 
 def shape_of(name: str, bits: int | None = None) -> Any:
@@ -267,4 +267,4 @@ def window_of(config: Any) -> int:
 def _names_a_window(key: str) -> bool:
     if key in ("attention_chunk_size", "local_attention", "index_topk", "original_max_position_embeddings"):
         return True
-    return "window" in key and "layer" not in key
+    return "window" in key and not any(other in key for other in ("layer", "pattern"))  # numbers of layers

@@ -47,8 +47,8 @@ class Cached:
         self._lengths = before + new
         mine = torch.arange(tokens.shape[1], device=base.device) - (tokens.shape[1] - new)[:, None]
         if self._real is not None or int(new.min()) < tokens.shape[1]:
-            real = mine >= 0
-            self._real = real if self._real is None else torch.cat([self._real, real], dim=1)
+            earlier = torch.ones(len(new), int(before.max()), dtype=torch.bool, device=base.device)  # none was padding
+            self._real = torch.cat([earlier if self._real is None else self._real, mine >= 0], dim=1)
         positions = None if self._real is None else before[:, None] + mine.clamp(min=0)
         with torch.no_grad(), base.adapters.routed(route):
             return base.extend(tokens, self._cache, positions, self._real)[:, -1]

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from meshtune.model.paths import Paths
 
-PROBES = 2
+PROBES = 3
 """Incremented when the probes change, which invalidates older verdicts."""
 _LARGEST = 1 << 20
 
