@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtune.errors import UserError
-from meshtune.runs.checksums import line_of
+from meshtune.runs.checksums import line_of, record_of
 from meshtune.runs.logs import Log
 
 Record = dict[str, Any]
@@ -110,6 +110,8 @@ def test_a_crash_while_a_line_is_written_loses_what_was_not_counted(batches: lis
         again.append(*n(77))
         assert again.read() == [*kept, *n(*range(batches[-1]))[:survived], *n(77)]
         assert again.count == count + survived + 1
+        lines = again.file.read_bytes().splitlines()
+        assert all(record_of(line) for line in lines)  # what was cut off is gone
 
 
 def test_zeros_of_a_power_cut_and_foreign_lines_are_dropped(counted: Counted) -> None:

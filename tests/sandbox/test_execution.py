@@ -12,7 +12,8 @@ import pytest
 from meshtune.errors import UserError
 from meshtune.sandbox import attempt
 from meshtune.sandbox import execution as run
-from meshtune.sandbox.execution import check_sandbox, run_program, run_programs
+from meshtune.sandbox.attempt import Heard
+from meshtune.sandbox.execution import check_sandbox, judge, run_program, run_programs
 from meshtune.sandbox.resource_limits import Limits, Outcome
 
 PASSED = Outcome(True, "passed", "")
@@ -220,3 +221,29 @@ def test_elsewhere_than_on_linux_nothing_is_run(monkeypatch: pytest.MonkeyPatch)
             run_program("pass")
     finally:
         run._why_not.cache_clear()
+
+
+SMALL = Limits(seconds=1.5, cpu_seconds=2, memory=64 << 20)
+
+
+@pytest.mark.parametrize(
+    ("heard", "outcome"),
+    [
+        (("exit 0 5", "passed", ""), ("passed", "")),
+        (("exit 3 5", "passed", ""), ("failed", "ended early with exit code 3")),
+        (("exit 3 5", "", "one\ntwo\n\n"), ("failed", "ended early with exit code 3: two")),
+        (("exit 0 5", "failed\nValueError: x", "noise"), ("failed", "ValueError: x")),
+        (("exit 1 5", "", "MemoryError"), ("memory", "stopped at 64 MiB of memory")),
+        (("exit 0 5", "memory\nMemoryError", ""), ("memory", "stopped at 64 MiB of memory")),
+        (("timeout", "passed", ""), ("timeout", "stopped after 1.5 s")),
+        (("signal 24 2000", "", ""), ("timeout", "stopped after 2 s of processor time")),
+        (("signal 9 2000", "", ""), ("timeout", "stopped after 2 s of processor time")),
+        (("signal 9 1999", "", "gone"), ("killed", "killed by SIGKILL: gone")),
+        (("signal 15 5000", "passed", ""), ("killed", "killed by SIGTERM")),
+        (("", "passed", ""), ("killed", "killed together with the process that watched it")),
+        (("", "", "x" * 400), ("killed", f"killed together with the process that watched it: {'x' * 300}")),
+    ],
+)
+def test_what_was_heard_has_one_outcome(heard: tuple[str, str, str], outcome: tuple[str, str]) -> None:
+    kind, detail = outcome
+    assert judge(Heard(*heard), SMALL) == Outcome(kind == "passed", kind, detail)  # type: ignore[arg-type]
