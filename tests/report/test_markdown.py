@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshtune.printable import printable
@@ -19,6 +19,11 @@ def test_everyday_names_stay_readable_in_the_file_itself() -> None:
     assert escaped("https://x.org") == "https\\://x.org"
 
 
+@example("<img src=x onerror=alert(1)>")
+@example("<b>x</b> <!-- y -->")
+@example("[x](javascript:alert(1))")
+@example("a|b`c` **d** __e__ ~~f~~ &lt; $g$")
+@example("<https://x.org> www.x.org a@b.org")
 @given(st.text(st.characters(codec=None), max_size=30) | st.text("|`[]()<>&*_~\\!#$-= \na1:.@", max_size=12))
 def test_markdown_shows_every_name_as_it_is(name: str) -> None:
     table = Table("t", ["task", f"x {name} y"], [[f"x {name} y", "1 [0.5, 0.7]"]])

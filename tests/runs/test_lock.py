@@ -15,7 +15,6 @@ import pytest
 
 from meshtune.errors import UserError
 from meshtune.runs import lock as module
-from meshtune.runs.disk import alive, replace_file
 from meshtune.runs.lock import LOCK, held
 from meshtune.runs.observer import Silent
 from whole_runs import Watch
@@ -93,24 +92,6 @@ def test_what_killed_processes_left_is_swept_and_what_living_ones_write_is_not(t
     assert left.startswith(".results.json.")
 
 
-def test_two_that_write_one_file_at_once_have_names_of_their_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, names = os.replace, []
-
-    def replace(part: Path, file: Path) -> None:
-        names.append(part.name)
-        if len(names) == 1:
-            replace_file(tmp_path / "table.md", [b"second"])
-        real(part, file)
-
-    monkeypatch.setattr(os, "replace", replace)
-    replace_file(tmp_path / "table.md", [b"fi", memoryview(b"rst")])
-    assert len(set(names)) == 2
-    assert (tmp_path / "table.md").read_bytes() == b"first"
-    assert [file.name for file in tmp_path.iterdir()] == ["table.md"]
-
-
 def test_a_file_system_without_locks_is_told_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,10 +105,3 @@ def test_a_file_system_without_locks_is_told_and_the_run_goes_on(
     assert len(watch.texts) == 1
     assert "without locks: see to it that no other meshtune writes there" in watch.texts[0]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_only_living_processes_are_alive() -> None:
-    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    assert alive(os.getpid())
-    assert not alive(int(done.stdout))
-    assert not alive(10**30)

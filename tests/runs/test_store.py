@@ -18,7 +18,7 @@ import torch
 
 from meshtune.errors import UserError
 from meshtune.runs import store as module
-from meshtune.runs.checksums import line_of, sealed
+from meshtune.runs.checksums import sealed
 from meshtune.runs.disk import sweep
 from meshtune.runs.store import RunStore
 
@@ -252,20 +252,6 @@ def test_lines_that_stand_there_again_change_nothing(store: RunStore) -> None:
     assert store.read_scores() == [scoring(1), scoring(0, devices=[0, 1]), scoring(2, nll=[0.25])]
 
 
-def test_a_scoring_of_other_devices_loses_only_those_that_come_again(store: RunStore) -> None:
-    store.append_scores(scoring(0, devices=[0, 1, 2]), scoring(0, devices=[1]), scoring(0, devices=[1], round=2))
-    assert [(r["devices"], r["round"]) for r in store.read_scores()] == [([0, 2], 1), ([1], 1), ([1], 2)]
-
-
-def test_zeros_of_a_power_cut_are_dropped(store: RunStore) -> None:
-    store.append(event(1))
-    with (store.path / "events.jsonl").open("ab") as log:
-        log.write(bytes(20) + b"\n17\n")
-    assert RunStore.open(store.path).repair() == []
-    RunStore.open(store.path).append(event(2))
-    assert store.events() == [event(1), event(2)]
-
-
 @pytest.mark.parametrize(
     "record", [{}, {"event": 3}, {"event": "scored"}, {"event": "scored", "seconds": "1", "signature": "s"}]
 )
@@ -283,19 +269,6 @@ def test_numbers_that_are_not_finite_become_null(store: RunStore) -> None:
     assert store.events() == [event(1, losses={"a": None, "b": [None, 1.5]})]
     store.write_json("results.json", {"a": float("-inf")})
     assert json.loads((store.path / "results.json").read_text())["a"] is None
-
-
-def test_each_line_is_synced_before_the_next_step(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[bytes] = []
-    real = os.fsync
-
-    def fsync(number: int) -> None:
-        seen.append((store.path / "events.jsonl").read_bytes())
-        real(number)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    store.append(event(1))
-    assert seen[0] == line_of(event(1), 1)
 
 
 # Checkpoints

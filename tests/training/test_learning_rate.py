@@ -20,7 +20,6 @@ from meshtune.report.story import story
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import run
 from meshtune.training.learning_rate import FACTOR, FIRST, HIGHEST, LOWEST, MOST, best_rate, rate_of, trying
-from meshtune.training.own_task import clearly_worse
 from whole_runs import Watch, assert_same_state, header, own_nll
 
 
@@ -148,15 +147,6 @@ def test_rates_are_found_for_adam_only(tmp_path: Path, settings: dict[str, Any])
         UserError, match=r"train\.rates\.fpft=auto: no rate is looked for of all weights: give a number"
     ):
         run(whole, tmp_path / "whole", Watch())
-
-
-def test_worse_is_said_only_where_it_is_clear() -> None:
-    frozen = [4.0, 3.0, 5.0, 4.5]
-    assert clearly_worse([loss + 0.5 for loss in frozen], frozen)
-    assert clearly_worse([4.0, 3.0, math.nan, 4.5], frozen)
-    assert not clearly_worse(frozen, frozen)
-    assert not clearly_worse([loss - 0.1 for loss in frozen], frozen)
-    assert not clearly_worse([5.0, 2.4, 5.6, 4.2], frozen)  # +0.175 on average, 0.36 its standard error
 
 
 WORLD = [

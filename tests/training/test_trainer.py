@@ -33,7 +33,6 @@ from meshtune.model.encoding import (
 )
 from meshtune.model.loading import byte_tokenizer, load
 from meshtune.tasks.base import Question
-from meshtune.training.calibration import calibrate, layer_inputs, prompt_means
 from meshtune.training.trainer import Job, accumulate, train
 
 RANK, LR = 4, 3e-3
@@ -306,47 +305,6 @@ def test_measures_of_a_written_answer_by_hand() -> None:
     # Of 4 samples one is right: of two that are handed in, in 3 of 6 pairs.
     found = measure_written(score, [{"acc": float(n == 2)} for n in range(4)], (1, 2, 4))
     assert found == {"nll": 0.75, "acc": 0.25, "acc_norm": 0.25, "pass@1": 0.25, "pass@2": 0.5, "pass@4": 1.0}
-
-
-def test_prompt_means_are_of_real_tokens_at_the_block(base64: Base) -> None:
-    prompts = [tuple(row.tokens) for row in rows_of((5, 4), (11, 4), (8, 4))]
-    found = prompt_means(base64, prompts, 1, 30)
-    for prompt, mean in zip(prompts, found, strict=True):
-        with torch.no_grad():
-            states = base64.model(torch.tensor([prompt]), output_hidden_states=True).hidden_states[1]
-        np.testing.assert_allclose(mean, states[0].mean(0).numpy(), rtol=1e-9, atol=1e-12)
-
-
-def test_layer_inputs_leave_the_first_token_out(base64: Base) -> None:
-    prompts = [tuple(row.tokens) for row in rows_of((5, 4), (11, 4), (8, 4))]
-    found = layer_inputs(base64, prompts, 12)
-    assert set(found) == {layer.place for layer in base64.adapters.layers}
-    assert {h.shape[1] for h in found.values()} == {12}
-    block = base64.blocks[0]
-    with torch.no_grad():
-        seen = base64.model.get_input_embeddings()(torch.tensor(prompts[0]))
-        expected = block.input_layernorm(seen)[1:]
-    torch.testing.assert_close(
-        found["model.layers.0.self_attn/attn_in"][:, :4].T, expected.float(), rtol=1e-5, atol=1e-6
-    )
-
-
-def test_the_mask_keeps_the_largest_gradients(base64: Base) -> None:
-    recipe = Recipe(seed=1, kind="orthogonal", block=0, rank=RANK)
-    projections = Projections(recipe, torch.float64)
-    batches = [rows_of((9, 4), (12, 5), seed=n) for n in range(2)]
-    layers = base64.adapters.layers
-    everywhere = [np.arange(size) for size in sizes(layers, RANK)]
-    probe = SparseExpert(
-        layers, projections, everywhere, 1.0, torch.zeros(sum(sizes(layers, RANK)), dtype=torch.float64)
-    )
-    probe.values.requires_grad_()
-    for batch in batches:
-        accumulate(base64, [(probe, batch)], 100)
-    assert probe.values.grad is not None
-    masks = calibrate(base64, projections, batches, [7] * len(layers), 100)
-    for mask, gradient in zip(masks, probe.values.grad.abs().split(probe.counts), strict=True):
-        assert mask.tolist() == sorted(torch.topk(gradient, 7).indices.tolist())
 
 
 def test_model_errors_are_one_sentence(tmp_path: Path) -> None:

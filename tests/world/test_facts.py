@@ -11,7 +11,7 @@ import pytest
 from meshtune.seeds import stream
 from meshtune.world import facts
 from meshtune.world.facts import COLOUR, FOOD, HOME, SEASON, TWO_STEPS, WEATHER, one, some
-from meshtune.world.vocabulary import ANIMALS, COLOURS, FOODS, HOMES, NUMBERS, PEOPLE, ROOMS, SEASONS, WEATHERS
+from meshtune.world.vocabulary import ANIMALS, COLOURS, FOODS, HOMES, PEOPLE, ROOMS, SEASONS, WEATHERS
 
 MAPS = [
     (HOME, ANIMALS, HOMES),
@@ -51,12 +51,6 @@ def test_the_facts_are_those_that_the_base_model_has_learnt() -> None:
     said = repr([sorted(of.items()) for of, _, _ in MAPS])
     assert hashlib.sha256(said.encode()).hexdigest()[:16] == "1fdcfe8542c972cc"
     assert facts._spread("home", ANIMALS, HOMES) == HOME
-
-
-def test_no_word_is_of_two_kinds() -> None:
-    """What a word stands for is clear without its sentence."""
-    words = [*PEOPLE, *ROOMS, *ANIMALS, *FOODS, *HOMES, *COLOURS, *WEATHERS, *SEASONS, *NUMBERS]
-    assert len(set(words)) == len(words)
 
 
 def test_some_words_differ_and_every_word_is_drawn() -> None:
