@@ -41,6 +41,7 @@ def shared(settings: RunConfig, state: FederationState) -> dict[str, list[list[t
 
 
 def test_members_are_those_of_the_nodes(state: FederationState) -> None:
+    assert (state.round, state.seconds, state.clocks) == (0, {}, {})
     assert list(state.members) == list(NAMES)
     assert [member.device for member in state.members["lora"]] == [0, 1, 2]
     assert state.members["lora"][1] is state.nodes["lora"][1].member

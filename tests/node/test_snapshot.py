@@ -73,7 +73,8 @@ def test_a_member_comes_back_as_it_was() -> None:
         assert (found.source, found.version) == (source, update.version)
         assert torch.equal(found.values, update.values)
         assert (found.coded is None) == (update.coded is None)
-    assert torch.equal(again.held[2].coded, torch.arange(9, dtype=torch.uint8))  # type: ignore[arg-type]
+    assert again.held[2].coded is not None
+    assert torch.equal(again.held[2].coded, torch.arange(9, dtype=torch.uint8))
 
 
 def test_what_a_member_has_not_is_not_written_and_is_none_again() -> None:

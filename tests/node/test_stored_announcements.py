@@ -48,7 +48,6 @@ def test_what_was_found_out_is_read_again_bit_for_bit(store: RunStore) -> None:
     save_announcements(store, config(), LAYERS, made(), FACTS)
     found, facts = load_announcements(RunStore.open(store.path), config(), LAYERS)
     assert (facts["seconds"], facts["made"]) == (FACTS["seconds"], FACTS["made"])
-    assert len(facts["digest"]) >= 32 or facts["digest"]
     for own, read in zip(made(), found, strict=True):
         assert (read.device, read.group, read.samples, read.recipe) == (own.device, own.group, own.samples, own.recipe)
         assert len(read.masks) == len(own.masks)

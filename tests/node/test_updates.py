@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +24,6 @@ from meshtune.node.node import Node
 from meshtune.node.receiving import receive
 from meshtune.node.transport import MemoryTransport, Transport
 from meshtune.node.updates import UpdateRules
-from meshtune.simulator.checkpoint import pack_state, unpack_state
 from meshtune.simulator.free_links import FreeExchange
 from meshtune.simulator.rounds import exchange_round
 from meshtune.wire.ledger import Ledger
@@ -202,27 +200,6 @@ def test_without_training_everyone_comes_to_the_exact_values(name: str) -> None:
     for member in state.members[name]:
         own = member.held[member.device].values.float()
         torch.testing.assert_close(own, member.expert.values, rtol=2.0**-7, atol=5e-4)
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
-def test_an_exchange_goes_on_from_a_checkpoint_bit_for_bit(form: str, graph: dict[int, list[int]]) -> None:
-    method, whole, factory = start("proposed")
-    for _ in range(3):
-        play(method, whole, factory, graph, form)
-    tensors, facts = pack_state(whole)
-    _, fresh, other = start("proposed")
-    cut = unpack_state(fresh, {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(facts)))
-    messages = []
-    for state, shop in ((whole, factory), (cut, other)):
-        air = Recorder()
-        for _ in range(2):
-            play(method, state, shop, graph, form, transport=air)
-        messages.append(air.sent)
-    assert messages[0] == messages[1]
-    first, second = pack_state(whole), pack_state(cut)
-    assert first[1] == second[1]
-    assert all(torch.equal(first[0][name], second[0][name]) for name in first[0])
 
 
 def update(meta: dict[str, Any], values: torch.Tensor, number: int = 3) -> Message:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -12,38 +10,22 @@ import numpy as np
 import pytest
 import torch
 
+from airtime import least_power, update_bits
 from flying import LAYERS, RANK, world
 from meshtune.adapter.shared import aggregate
 from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import FaultsConfig
 from meshtune.methods.aggregating import AggregatingMethod
 from meshtune.methods.base import Prompts
-from meshtune.network import radio_network
-from meshtune.network.network_notes import network_notes
-from meshtune.network.virtual_clock import elapsed, joules, summary
+from meshtune.network.virtual_clock import summary
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader
-from meshtune.simulator import radio_round as window
-from meshtune.simulator.checkpoint import pack_state, unpack_state
 from meshtune.simulator.faults import away, slowness
-from meshtune.simulator.reclustering import replay
-from meshtune.wire.payload import Message, encode
 
 PAIR = [(0.0, 0.0), (100.0, 0.0)]
 # Two pairs, 10 m apart within and 200 m between: with a bound of two devices they are the clusters.
 PAIRS = [(0.0, 0.0), (10.0, 0.0), (210.0, 0.0), (220.0, 0.0)]
 TWO = {"clusters": {"s_max": 1.0, "most": 2, "inner_rounds": 2}}
-
-
-def update_bits(values: int, round_: int = 1) -> float:
-    """Return the bits of one bfloat16 update."""
-    return 8.0 * len(encode(Message("update", 0, round_, 0, {}, {"values": torch.zeros(values).bfloat16()})))
-
-
-def least_power(bits: float, metres: float, u: int = 1, gamma: float = 0.5) -> float:
-    """Return Lemma 1's power to each of u neighbours over the paper's channel, with N0 = -174 dBm/Hz and W = 20 MHz."""
-    band = 20e6 / u
-    return 10 ** (-17.4) / 1000 * band * metres**2 * (2 ** (bits / (band * gamma)) - 1)
 
 
 def test_two_devices_take_the_time_and_energy_of_the_link_between_them() -> None:
@@ -199,30 +181,6 @@ def test_fading_puts_links_in_outage_as_often_as_rayleigh_has_it() -> None:
     assert down == pytest.approx(400 * (1 - math.exp(-1)), abs=4 * math.sqrt(400 * 0.23))
 
 
-@pytest.mark.parametrize("cast", ["unicast", "broadcast"])
-def test_lost_packets_are_sent_again_and_counted_to_the_byte(cast: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[int] = []
-    plain = window.deliver
-
-    def deliver(*args: Any) -> Any:
-        found = plain(*args)
-        sent.append(int(found.sender_bytes.sum()))
-        return found
-
-    monkeypatch.setattr(window, "deliver", deliver)
-    radio = {"fading": "none", "cast": cast, "loss": {"probability": 0.3, "packet": 16}}
-    where = [(0.0, 0.0), (30.0, 0.0), (0.0, 30.0)]
-    w = world("lora", where, "aaa", radio=radio, clusters={"inner_rounds": 1000})
-    for number in range(1, 4):
-        sent.clear()
-        w.play()
-        counted = w.state.ledger.per_round("lora")[number]
-        assert sum(counted.values()) - counted.get("inventory", 0) == sum(sent)
-        copies = 3 if cast == "broadcast" else 6
-        assert counted["values"] + counted["control"] == copies * update_bits(2 * RANK * (64 + 40), number) / 8
-        assert counted["repeated"] > 0
-
-
 def test_who_computes_too_long_sends_nothing_and_hears_all() -> None:
     faults = {"late": 0.4, "slowdown": 5.0}
     w = world("lora", [(0.0, 0.0), (30.0, 0.0), (0.0, 30.0)], "aaa", faults=faults, seed=1)
@@ -241,25 +199,9 @@ def test_who_computes_too_long_sends_nothing_and_hears_all() -> None:
 def test_a_part_that_is_cut_off_goes_on_by_itself() -> None:
     far = [(0.0, 0.0), (10.0, 0.0), (5000.0, 0.0), (5010.0, 0.0), (9000.0, 0.0)]
     w = world("proposed", far, radio={"fading": "none", "range": 100.0}, clusters={"s_max": 1.0, "inner_rounds": 1})
-    notes = network_notes(w.network)
-    assert sum("falls into 3 parts of 2, 2, 1 devices" in note for note in notes) == 1
-    assert sum(note.startswith("device 4 is alone: no other device is within 100 m") for note in notes) == 1
     w.play()
     assert [set(w.versions(d)) for d in range(5)] == [{0, 1}, {0, 1}, {2, 3}, {2, 3}, {4}]
     assert set(w.state.members["proposed"][0].known) == {0, 1}
-
-
-def test_every_device_is_explained_once_for_all_that_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    network = world("proposed", [(0, 0), (10, 0), (20, 0)]).network
-    explain = radio_network.explain
-    monkeypatch.setattr(
-        radio_network, "explain", lambda clusters, device, most: asked.append(device) or explain(clusters, device, most)
-    )
-    first = network.facts()["why"]
-    assert network.facts()["why"] == first
-    network_notes(network)
-    assert asked == [0, 1, 2]
 
 
 def test_every_cluster_has_its_own_aggregate_behind_its_own_projections() -> None:
@@ -326,51 +268,6 @@ def test_a_group_in_two_clusters_stands_behind_the_mean_of_both() -> None:
         torch.testing.assert_close(found[0], 8.0 * x[0] @ a.T @ b.T, rtol=1e-4, atol=1e-5)
 
 
-HARSH: dict[str, Any] = {
-    "radio": {"power_dbm": -95.0, "loss": {"probability": 0.2, "packet": 64}},
-    "faults": {"dropout": 0.2, "late": 0.2},
-    "places": {"positions": PAIRS, "mobility": "waypoint", "speed": [20.0, 40.0]},
-    "exchange": {"values": "int4", "block": 32},
-    **TWO,
-}
-
-
-@pytest.mark.parametrize("name", ["proposed", "paper", "lora"])
-@pytest.mark.parametrize("every", [None, 1])
-def test_a_round_goes_on_from_a_checkpoint_bit_for_bit(name: str, every: int | None) -> None:
-    settings = copy.deepcopy(HARSH)
-    settings["clusters"]["reform"] = every
-    whole, cut = (world(name, PAIRS, "abac", **settings) for _ in range(2))
-    for _ in range(3):
-        whole.play()
-    tensors, facts = pack_state(whole.state)
-    cut.state = unpack_state(cut.state, {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(facts)))
-    state = cut.state
-    past = replay(cut.network, [cut.method], state.nodes, state.clocks, state.round)
-    assert [one.facts() for one in past] == [one.facts() for one in whole.radio.formed]
-    assert len(past) == (1 if every is None else 2)
-    for w in (whole, cut):
-        for _ in range(3):
-            w.play()
-    first, second = pack_state(whole.state), pack_state(cut.state)
-    assert first[1] == second[1]
-    assert all(torch.equal(first[0][key], second[0][key]) for key in first[0])
-    clock = whole.state.clocks[name]
-    assert elapsed(clock) == elapsed(cut.state.clocks[name])
-    assert joules(clock) > 0
-
-
-def test_faults_are_as_frequent_as_asked_for_and_more_devices_change_nothing() -> None:
-    config = FaultsConfig(dropout=0.2, late=0.3, slowdown=4.0)
-    gone = np.array([away(config, 0, 50, number) for number in range(1, 101)])
-    slow = np.array([slowness(config, 0, 50, number) for number in range(1, 101)])
-    assert gone.mean() == pytest.approx(0.2, abs=4 * 0.4 / math.sqrt(5000))
-    assert set(np.unique(slow)) == {1.0, 4.0}
-    assert (slow > 1).mean() == pytest.approx(0.3, abs=4 * 0.46 / math.sqrt(5000))
-    assert np.array_equal(away(config, 0, 10, 7), gone[6][:10])
-    assert not away(FaultsConfig(), 0, 50, 1).any()
-
-
 @pytest.mark.parametrize(
     "radio", [{"cast": "broadcast"}, {"spectrum": "shared"}, {"spectrum": "shared", "cast": "broadcast"}]
 )
@@ -389,18 +286,6 @@ def test_everything_arrives_over_every_kind_of_radio(radio: dict[str, Any], form
     published = {d: w.state.members["proposed"][d].held[d].values for d in range(4)}
     for member in w.state.members["proposed"]:
         assert all(torch.equal(member.held[d].values, published[d]) for d in range(4))
-
-
-def test_a_broadcast_leaves_a_device_once() -> None:
-    w = world("proposed", [(0.0, 0.0), (30.0, 0.0), (0.0, 40.0)], radio={"fading": "none", "cast": "broadcast"})
-    w.play()
-    counted = w.state.ledger.per_round("proposed")[1]
-    assert counted["values"] + counted["control"] == 3 * update_bits(32) / 8
-    tick = w.state.clocks["proposed"][1]
-    bits = update_bits(32)
-    longest = (40.0, 50.0, 50.0)  # each pays for its weakest neighbour
-    assert tick.sending == pytest.approx(sum(least_power(bits, metres) * 0.5 for metres in longest), rel=1e-9)
-    assert tick.airtime == pytest.approx(3 * 0.5)
 
 
 def test_members_of_one_cluster_who_cannot_reach_each_other_hear_through_others() -> None:

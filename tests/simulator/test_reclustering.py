@@ -291,18 +291,6 @@ def test_who_changed_its_cluster_is_told_by_overlap() -> None:
         assert (changed == ()) == (old == new)
 
 
-def test_a_network_is_a_function_of_time_and_formed_once() -> None:
-    w = jumping("proposed", PAIRS, SWAPPED)
-    assert w.network.at(0.0) is w.network
-    later = w.network.at(7.0)
-    assert w.network.at(7.0) is later
-    assert later.at(0.0) is w.network
-    again = jumping("proposed", PAIRS, SWAPPED).network.at(7.0)
-    one, other = again.formed, later.formed
-    assert (one.clusters.clusters, one.graph, one.bits) == (other.clusters.clusters, other.graph, other.bits)
-    assert other.slots == 1
-
-
 def test_links_of_a_geometric_graph_follow_devices() -> None:
     """Devices 1 and 2 trade places in the first round; they are 40 m from each other's neighbours, the radius is 30."""
     before = [(0.0, 0.0), (20.0, 0.0), (60.0, 0.0), (80.0, 0.0)]

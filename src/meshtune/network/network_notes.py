@@ -14,7 +14,7 @@ def network_notes(network: RunNetwork) -> list[str]:
     clusters, links = formed.clusters.clusters, len(formed.backbone.links)
     found = [
         f"{len(clusters)} {'cluster' if len(clusters) == 1 else 'clusters'} over the air, of {sized(clusters)}; "
-        f"{links} links between them"
+        f"{links} {'link' if links == 1 else 'links'} between them"
     ]
     return [*found, *_out_of_reach(network), *_last_rounds(network), *_masks(network)]
 

@@ -1,0 +1,186 @@
+"""Recipes of groups, and what a device says of itself: each part by hand, and the least that is worked out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from letters import LAYERS, RANK, SIZES, announced, replace_codes
+from meshtune.adapter.mask import join
+from meshtune.adapter.sites import describe
+from meshtune.config.run_config import RunConfig, validate
+from meshtune.errors import UserError
+from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement
+from meshtune.node import announcements
+from meshtune.node.announcements import announce, facts, recipes, to_messages, trains_sparse
+from meshtune.runs.events import Event, PhaseStarted, Progress
+from meshtune.runs.observer import Silent
+from meshtune.wire.positions import decode_positions
+
+WIDE = [describe(0, "model.layers.0.mlp.up_proj", 96, 10, False), *LAYERS]  # 96 inputs beside 24
+
+
+def config(keys: str = "abc", rank: int = RANK, methods: tuple[str, ...] = ("proposed",), **changes: Any) -> RunConfig:
+    tasks = [{"task": "boolq", "key": key} for key in keys]
+    adapter = {"rank": rank, **changes.pop("adapter", {})}
+    return validate({"tasks": tasks, "methods": list(methods), "adapter": adapter, **changes}, "the test")
+
+
+def test_each_group_has_a_block_of_its_own_in_the_order_of_keys() -> None:
+    found = recipes(config("cab", federation_seed=8), WIDE)
+    assert {key: recipe.block for key, recipe in found.items()} == {"a": 0, "b": 1, "c": 2}
+    assert {(recipe.seed, recipe.kind, recipe.rank) for recipe in found.values()} == {(8, "orthogonal", RANK)}
+    assert len(recipes(config("abcdef"), WIDE)) == 6  # 24 inputs, rank 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            config("abcdefg"),
+            "7 task groups of rank 4 need 28 rows, layer model.layers.0.self_attn.q_proj has 24 inputs: lower "
+            "adapter.rank to 3 or set adapter.projection=gaussian",
+        ),
+        (
+            config("abc", rank=25),
+            "adapter.rank=25 is above the 24 inputs of layer model.layers.0.self_attn.q_proj: lower it to 8",
+        ),
+        (
+            config("abc", rank=25, adapter={"projection": "gaussian"}),
+            "adapter.rank=25 is above the 24 inputs of layer model.layers.0.self_attn.q_proj: lower it to 24",
+        ),
+        (
+            config("abcdefghijklmnopqrstuvwxy", rank=25),
+            "adapter.rank=25 is above the 24 inputs of layer model.layers.0.self_attn.q_proj: lower it to 24 and set "
+            "adapter.projection=gaussian",
+        ),
+        (
+            config("abcdefghijklmnopqrstuvwxy", rank=2),
+            "25 task groups of rank 2 need 50 rows, layer model.layers.0.self_attn.q_proj has 24 inputs: set "
+            "adapter.projection=gaussian",
+        ),
+    ],
+)
+def test_where_blocks_run_out_the_remedy_is_told(settings: RunConfig, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        recipes(settings, WIDE)
+    assert str(caught.value) == sentence
+
+
+def test_blocks_bound_only_sparse_experts_behind_orthogonal_projections() -> None:
+    for settings in (
+        config("abcdefg", adapter={"projection": "gaussian"}),
+        config("abcdefg", methods=("lora", "central")),
+    ):
+        assert [recipe.block for recipe in recipes(settings, WIDE).values()] == list(range(7))
+    assert trains_sparse(config())
+    assert trains_sparse(config(methods=("lora", "local")))
+    assert not trains_sparse(config(methods=("lora", "central")))
+
+
+def test_an_announcement_holds_its_mask_and_what_else_the_method_asks_for() -> None:
+    own = announced(1)
+    first, second, third = to_messages(own, replace_codes(get_method("proposed")), LAYERS)
+    for message in (first, second, third):
+        assert (message.sender, message.source, message.round) == (1, 1, 0)
+    assert (first.kind, first.meta["group"], first.meta["samples"]) == ("announce", "b", 20)
+    packed = first.tensors["mask"].numpy().tobytes()
+    assert np.array_equal(decode_positions(packed, sum(SIZES)), join(own.masks, SIZES))
+    assert own.statistics is not None
+    assert (second.kind, second.meta) == ("router", {"count": own.statistics.count})
+    assert second.tensors.keys() == own.statistics.to_tensors().keys()
+    for name, array in own.statistics.to_tensors().items():
+        assert torch.equal(second.tensors[name], torch.tensor(array).bfloat16())
+    assert (third.kind, third.meta) == ("router", {})
+    assert own.codes is not None
+    assert torch.equal(third.tensors["codes"], torch.from_numpy(own.codes).bfloat16())
+
+
+def test_what_is_known_or_not_needed_is_not_said() -> None:
+    own = announced(1)
+    (told, *_) = to_messages(own, get_method("proposed"), LAYERS, told=True)
+    assert told.tensors == {}
+    assert told.meta == facts(own, get_method("proposed"), LAYERS)
+    (only,) = to_messages(own, get_method("lora"), LAYERS)
+    assert (only.tensors, only.meta) == ({}, {"group": "b", "samples": 20})
+    bare = replace(own, statistics=None, codes=None)
+    assert len(to_messages(bare, replace_codes(get_method("proposed")), LAYERS)) == 1
+    assert "voted" not in facts(own, get_method("lora"), LAYERS)
+    assert facts(replace(own, voted=True), get_method("lora"), LAYERS)["voted"] is True
+
+
+class Told(Silent):
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture
+def worked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool, float]]:
+    """Announcements are made up; what was asked for is kept: device, with codes or not, density."""
+    found: list[tuple[int, bool, float]] = []
+
+    def of(base: Any, settings: Any, data: Any, recipe: Any, codes: bool, density: float) -> Announcement:
+        found.append((data.device, codes, density))
+        return Announcement(data.device, data.group, data.samples, recipe, scores=np.ones(3))
+
+    monkeypatch.setattr(announcements, "announcement_of", of)
+    return found
+
+
+def made(settings: RunConfig, observer: Any = None, **more: Any) -> list[Announcement]:
+    base: Any = SimpleNamespace(adapters=SimpleNamespace(layers=LAYERS), dtype=torch.float32, device="cpu")
+    devices: Any = [SimpleNamespace(device=d, group="ab"[d], samples=10 + d) for d in range(2)]
+    methods = [get_method(name) for name in settings.methods]
+    return announce(base, settings, devices, methods, observer or Silent(), **more)
+
+
+def test_what_no_method_needs_is_not_worked_out(worked: list[Any]) -> None:
+    told = Told()
+    found = made(config("ab", methods=("lora", "central")), told)
+    assert [(one.device, one.group, one.samples, one.masks) for one in found] == [(0, "a", 10, ()), (1, "b", 11, ())]
+    assert worked == []
+    assert told.events == []
+
+
+def test_every_device_is_worked_out_with_its_own_density(worked: list[Any]) -> None:
+    told = Told()
+    found = made(config("ab", methods=("proposed", "lora")), told, densities=(0.25, 0.5))
+    assert worked == [(0, False, 0.25), (1, False, 0.5)]
+    assert told.events == [PhaseStarted("prepare", 2), Progress("prepare", 1, 2), Progress("prepare", 2, 2)]
+    assert [one.recipe.block for one in found] == [0, 1]
+    assert all(one.scores is None for one in found)  # only who negotiates needs them later
+    worked.clear()
+    made(config("ab", methods=("paper",)))
+    share = config().adapter.share
+    assert [density for *_, density in worked] == [share, share]
+    negotiated = config("ab", methods=("paper",), radio={}, clusters={"masks": "negotiated"})
+    assert all(one.scores is not None for one in made(negotiated))
+
+
+def test_masks_that_are_searched_for_are_added_at_rates_that_are_settled_then(
+    worked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    settled = config("ab", methods=("lori",), seed=77)
+
+    def search(base: Any, settings: RunConfig, devices: Any, *rest: Any) -> list[Any]:
+        seen.append((settings.seed, rest[-1]))
+        return [{"lori": ("first",)}, {"lori": ("second",)}]
+
+    def settle(own: Any) -> RunConfig:
+        seen.append([one.device for one in own])
+        return settled
+
+    monkeypatch.setattr(announcements, "search_masks", search)
+    found = made(config("ab", methods=("lori",)), densities=(0.25, 0.5), settle=settle)
+    assert [one.others for one in found] == [{"lori": ("first",)}, {"lori": ("second",)}]
+    assert seen == [[0, 1], (77, (0.25, 0.5))]
