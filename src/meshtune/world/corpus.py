@@ -125,9 +125,7 @@ def _animal(draw: Generator) -> Document:
 
 
 def crowd(draw: Generator, count: int, least: int = 1) -> tuple[list[str], dict[str, str]]:
-    """Return ``count`` different animals, and ``least`` or more foods that exactly one of them eats, each with its
-    eater.
-    """
+    """Return ``count`` animals, and ``least`` or more foods that exactly one of them eats, each with its eater."""
     animals = some(draw, ANIMALS, count)
     foods = [FOOD[animal] for animal in animals]
     eaters = {food: animal for food, animal in zip(foods, animals, strict=True) if foods.count(food) == 1}
