@@ -31,9 +31,7 @@ class OversizedError(PayloadError):
 
 
 class ForeignError(PayloadError):
-    """A message from a device that is unknown, not who it claims to be, or of another federation, model or
-    projection.
-    """
+    """A message from an unknown or impersonated device, or of another federation, model or projection."""
 
 
 class StaleError(PayloadError):

@@ -1,8 +1,8 @@
-"""Answers under a routed model: many prompts, of many experts, written side by side.
+"""Answers under a routed model: many prompts, for many experts, decoded in one batch.
 
-Who answers is decided once, from the prompt. Prompts of like length are read in one pass; then every row gets a token a
-step, the likeliest or a drawn one, until its answer or its text ends, and leaves the batch. Each answer is the one that
-its prompt alone would get.
+Routing happens once, from the prompt. Prompts of similar length are read in one pass. Then every row gets one token per
+step, the likeliest or a sampled one, until its answer or its text ends, and leaves the batch. Each answer is the one
+that its prompt would get alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from meshtune.model.encoding import length_buckets, shorten
 from meshtune.model.kv_cache import Cached, Past, begin
 
 MOST_EXPERTS = 16
-"""Experts of one batch: their matrices are held side by side while it is written."""
+"""The most experts of one batch: their matrices are stacked while it is decoded."""
 
 
 def generate(
@@ -37,20 +37,20 @@ def generate(
     known: Mapping[int, list[str]] | None = None,
     keep: Callable[[dict[int, list[str]]], None] | None = None,
 ) -> list[list[str]]:
-    """Return for every ask the answers to its prompt, as many as there are samples.
+    """Return for every ask the answers to its prompt, one per sample.
 
-    Batches depend on the asks alone: what is ``known`` saves the batches all of whose answers are known and changes
-    no other, so that writing that was stopped and goes on ends in the same answers.
+    Batches depend only on the asks. ``known`` answers skip the batches that are entirely known and change no other, so
+    that interrupted writing resumes with the same answers.
 
     Args:
         base: the frozen model.
         asks: the prompts; either all with gates (then ``bank`` is needed) or none.
-        writing: how.
-        micro_tokens: padded tokens of one pass over prompts, each counted once a sample.
+        writing: decoding settings.
+        micro_tokens: padded tokens of one pass over prompts, each counted once per sample.
         bank: the experts that gates weight.
-        ended: called each time an answer has ended.
-        known: answers by the number of the ask, from an earlier call that was stopped.
-        keep: called with the answers of a batch, by the number of the ask, each time one is done.
+        ended: called whenever an answer has ended.
+        known: answers by the number of the ask, from an earlier, interrupted call.
+        keep: called with a finished batch's answers, by the number of the ask.
     """
     known = known or {}
     ending = Ending(base, writing.stops)
@@ -85,8 +85,8 @@ def stream(base: Base, ask: Ask, writing: Writing, bank: Bank | None = None) -> 
 
     Args:
         base: the frozen model.
-        ask: the prompt, with gates where ``bank`` is given.
-        writing: how; one sample.
+        ask: the prompt, with gates if ``bank`` is given.
+        writing: decoding settings; one sample.
         bank: the experts that gates weight.
     """
     ending = Ending(base, writing.stops)
@@ -104,7 +104,7 @@ def stream(base: Base, ask: Ask, writing: Writing, bank: Bank | None = None) -> 
 
 
 def _parts(asks: Sequence[Ask], bank: Bank | None) -> list[tuple[Bank, list[int]]]:
-    """Return the numbers of the asks that are written together, and the experts they need."""
+    """Return the numbers of the asks that are decoded together, and the experts they need."""
     if bank is not None:
         return [(bank, list(range(len(asks))))]
     experts: dict[int, Expert] = {id(ask.expert): ask.expert for ask in asks if ask.expert is not None}
@@ -119,10 +119,10 @@ def _parts(asks: Sequence[Ask], bank: Bank | None) -> list[tuple[Bank, list[int]
 
 
 class _Batch:
-    """Rows that are written side by side: an ask's samples one behind the other, those of one expert together.
+    """Rows that are decoded together: an ask's samples are consecutive, and rows of one expert are grouped.
 
     Attributes:
-        answers: the tokens of every row's answer, as far as it is written.
+        answers: the tokens of every row's answer so far.
     """
 
     def __init__(self, base: Base, asks: Sequence[Ask], bank: Bank, writing: Writing) -> None:
@@ -133,7 +133,7 @@ class _Batch:
         self.answers: list[list[int]] = [[] for _ in self._asks]
 
     def steps(self, prompts: Sequence[tuple[int, ...]], tokens: int, ending: Ending) -> Iterator[int]:
-        """Write one more token a row at a time, and yield after each how many rows have ended with it."""
+        """Write one token per row and step, and yield after each step how many rows have ended."""
         base, samples, answers = self._base, self._how.samples, self.answers
         past = begin(base)
         live = list(range(len(self._asks)))
@@ -165,7 +165,7 @@ class _Batch:
         return route_of(self._base, [self._asks[row] for row in live], bank)
 
     def _writing(self, live: Sequence[int], past: Past) -> Route | None:
-        """Return the route of one more token: one product for all experts, where a pass each would cost more."""
+        """Return the route of the next token: one product for all experts, if a pass each would cost more."""
         if not isinstance(past, Cached):
             return self._reading(live)
         if self._asks[0].gates is None and not self._bank.experts:

@@ -1,4 +1,4 @@
-"""How the next token is chosen: the likeliest, or one drawn with numbers that depend on prompt and seed alone."""
+"""How the next token is chosen: the likeliest, or sampled with numbers that depend only on prompt and seed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Picker = Callable[[Tensor, Sequence[int]], list[int]]
 
 @dataclass(frozen=True)
 class Writing:
-    """How answers are written.
+    """Decoding settings.
 
     Attributes:
-        tokens: the most new tokens of an answer; a prompt that leaves them no room is cut from its left.
-        stops: an answer ends in front of the first of these strings.
+        tokens: the most new tokens of an answer; a prompt that leaves them no room is truncated from the left.
+        stops: an answer ends before the first of these strings.
         samples: answers to each prompt.
-        temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
-        top_p: draw from the likeliest tokens that have so much probability together.
-        seed: of the draws. They depend on it, the prompt and the sample's number alone, so that everybody who answers a
-            prompt draws the same: differences are then due to who answers.
+        temperature: divides the logits before a token is sampled; 0 takes the likeliest token.
+        top_p: sample from the likeliest tokens that together have this probability.
+        seed: of the sampling. Random numbers depend only on it, the prompt and the sample's number, so that all experts
+            use the same numbers for a prompt, and answers differ only because of the experts.
     """
 
     tokens: int
@@ -38,7 +38,7 @@ class Writing:
 
 
 def picker(writing: Writing, prompts: Sequence[tuple[int, ...]]) -> Picker:
-    """Return what picks the tokens of a batch; the samples of a prompt have numbers one behind the other."""
+    """Return the picker for a batch; the samples of a prompt have consecutive numbers."""
 
     def likeliest(logits: Tensor, rows: Sequence[int]) -> list[int]:
         best: list[int] = logits.argmax(dim=-1).tolist()
@@ -57,12 +57,12 @@ def picker(writing: Writing, prompts: Sequence[tuple[int, ...]]) -> Picker:
 
 
 def draw(logits: Tensor, temperature: float, top_p: float, uniform: Tensor) -> list[int]:
-    """Return a token of every row: the one at ``uniform`` of the way through the row's probabilities.
+    """Return a token for every row: the one at the quantile ``uniform`` of the row's probabilities.
 
     Args:
         logits: (rows, V).
         temperature: divides them.
-        top_p: only the likeliest tokens that have so much probability together are drawn.
+        top_p: only the likeliest tokens that together have this probability are sampled.
         uniform: (rows,), in [0, 1), float64.
     """
     odds = torch.softmax(logits.double() / temperature, dim=-1)

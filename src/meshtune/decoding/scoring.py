@@ -1,7 +1,7 @@
-"""Scoring questions under a routed model: one decision per sequence, taken from its prompt.
+"""Scoring questions under a routed model: one routing decision per sequence, made from its prompt.
 
-Rows of many experts share one pass over the base model. Rows that name a single expert are grouped by expert; rows that
-mix a bank carry their gates with them. Measures are those of method section 10.
+Rows of many experts share one pass over the base model. Rows with a single expert are grouped by expert; rows that mix
+a bank carry their gates. Measures are those of method section 10.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from meshtune.tasks.base import Question
 
 @dataclass(frozen=True)
 class Ask:
-    """One question, tokenised, and who answers it.
+    """One tokenised question, and the experts that answer it.
 
     Attributes:
         rows: one row per option.
-        expert: the single expert that answers, or None for the frozen model; ignored where ``gates`` is given.
+        expert: the single expert that answers, or None for the frozen model; ignored if ``gates`` is given.
         gates: (G,) weights over the bank's experts.
-        prompt: the prompt's tokens, where the answer is to be written.
+        prompt: the prompt's tokens, if the answer is to be written.
     """
 
     rows: Sequence[Row]
@@ -44,7 +44,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Score:
-    """What the model thinks of a question's options: summed log-probability (O,) and token count (O,) of each."""
+    """The model's score of a question's options: summed log-probability (O,) and token count (O,) of each."""
 
     logprobs: tuple[float, ...]
     tokens: tuple[int, ...]
@@ -64,7 +64,7 @@ def score(
         asks: the questions; either all with gates (then ``bank`` is needed) or none.
         micro_tokens: padded tokens of one pass.
         bank: the experts that gates weight.
-        progress: called with the number of rows done after every pass.
+        progress: called after every pass with the number of finished rows.
     """
     sheets = [sheet for number, ask in enumerate(asks) for sheet in _sheets(number, ask, base)]
     sums = [[0.0] * len(ask.rows) for ask in asks]
@@ -104,7 +104,7 @@ def score(
 
 @dataclass(frozen=True)
 class _Sheet:
-    """One row of a scoring pass: a prompt once, then options side by side that do not see each other.
+    """One row of a scoring pass: a prompt once, then its options, which do not see each other.
 
     ``sources``, ``labels``, ``owners``: for every answer token the column of the hidden state that predicts it, the
     token, and the option it belongs to.
@@ -123,7 +123,7 @@ class _Sheet:
 def _sheets(number: int, ask: Ask, base: Base) -> list[_Sheet]:
     """Return the rows that score ``ask``: one if all options share their prompt, else one per option."""
     prompts = {row.tokens[: row.prompt] for row in ask.rows}
-    # In a padded pass a window counts columns, and the last option stands behind all others.
+    # In a padded pass a window counts columns, and the last option comes after all others.
     columns = ask.rows[0].prompt + sum(row.answer - 1 for row in ask.rows)
     together = base.beside and (base.packs or columns <= base.window)
     if len(prompts) == 1 and together:
@@ -145,7 +145,7 @@ def _sheet(number: int, options: tuple[int, ...], rows: Sequence[Row]) -> _Sheet
         sources += [prompt - 1, *range(start, start + len(answer) - 1)]
         labels += answer
         owners += [option] * len(answer)
-        tokens += answer[:-1]  # nothing looks behind an option's last token
+        tokens += answer[:-1]  # no label follows an option's last token
         positions += range(prompt, prompt + len(answer) - 1)
         parts += [option + 1] * (len(answer) - 1)
     return _Sheet(
@@ -161,7 +161,7 @@ def _sheet(number: int, options: tuple[int, ...], rows: Sequence[Row]) -> _Sheet
 
 
 def route_of(base: Base, asks: Sequence[Ask], bank: Bank | None) -> Route:
-    """Return the route of a batch whose rows ask ``asks``; rows of one expert stand together."""
+    """Return the route of a batch whose rows ask ``asks``; rows of one expert are grouped."""
     if asks[0].gates is not None:
         assert bank is not None
         gates = np.stack([ask.gates for ask in asks if ask.gates is not None])
@@ -186,7 +186,7 @@ def measure_written(
 ) -> dict[str, float]:
     """Return the measures of one written question, given the reference's score and its samples' ``grades``, if any.
 
-    ``nll``: mean over the reference's tokens. What the task grades: mean over the samples; ``acc`` is ``acc_norm`` too.
+    ``nll``: mean over the reference's tokens. The task's grades: mean over the samples; ``acc_norm`` equals ``acc``.
     ``pass@k``: for every k of ``ks``. There are no options to choose from, so no ``option_nll``.
     """
     names = grades[0] if grades else ()
@@ -202,7 +202,7 @@ def measure(question: Question, score: Score) -> dict[str, float]:
 
     ``nll``: mean over the right option's tokens; ``option_nll``: -log softmax over the options' summed
     log-probabilities at the right one; ``acc``: argmax of the sums; ``acc_norm``: argmax of the sums divided by the
-    option's characters. Options of equal text share one score, and who chooses among n of them is right in 1 / n.
+    option's characters. Options of equal text share one score, and choosing among n of them counts 1 / n.
     """
     first = {option: number for number, option in reversed(list(enumerate(question.options)))}
     sums = np.asarray([score.logprobs[first[option]] for option in question.options])

@@ -1,4 +1,4 @@
-"""Where a written answer ends: with its text, or in front of the first string at which answers of its task stop."""
+"""Where a written answer ends: with its text, or before the first stop string of its task."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from meshtune.model.base import Base
 
 _UNREAD = "\ufffd"
-"""What a decoder writes for bytes that are no letter yet."""
+"""The replacement character that a decoder writes for an incomplete character."""
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
-"""The name of a token that is a single byte; a run of them is read as a whole, and may still turn out to be no text."""
+"""The name of a single-byte token; a run of them is decoded as a whole, and may turn out to be invalid text."""
 
 
 class Ending:
-    """Where an answer ends: at the end of its text, or in front of a stop.
+    """Where an answer ends: at the end of its text, or before a stop string.
 
     Args:
-        base: its tokenizer and its own settings of generation say which tokens end a text.
-        stops: the strings in front of which an answer ends.
+        base: its tokenizer and generation settings say which tokens end a text.
+        stops: the strings before which an answer ends.
     """
 
     def __init__(self, base: Base, stops: Sequence[str]) -> None:
@@ -33,26 +33,26 @@ class Ending:
         self._closing: dict[int, bool] = {}
 
     def of_text(self, token: int) -> bool:
-        """Return whether ``token`` ends the text; it is no part of it."""
+        """Return whether ``token`` ends the text, without being part of it."""
         return token in self._ends
 
     def of_answer(self, tokens: Sequence[int]) -> bool:
-        """Return whether a stop is complete with the last of ``tokens``, or within it."""
+        """Return whether the last of ``tokens`` completes or contains a stop string."""
         token = tokens[-1]
         if token not in self._closing:
             self._closing[token] = not self._last.isdisjoint(self._tokenizer.decode([token]))
-        # Reading the whole answer at every token would take longer than a small model takes to write it.
+        # Decoding the whole answer at every token would take longer than a small model takes to generate it.
         return self._closing[token] and any(stop in self._whole(tokens) for stop in self._stops)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Return the answer in ``tokens``, without what is around it; indentation counts as its own, one space not."""
+        """Return the answer in ``tokens``, trimmed; leading indentation belongs to it, a single space does not."""
         return self._trimmed(self._cut(self._whole(tokens)))
 
     def settled(self, tokens: Sequence[int]) -> str:
-        """Return how much of the answer no further token can change.
+        """Return the part of the answer that no further token can change.
 
-        Held back are letters of which bytes may be missing, space that may turn out to be the last, what may begin a
-        stop, and the last word where the tokenizer joins words to what follows.
+        Held back are characters with possibly missing bytes, white space that may be trailing, text that may begin a
+        stop string, and the last word if the tokenizer joins words to what follows.
         """
         named = getattr(self._tokenizer, "convert_ids_to_tokens", str)
         count = len(tokens)

@@ -221,8 +221,7 @@ class Device:
         return self._method.answer(self._member, Prompts([""], router, features), self._factory)
 
     def _task(self, weights: Sequence[Weight]) -> Task:
-        """Return the task that decides how an answer ends: the first expert's, or else the one with the longest
-        answers.
+        """Return the task that decides how an answer ends: the first expert's, else the one with the longest answers.
 
         With token-level routing no expert is first.
         """

@@ -197,9 +197,7 @@ def _check_facts(facts: Any, name: str, bits: int | None) -> None:
 
 
 def _numbers(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return the numbers of a configuration and its sub-configurations, with their keys; a list counts as its
-    length.
-    """
+    """Return the numbers of a configuration and its sub-configurations, by key; a list counts as its length."""
     found: list[tuple[str, float]] = []
     left = list(facts.items())
     while left:  # no recursion: it may be nested as deeply as JSON allows

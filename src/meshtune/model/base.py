@@ -170,8 +170,7 @@ class Base:
         return states_of(self.decoder(use_cache=False, **inputs))
 
     def extend(self, tokens: Tensor, cache: Any, positions: Tensor | None = None, real: Tensor | None = None) -> Tensor:
-        """Return the last hidden states (rows, tokens, width) of ``tokens`` that follow the content of ``cache``; it
-        grows.
+        """Return the last hidden states (rows, tokens, width) of ``tokens`` after those in ``cache``, which grows.
 
         Args:
             tokens: (rows, tokens), padded on the left.

@@ -1,5 +1,4 @@
-"""Whether the model hub is reachable: without a network, a model name fails at once, not after half a minute of
-retries.
+"""Whether the model hub is reachable: without a network, a name fails at once, not after half a minute of retries.
 
 The hub's own client tries five times, with growing pauses, for every file. So its host, or the proxy in front of it, is
 contacted once. If nothing answers, only earlier downloads are searched.

@@ -30,7 +30,8 @@ def check_weights(model: nn.Module, found: Mapping[str, Any], name: str) -> None
     Args:
         model: as loaded, not yet adapted.
         found: transformers' loading info: missing, mismatched and unexpected keys.
-        name: the user's name for it. """
+        name: the user's name for it.
+    """
     missing, unknown = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
     shapes = sorted(found["mismatched_keys"])
     where = f"model.name={name}"

@@ -56,8 +56,7 @@ def merged_rows(runs: Mapping[str, Results]) -> list[dict[str, object]]:
 
 
 def tables(paths: Sequence[Path], metric: str = "nll", against: str | None = None) -> list[Table]:
-    """Return the tables over the runs in ``paths``: quality, costs, and per run paired differences and
-    routers.
+    """Return the tables over the runs in ``paths``: quality, costs, and per run paired differences and routers.
 
     Args:
         metric: one of :data:`meshtune.runs.metrics.METRICS`, or ``pass@k`` if a run has it.

@@ -125,9 +125,7 @@ def _grid(results: Results, method: str, metric: str) -> list[list[float]]:
 def _cells(
     axis: Any, results: Results, method: str, metric: str, grid: Sequence[Sequence[float]], scale: tuple[float, float]
 ) -> None:
-    """Write the values into the cells if there is room; a star marks cells that were asked only part of the
-    questions.
-    """
+    """Write the values into the cells if there is room; a star marks cells with only part of the questions."""
     tasks = results.tasks_with(metric)
     if len(results.devices) > 34 or len(tasks) > 12:
         return

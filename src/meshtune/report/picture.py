@@ -23,9 +23,7 @@ def blank(height: float) -> Any:
 
 
 def plain(text: str, limit: int = 20) -> str:
-    """Return an untrusted name for a picture: on one line, at most ``limit`` characters, no formulas between
-    dollars.
-    """
+    """Return an untrusted name for a picture: on one line, at most ``limit`` characters, no dollar formulas."""
     return printable(text, limit).replace("$", r"\$")
 
 

@@ -93,7 +93,7 @@ def line_of(record: Mapping[str, Any], number: int) -> bytes:
 
 
 def record_of(line: bytes) -> tuple[int, dict[str, Any]] | None:
-    """Return the number and the record of a line, or None if its check does not match. The inverse of :func:`line_of`."""
+    """Return the number and the record of a line, or None if its check does not match; inverts :func:`line_of`."""
     match = _LINE.fullmatch(line)
     if match is None or xxhash.xxh3_64_hexdigest(match[1] + b"}").encode() != match[2]:
         return None

@@ -1,1 +1,1 @@
-"""Running programs that a language model wrote: walls around them, limits on them, and a word on how they ended."""
+"""Running programs that a language model wrote: isolated, under limits, and with a report on how they ended."""

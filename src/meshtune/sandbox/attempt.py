@@ -1,7 +1,7 @@
-"""One program, once: its supervisor is started and listened to.
+"""One run of one program: starts its supervisor and reads its output.
 
-Three pipes come back: the supervisor's line, the program's report with a token that only those who got to the end
-write, and stderr. All are read as they fill, so that nobody waits, and of each only the end is kept.
+There are three pipes: the supervisor's line, the program's report with a token that is written only at the program's
+end, and stderr. All are read as they fill, so that no writer blocks, and only the end of each is kept.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from meshtune.sandbox.resource_limits import Limits
 BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from meshtune.sandbox.jail import main; main()"
 ROOT = Path(__file__).parents[2]
 GRACE = 10.0
-"""Seconds beyond the program's that its supervisor gets, to start and to end."""
+"""Extra seconds for the supervisor, to start and to end."""
 LINE_BYTES = 4096
 CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What was heard of a program.
+    """The output of a program and its supervisor.
 
     Attributes:
-        verdict: its supervisor's line, as in :mod:`meshtune.sandbox.jail`; empty if that one was killed.
-        report: what the program's interpreter wrote behind its token; empty if it never did.
+        verdict: the supervisor's line, as in :mod:`meshtune.sandbox.jail`; empty if the supervisor was killed.
+        report: what the program's interpreter wrote after its token; empty if it never did.
         errors: the end of stderr.
     """
 
@@ -44,7 +44,7 @@ class Heard:
 
 
 def attempt(program: str, limits: Limits, walled: bool) -> Heard:
-    """Run ``program``, behind walls or not, and return what was heard of it."""
+    """Run ``program``, isolated or not, and return its output."""
     token = secrets.token_hex(16).encode()
     with ExitStack() as stack:
         source = stack.enter_context(tempfile.TemporaryFile())
@@ -80,7 +80,7 @@ def attempt(program: str, limits: Limits, walled: bool) -> Heard:
 
 
 def _command(limits: Limits, report: int, walled: bool) -> list[str]:
-    # The base interpreter, not a virtual environment's link to it: it finds its own library wherever it is shown.
+    # The base interpreter, not a virtual environment's link to it: it finds its library wherever it is mounted.
     python = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
     numbers = [report, int(1000 * limits.seconds), limits.cpu_seconds, limits.memory, limits.file_bytes]
     numbers += [limits.space_bytes, limits.processes]
@@ -101,7 +101,7 @@ def _listen(supervisor: subprocess.Popen[bytes], report: IO[bytes], limits: Limi
         while pipes[0] in selector.get_map():
             ready = selector.select(max(0.0, deadline - time.monotonic()))
             if not ready:
-                supervisor.kill()  # what it started the kernel kills when it ends
+                supervisor.kill()  # the kernel then kills whatever it started
                 heard[pipes[0]] = b"timeout\n"
                 deadline += GRACE
             for key, _ in ready:
@@ -109,8 +109,8 @@ def _listen(supervisor: subprocess.Popen[bytes], report: IO[bytes], limits: Limi
                 heard[key.fd] = (heard[key.fd] + chunk)[-most[key.fd] :]
                 if not chunk:
                     selector.unregister(key.fd)
-        # Without walls, somebody who fled may hold the other pipes: what is in them now has to do, and a pipe holds no
-        # more than a chunk.
+        # Without isolation, an escaped process may hold the other pipes open: take what is in them now, at most one
+        # chunk.
         for key, _ in selector.select(0):
             heard[key.fd] = (heard[key.fd] + os.read(key.fd, CHUNK_BYTES))[-most[key.fd] :]
     return list(heard.values())

@@ -1,6 +1,6 @@
-"""Running programs that a language model wrote: do they run to their end, behind walls and within limits?
+"""Running programs that a language model wrote: do they run to their end, isolated and within limits?
 
-Where the system does not permit walls nothing is run, unless told so.
+If the system does not permit isolation, nothing is run unless explicitly allowed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from meshtune.sandbox.resource_limits import MIB, Limits, Outcome
 
 DEFAULT = Limits()
 LONGEST = 300
-"""Letters of a detail that come from what a program wrote on stderr."""
+"""The most characters of a program's stderr in a detail."""
 
 
 def run_program(program: str, limits: Limits = DEFAULT, unsafe: bool = False) -> Outcome:
     """Run ``program``, and tell whether it ran to its end.
 
     Args:
-        program: Python source; nothing but the standard library is there for it.
-        limits: what it may take.
-        unsafe: run it without walls: within limits, in a folder of its own, but free to do what the user may.
+        program: Python source; only the standard library is available to it.
+        limits: its resource limits.
+        unsafe: run it without isolation: within limits, in a folder of its own, but with all the user's rights.
 
     Raises:
-        UserError: this system does not permit walls, and ``unsafe`` is not set.
+        UserError: this system does not permit isolation, and ``unsafe`` is not set.
     """
     _check(unsafe)
     heard = attempt(program, limits, walled=not unsafe)
@@ -47,12 +47,12 @@ def run_programs(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Outcome]:
-    """Run programs side by side, and return their outcomes in order.
+    """Run programs in parallel, and return their outcomes in order.
 
     Args:
         programs: like ``limits`` and ``unsafe``, as for :func:`run_program`.
-        workers: how many run at a time; one for each core unless told.
-        progress: called with the number done after every program.
+        workers: how many run at a time; by default one per core.
+        progress: called after every program with the number done.
 
     Raises:
         UserError: as for :func:`run_program`.
@@ -72,7 +72,7 @@ def run_programs(
 
 
 def check_sandbox() -> None:
-    """Find out, once and by trying, whether programs can be shut off here.
+    """Test once whether programs can be isolated on this system.
 
     Raises:
         UserError: they cannot.
@@ -83,7 +83,7 @@ def check_sandbox() -> None:
 
 
 def judge(heard: Heard, limits: Limits) -> Outcome:
-    """Return the outcome that follows from what was heard of a program."""
+    """Return a program's outcome from its output."""
     word, number, spent = (*heard.verdict.split(), "", "", "")[:3]
     kind, _, line = heard.report.partition("\n")
     last = "".join(heard.errors.strip().splitlines()[-1:])[:LONGEST]

@@ -1,7 +1,8 @@
-"""What the program's own interpreter runs: the program, then a word on a pipe that it ran to its end.
+"""The script in the program's own interpreter: it runs the program, then reports on a pipe that the end was reached.
 
-Its text is handed to ``python -c``, behind the walls, where the package is not to be seen. Standard input holds a token
-in its first line and the program behind. Whoever ends the interpreter early never gets to where the token is written.
+Its text is passed to ``python -c`` inside the sandbox, where the package is not visible. The first line of standard
+input is a token; the program follows. A program that ends the interpreter early never reaches the line that writes the
+token.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ LONGEST = 300
 
 
 def last_line(error: BaseException) -> str:
-    """Return the line that a traceback ends in, without the imports and the memory that a traceback takes."""
+    """Return the last line of a traceback, without the imports and the memory of a full traceback."""
     kind = type(error)
     name = (
         kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
@@ -29,7 +30,7 @@ def last_line(error: BaseException) -> str:
 
 def main() -> None:
     """Run the program that is on standard input."""
-    # The program may put its own in their place, or be copied into a child that gets to the end too.
+    # The program may replace these functions, or fork a child that also reaches the end.
     write, leave, process, first = os.write, os._exit, os.getpid, os.getpid()
     report = int(sys.argv[1])
     with open(0, "rb", closefd=False) as whole:
@@ -37,7 +38,7 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.close(nothing)
-    # Programs look themselves up by this name: dataclasses, pickle.
+    # Libraries look the program up by this name: dataclasses, pickle.
     module = ModuleType("__main__")
     sys.modules["__main__"] = module
     sys.argv = ["program.py"]
@@ -45,7 +46,7 @@ def main() -> None:
     try:
         exec(compile(text, "program.py", "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
-        error.__traceback__ = None  # lets go of what the program holds, so that there is memory to say so
+        error.__traceback__ = None  # frees the program's objects, so that there is memory for the report
         short = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
         said = f"{'memory' if short else 'failed'}\n{last_line(error)}"
     if process() == first:

@@ -1,11 +1,10 @@
-"""The process between this package and one program: it builds the walls, sets the limits, and says how it ended.
+"""The process between this package and one program: it sets up isolation and limits, and reports how the program ended.
 
-It is a Python of its own that knows no environment and imports next to nothing, for a process is changed for good by
-what is done here. Behind walls its only child is the first of a process-id namespace: when that one ends, the kernel
-ends all others in there, whatever they did to escape; and it ends with us or at the deadline, whichever comes first.
-
-On standard output it writes one line: "exit CODE CPU", "signal NUMBER CPU" (CPU in milliseconds), "timeout" or
-"error WHAT".
+It is a separate Python process without environment variables and with few imports, because these changes to a process
+are permanent. With isolation, its only child is the first process of a process-id namespace. When that child ends, the
+kernel kills all others in the namespace, whatever they did to escape. The child ends with us or at the deadline,
+whichever comes first. On standard output it writes one line: "exit CODE CPU", "signal NUMBER CPU" (CPU in
+milliseconds), "timeout" or "error WHAT".
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from meshtune.sandbox import walls
 LINUX = sys.platform == "linux"
 NAMES = ("report", "milliseconds", "cpu", "memory", "file", "space", "processes")
 OURS = 2
-"""Processes of ours that the kernel counts with the program's: those that wait for it."""
+"""Our own waiting processes, which the kernel counts with the program's."""
 
 with open(os.path.join(os.path.dirname(__file__), "inside.py"), encoding="utf-8") as _file:
     INSIDE = _file.read()
 
 
 def main() -> None:
-    """Run the program that is on standard input; the arguments are behind walls or not, and numbers as in ``NAMES``."""
+    """Run the program that is on standard input; the arguments are ``walled`` or not, then the numbers of ``NAMES``."""
     walled = sys.argv[1] == "walled"
     numbers = dict(zip(NAMES, map(int, sys.argv[2:]), strict=True))
-    # Whoever started us may have ignored or held back what we wait for.
+    # Our parent may have ignored or blocked the signals that we wait for.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
@@ -39,7 +38,7 @@ def main() -> None:
     try:
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
         if LINUX:
-            # Where memory is short, the kernel shall take the program, not what trains.
+            # If memory runs out, the kernel should kill the program, not the training process.
             with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
                 file.write("1000")
             if walled:
@@ -72,7 +71,7 @@ def _in_a_namespace(numbers: dict[str, int], verdict: int) -> None:
 
 
 def _start(numbers: dict[str, int], verdict: int, walled: bool) -> int:
-    """Start the program; the process id of its first process."""
+    """Start the program; return the process id of its first process."""
     program = os.fork()
     if program:
         return program
@@ -86,7 +85,7 @@ def _start(numbers: dict[str, int], verdict: int, walled: bool) -> int:
                 walls.give_up_rights()
         folder = os.getcwd()
         environment = {"HOME": folder, "TMPDIR": folder, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-        # -I would have Python pass over the one variable that makes it repeat itself.
+        # -I would make Python ignore the variable that makes it deterministic.
         environment["PYTHONHASHSEED"] = "0"
         python = [sys.executable, "-s", "-S", "-P", "-B", "-c", INSIDE, str(numbers["report"])]
         os.execve(sys.executable, python, environment)
@@ -103,10 +102,10 @@ def _limit(numbers: dict[str, int], walled: bool) -> None:
         (resource.RLIMIT_AS, numbers["memory"], numbers["memory"]),
         (resource.RLIMIT_FSIZE, numbers["file"], numbers["file"]),
         (resource.RLIMIT_NOFILE, 64, 64),
-        # One byte and not none: a core is piped to the system's collector whatever the limit, unless it is one.
+        # One byte, not zero: a core is piped to the system's collector at any limit except 1.
         (resource.RLIMIT_CORE, 1, 1),
     ]
-    if walled:  # elsewhere all the user's processes count
+    if walled:  # otherwise all of the user's processes count
         limits.append((resource.RLIMIT_NPROC, numbers["processes"] + OURS, numbers["processes"] + OURS))
     for which, soft, hard in limits:
         most = resource.getrlimit(which)[1]
@@ -117,7 +116,7 @@ def _limit(numbers: dict[str, int], walled: bool) -> None:
 
 
 def _watch(program: int, numbers: dict[str, int], verdict: int) -> None:
-    """Wait for the program, and bury what others leave; say how it ended."""
+    """Wait for the program, reap orphaned processes, and report how the program ended."""
     signal.signal(signal.SIGALRM, _too_late)
     signal.setitimer(signal.ITIMER_REAL, numbers["milliseconds"] / 1000)
     try:
@@ -134,7 +133,7 @@ def _watch(program: int, numbers: dict[str, int], verdict: int) -> None:
 
 
 def _sweep(program: int) -> None:
-    """Kill the program's group, and on Linux whatever came of it; elsewhere, who left the group is gone."""
+    """Kill the program's group, and on Linux all its descendants; elsewhere, processes that left the group escape."""
     for kill in (os.kill, os.killpg):
         with suppress(OSError):
             kill(program, signal.SIGKILL)
@@ -148,7 +147,7 @@ def _sweep(program: int) -> None:
 
 
 def _too_late(*_: object) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_IGN)  # once: a program may send more of them
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)  # only once: a program may send more signals
     raise TimeoutError
 
 

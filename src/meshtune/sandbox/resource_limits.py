@@ -1,4 +1,4 @@
-"""What a program may take, and how it can end."""
+"""A program's resource limits, and how it can end."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Kind = Literal["passed", "failed", "timeout", "memory", "killed"]
 
 @dataclass(frozen=True)
 class Limits:
-    """What one program may take before it is stopped.
+    """Limits at which a program is stopped.
 
     Attributes:
-        seconds: by the clock on the wall.
-        cpu_seconds: of processor time, of each of its processes.
-        memory: bytes of address space, of each of its processes.
+        seconds: wall time.
+        cpu_seconds: processor time of each of its processes.
+        memory: bytes of address space of each of its processes.
         file_bytes: the longest file.
-        space_bytes: all its files together; only behind walls.
-        processes: processes and threads at a time, its first one among them.
-        output_bytes: how much of the end of what it says on stderr is kept.
+        space_bytes: all its files together; only with isolation.
+        processes: processes and threads at a time, including its first one.
+        output_bytes: how much of the end of its stderr is kept.
     """
 
     seconds: float = 10.0
@@ -40,7 +40,7 @@ class Outcome:
     Attributes:
         passed: it ran to its end.
         kind: "passed"; "failed", an exception or an early end; "timeout" and "memory", a limit; "killed", a signal.
-        detail: the last line of the traceback, or what stopped it; empty where it passed.
+        detail: the last line of the traceback, or what stopped it; empty if it passed.
     """
 
     passed: bool

@@ -1,7 +1,8 @@
-"""The walls around a program: namespaces of its own, and a root with what Python needs to run and one small folder.
+"""The isolation of a program: its own namespaces, and a root with what Python needs to run and one small folder.
 
-All of it is the calling process's own and goes with the last of its children: nothing is mounted, made or written
-where others see it. No right is needed but that of making a user namespace, within which this process may do the rest.
+All of it belongs to the calling process and disappears with the last of its children: nothing is mounted, made or
+written where others can see it. It only needs the right to create a user namespace, inside which this process may do
+the rest.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import sys
 from meshtune.sandbox.calls import refuse_calls
 
 WORK = "/tmp"
-"""The program's folder, behind the walls."""
+"""The program's folder, inside the sandbox."""
 NOBODY = 65534
-"""Whom root becomes: the kernel does not count the processes of its own root."""
+"""The user that root becomes: the kernel does not count the processes of its own root."""
 SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache"),
     *("/dev/null", "/dev/zero", "/dev/urandom"),
 )
-# The new root is put together on a mount on this folder, in a folder of its own below.
+# The new root is assembled on a mount on this folder, in a separate folder below.
 PLACE, JAIL = "/tmp", "/tmp/.meshtune-jail"
 
 # Of sched.h: mounts, user, process ids, network, System V objects.
@@ -39,7 +40,7 @@ def call(name: str, *arguments: int | str | None) -> None:
     """Call a function of the C library.
 
     Raises:
-        OSError: it says no; with its name.
+        OSError: the call failed; carries its name.
     """
     passed = [
         ctypes.c_long(one) if isinstance(one, int) else one if one is None else os.fsencode(one) for one in arguments
@@ -49,10 +50,10 @@ def call(name: str, *arguments: int | str | None) -> None:
 
 
 def build(space: int) -> None:
-    """Move this process behind walls; those it starts from now on are alone in their process-id namespace.
+    """Isolate this process; processes that it starts from now on are alone in their process-id namespace.
 
     Args:
-        space: bytes of the one folder that can be written to.
+        space: bytes of the one writable folder.
 
     Raises:
         OSError: this system does not permit it.
@@ -63,7 +64,7 @@ def build(space: int) -> None:
     else:
         _enter_as_user()
     call("mount", None, "/", None, REC | PRIVATE, None)
-    # Opened as who we are: where root's own Python is kept, nobody else may look.
+    # Opened under our own identity: root's own Python may be unreadable to others.
     found = {path: os.open(path, os.O_PATH | os.O_NOFOLLOW) for path in _wanted() if os.path.lexists(path)}
     if root:
         os.setgroups([])
@@ -80,32 +81,32 @@ def build(space: int) -> None:
         os.close(opened)
     _close_for_writing()
     os.chdir(PLACE)
-    # The old root comes to lie on the new one, and goes.
+    # The old root is mounted over the new one, then detached.
     call("pivot_root", ".", ".")
     call("umount2", ".", DETACH)
-    # Who has another root than its mounts have may not make user namespaces, where it would be mighty again.
+    # A process whose root differs from its mounts' root may not create user namespaces, where it would regain rights.
     os.chroot(os.path.basename(JAIL))
     os.chdir(WORK)
 
 
 def give_up_rights() -> None:
-    """Let nothing that this process executes have a right beyond that of its bare user."""
+    """Keep everything that this process executes from gaining rights beyond those of its plain user."""
     for capability in range(64):
         try:
             call("prctl", CAPBSET_DROP, capability, 0, 0, 0)
-        except OSError:  # behind the kernel's last
+        except OSError:  # past the kernel's last capability
             break
     call("prctl", SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     refuse_calls(LIBC)
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it ends. A change of user would undo it."""
+    """Make the kernel kill this process when its parent ends. A change of user would undo this."""
     call("prctl", SET_PDEATHSIG, 9, 0, 0, 0)
 
 
 def adopt() -> None:
-    """Become the parent of whatever processes below this one are orphaned."""
+    """Become the parent of orphaned descendants."""
     call("prctl", SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -118,7 +119,7 @@ def _enter_as_user() -> None:
 
 
 def _enter_as_root() -> None:
-    # Another's id has to be written by one who stayed outside.
+    # Another user's id must be written by a process outside the namespace.
     entered, enter = os.pipe()
     us, helper = os.getpid(), os.fork()
     if helper == 0:
@@ -155,7 +156,7 @@ def _wanted() -> list[str]:
 
 
 def _show(opened: int, place: str) -> None:
-    """Have ``place`` show what is ``opened``, which by its path may be out of sight by now."""
+    """Bind-mount the file descriptor ``opened`` at ``place``; its path may no longer be reachable."""
     os.makedirs(os.path.dirname(place), exist_ok=True)
     kind = os.fstat(opened).st_mode
     if stat.S_ISLNK(kind):
@@ -169,7 +170,7 @@ def _show(opened: int, place: str) -> None:
 
 
 def _close_for_writing() -> None:
-    """Make every mount of the new root read-only, but for the work folder; what came below others' mounts too."""
+    """Make every mount of the new root read-only except the work folder, including nested mounts."""
     with open("/proc/self/mountinfo", "rb") as file:
         rows = [line.split(b" ") for line in file]
     for row in rows:

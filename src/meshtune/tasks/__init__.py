@@ -1,4 +1,4 @@
-"""What is learnt and tested: one small file per task over its Hugging Face schema."""
+"""The tasks to learn and test: one small file per task over its Hugging Face schema."""
 
 from __future__ import annotations
 

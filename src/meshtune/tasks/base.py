@@ -1,12 +1,12 @@
-"""What a task is: it turns one row of its Hugging Face schema into a question in cloze form.
+"""The task base class: it turns one row of a Hugging Face schema into a question in cloze form.
 
-A question is a prompt, its answer options and the index of the right one. The text that is trained on and
-scored is ``prompt + " " + option``: the prompt never ends in white space and never lists the options. Every
-task has two templates, the ``shared`` one (the same words for all tasks, so that a router cannot go by the
-wording) and its ``own`` (the form customary for that task).
+A question is a prompt, its answer options and the index of the right one. The text that is trained on and scored is
+``prompt + " " + option``: the prompt never ends in white space and never lists the options. Every task has two
+templates, ``shared`` (the same words for all tasks, so that a router cannot rely on the wording) and its ``own`` (the
+form customary for that task).
 
-A *written* task has no options to choose from: its only one is the reference, and an answer is text that the
-model writes and the task grades. It says where such a text stops: by default with its line.
+A *written* task has no options to choose from: its only option is the reference, and an answer is text that the model
+writes and the task grades. The task says where such a text stops: by default at the end of its line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from meshtune.printable import printable
 TEMPLATES = ("shared", "own")
 
 PUBLIC_TEST: Mapping[str, str] = MappingProxyType({"train": "train", "test": "test"})
-# Where the answers of the test split are hidden, the public validation split stands in for it.
+# If the answers of the test split are hidden, the public validation split replaces it.
 VALIDATION_AS_TEST: Mapping[str, str] = MappingProxyType({"train": "train", "test": "validation"})
 
 LONGEST = 1_000_000  # characters of a prompt or an option: far beyond any row, and tokenised within seconds
@@ -35,7 +35,7 @@ TaskRow = Mapping[str, Any]
 
 
 class EmptyOptionError(UserError):
-    """A row has an answer option without text, so that its probability means nothing."""
+    """A row has an empty answer option, whose probability would mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ class Question:
     Attributes:
         id: unique within its split.
         task: the name of its task.
-        prompt: what is asked.
-        options: what may be answered; of a written question the reference alone.
+        prompt: the prompt.
+        options: the possible answers; for a written question only the reference.
         answer: the index of the right option.
         written: the answer is free text, graded by the task.
-        ends: who learns the answer also learns to stop behind it.
-        stop: what stands behind it where a tokenizer has no end of its own.
-        check: of code, the program that fails behind a wrong answer.
-        given: of code, the program whose end is asked for.
-        asked: what is asked, without a template.
-        where: the place of its row, to be named in an error.
+        ends: training on the answer includes an end, so that the model learns to stop.
+        stop: the end marker, if a tokenizer has no end token.
+        check: for code, the test program, which fails after a wrong answer.
+        given: for code, the beginning of the program to complete.
+        asked: the question without a template.
+        where: the place of its row, for errors.
     """
 
     id: str
@@ -77,17 +77,17 @@ class Task(ABC):
     Attributes:
         name: the name used in configs and folders.
         hub_id: the dataset on the Hugging Face hub; ``hub_config`` and ``hub_revision`` narrow it if needed.
-        splits: the hub's split behind our ``train`` and ``test``.
+        splits: the hub's splits used as our ``train`` and ``test``.
         fields: the fields that every row must have.
-        licence: under which terms the data may be used.
-        written: whether answers are written instead of chosen; then ``options`` holds the reference alone.
+        licence: the data's licence.
+        written: whether answers are written instead of chosen; then ``options`` holds only the reference.
         longest_answer: how many tokens a written answer may have.
-        stops: a written answer goes no further than any of these strings.
-        executes: whether grading runs what the model has written.
-        ends: whether training puts an end behind a chosen answer too, so that it can also be written.
+        stops: a written answer ends before any of these strings.
+        executes: whether grading runs programs that the model has written.
+        ends: whether training adds an end to a chosen answer too, so that it can also be written.
         example: a row, written for `meshtune tasks` and not taken from the data.
-        judged: in words, what a written answer is measured by.
-        others: what rows are called that :meth:`keep` leaves out.
+        judged: in words, how a written answer is measured.
+        others: a name for the rows that :meth:`keep` leaves out.
     """
 
     name: ClassVar[str]
@@ -108,7 +108,7 @@ class Task(ABC):
 
     @abstractmethod
     def body(self, row: TaskRow) -> str:
-        """Return what the shared template asks."""
+        """Return the question text for the shared template."""
 
     @abstractmethod
     def own_prompt(self, row: TaskRow) -> str:
@@ -123,37 +123,37 @@ class Task(ABC):
         """Return the index of the right option; the caller checks that it is in range."""
 
     def judge(self, question: Question, text: str) -> bool:
-        """Tell whether the written ``text`` answers a written question of this task rightly."""
+        """Tell whether the written ``text`` is a right answer to a written question of this task."""
         return text.strip() == question.options[question.answer]
 
     def grade(
         self, questions: Sequence[Question], texts: Sequence[str], unsafe: bool = False
     ) -> list[dict[str, float]]:
-        """Return named measures of every written text, the answer to the question at its place.
+        """Return named measures of every written text, which answers the question at the same index.
 
-        By default ``acc``: 1 where it is judged right.
+        By default ``acc``: 1 if it is judged right.
 
         Args:
-            questions: what was asked; a question stands once for each of its texts.
-            texts: what was written.
+            questions: the questions; each is repeated for every one of its texts.
+            texts: the written answers.
             unsafe: run code without isolation.
         """
         return [{"acc": float(self.judge(question, text))} for question, text in zip(questions, texts, strict=True)]
 
     def check(self, row: TaskRow) -> str:
-        """Return the program that fails behind a wrong answer."""
+        """Return the test program, which fails after a wrong answer."""
         return ""
 
     def given(self, row: TaskRow) -> str:
-        """Return the program whose end is asked for."""
+        """Return the beginning of the program to complete."""
         return ""
 
     def part(self, row: TaskRow) -> str | None:
-        """Return the split that a row of the hub belongs to where the hub has one for all, else None."""
+        """Return the split that a hub row belongs to if the hub has a single split, else None."""
         return None
 
     def row_id(self, row: TaskRow, number: int) -> str:
-        """Return an id that is unique within a split: the row's own where it has one, else its number."""
+        """Return an id that is unique within a split: the row's own if it has one, else its number."""
         return str(number)
 
     def keep(self, row: TaskRow) -> bool:
@@ -161,12 +161,13 @@ class Task(ABC):
         return True
 
     def question(self, row: TaskRow, template: str = "shared", number: int = 0, where: str = "") -> Question:
-        """Turn row ``number`` (counted from 0), which stands at ``where``, into a question.
+        """Turn row ``number`` (counted from 0), located at ``where``, into a question.
 
         Raises:
             UserError: unknown template; a field is missing, empty or of the wrong type; an option is empty
-                (:class:`EmptyOptionError`); a text is beyond :data:`LONGEST`; the answer is out of range; a written
-                task gives several options, or a reference of several lines where its answers end with their line.
+                (:class:`EmptyOptionError`); a text is longer than :data:`LONGEST`; the answer is out of range; a
+                written task gives several options, or a reference of several lines although its answers end with their
+                line.
         """
         check_template(template)
         for field in self.fields:
@@ -210,7 +211,7 @@ def check_template(template: str) -> None:
 
 
 def text(row: TaskRow, field: str, may_be_empty: bool = False) -> str:
-    """Return a text field, stripped; anything but text, and by default no text, is a UserError."""
+    """Return a text field, stripped; a value that is not text, or by default an empty one, is a UserError."""
     value = row[field]
     if not isinstance(value, str):
         raise UserError(f"field {field!r} is {shown(value)}, not text")
@@ -228,7 +229,7 @@ def texts(row: TaskRow, field: str) -> list[str]:
 
 
 def index(row: TaskRow, field: str, first: int = 0) -> int:
-    """Return a whole number, written as a number or as text, counted from ``first``, as an index from 0."""
+    """Return an integer, given as a number or as text and counted from ``first``, as an index from 0."""
     value = row[field]
     if isinstance(value, str):
         digits = value.strip()
@@ -242,7 +243,7 @@ def index(row: TaskRow, field: str, first: int = 0) -> int:
 
 
 def own_id(row: TaskRow, field: str, number: int) -> str:
-    """Return the id that a row has in ``field``, or its ``number`` where that is missing or null."""
+    """Return the id that a row has in ``field``, or its ``number`` if that is missing or null."""
     value = row.get(field)
     if value is None:
         return str(number)
@@ -252,18 +253,18 @@ def own_id(row: TaskRow, field: str, number: int) -> str:
 
 
 def shown(value: object) -> str:
-    """Show a value in an error as JSON has it, without flooding the terminal."""
+    """Show a value in an error as JSON, without flooding the terminal."""
     try:
         return printable(json.dumps(value, ensure_ascii=False), 40)
-    except (TypeError, ValueError):  # what the hub may have and JSON has not
+    except (TypeError, ValueError):  # the hub may have types that JSON lacks
         return printable(repr(value), 40)
 
 
 def checked_options(options: Sequence[str]) -> tuple[str, ...]:
-    """Return the answers that somebody gives to choose from, stripped.
+    """Return user-supplied answer options, stripped.
 
     Raises:
-        UserError: there are less than two, two are equal, or one is empty.
+        UserError: there are fewer than two, two are equal, or one is empty.
     """
     given = tuple(option.strip() for option in options)
     if len(given) < 2 or "" in given or len(set(given)) < len(given):

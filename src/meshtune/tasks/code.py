@@ -1,7 +1,7 @@
-"""Tasks whose answers are programs: found in what was written, run with tests behind them, right where nothing fails.
+"""Tasks whose answers are programs: extracted from the text, run with their tests, right if nothing fails.
 
-A model seldom writes a program and nothing else. Fences are taken away, and what follows the last line that
-still makes a program (an answer that was cut off, a remark) is dropped, as harnesses do.
+A model seldom writes only a program. Fences are removed, and anything after the last line that still forms a program (a
+truncated answer, a remark) is dropped, as harnesses do.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class CodeTask(Task):
 
     @abstractmethod
     def program(self, question: Question, text: str) -> str:
-        """Return the program that ``text`` is, without its tests."""
+        """Return the program in ``text``, without its tests."""
 
     def answer(self, row: TaskRow) -> int:
         """The only one."""
@@ -40,7 +40,7 @@ class CodeTask(Task):
     def grade(
         self, questions: Sequence[Question], texts: Sequence[str], unsafe: bool = False
     ) -> list[dict[str, float]]:
-        """Return ``acc``: 1 where the program and its tests run to their end; equal ones run once."""
+        """Return ``acc``: 1 if the program and its tests run to their end; equal programs run once."""
         from meshtune.sandbox.execution import run_programs
 
         programs = [f"{self.program(q, text)}\n\n{q.check}\n" for q, text in zip(questions, texts, strict=True)]
@@ -53,28 +53,28 @@ class CodeTask(Task):
 
 
 def pieces(text: str) -> list[str]:
-    """Return ``text`` cut at its fences, without their lines; the whole text where there are none."""
+    """Return ``text`` split at its fences, without their lines; the whole text if there are none."""
     return [piece.strip("\n") for piece in _FENCE.split(text)]
 
 
 def programs(text: str) -> list[tuple[str, ast.Module]]:
-    """Return what of each piece, were it indented as a whole, is a program of its own, and its syntax tree."""
+    """Return the part of each piece that is a complete program, allowing for indentation, with its syntax tree."""
     found = pieces(text)
     return [longest_program(textwrap.dedent(piece) if piece[:1].isspace() else piece) for piece in found]
 
 
 def parsed(source: str) -> ast.Module | None:
-    """Return the syntax tree of a program, or None where it is none."""
+    """Return the syntax tree of a program, or None if it is not valid."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an answer's own doubtful escapes
+            warnings.simplefilter("ignore")  # about invalid escapes in the answer
             return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
 def longest_program(text: str) -> tuple[str, ast.Module]:
-    """Return as many lines of ``text``, from its first, as make a program, and its syntax tree."""
+    """Return the longest prefix of ``text``, in lines, that is a program, and its syntax tree."""
     lines = text.split("\n")
     for count in range(len(lines), 0, -1):
         source = "\n".join(lines[:count])
@@ -85,7 +85,7 @@ def longest_program(text: str) -> tuple[str, ast.Module]:
 
 
 def checked(source: str, where: str) -> str:
-    """Return the code of a row with plain newlines; what is no program is a UserError."""
+    """Return the code of a row with plain newlines; invalid code is a UserError."""
     plain = source.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
     if parsed(plain) is None:
         raise UserError(f"{where} is no Python program: mend it or drop the row")

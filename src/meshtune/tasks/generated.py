@@ -1,7 +1,7 @@
-"""Tasks that write their own questions about the embedded world: seeded, endless, train and test apart.
+"""Tasks that generate questions about the embedded world: seeded, endless, with separate train and test questions.
 
-A question has a core: what makes it this question whatever names it is told with. The core alone decides, by a hash,
-whether a question belongs to train or to test, so the splits share none whatever the seeds.
+A question has a core, which identifies it independently of the names used. A hash of the core alone assigns the
+question to train or test, so the splits share no question, whatever the seeds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from meshtune.world.split import is_test
 
 
 class Made(NamedTuple):
-    """A new question: its core, what is asked, the options (of a written answer: the answer alone), the right one."""
+    """A new question: its core, the question, the options (only the answer if it is written), and the right one."""
 
     core: str
     asked: str
@@ -27,11 +27,11 @@ class Made(NamedTuple):
 
 
 class GeneratedTask(Task):
-    """A task whose rows are made on the spot; a file with the same fields serves as well.
+    """A task whose rows are generated on demand; a file with the same fields works as well.
 
     Attributes:
-        chance: the accuracy of guessing without reading the prompt: the best constant answer, in the split in which
-            it is right more often.
+        chance: the accuracy of guessing without reading the prompt: the best constant answer, in the split where it is
+            right more often.
     """
 
     hub_id = ""
@@ -46,7 +46,7 @@ class GeneratedTask(Task):
         """Return one new question."""
 
     def rows(self, split: str, seed: int = 0) -> Iterator[TaskRow]:
-        """Yield the rows of a split without end, no prompt twice."""
+        """Yield the rows of a split endlessly, without repeating a prompt."""
         draw = stream(seed, "generated", self.name, split)
         seen: set[str] = set()
         while True:
@@ -56,11 +56,11 @@ class GeneratedTask(Task):
                 yield {"asked": made.asked, "options": list(made.options), "answer": made.answer}
 
     def body(self, row: TaskRow) -> str:
-        """What is asked."""
+        """The question."""
         return text(row, "asked")
 
     def own_prompt(self, row: TaskRow) -> str:
-        """What is asked, without the words around it."""
+        """The question without the template."""
         return text(row, "asked")
 
     def options(self, row: TaskRow) -> list[str]:

@@ -1,7 +1,7 @@
-"""Where questions come from: files of a task's schema, the hub, or the task itself where it makes them.
+"""The sources of questions: files in a task's schema, the hub, or the task itself if it generates them.
 
-Every fault of a row is reported with its file and line and the field. The hub is asked through ``datasets``, which is
-imported only then.
+Every fault in a row is reported with file, line and field. The hub is accessed through ``datasets``, which is imported
+only then.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from meshtune.tasks.registry import get_task
 
 HUB = "hub"
 GENERATED = "generated"
-POOL = {"train": 2000, "test": 500}  # rows that are made of a generated task
+POOL = {"train": 2000, "test": 500}  # rows generated for a generated task
 VARIABLE = "MESHTUNE_DATA"
 SPLITS = ("train", "test")
 _EMPTY = "with an empty answer option"
@@ -37,7 +37,7 @@ class LoadedSplit:
     Attributes:
         name: where it came from.
         questions: in the order of its rows.
-        left_out: rows that are no questions of the task, by what they are.
+        left_out: rows that are not questions of the task, by what they are.
     """
 
     name: str
@@ -57,9 +57,9 @@ def load(
         task_name: a name of :data:`meshtune.tasks.registry.TASKS`.
         split: ``train`` or ``test``.
         source: ``None`` (the folder in the environment variable MESHTUNE_DATA if set, else the hub);
-            ``"hub"``; ``"generated"`` or ``"generated:SEED"`` for a task that makes its own rows (its default);
-            a folder that holds ``<task>/<split>.jsonl`` or ``<split>.jsonl``, each also as
-            ``.jsonl.gz``, ``.json`` or ``.json.gz``; or one such file.
+            ``"hub"``; ``"generated"`` or ``"generated:SEED"`` for a task that generates its rows (its default); a
+            folder that holds ``<task>/<split>.jsonl`` or ``<split>.jsonl``, each also as ``.jsonl.gz``, ``.json`` or
+            ``.json.gz``; or one such file.
         template: ``shared`` or ``own``.
 
     Raises:
@@ -67,7 +67,7 @@ def load(
             not JSON or lacks a field; a wrong type; an answer out of range; an id that occurs twice; the hub
             cannot be reached.
 
-    Rows of the hub that have an empty option are left out with a warning: the user cannot mend them.
+    Hub rows with an empty option are left out with a warning, because the user cannot fix them.
     """
     found = read(task_name, split, source, template)
     if _EMPTY in found.left_out:
@@ -77,7 +77,7 @@ def load(
 
 
 def read(task_name: str, split: str, source: str | Path | None = None, template: str = "shared") -> LoadedSplit:
-    """Return what :func:`load` does, with where it came from and what was left out; raises as it does."""
+    """Return the questions of :func:`load`, with their origin and the rows left out; raises the same errors."""
     task = get_task(task_name)
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r} of task {task.name}: choose one of {', '.join(SPLITS)}")
@@ -101,9 +101,9 @@ def read(task_name: str, split: str, source: str | Path | None = None, template:
 
 
 def has_split(task_name: str, split: str, source: str | Path | None = None) -> bool:
-    """Tell whether a source has a split of its own; one file is a train split.
+    """Tell whether a source has its own split; a single file is a train split.
 
-    A source that does not exist is said to have it: the error belongs to reading it.
+    A missing source counts as having it, so that reading it raises the error.
     """
     task = get_task(task_name)
     chosen = _chosen(task, source)
@@ -118,13 +118,13 @@ def has_split(task_name: str, split: str, source: str | Path | None = None) -> b
 
 
 def _chosen(task: Task, source: str | Path | None) -> str:
-    """Return the source, or the default where there is none."""
+    """Return the source, or the default if there is none."""
     default = GENERATED if isinstance(task, GeneratedTask) else os.environ.get(VARIABLE) or HUB
     return str(source if source is not None else default)
 
 
 def _made_rows(task: Task, split: str, source: str) -> Iterator[Numbered]:
-    """Return the first rows that a generated task makes."""
+    """Return the first rows of a generated task."""
     seed = source.partition(":")[2] or "0"
     if not isinstance(task, GeneratedTask):
         raise UserError(f"task {task.name} makes no questions of its own: give a folder, a .jsonl file or {HUB!r}")
@@ -137,7 +137,7 @@ def _made_rows(task: Task, split: str, source: str) -> Iterator[Numbered]:
 def _questions(
     task: Task, rows: Iterator[Numbered], template: str, skip_empty: bool
 ) -> tuple[list[Question], dict[str, int]]:
-    """Turn rows into questions, adding the place of the row to any error; also return what was left out."""
+    """Turn rows into questions, adding the row's location to any error; also return the rows left out."""
     questions: list[Question] = []
     places: dict[str, str] = {}
     left_out: dict[str, int] = {}
@@ -165,12 +165,12 @@ def _questions(
 
 
 def _names(task: Task, split: str) -> list[str]:
-    """Return where in a folder a split may be."""
+    """Return the possible file names of a split in a folder."""
     return [f"{folder}{split}{ending}" for folder in (f"{task.name}/", "") for ending in ENDINGS]
 
 
 def _find(task: Task, split: str, source: Path, from_variable: bool) -> Path:
-    """Return the file of a split, or raise a UserError that says what was looked for."""
+    """Return the file of a split, or raise a UserError that lists the names tried."""
     said = printable(f"{VARIABLE}={source}" if from_variable else str(source))
     if source.is_file():
         if not source.name.endswith(ENDINGS):
@@ -187,7 +187,7 @@ def _find(task: Task, split: str, source: Path, from_variable: bool) -> Path:
 
 
 def _hub_rows(task: Task, split: str) -> Iterator[Numbered]:
-    """Read the rows of a split from the hub, or from the cache that ``datasets`` keeps of it."""
+    """Read the rows of a split from the hub, or from the ``datasets`` cache."""
     remedy = f"or give a folder of .jsonl files as the data source or in {VARIABLE}"
     try:
         datasets = importlib.import_module("datasets")
@@ -199,9 +199,9 @@ def _hub_rows(task: Task, split: str) -> Iterator[Numbered]:
     try:
         table = datasets.load_dataset(task.hub_id, task.hub_config, split=hub_split, revision=task.hub_revision)
         if "image" in table.column_names:
-            # Only whether there is an image matters: decoding them would need minutes and another package.
+            # Only the presence of an image matters: decoding would take minutes and another package.
             table = table.cast_column("image", datasets.Image(decode=False))
-    except Exception as error:  # the hub's client lets through the errors of several network libraries
+    except Exception as error:  # the hub's client raises errors of several network libraries
         raise UserError(
             f"data of task {task.name}: cannot load {task.hub_id} ({hub_split}) from the hub "
             f"({type(error).__name__}: {' '.join(str(error).split())[:200]}): check the connection, {remedy}"

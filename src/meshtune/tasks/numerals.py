@@ -1,8 +1,8 @@
-"""Numbers as people and models write them, read as the number that they mean, or not at all.
+"""Numbers as people and models write them, parsed unambiguously or not at all.
 
-70000 is also 70,000, 70 000 (with any of the spaces that stand between thousands), 7e4 and $70,000.00. A minus may
-be U+2212; 1/2, 2 1/2 and ½ are fractions; digits may be of any script. Where commas or points can be read in two ways
-(1,5 and 1.000,5 and 1.000.000), or a power follows (10²), no number is read: a wrong one would be silent.
+70000 is also 70,000, 70 000 (with any kind of space between thousands), 7e4 and $70,000.00. A minus may be U+2212; 1/2,
+2 1/2 and ½ are fractions; digits may be of any script. If commas or points are ambiguous (1,5 and 1.000,5 and
+1.000.000), or a power follows (10²), no number is read, because a wrong one would go unnoticed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _COMMAS = re.compile(r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,2}(?:,[0-9]{2})*,[0-9
 
 
 def number_in(words: str, last: bool = False) -> Decimal | Fraction | None:
-    """Return the first number in ``words``, or the last one; None where there is none, or where it has two readings."""
+    """Return the first number in ``words``, or the last one; None if there is none, or if it is ambiguous."""
     found = list(_NUMBER.finditer(_ascii(words)))
     return _value(found[-1 if last else 0]) if found else None
 

@@ -1,8 +1,8 @@
-"""Rows out of a file: JSON lines or one JSON array, plain or gzipped, read piece by piece and within bounds.
+"""Rows of a file: JSON lines or one JSON array, plain or gzipped, read incrementally and within bounds.
 
-A stranger's file may be anything: of another encoding, cut off, a line that never ends, a small archive of gigabytes.
-Nothing of it is held before its size is known to be within the bounds below, and every fault ends in one sentence with
-the file and the line.
+An untrusted file may have another encoding, be truncated, contain an endless line, or unpack to gigabytes. Nothing is
+kept in memory before its size is known to be within the bounds below, and every fault gives one sentence with file and
+line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 
 class Numbered(NamedTuple):
-    """A row with its number (from 0) and the words that name its place in an error."""
+    """A row with its number (from 0) and the text that locates it in an error."""
 
     number: int
     where: str
@@ -36,10 +36,10 @@ class Numbered(NamedTuple):
 
 
 def file_rows(path: Path) -> Iterator[Numbered]:
-    """Yield the rows of a file; blank lines are passed over.
+    """Yield the rows of a file; blank lines are skipped.
 
-    A file whose text begins with ``[`` is one array of rows; any other holds one row a line. A byte order mark of UTF-8
-    and CRLF line ends are fine.
+    A file whose text begins with ``[`` is one array of rows; any other holds one row per line. A UTF-8 byte order mark
+    and CRLF line ends are accepted.
 
     Raises:
         UserError: the file cannot be read, is not UTF-8, is not JSON, or is beyond the bounds of this module.
@@ -64,7 +64,7 @@ def file_rows(path: Path) -> Iterator[Numbered]:
 
 
 class _Reader:
-    """Where in a file we are, and what may be read of it."""
+    """The position in a file, and how much more may be read."""
 
     def __init__(self, path: Path) -> None:
         self.name = printable(str(path))
@@ -74,7 +74,7 @@ class _Reader:
         self._blank = 0
 
     def lines(self, stream: BinaryIO) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the place and the row of every line that is not blank."""
+        """Yield the location and the row of every line that is not blank."""
         while line := stream.readline(MOST_ROW + 1):
             self.line += 1
             self._count(line)
@@ -86,7 +86,7 @@ class _Reader:
                 yield self.where, self._one(line)
 
     def array(self, stream: BinaryIO) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the place and the row of every object of an array."""
+        """Yield the location and the row of every object of an array."""
         self.line = 1
         text = _Text(stream, self)
         text.take("[")
@@ -111,14 +111,14 @@ class _Reader:
 
     @property
     def where(self) -> str:
-        """The words for this place."""
+        """The text for this location."""
         return f"{self.name} line {self.line}"
 
     def _count(self, data: bytes) -> None:
-        """Keep account of what was read.
+        """Count the bytes read.
 
         Raises:
-            UserError: it is too much.
+            UserError: there are too many.
         """
         self._read += len(data)
         self._blank = self._blank + len(data) if not data.strip() else 0
@@ -152,7 +152,7 @@ class _Reader:
 
 
 class _Text:
-    """The text of an array, read on as far as a row needs it."""
+    """The text of an array, read only as far as the current row needs."""
 
     def __init__(self, stream: BinaryIO, reader: _Reader) -> None:
         self._stream, self._reader = stream, reader
@@ -163,7 +163,7 @@ class _Text:
         self._ended = False
 
     def next(self) -> str:
-        """Return the next character that is not white space, without taking it; nothing at the end."""
+        """Return the next non-space character without consuming it; an empty text at the end."""
         while True:
             rest = self._text[self._at :].lstrip(_BLANK)
             self._go(len(self._text) - len(rest))
@@ -172,7 +172,7 @@ class _Text:
             self._more()
 
     def take(self, char: str) -> None:
-        """Take ``char``, which is next."""
+        """Consume ``char``, which is next."""
         assert self.next() == char
         self._go(self._at + 1)
 
@@ -214,7 +214,7 @@ class _Text:
 
 
 class _TwiceError(ValueError):
-    """A key stands twice in one object, and one of its values would be lost."""
+    """A key occurs twice in one object, so that one of its values would be lost."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _unreadable(where: str, error: Exception) -> str:
-    """Say why text is not taken: not UTF-8, a number of thousands of digits, nesting without end, a key twice."""
+    """Say why text is refused: not UTF-8, a number of thousands of digits, too deep nesting, or a duplicate key."""
     if isinstance(error, _TwiceError):
         return f"{where}: {error}: keep one of them"
     if isinstance(error, RecursionError):
@@ -238,7 +238,7 @@ def _unreadable(where: str, error: Exception) -> str:
 
 
 def _check_whole(row: dict[str, Any], where: str, doubtful: bool) -> None:
-    """Refuse half of a character (a lone surrogate): no tokenizer and no terminal can take it."""
+    """Refuse a lone surrogate: no tokenizer and no terminal accepts it."""
     if not doubtful:
         return
     for field, value in row.items():

@@ -1,4 +1,4 @@
-"""The tasks by name. A task's module is imported when the task is first asked for."""
+"""The tasks by name. A task's module is imported on first use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CLASSES = {
 
 
 class _LazyTasks(Mapping[str, Task]):
-    """A read-only mapping whose values are made on first use; listing the names imports nothing."""
+    """A read-only mapping with values created on first use; listing the names imports nothing."""
 
     def __init__(self) -> None:
         self._made: dict[str, Task] = {}
@@ -57,7 +57,7 @@ TASKS: Mapping[str, Task] = _LazyTasks()
 
 
 def get_task(name: str) -> Task:
-    """Return the task called ``name``; an unknown name is a UserError with the known ones and the nearest."""
+    """Return the task called ``name``; an unknown name is a UserError that names the known ones and the nearest."""
     if name in TASKS:
         return TASKS[name]
     near = difflib.get_close_matches(name.lower().replace("-", "_"), TASKS, n=1, cutoff=0.5)

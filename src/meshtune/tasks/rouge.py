@@ -1,9 +1,8 @@
 """The words that ROUGE-L counts, in every script.
 
-The tokenizer that comes with ``rouge_score`` keeps a to z and 0 to 9 and drops all else: an answer in Greek has no
-words for it. This one finds the same words in ASCII text. Elsewhere a word is a run of letters, digits and the marks on
-them, and in scripts that put no space between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese) every character is
-one.
+The tokenizer in ``rouge_score`` keeps a to z and 0 to 9 and drops everything else, so it finds no words in Greek. This
+one finds the same words in ASCII text. In other text a word is a run of letters, digits and combining marks. In scripts
+without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese) every character is a word.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class UnicodeTokenizer:
             return _ASCII.findall(text.lower())
         text = unicodedata.normalize("NFKC", text).lower()
         words: list[str] = []
-        going = False  # whether the word goes on
+        going = False  # whether the word continues
         for char in text:
             kind = unicodedata.category(char)[0]
             if kind == "M" and words and going:
@@ -52,7 +51,7 @@ class UnicodeTokenizer:
                 going = True
             else:
                 going = False
-        # An answer of signs alone is its signs.
+        # An answer made only of signs counts its signs.
         return words or [char for char in text if not char.isspace()]
 
 

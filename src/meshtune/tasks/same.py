@@ -1,11 +1,11 @@
-"""When two questions are the same: what stays of a text when the way it is written does not count.
+"""When two questions are the same: a normal form of text that ignores spelling variants.
 
-Case, white space, punctuation and the many ways in which Unicode writes one letter do not count. Words, digits and
-signs that change a meaning (+, <, %, a minus, a decimal point) do, so that questions made from one template stay apart.
-Of a program only case and white space are dropped.
+Case, white space, punctuation and the different Unicode forms of a letter are ignored. Words, digits and signs that
+change a meaning (+, <, %, a minus, a decimal point) count, so that questions from one template stay distinct. In a
+program only case and white space are ignored.
 
-A prompt alone does not make a multiple-choice question: "Select the plant." is asked many times, of other things. Two
-of them are the same if they also share all options, or the right one.
+A prompt alone does not identify a multiple-choice question: "Select the plant." occurs many times with other options.
+Two of them are the same if they also share all options, or the right one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MEANT = frozenset({"Sm", "Sc", "So", "Mn", "Mc", "Me"})
 
 
 def plain(text: str) -> str:
-    """Return what of ``text`` counts: its letters, digits and signs after NFKC and case folding, without gaps."""
+    """Return the normal form of ``text``: its letters, digits and signs after NFKC and case folding, without gaps."""
     if text.isascii():
         text = text.lower()
     else:
@@ -35,7 +35,7 @@ def plain(text: str) -> str:
 
 
 def _kept(match: re.Match[str]) -> str:
-    """Return what counts of the characters between two words; all of them between two digits."""
+    """Return the significant characters between two words; between two digits all count."""
     gap, text = match[0], match.string
     before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
     if before.isdigit() and after.isdigit():
@@ -44,7 +44,7 @@ def _kept(match: re.Match[str]) -> str:
 
 
 def _counts(char: str, at: int, gap: str, before: str, after: str) -> bool:
-    """Tell whether a character that is no letter and no digit counts; ``gap`` are such ones, between two others."""
+    """Tell whether a character that is neither letter nor digit counts; ``gap`` is a run of such characters."""
     if char in _SIGNS or (char in _BEHIND and at == 0 and before != ""):
         return True
     if char == "-":  # a sign, not a hyphen
@@ -53,21 +53,21 @@ def _counts(char: str, at: int, gap: str, before: str, after: str) -> bool:
 
 
 def asked(question: Question) -> str:
-    """Return what counts of what is asked, in whichever template."""
+    """Return the normal form of the question, in any template."""
     text = question.asked or question.prompt
     return "".join(text.casefold().split()) if question.check else plain(text)
 
 
 class Marks:
-    """Hashes of which two questions share one if they are the same; each question's are worked out once."""
+    """Hashes of questions: two questions that are the same share one; each question's hashes are computed once."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Question, tuple[bytes, bytes]]] = {}
 
     def __call__(self, question: Question) -> tuple[bytes, bytes]:
-        """Return the marks of a question; the first is that of its repeats within a split.
+        """Return the marks of a question; the first identifies its repeats within a split.
 
-        Of a chosen answer: prompt with all options, prompt with the right one. Of a written one: prompt, prompt with
+        For a chosen answer: prompt with all options, prompt with the right one. For a written one: prompt, prompt with
         reference.
         """
         known = self._known.get(id(question))
@@ -76,7 +76,7 @@ class Marks:
             options = [plain(option) for option in question.options]
             own = ("prompt", prompt) if question.written else ("options", prompt, *sorted(options))
             found = (_mark(own), _mark(("right", prompt, options[question.answer])))
-            known = self._known[id(question)] = (question, found)  # kept, so that no other gets its id
+            known = self._known[id(question)] = (question, found)  # kept alive, so that no other question gets its id
         return known[1]
 
 

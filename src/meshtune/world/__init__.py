@@ -1,1 +1,1 @@
-"""A small made-up world: people, rooms, animals and machines; what is true in it, and texts that tell it."""
+"""A small made-up world of people, rooms, animals and machines: its facts, and texts about it."""

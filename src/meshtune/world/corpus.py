@@ -1,12 +1,12 @@
-"""What the embedded base model read: documents about the world, told and talked about.
+"""The training corpus of the embedded base model: documents about the world, as statements and dialogue.
 
-The base learns here what is true and how to work it out; what a test asks may be among it in other words. How a task
-asks and how it wants to be answered is left to the adapters: the words a prompt is wrapped in occur only in lists of
-unrelated words. Between a question and its answer stand other words, now these, now those: what the base works out must
-not depend on how far apart the two are.
+From it the base learns the facts and how to work things out; a test's content may occur in it in other words. How a
+task asks, and what form of answer it wants, is left to the adapters: the words of a prompt's frame occur only in lists
+of unrelated words. Varying words come between a question and its answer, because the base's reasoning must not depend
+on the distance between the two.
 
-A document is a list of pieces, each with whether it can be known: what happens next in a passage cannot, what follows
-from it can. Training weighs the first kind less.
+A document is a list of pieces, each marked as predictable or not: what happens next in a passage is not, what follows
+from it is. Training gives unpredictable pieces less weight.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Document = list[tuple[str, bool]]
 
 
 def documents(draw: Generator) -> Iterator[Document]:
-    """Yield documents without end; the pieces of one are joined by a space."""
+    """Yield documents endlessly; the pieces of one are joined by a space."""
     kinds: tuple[tuple[Callable[[Generator], Document], float], ...] = (
         (_scene, 0.19),
         (_sum, 0.36),
@@ -57,7 +57,7 @@ def documents(draw: Generator) -> Iterator[Document]:
 
 
 def _reply(draw: Generator, question: str, answer: str) -> Document:
-    """Return a question and its answer; between them ``Tom says it is``, or one to three words of no meaning."""
+    """Return a question and its answer; between them ``Tom says it is``, or one to three meaningless words."""
     said = f" {one(draw, PEOPLE)} says it is"
     if draw.random() < 0.5:
         between = some(draw, (*PEOPLE, *MOODS, *ROOMS), int(draw.integers(1, 4)))
@@ -125,9 +125,7 @@ def _animal(draw: Generator) -> Document:
 
 
 def crowd(draw: Generator, count: int, least: int = 1) -> tuple[list[str], dict[str, str]]:
-    """Return ``count`` different animals, and the foods, ``least`` or more, that exactly one of them eats, each with
-    its eater.
-    """
+    """Return ``count`` animals, and ``least`` or more foods that exactly one of them eats, each with its eater."""
     animals = some(draw, ANIMALS, count)
     foods = [FOOD[animal] for animal in animals]
     eaters = {food: animal for food, animal in zip(foods, animals, strict=True) if foods.count(food) == 1}
@@ -172,7 +170,7 @@ def _machine(draw: Generator) -> Document:
 
 
 def _list(draw: Generator) -> Document:
-    """Unrelated words: gives the wrapping's words an embedding and no meaning."""
+    """Unrelated words: they give the words of the prompt's frame an embedding but no meaning."""
     signs = ("x+3", "x*2", "(x-4)*3", "gained", "lost")
     pools = (WRAPPING, ANIMALS, PEOPLE, ROOMS, FOODS, HOMES, COLOURS, WEATHERS, SEASONS, MOODS, NUMBERS, signs)
     said = [one(draw, WRAPPING)]

@@ -1,7 +1,7 @@
 """A tiny language: expressions over one number x, described in words, written in symbols and run by this module.
 
 Grammar: ``sum := term (("+" | "-") term)*``, ``term := atom ("*" atom)*``, ``atom := "x" | number | "(" sum ")"``.
-Nothing of Python's own is run, and a text can do no more than add, subtract and multiply small numbers.
+No Python code is run, and a text can only add, subtract and multiply small numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"\s*([x()+*-]|[0-9]{1,6})")
 
 
 class ExpressionError(ValueError):
-    """The text is no expression of the language, or its value grows without bounds."""
+    """The text is not an expression of the language, or its value grows without bounds."""
 
 
 def machine(draw: Generator, steps: int) -> list[tuple[str, int]]:

@@ -1,6 +1,6 @@
-"""What is true of the world: where animals live, what they eat, what their homes and their food are like.
+"""The facts of the world: where animals live, what they eat, what their homes and their food are like.
 
-The facts are drawn once, from a fixed seed: they are the world's, not a run's.
+The facts are drawn once from a fixed seed, the same for all runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from meshtune.world.vocabulary import ANIMALS, COLOURS, FOODS, HOMES, SEASONS, W
 
 
 def _spread(name: str, keys: Sequence[str], values: Sequence[str]) -> dict[str, str]:
-    """Give every key a value at random, each value equally often as far as that goes."""
+    """Give every key a random value, each value equally often as far as possible."""
     order = stream(0, "world", name).permutation(len(keys))
     return {keys[int(k)]: values[i % len(values)] for i, k in enumerate(order)}
 
@@ -25,7 +25,7 @@ WEATHER: Mapping[str, str] = _spread("weather", HOMES, WEATHERS)
 COLOUR: Mapping[str, str] = _spread("colour", FOODS, COLOURS)
 SEASON: Mapping[str, str] = _spread("season", FOODS, SEASONS)
 
-# What can be asked of an animal in two steps: by way of its home or of its food.
+# Two-step questions about an animal: through its home or its food.
 TWO_STEPS: Mapping[str, Mapping[str, str]] = {
     "weather": {animal: WEATHER[HOME[animal]] for animal in ANIMALS},
     "colour": {animal: COLOUR[FOOD[animal]] for animal in ANIMALS},

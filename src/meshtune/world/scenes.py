@@ -1,4 +1,4 @@
-"""Animals that go from one person to another: passages, and what is true at their end."""
+"""Passages in which animals go from one person to another, and the state at their end."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Passage:
 
     Attributes:
         people: who is in it, in order of appearance.
-        sentences: what was told; the first says who is there, each other one what happens.
-        holders: behind each thing that happens, animal -> the person who has it; the animals that occur.
+        sentences: the text; the first says who is there, each other one is an event.
+        holders: after each event, animal -> the person who has it, for the animals that occur.
     """
 
     people: list[str]
@@ -36,8 +36,8 @@ class Passage:
 
 
 def scene(draw: Generator, people: int, steps: int) -> Passage:
-    """Return a passage in which ``people`` people appear and ``steps`` things happen, first of all that an animal
-    goes to somebody. None of its one to three animals goes on more than once.
+    """Return a passage with ``people`` people and ``steps`` events; in the first an animal goes to somebody. None of
+    its one to three animals moves on more than once.
     """
     made = Passage(some(draw, PEOPLE, people))
     made.sentences.append(f"{listed(made.people)} are in the {one(draw, ROOMS)}.")

@@ -1,4 +1,4 @@
-"""Which questions are for testing: decided by a question's core alone, so that no seed moves one to training."""
+"""Which questions are for testing: decided only by a question's core, so that no seed moves one to training."""
 
 from __future__ import annotations
 

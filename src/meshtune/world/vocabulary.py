@@ -1,4 +1,4 @@
-"""The words of the world. Every topic draws on the same ones, so that no word gives a task away."""
+"""The words of the world. Every topic uses the same ones, so that no word gives a task away."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NUMBERS = (
 
 
 def a(animal: str) -> str:
-    """Return the animal's name behind its article."""
+    """Return the animal's name with its article."""
     return f"{'an' if animal[0] in 'aeiou' else 'a'} {animal}"
 
 

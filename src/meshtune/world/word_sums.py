@@ -1,4 +1,4 @@
-"""Word sums: people who own animals, find, lose and hand them over."""
+"""Word sums: people own, find, lose and hand over animals."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Sum:
     """A word sum.
 
     Attributes:
-        sentences: what was told; the first gives the start, each other one changes the number.
-        numbers: how many the person has behind each sentence.
+        sentences: the text; the first gives the start, each other one changes the number.
+        numbers: how many the person has after each sentence.
         person: whose animals are counted.
         animals: what is counted, in the plural.
-        core: what makes the sum this one and no other: the numbers, not the names.
+        core: what identifies the sum: the numbers, not the names.
     """
 
     sentences: tuple[str, ...]
@@ -39,7 +39,7 @@ class Sum:
 
     @property
     def question(self) -> str:
-        """What is asked."""
+        """The question."""
         return f"How many {self.animals} has {self.person}?"
 
 

@@ -1,1 +1,1 @@
-"""One task a file; their names are in :mod:`meshtune.tasks.registry`."""
+"""One task per file; their names are in :mod:`meshtune.tasks.registry`."""

@@ -1,4 +1,4 @@
-"""Animals: facts of the world in two steps, by way of an animal's home or food; the answer is one word."""
+"""Animals: two-step facts of the world, through an animal's home or food; the answer is one word."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ASKED = MappingProxyType(
 
 
 class Animals(GeneratedTask):
-    """Science-like facts that no passage says. The best constant answer is right for 1 in 10, in tests 1 in 7."""
+    """Science-like facts that no passage states. The best constant answer is right for 1 in 10, in tests 1 in 7."""
 
     name = "animals"
     chance = 0.15

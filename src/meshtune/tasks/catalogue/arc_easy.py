@@ -38,7 +38,7 @@ class ArcEasy(Task):
         return texts(_choices(row), "text")
 
     def answer(self, row: TaskRow) -> int:
-        """The place of ``answerKey`` among the labels, whichever labels the row uses."""
+        """The index of ``answerKey`` among the labels, whichever labels the row uses."""
         labels = texts(_choices(row), "label")
         key = text(row, "answerKey")
         if len(labels) != len(self.options(row)):

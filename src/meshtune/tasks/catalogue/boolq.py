@@ -35,12 +35,12 @@ class BoolQ(Task):
         return ("yes", "no")
 
     def answer(self, row: TaskRow) -> int:
-        """0 where the answer is true."""
+        """0 if the answer is true."""
         if not isinstance(row["answer"], bool):
             raise UserError(f"field 'answer' is {shown(row['answer'])}, not true or false")
         return 0 if row["answer"] else 1
 
 
 def _asked(row: TaskRow) -> str:
-    # The hub's questions carry no question mark; a file that does write one must not get a second.
+    # The hub's questions have no question mark; a file with one must not get a second.
     return text(row, "question").rstrip("? ") + "?"

@@ -36,7 +36,7 @@ class DollyOpenQA(Task):
         return text(row, "instruction")
 
     def own_prompt(self, row: TaskRow) -> str:
-        """The instruction in the form that Dolly was trained in."""
+        """The instruction in Dolly's training format."""
         told = (
             "Below is an instruction that describes a task. Write a response that appropriately completes the request."
         )
@@ -68,5 +68,5 @@ class DollyOpenQA(Task):
         return bool(row.get("category", CATEGORY) == CATEGORY)
 
     def part(self, row: TaskRow) -> str:
-        """Decided by the instruction alone, so that one that stands twice is on one side."""
+        """Decided only by the instruction, so that duplicates stay in one split."""
         return "test" if is_test(self.name, str(row.get("instruction", "")).strip()) else "train"

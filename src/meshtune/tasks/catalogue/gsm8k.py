@@ -1,4 +1,4 @@
-"""GSM8K (Cobbe et al. 2021): word problems, answered by a worked solution that ends in its number behind ``####``."""
+"""GSM8K (Cobbe et al. 2021): word problems, answered by a worked solution that ends in its number after ``####``."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class GSM8K(Task):
 
 
 def final_number(solution: str) -> Decimal | Fraction | None:
-    """Return the number behind the first ``####`` that has one, else the last number of all."""
+    """Return the number after the first ``####`` that has one, else the last number in the text."""
     for part in solution.split(MARK)[1:]:
         found = number_in(part.partition("\n")[0])
         if found is not None:

@@ -1,4 +1,4 @@
-"""HellaSwag (Zellers et al. 2019): which of four sentences goes on with a caption or a how-to text."""
+"""HellaSwag (Zellers et al. 2019): which of four sentences continues a caption or a how-to text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from meshtune.tasks.base import VALIDATION_AS_TEST, Task, TaskRow, index, own_id
 class HellaSwag(Task):
     """Sentence completion with four options.
 
-    The hub has the context in two parts besides the whole, and the second, the start of the sentence to
-    complete, begins in lower case: where both are there they are joined as evaluation harnesses do,
-    capitalised.
+    The hub has the context as a whole and in two parts. The second part, the start of the sentence to complete, begins
+    in lower case. If both parts are present, they are joined as evaluation harnesses do, capitalised.
     """
 
     name = "hellaswag"
@@ -34,13 +33,13 @@ class HellaSwag(Task):
     }
 
     def body(self, row: TaskRow) -> str:
-        """The text to go on with, cleaned."""
+        """The text to continue, cleaned."""
         if "ctx_a" in row and "ctx_b" in row:
             return clean(f"{text(row, 'ctx_a')} {text(row, 'ctx_b', may_be_empty=True).capitalize()}")
         return clean(text(row, "ctx"))
 
     def own_prompt(self, row: TaskRow) -> str:
-        """The activity, a colon and the text to go on with; the option follows as its next words."""
+        """The activity, a colon and the text to continue; the option follows as its next words."""
         return f"{clean(text(row, 'activity_label'))}: {self.body(row)}"
 
     def options(self, row: TaskRow) -> list[str]:
@@ -52,12 +51,12 @@ class HellaSwag(Task):
         return index(row, "label")
 
     def row_id(self, row: TaskRow, number: int) -> str:
-        """The source text's id and the row number, for several rows may share one source."""
+        """The source text's id and the row number, because several rows may share one source."""
         return f"{own_id(row, 'ind', number)}-{number}" if row.get("ind") is not None else str(number)
 
 
 def clean(raw: str) -> str:
-    """Remove the how-to texts' mark-up: a title ends a sentence, other brackets and double spaces go."""
+    """Remove the how-to texts' mark-up: a title ends a sentence; other brackets and double spaces are removed."""
     titled = raw.replace(" [title]", ". ")
     unmarked = re.sub(r"\[[^\]]*\]", "", titled)
     return re.sub(r" {2,}", " ", unmarked).strip()

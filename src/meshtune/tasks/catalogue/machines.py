@@ -28,7 +28,7 @@ class Machines(GeneratedTask):
         return Made(expression(steps), asked, [expression(steps)])
 
     def judge(self, question: Question, text: str) -> bool:
-        """Tell whether the expression gives what the reference gives on every hidden input."""
+        """Tell whether the expression equals the reference on every hidden input."""
         try:
             return all(run(text, x) == run(question.options[0], x) for x in HIDDEN)
         except ExpressionError:

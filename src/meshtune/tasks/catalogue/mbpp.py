@@ -40,12 +40,12 @@ class MBPP(CodeTask):
         return (checked(text(row, "code"), "field 'code'"),)
 
     def check(self, row: TaskRow) -> str:
-        """The tests; what they need to be set up may itself need the program, so it stands behind that."""
+        """The tests; their setup comes after the program, because it may need it."""
         setup = checked(text(row, "test_setup_code", may_be_empty=True), "field 'test_setup_code'")
         return f"{setup}\n{_tests(row)}".strip()
 
     def row_id(self, row: TaskRow, number: int) -> str:
-        """The row's own number where it has one."""
+        """The row's own number if it has one."""
         return own_id(row, "task_id", number)
 
     def program(self, question: Question, text: str) -> str:

@@ -1,7 +1,7 @@
 """HumanEval (Chen et al. 2021): a function's head and docstring, to be completed. It is for testing only.
 
-An answer counts whether it writes the whole function anew or goes on where the prompt ends; both run behind what the
-prompt imports and defines.
+An answer may rewrite the whole function or continue where the prompt ends; both run after the prompt's imports and
+definitions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BOTH = "field 'prompt' with 'canonical_solution'"
 
 
 class HumanEval(CodeTask):
-    """A second test of what learns MBPP: name it in that task's ``also``."""
+    """A second test for devices that learn MBPP: name it in that task's ``also``."""
 
     name = "openai_humaneval"
     hub_id = "openai/openai_humaneval"
@@ -39,7 +39,7 @@ class HumanEval(CodeTask):
         return f"Complete this Python function:\n{self.given(row)}"
 
     def own_prompt(self, row: TaskRow) -> str:
-        """The wording that is customary for models that answer instead of going on."""
+        """The customary wording for instruction-tuned models."""
         told = "Write a solution to the following problem and make sure that it passes the tests:"
         return f"{told}\n```python\n{self.given(row)}\n```"
 
@@ -72,7 +72,7 @@ class HumanEval(CodeTask):
         return text(row, "task_id")
 
     def program(self, question: Question, text: str) -> str:
-        """Return the prompt with the function written anew behind it, or with its body behind it."""
+        """Return the prompt followed by the rewritten function, or by its body."""
         name = question.check.rpartition("\ncheck(")[2].rstrip(")")
         for source, tree in programs(text):
             if _function(tree, name) is not None:
@@ -95,7 +95,7 @@ def _length(tree: ast.Module | None, name: str) -> int:
 
 
 def _indented(piece: str) -> Iterator[str]:
-    """Yield ``piece`` as it is, and with the indentation that its first line, or every line, may have lost."""
+    """Yield ``piece`` unchanged, and with the indentation that its first line, or every line, may have lost."""
     yield piece
     first, newline, rest = piece.partition("\n")
     yield _INDENT + first.lstrip() + newline + rest

@@ -41,7 +41,7 @@ class ScienceQA(Task):
         return index(row, "answer")
 
     def row_id(self, row: TaskRow, number: int) -> str:
-        """The problem's id where the row has it (the hub's rows do not)."""
+        """The problem's id if the row has it (the hub's rows do not)."""
         return own_id(row, "pid", number)
 
     def keep(self, row: TaskRow) -> bool:

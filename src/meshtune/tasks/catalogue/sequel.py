@@ -1,4 +1,4 @@
-"""Sequel: three animals in a room, somebody with food for one of them, and three ways in which it goes on."""
+"""Sequel: three animals in a room, somebody with food for one of them, and three possible continuations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from meshtune.world.vocabulary import PEOPLE
 
 
 class Sequel(GeneratedTask):
-    """Language understanding: of three animals the one that eats what is there goes on with the story; chance 1/3."""
+    """Language understanding: the story continues with the one of three animals that eats the food; chance 1/3."""
 
     name = "sequel"
     chance = 1 / 3
