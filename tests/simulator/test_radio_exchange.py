@@ -242,7 +242,7 @@ def test_a_part_that_is_cut_off_goes_on_by_itself() -> None:
     far = [(0.0, 0.0), (10.0, 0.0), (5000.0, 0.0), (5010.0, 0.0), (9000.0, 0.0)]
     w = world("proposed", far, radio={"fading": "none", "range": 100.0}, clusters={"s_max": 1.0, "inner_rounds": 1})
     notes = network_notes(w.network)
-    assert sum("falls into 3 parts of 2, 2, 1 devices" in note for note in notes) == 1
+    assert sum("disconnected into 3 parts of 2, 2, 1 devices" in note for note in notes) == 1
     assert sum(note.startswith("device 4 is alone: no other device is within 100 m") for note in notes) == 1
     w.play()
     assert [set(w.versions(d)) for d in range(5)] == [{0, 1}, {0, 1}, {2, 3}, {2, 3}, {4}]

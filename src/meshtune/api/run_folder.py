@@ -92,7 +92,7 @@ class Run:
         unsafe_code: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        """Sit the exam again from the newest checkpoint, and write ``results.json`` for this exam.
+        """Evaluate the newest checkpoint again, and write ``results.json`` for this exam.
 
         Scores that are already there are not computed twice.
 

@@ -58,7 +58,7 @@ class Duration:
 
     def text(self) -> str:
         """Return one sentence for people."""
-        more = ", without the answers that are written: their time is told when they begin" if self.writes else ""
+        more = ", without written answers, whose time is estimated when they begin" if self.writes else ""
         return (
             f"time: about {clock_text(self.training + self.scoring)} from here ({clock_text(self.training)} training, "
             f"{clock_text(self.scoring)} scoring{more})"
