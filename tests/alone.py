@@ -81,10 +81,10 @@ def meet(node: Node, formed: Any, heard: list[tuple[int, bytes]]) -> None:
     links, clusters = formed
     node.member.clusters = dict(clusters)
     node.meet(links)
-    node.says()
+    node.announcement_news()
     for sender, message in heard:
-        node.asks()
-        node.take(sender, message)
+        node.announcement_requests()
+        node.process(sender, message)
 
 
 def described(node: Node, features: Any, config: Any, factory: ExpertFactory) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class Exchange:
     def deliver(self, reader: Member, message: Message, rules: UpdateRules | None = None) -> None:
         """Let ``reader`` take in ``message``, which came over its sender's link."""
         node = Node(reader, rules or self.rules())
-        node.take(message.sender, encode(message))
+        node.process(message.sender, encode(message))
 
     def message(self, sender: int = 1, known: int = ROUND - 1) -> Message:
         return decode(write_update(self.update, sender, known, self.rules())[0])

@@ -14,7 +14,7 @@ from meshtune.files import nearest, no_run, read_file, resuming
 def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     assert read_file(tmp_path / "a", 5, "note") == b"12345"
-    with pytest.raises(UserError, match=r"^note \S+ has 5 bytes, read are at most 4: name a smaller file$"):
+    with pytest.raises(UserError, match=r"^note \S+ has 5 bytes, the limit is 4: name a smaller file$"):
         read_file(tmp_path / "a", 4, "note")
 
 

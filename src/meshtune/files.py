@@ -43,10 +43,10 @@ def check_file(path: Path, most: int, what: str) -> None:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UserError(f"{what} {shown} cannot be read ({reason(error)}): check the path") from error
     if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         raise UserError(f"{what} {shown} is {kind}: name a file")
     if found.st_size > most:
-        raise UserError(f"{what} {shown} has {found.st_size:,} bytes, read are at most {most:,}: name a smaller file")
+        raise UserError(f"{what} {shown} has {found.st_size:,} bytes, the limit is {most:,}: name a smaller file")
 
 
 def read_file(path: Path, most: int, what: str) -> bytes:

@@ -39,7 +39,7 @@ def test_packing_is_undone(mask: list[np.ndarray]) -> None:
 def test_a_damaged_bitmap_is_refused() -> None:
     with pytest.raises(MeshtuneError, match="does not fit"):
         unpack(np.zeros(3, dtype=np.uint8), SIZES)
-    with pytest.raises(MeshtuneError, match="behind its end"):
+    with pytest.raises(MeshtuneError, match="beyond its end"):
         unpack(np.array([0, 1], dtype=np.uint8), [9])
 
 

@@ -112,7 +112,7 @@ def test_a_callback_that_raises_stops_the_run_and_the_same_call_goes_on(finished
     done = meshtune.run(
         finished.config, tmp_path / "cut", lambda e: notes.append(e.text) if isinstance(e, meshtune.Note) else None
     )
-    assert "going on after round 1 of 2" in notes
+    assert "resuming after round 1 of 2" in notes
     assert [row.value for row in done.results.rows] == [row.value for row in finished.results.rows]
 
 
@@ -140,8 +140,8 @@ def test_errors_name_arguments_and_no_options(finished: meshtune.Run, tmp_path: 
         (lambda: finished.device(router="top2"), "there is no router called top2: did you mean top1?"),
         (lambda: finished.device(method="local", router="top1"), "`router` top1: local has no router"),
         (lambda: device.ask("Is it?", tokens=256), "`tokens` 256 leaves no room for the prompt"),
-        (lambda: device.ask("Is it?", tokens=0), "`tokens` 0 is no number of tokens: give 1 or more"),
-        (lambda: device.stream("Is it?", temperature=-1.0), "`temperature` -1 is no temperature: give 0, or 0.001 to"),
+        (lambda: device.ask("Is it?", tokens=0), "`tokens` 0 is below 1: give 1 or more"),
+        (lambda: device.stream("Is it?", temperature=-1.0), "`temperature` -1 is out of range: give 0, or 0.001 to"),
         (lambda: device.choose("Is it?", ["yes"]), "`options` needs two or more different answers"),
     ):
         with pytest.raises(meshtune.UserError) as caught:

@@ -157,8 +157,8 @@ def test_what_is_wrong_is_told_before_the_model_is_loaded(finished: Path, monkey
         ("--device", "9"): "there is no device 9",
         ("--router", "top2"): "there is no router called top2: did you mean top1?",
         ("--router", "retrieval"): "announced none: start a new run with router.also=[top1,cosine,retrieval]",
-        ("--temperature", "nan"): "--temperature nan is no temperature: give 0, or 0.001 to 1000",
-        ("--temperature", "1e-300"): "--temperature 1e-300 is no temperature",
+        ("--temperature", "nan"): "--temperature nan is out of range: give 0, or 0.001 to 1000",
+        ("--temperature", "1e-300"): "--temperature 1e-300 is out of range",
         ("--method", "\x1b[2J"): "there is no method called \\x1b[2J",
     }.items():
         result = call(finished, "is 4 even?", *args)

@@ -150,10 +150,10 @@ def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_numbers(tmp_path: Path, fi
         process.send_signal(signal.SIGINT)
         rest = process.communicate(timeout=60)[1]
     assert process.returncode == 130, rest
-    assert f"go on with: meshtune run --out {tmp_path / 'cut'}" in rest
+    assert f"resume with: meshtune run --out {tmp_path / 'cut'}" in rest
     done = meshtune("run", "--out", tmp_path / "cut")
     assert done.returncode == 0, done.stderr
-    assert "going on after round" in done.stderr
+    assert "resuming after round" in done.stderr
     assert called("run", file, *long, "--out", tmp_path / "whole")[0] == 0
     cut, whole = (json.loads((tmp_path / name / "results.json").read_text())["rows"] for name in ("cut", "whole"))
     assert cut == whole
@@ -189,7 +189,7 @@ def test_other_signals_end_a_run_as_ctrl_c_does(tmp_path: Path, file: Path, numb
         process.send_signal(number)
         rest = process.communicate(timeout=60)[1]
     assert process.returncode == code, rest
-    assert rest.endswith(f"go on with: meshtune run --out {out}\n")
+    assert rest.endswith(f"resume with: meshtune run --out {out}\n")
     assert "Traceback" not in rest
     assert not [path.name for path in out.iterdir() if path.name.endswith(".part")]
 

@@ -45,7 +45,7 @@ def test_a_fault_of_our_own_ends_in_a_sentence_and_a_file_to_report(failing: Any
     assert result.exit_code == 70
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith("error: this is a fault in meshtune (KeyError: 'a\\x1b[2Jb")
+    assert result.stderr.startswith("error: this is a bug in meshtune (KeyError: 'a\\x1b[2Jb")
     assert len(result.stderr) < 500
     found = re.search(r"please report it with the file (\S+)", result.stderr)
     assert found is not None

@@ -156,7 +156,7 @@ def test_a_file_that_is_not_there() -> None:
 def test_nobody_in_reach_and_a_graph_in_parts_are_told_and_no_error(file: Path) -> None:
     code, out, _ = call(str(file), "--set", "radio.power_dbm=-160")
     assert code == 0
-    assert "the graph falls into 4 parts of 1, 1, 1, 1 devices, 4 of them devices alone" in out
+    assert "the graph is disconnected into 4 parts of 1, 1, 1, 1 devices, 4 of them devices alone" in out
     assert "device 0 is alone: the cheapest link of 2 in range, to 1, needs" in out
 
 

@@ -47,9 +47,9 @@ def test_without_a_file_or_a_run_the_sentence_says_what_to_do(
     calls = engine(finish)
     whole = validate({"tasks": ["boolq"]}, "here").model_dump_json()
     for args, words in {
-        (): "nothing is named to run: give a FILE.yaml, or --out with the folder of a run to go on with; meshtune demo",
-        ("--out", "runs/dmeo"): "--out runs/dmeo holds no run to go on with: did you mean runs/demo?",
-        ("--out", "elsewhere"): "--out elsewhere holds no run to go on with: name a FILE.yaml to begin one there, or",
+        (): "no configuration and no run named: give a FILE.yaml, or --out with the folder of a run to resume",
+        ("--out", "runs/dmeo"): "--out runs/dmeo holds no run to resume: did you mean runs/demo?",
+        ("--out", "elsewhere"): "--out elsewhere holds no run to resume: name a FILE.yaml to start one there, or",
         ("--out", ""): "--out is empty: name a folder",
     }.items():
         (tmp_path / "runs" / "demo").mkdir(parents=True, exist_ok=True)
@@ -106,9 +106,9 @@ def test_stopping_says_how_to_go_on(engine: Callable[..., list[Any]], tmp_path: 
     engine(stop_late)
     result = call("run", tmp_path / "c.yaml", "--out", out)
     assert result.exit_code == 130
-    assert result.stderr.splitlines()[-1].endswith(f"go on with: meshtune run --out {out}")
+    assert result.stderr.splitlines()[-1].endswith(f"resume with: meshtune run --out {out}")
     result = call("run", tmp_path / "c.yaml", "--out", tmp_path / "a b")
-    assert result.stderr.splitlines()[-1].endswith(f"go on with: meshtune run --out '{tmp_path / 'a b'}'")
+    assert result.stderr.splitlines()[-1].endswith(f"resume with: meshtune run --out '{tmp_path / 'a b'}'")
 
 
 def test_errors_of_the_engine_are_told(engine: Callable[..., list[Any]], tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_the_example_of_a_task_loads_and_asks_what_is_shown(name: str, tmp_path:
         assert {"bool": "true", "int": "whole", "str": "text", "list": "list", "dict": "object"}[
             type(value).__name__
         ] in fields[field]
-        assert ("may be left out" in fields[field]) == (field not in task.fields)
+        assert ("optional" in fields[field]) == (field not in task.fields)
     assert task.licence in out
     assert (task.hub_id or "made here") in out
     assert ("rouge_l" in out) == (name == "dolly_open_qa")

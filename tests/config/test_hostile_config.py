@@ -131,11 +131,11 @@ def not_files(tmp_path: Path) -> dict[str, Path]:
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(10 * 2**30)
     return {
-        "is no regular file": Path("/dev/zero"),
-        "is no regular file: ": tmp_path / "pipe",
+        "is not a regular file": Path("/dev/zero"),
+        "is not a regular file: ": tmp_path / "pipe",
         "is a folder": tmp_path / "folder",
         "Too many levels of symbolic links": tmp_path / "loop",
-        "has 10,737,418,240 bytes, read are at most": tmp_path / "huge",
+        "has 10,737,418,240 bytes, the limit is": tmp_path / "huge",
         "there is no ": tmp_path / "absent",
         "File name too long": tmp_path / ("x" * 300),
         "cannot be read (": tmp_path / "x\0y",
@@ -162,5 +162,5 @@ def test_only_regular_files_of_a_bounded_length_are_read(tmp_path: Path) -> None
 def test_a_configuration_file_is_bounded(tmp_path: Path) -> None:
     file = tmp_path / "long.yaml"
     file.write_text("tasks: [claims]\n" + "#" * BYTES)
-    with pytest.raises(UserError, match="read are at most 131,072: name a smaller file"):
+    with pytest.raises(UserError, match="the limit is 131,072: name a smaller file"):
         load_config(file)

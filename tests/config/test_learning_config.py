@@ -87,7 +87,7 @@ def test_logits_can_be_divided_by_a_temperature_or_it_is_nought(value: float) ->
 
 @pytest.mark.parametrize("value", [-1.0, 1e-4, 1001.0])
 def test_other_temperatures_are_refused(value: float) -> None:
-    with pytest.raises(UserError, match=rf"^`temperature` {value:g} is no temperature: give 0, or 0\.001 to 1000$"):
+    with pytest.raises(UserError, match=rf"^`temperature` {value:g} is out of range: give 0, or 0\.001 to 1000$"):
         check_temperature(value)
     with pytest.raises(ValidationError):
         EvalConfig(temperature=value)

@@ -137,8 +137,8 @@ def test_a_key_that_would_break_tables_is_refused(key: str) -> None:
         ("tasks: [{tsk: boolq}]", "FILE: there is no key tasks.0.tsk: did you mean tasks.0.task?"),
         (f"{TASK}devices: {{zzz: 1}}", "FILE: there is no key devices.zzz: known keys: per_task, count"),
         ("tasks: [{key: boolq}]", "FILE: the key tasks.0.task is missing"),
-        ("tasks: [boolq, boolq]", "FILE: tasks: the task key boolq stands twice: use devices.per_task for "),
-        ("tasks: [{task: piqa, key: boolq}, boolq]", "FILE: tasks: the task key boolq stands twice: use "),
+        ("tasks: [boolq, boolq]", "FILE: tasks: the task key boolq appears twice: use devices.per_task for "),
+        ("tasks: [{task: piqa, key: boolq}, boolq]", "FILE: tasks: the task key boolq appears twice: use "),
         (f"{TASK}exchange: {{values: int2}}", "FILE: exchange.values=int2: input should be 'float32', 'bfloat16', "),
         (f"{TASK}exchange: {{block: 4}}", "FILE: exchange.block=4: input should be greater than or equal to 8"),
         (

@@ -106,7 +106,7 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(finished: Path, speaker: Dev
 
     refused("holds no run", path=tmp_path)
     RunStore.create(tmp_path / "new", RunStore.open(finished).config())
-    refused(f"no finished round to ask: go on with meshtune run --out {tmp_path / 'new'}", path=tmp_path / "new")
+    refused(f"no finished round to ask: resume with meshtune run --out {tmp_path / 'new'}", path=tmp_path / "new")
     refused("there is no device 6: the run .* has devices 0 to 5", device=6)
     refused("there is no device -1", device=-1)
     refused("did you mean proposed", method="propsed")

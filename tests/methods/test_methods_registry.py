@@ -76,7 +76,7 @@ def test_a_method_of_another_package_is_listed_and_run(package: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("name", "part"), [("broken", "is no method of that name"), ("missing", "cannot be loaded from nowhere:METHOD")]
+    ("name", "part"), [("broken", "is not a method of that name"), ("missing", "cannot be loaded from nowhere:METHOD")]
 )
 def test_what_is_none_is_refused(name: str, part: str, package: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     file = tmp_path / "run.yaml"

@@ -83,7 +83,7 @@ def test_a_rounded_layer_is_the_dense_product_with_what_it_holds(bits: int) -> N
 
 
 def test_what_cannot_be_rounded_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"model\.bits=8 needs a model in Hugging Face layout, tiny-random is none"):
+    with pytest.raises(UserError, match=r"model\.bits=8 needs a model in Hugging Face layout, tiny-random is not"):
         load(ModelConfig(name="tiny-random", bits=8))
     monkeypatch.setattr(quantised, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"model\.bits=4 needs bitsandbytes: pip install bitsandbytes"):

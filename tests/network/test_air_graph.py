@@ -106,7 +106,7 @@ def test_a_stopped_run_over_a_ring_goes_on_bit_for_bit(tmp_path: Path, settings:
         run(config, tmp_path / "cut", Watch(stop=1))
     run(config, tmp_path / "cut", Silent())
     assert_same_state(tmp_path / "whole", tmp_path / "cut", 3)
-    assert any("the last 1 of 3 teach stays with neighbours" in text for text in watch.texts)
+    assert any("those of the last 1 of 3 rounds reach only direct neighbours" in text for text in watch.texts)
     assert any(text.startswith("masks were negotiated") for text in watch.texts)
 
 
@@ -117,7 +117,7 @@ def test_a_ring_that_breaks_is_told(tmp_path: Path, settings: dict[str, Any]) ->
     watch = Watch()
     folder = run(config, tmp_path / "broken", watch)
     told = "2 of the 6 pairs that graph.kind=ring links are out of reach, for range or power"
-    apart = "the graph falls into 2 parts of 4, 2 devices: each part goes on by itself"
+    apart = "the graph is disconnected into 2 parts of 4, 2 devices: each trains separately"
     assert told in watch.texts
     assert any(text.startswith(apart) for text in watch.texts)
     assert header(folder)["network"]["components"] == [[0, 1, 2, 3], [4, 5]]

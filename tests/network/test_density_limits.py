@@ -212,7 +212,7 @@ def test_a_number_is_taken_as_before() -> None:
     kept = config().model_dump(mode="json")
     assert kept["adapter"]["density"] == "planned"
     assert validate(kept, "again") == config()
-    with pytest.raises(UserError, match=r"adapter\.density=planned is worked out for devices and their radio"):
+    with pytest.raises(UserError, match=r"adapter\.density=planned needs devices and their radio"):
         assert config().adapter.share
 
 

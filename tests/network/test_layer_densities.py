@@ -73,7 +73,7 @@ def test_what_a_plan_cannot_know_of_masks_is_said() -> None:
     )
     assert rows == (
         "clusters.rate=rows needs masks, so collision rates are expected from densities alone (eq. 19); real masks "
-        "crowd on the same output rows and collide about 3 times as often in pairs"
+        "concentrate on the same output rows and collide about 3 times as often in pairs"
     )
     assert "its device's density" in uniform(blind, LAYERS, (0.25, 0.5, 0.25)).notes[0]
 

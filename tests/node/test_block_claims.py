@@ -86,13 +86,13 @@ def test_a_block_that_was_lost_is_claimed_anew_while_there_are_some() -> None:
 @pytest.mark.parametrize(
     ("message", "why"),
     [
-        (Message("announce", 1, 0, 1, {"claims": []}), "kind 'announce' came where one of kind block is due"),
+        (Message("announce", 1, 0, 1, {"claims": []}), "kind 'announce' came, expected one of kind block"),
         (Message("block", 2, 0, 2, {"claims": []}), "names device 2 as its sender"),
-        (Message("block", 1, 0, 1, {}), "does not say its claims"),
-        (Message("block", 1, 0, 1, {"claims": 3}), "no list of claims"),
-        (Message("block", 1, 0, 1, {"claims": [[1, 2]]}), "a claim that is none"),
-        (Message("block", 1, 0, 1, {"claims": [[1, 4, "a"]]}), "a whole number of 0 to 3 is due"),
-        (Message("block", 1, 0, 1, {"claims": [[1, 0, "x" * 300]]}), "text of 1 to 256 characters is due"),
+        (Message("block", 1, 0, 1, {}), "lacks its claims"),
+        (Message("block", 1, 0, 1, {"claims": 3}), "not send a valid list of claims"),
+        (Message("block", 1, 0, 1, {"claims": [[1, 2]]}), "an invalid claim"),
+        (Message("block", 1, 0, 1, {"claims": [[1, 4, "a"]]}), "expected a whole number from 0 to 3"),
+        (Message("block", 1, 0, 1, {"claims": [[1, 0, "x" * 300]]}), "expected text of 1 to 256 characters"),
         (Message("block", 1, 1, 1, {"claims": []}), "of round 1 in round 0"),
     ],
 )

@@ -119,19 +119,19 @@ def have(rows: Any, round_: int = 9, **tensors: Any) -> Message:
 @pytest.mark.parametrize(
     ("message", "part"),
     [
-        (have([[7, 10, 0]]), "device 4 tells of versions 10 and 0 of device 7 in round 9"),
-        (have([[7, 1, 10]]), "device 4 tells of versions 1 and 10 of device 7 in round 9"),
+        (have([[7, 10, 0]]), "device 4 reports versions 10 and 0 of device 7 in round 9"),
+        (have([[7, 1, 10]]), "device 4 reports versions 1 and 10 of device 7 in round 9"),
         (have([[7, -1, 0]]), "versions -1 and 0"),
         (have([[7, 1, -1]]), "versions 1 and -1"),
         (have([[-7, 1, 0]]), "of device -7"),
-        (have([[7, 1]]), r"has entries of shape \[1, 2\], one of \[1, 3\] is due"),
-        (have([7, 1, 0]), r"has entries of shape \[3\], one of \[3, 3\] is due"),
-        (have(7), r"has entries of shape \[\], one of \[0, 3\] is due"),
-        (have([[7.0, 1.0, 0.0]]), "has entries of type float32, int32 or int64 is due"),
+        (have([[7, 1]]), r"has entries of shape \[1, 2\], expected \[1, 3\]"),
+        (have([7, 1, 0]), r"has entries of shape \[3\], expected \[3, 3\]"),
+        (have(7), r"has entries of shape \[\], expected \[0, 3\]"),
+        (have([[7.0, 1.0, 0.0]]), "has entries of type float32, expected int32 or int64"),
         (have([[7, 1, 0]], more=torch.zeros(1)), "'more' that is not part of it"),
         (have([[7, 1, 0]], 10), "of round 10 in round 9"),
         (Message("have", 4, 9, 4, {}, {}), "without entries"),
-        (Message("want", 4, 9, 4, {}, {"entries": torch.zeros(1, 3, dtype=torch.int32)}), "one of kind have is due"),
+        (Message("want", 4, 9, 4, {}, {"entries": torch.zeros(1, 3, dtype=torch.int32)}), "expected one of kind have"),
     ],
 )
 def test_what_cannot_be_held_is_refused(message: Message, part: str) -> None:

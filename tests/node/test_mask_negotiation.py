@@ -228,13 +228,13 @@ REFUSED: dict[str, tuple[int, Message, str]] = {
     "itself": (0, claim(0, 1, [4, 5], "b"), "names it as its source"),
     "another kind": (0, claim(0, 0, [4, 5], kind="update"), "of kind 'update'"),
     "a later round": (0, claim(0, 0, [4, 5], round=1), "of round 1"),
-    "no group": (0, claim(0, 0, [4, 5], None), "does not say its group"),
-    "another group": (0, claim(0, 0, [4, 5], "c"), "claims for group 'c'"),
+    "no group": (0, claim(0, 0, [4, 5], None), "lacks its group"),
+    "another group": (0, claim(0, 0, [4, 5], "c"), "a claim for group 'c'"),
     "not the lowest": (2, claim(2, 2, [4, 5], "b"), "for which device 1 claims"),
-    "another way": (2, claim(2, 0, [4, 5]), "by which it does not go"),
-    "nobody to tell": (0, proposal(0, 0, [4, 5]), "by which it does not go"),
-    "too many": (0, claim(0, 0, [3, 4, 5]), "more of a layer than one part in 3"),
-    "another model": (0, claim(0, 0, [4, 5], tensors=coded([4, 5], 9)), "9 positions came where 6 are due"),
+    "another way": (2, claim(2, 0, [4, 5]), "which is not on its route"),
+    "nobody to tell": (0, proposal(0, 0, [4, 5]), "which is not on its route"),
+    "too many": (0, claim(0, 0, [3, 4, 5]), "more than 1/3 of a layer"),
+    "another model": (0, claim(0, 0, [4, 5], tensors=coded([4, 5], 9)), "9 positions came, expected 6"),
     "no mask": (0, claim(0, 0, [], tensors={}), "came without mask"),
     "more": (0, claim(0, 0, [], tensors={**coded([4]), "more": torch.zeros(1)}), "a tensor 'more'"),
 }
@@ -298,6 +298,6 @@ def test_claims_are_held_against_others_and_against_the_vote() -> None:
     assert [decode(one.data).kind for one in sent] == ["claim", "claim"]  # of 1, to 0 and 2
     with pytest.raises(PayloadError, match="another group has claimed"):
         devices[0].receive(1, encode(claim(1, 1, [0, 4], "b")))
-    with pytest.raises(PayloadError, match="what the proposals of its group do not give"):
+    with pytest.raises(PayloadError, match="a claim that does not match its group's proposals"):
         devices[2].receive(1, encode(claim(1, 1, [2, 3], "b")))
     assert [more.receiver for one in sent for more in devices[one.receiver].receive(one.sender, one.data)] == [3]

@@ -48,15 +48,15 @@ def fetch(reader: Node, others: Sequence[Node]) -> None:
     while True:
         for node in everybody.values():
             for one in node.news():
-                everybody[one.receiver].take(one.sender, one.data)
+                everybody[one.receiver].process(one.sender, one.data)
         asked = reader.wants()
         if not asked:
             return
         for one in asked:
-            everybody[one.receiver].take(one.sender, one.data)
+            everybody[one.receiver].process(one.sender, one.data)
         for node in others:
             for one in node.serve(one_copy=False):
-                reader.take(one.sender, one.data)
+                reader.process(one.sender, one.data)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

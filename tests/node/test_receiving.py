@@ -53,16 +53,16 @@ def test_what_was_sent_is_taken(form: str) -> None:
         ({"tensors": spoilt(NAN)}, "not finite"),
         ({"tensors": spoilt(INF)}, "not finite"),
         ({"tensors": spoilt(-INF)}, "not finite"),
-        ({"tensors": values(1.0, 1)}, r"shape \[1\], one of \[800\] is due"),
+        ({"tensors": values(1.0, 1)}, r"shape \[1\], expected \[800\]"),
         ({"tensors": values(1.0, COUNT - 1)}, r"shape \[799\]"),
         ({"tensors": {"values": torch.zeros((), dtype=torch.bfloat16)}}, r"shape \[\]"),
         ({"tensors": {"values": torch.zeros((1, COUNT), dtype=torch.bfloat16)}}, r"shape \[1, 800\]"),
         ({"tensors": {"values": torch.zeros((COUNT, 0), dtype=torch.bfloat16)}}, r"shape \[800, 0\]"),
-        ({"tensors": values(dtype=torch.int32)}, "type int32, bfloat16 is due"),
+        ({"tensors": values(dtype=torch.int32)}, "type int32, expected bfloat16"),
         ({"tensors": values(dtype=torch.int64)}, "type int64"),
         ({"tensors": values(dtype=torch.float16)}, "type float16"),
         ({"tensors": values(dtype=torch.float32)}, "type float32"),
-        ({"tensors": values(dtype=torch.uint8)}, "is coded, values of type bfloat16 are due"),
+        ({"tensors": values(dtype=torch.uint8)}, "is coded, expected values of type bfloat16"),
         ({"tensors": {}}, "without values"),
         ({"tensors": {**values(), "extra": torch.zeros(1)}}, "'extra' that is not part of it"),
         ({"meta": {"version": 1 << 62}}, "is 4611686018427387904: a whole number of 1 to 3"),
@@ -104,11 +104,11 @@ def test_an_update_that_cannot_be_is_refused_and_changes_nothing(changes: dict[s
         ({"meta": {"since": ROUND - 2}}, "as the difference to version 1, device 0 holds version 2"),
         ({"meta": {"since": None}}, "no keyframe"),
         ({"meta": {}}, "no keyframe"),
-        ({"tensors": values(dtype=torch.float32)}, "type float32, uint8 is due"),
-        ({"meta": {}, "tensors": values(dtype=torch.float32)}, "type float32, bfloat16 is due"),
+        ({"tensors": values(dtype=torch.float32)}, "type float32, expected uint8"),
+        ({"meta": {}, "tensors": values(dtype=torch.float32)}, "type float32, expected bfloat16"),
         ({"meta": {}, "tensors": values(NAN)}, "not finite"),
         ({"meta": {}, "tensors": values(count=5)}, r"shape \[5\]"),
-        ({"tensors": {"values": torch.zeros((9, 2), dtype=torch.uint8)}}, "a vector is due"),
+        ({"tensors": {"values": torch.zeros((9, 2), dtype=torch.uint8)}}, "expected a vector"),
     ],
 )
 def test_a_difference_that_cannot_be_is_refused(changes: dict[str, Any], part: str) -> None:
@@ -121,7 +121,7 @@ def test_a_difference_that_cannot_be_is_refused(changes: dict[str, Any], part: s
 def test_a_difference_of_another_form_is_refused() -> None:
     """All devices of a federation code their values alike."""
     inputs = Exchange("int4")
-    with pytest.raises(PayloadError, match="came in int8, int4 is due"):
+    with pytest.raises(PayloadError, match="came in int8, expected int4"):
         inputs.read(Exchange("int8").message())
 
 
@@ -131,7 +131,7 @@ def test_nobody_passes_on_where_nobody_relays() -> None:
     inputs.deliver(inputs.receiver(), message)
     for method, relay in (("proposed", False), ("ffa", True)):
         rules = UpdateRules(get_method(method), inputs.factory, ExchangeConfig(), ROUND, relay)
-        with pytest.raises(PayloadError, match="device 2 passed on a message of device 1, which nobody does here"):
+        with pytest.raises(PayloadError, match="device 2 relayed a message of device 1, but nobody relays here"):
             inputs.deliver(inputs.receiver(), message, rules)
 
 
@@ -173,10 +173,10 @@ def recipe(place: int, value: Any) -> dict[str, Any]:
     ("messages", "part"),
     [
         ([], "no message"),
-        (told(drop="group"), "does not say its group"),
-        (told(drop="samples"), "does not say its samples"),
-        (told(drop="recipe"), "does not say its recipe"),
-        (told(drop="fingerprint"), "does not say its fingerprint"),
+        (told(drop="group"), "lacks its group"),
+        (told(drop="samples"), "lacks its samples"),
+        (told(drop="recipe"), "lacks its recipe"),
+        (told(drop="fingerprint"), "lacks its fingerprint"),
         (told({"group": ""}), "is '': text of 1 to 256 characters"),
         (told({"group": "x" * 50_000}), "is 'xxx"),
         (told({"group": 3}), "is 3"),
@@ -186,44 +186,44 @@ def recipe(place: int, value: Any) -> dict[str, Any]:
         (told({"samples": True}), "is True"),
         (told({"samples": 3.5}), r"is 3\.5"),
         (told({"samples": "9"}), "is '9'"),
-        (told({"voted": 1}), "says 1 to whether"),
-        (told(recipe(3, 5_000_000)), "projections of rank 5000000, here it is 4"),
+        (told({"voted": 1}), "sent 1 as `voted`"),
+        (told(recipe(3, 5_000_000)), "projections of rank 5000000, expected 4"),
         (told(recipe(3, 10**12)), "is 1000000000000: a whole number of 1 to 2147483647"),
         (told(recipe(3, 0)), "is 0"),
         (told(recipe(3, 4.0)), r"is 4\.0"),
-        (told(recipe(1, "gaussian")), "of kind 'gaussian', here it is 'orthogonal'"),
+        (told(recipe(1, "gaussian")), "of kind 'gaussian', expected 'orthogonal'"),
         (told(recipe(1, "x" * 10_000)), "is 'xxx"),
-        (told(recipe(0, 4)), "of seed 4, here it is 3"),
+        (told(recipe(0, 4)), "of seed 4, expected 3"),
         (told(recipe(0, -1)), "is -1"),
         (told(recipe(2, 6)), "is 6: a whole number of 0 to 5"),
         (told(recipe(2, 1 << 40)), "is 1099511627776"),
         (told(recipe(2, -1)), "is -1"),
         (told(recipe(2, 0)), "generates another projection"),
-        (told(recipe(4, 2)), "of generator 2, here it is 1"),
-        (told({"recipe": RECIPE[:4]}), "seed, kind, block, rank and generator are due"),
-        (told({"recipe": {}}), "are due"),
+        (told(recipe(4, 2)), "of generator 2, expected 1"),
+        (told({"recipe": RECIPE[:4]}), "expected seed, kind, block, rank and generator"),
+        (told({"recipe": {}}), "expected seed"),
         (told({"fingerprint": None}), "is None"),
-        (told({"fingerprint": {"integers": "0" * 16}}), "does not say its probes"),
+        (told({"fingerprint": {"integers": "0" * 16}}), "lacks its probes"),
         (told({"fingerprint": {"integers": 16, "probes": [0.0] * 4}}), "is 16"),
         (told({"fingerprint": {"integers": "0" * 17, "probes": [0.0] * 4}}), "text of 1 to 16"),
-        (told({"fingerprint": {"integers": "0" * 16, "probes": [0.0] * 8}}), "4 numbers are due"),
+        (told({"fingerprint": {"integers": "0" * 16, "probes": [0.0] * 8}}), "expected 4 numbers"),
         (told({"fingerprint": {"integers": "0" * 16, "probes": ["0"] * 4}}), "is '0'"),
-        (told({"fingerprint": {"integers": "0" * 16, "probes": [10**400] * 4}}), "a finite number is due"),
+        (told({"fingerprint": {"integers": "0" * 16, "probes": [10**400] * 4}}), "expected a finite number"),
         (told({"fingerprint": {"integers": "0" * 16, "probes": [0.0] * 4}}), "generates another projection"),
         (told(tensors={}), "came without its mask"),
-        (told(tensors={"mask": torch.zeros(20)}), "type float32, uint8 is due"),
+        (told(tensors={"mask": torch.zeros(20)}), "type float32, expected uint8"),
         (told(tensors={"mask": packed(np.arange(9), sum(SIZES) + 1)}), "a mask of 2401 positions"),
         (told(round=1), "a message of round 1 in round 0"),
-        ([replace(told()[0], kind="router")], "kind 'router' came where one of kind announce is due"),
-        (told(which=1, drop="count"), "does not say its count"),
+        ([replace(told()[0], kind="router")], "kind 'router' came, expected one of kind announce"),
+        (told(which=1, drop="count"), "lacks its count"),
         (told({"count": 0}, which=1), "is 0"),
         (told({"count": 10**18}, which=1), "is 1000000000000000000"),
         (told({"count": "20"}, which=1), "is '20'"),
         (told(which=1, tensors={"mean": torch.zeros(WIDTH)}), "without eigenvalues and eigenvectors and diagonal"),
         (told(which=1, source=2), "has a part of device 2"),
-        ([told()[0], told()[1], told()[1]], "says the same twice"),
-        ([told()[0], told()[2], told()[2]], "says the same twice"),
-        (told(which=2, tensors={"codes": torch.zeros(5)}), r"shape \[5\], one of \[\d+\] is due"),
+        ([told()[0], told()[1], told()[1]], "has a duplicate part"),
+        ([told()[0], told()[2], told()[2]], "has a duplicate part"),
+        (told(which=2, tensors={"codes": torch.zeros(5)}), r"shape \[5\], expected \[\d+\]"),
         (told(which=2, tensors={"codes": torch.full((sum(places(LAYERS).values()),), NAN)}), "not finite"),
     ],
 )  # fmt: skip
@@ -239,7 +239,7 @@ def test_an_announcement_that_cannot_be_is_refused(messages: list[Message], part
         ("mean", torch.zeros(WIDTH + 1), "shape"),
         ("mean", torch.zeros(1), "shape"),
         ("mean", torch.full((WIDTH,), INF), "not finite"),
-        ("mean", torch.zeros(WIDTH, dtype=torch.int64), "floating point is due"),
+        ("mean", torch.zeros(WIDTH, dtype=torch.int64), "expected floating point"),
         ("eigenvalues", torch.tensor([1.0, 1.0, -1e-3]), "variance below 0"),
         ("eigenvalues", torch.tensor([1.0, NAN, 0.0]), "not finite"),
         ("eigenvalues", torch.ones(WIDTH + 1), "is 13: a whole number of 0 to 12"),
@@ -292,9 +292,9 @@ def test_what_a_receiver_knows_of_others_bounds_an_announcement_too() -> None:
     [
         (Message("proposal", 2, 0, 2, {}, {}), "proposal", "without mask"),
         (Message("proposal", 2, 0, 2, {}, {"mask": packed(np.arange(4), 99)}), "proposal", "a mask of 99 positions"),
-        (Message("proposal", 2, 0, 2, {}, {"mask": torch.zeros(13, dtype=torch.int8)}), "proposal", "uint8 is due"),
+        (Message("proposal", 2, 0, 2, {}, {"mask": torch.zeros(13, dtype=torch.int8)}), "proposal", "expected uint8"),
         (Message("proposal", 2, 1, 2, {}, {"mask": packed(np.arange(4), sum(SIZES))}), "proposal", "round 1"),
-        (Message("claim", 2, 0, 2, {}, {"mask": packed(np.arange(4), sum(SIZES))}), "claim", "does not say its group"),
+        (Message("claim", 2, 0, 2, {}, {"mask": packed(np.arange(4), sum(SIZES))}), "claim", "lacks its group"),
         (Message("claim", 2, 0, 2, {"group": "a"}, {"mask": packed(np.arange(4), 5)}), "proposal", "kind 'claim'"),
     ],
 )

@@ -59,7 +59,7 @@ def test_what_was_asked_for_is_served_once() -> None:
     relay.inventory.on_have(2, [(4, 1, 0)])
     for neighbour, source in ((3, 4), (2, 4), (2, 0)):
         relay.on_want(neighbour, [source])
-    with pytest.raises(ForeignError, match="asks for the update of device 5, which is not here"):
+    with pytest.raises(ForeignError, match="requests the update of device 5, which is not held here"):
         relay.on_want(2, [5])
     served = relay.serve(one_copy=False, rules=rules)
     assert [(one.receiver, one.source, one.version) for one in served] == [(3, 4, 2), (2, 4, 2), (2, 0, 2)]

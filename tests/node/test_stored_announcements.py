@@ -95,7 +95,7 @@ def test_facts_that_cannot_be_are_damage(store: RunStore, key: str, value: Any) 
     save_announcements(store, config(), LAYERS, made(), FACTS)
     tensors, facts = store.load(PREPARED)
     store.save(PREPARED, tensors, {**facts, key: value})
-    with pytest.raises(DamagedError, match=r"prepare\.safetensors is damaged \(.*works it out again"):
+    with pytest.raises(DamagedError, match=r"prepare\.safetensors is damaged \(.*recomputes it"):
         load_announcements(store, config(), LAYERS)
 
 

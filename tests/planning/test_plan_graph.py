@@ -56,7 +56,7 @@ def test_a_ring_has_two_links_a_device_and_passes_the_rest_on() -> None:
     assert proposed.run["values"] == 4 * 8 * 2 * 2 * found.values
     assert sum(device.bytes["proposed"].between for device in found.devices) == 8 * 5 * found.payload
     assert all(device.bytes["proposed"].round == 2 * found.payload for device in found.devices)
-    assert "goes on hop by hop every 2 rounds, in 3 windows, 2.25 s" in "".join(found.notes)
+    assert "are relayed hop by hop every 2 rounds, in 3 windows, 2.25 s" in "".join(found.notes)
     assert found.devices[3].reason is not None
     assert found.devices[3].reason.endswith("graph.kind=ring links device 3 to 2 and 4")
     assert any("2 with an exchange hop by hop" in row[1] for row in summary_table(found).rows)
@@ -113,7 +113,7 @@ def test_a_device_that_the_graph_leaves_alone_is_told() -> None:
     found = plan(config({"kind": "ring"}, places={"positions": where}, radio={"bandwidth": W, "range": SIDE + 1}))
     told = "device 7 is alone: graph.kind=ring links it to 0 and 6, and range or power to none of these"
     assert found.parts == (7, 1)
-    assert any(note.startswith("the graph falls into 2 parts of 7, 1 devices") for note in found.notes)
+    assert any(note.startswith("the graph is disconnected into 2 parts of 7, 1 devices") for note in found.notes)
     assert found.devices[7].alone == found.devices[7].reason == told
     assert told in found.notes
 

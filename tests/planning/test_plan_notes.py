@@ -62,10 +62,10 @@ def test_a_plain_plan_says_that_computing_is_an_upper_bound_and_no_more() -> Non
 def test_what_a_shared_band_and_a_broadcast_do_is_said() -> None:
     shared = plan(config(radio={"spectrum": "shared"})).notes
     assert "devices share one band and send in 3 turns, 1.5 s an exchange" in shared
-    interference = "clusters were formed as if there were no interference; power, rate and what is served have it"
+    interference = "clusters were formed without interference; power, rate and the links served take it into account"
     assert interference in shared
     broadcast = plan(config(radio={"cast": "broadcast"})).notes
-    summed = "clusters were formed on the sum of what each receiver needs, which is more than a broadcast does"
+    summed = "clusters were formed on the sum of what each receiver needs, which overestimates a broadcast"
     assert summed in broadcast
     assert interference not in broadcast
     assert summed not in shared
@@ -77,7 +77,7 @@ def test_of_many_lone_devices_the_first_is_explained_and_the_rest_counted() -> N
     assert (
         "device 0 is alone: no other device is within 100 m, the nearest, 1, is 1000 m away (3 more are alone)" in notes
     )
-    assert "the graph falls into 4 parts of 1, 1, 1, 1 devices, 4 of them devices alone: " in "".join(notes)
+    assert "the graph is disconnected into 4 parts of 1, 1, 1, 1 devices, 4 of them devices alone: " in "".join(notes)
 
 
 def test_a_density_beyond_a_limit_comes_with_its_remedy() -> None:

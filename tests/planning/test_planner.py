@@ -33,7 +33,7 @@ def test_payload_is_the_sparse_methods_update_and_clusters_are_those_in_range(pl
     assert [cluster.members for cluster in planned.clusters] == [(0, 1, 2), (3,)]
     assert planned.clusters[0].rate == pytest.approx(3 * 0.01 * 0.9 + 0.001, rel=1e-2)
     assert planned.parts == (3, 1)
-    assert any("the graph falls into 2 parts of 3, 1 devices" in note for note in planned.notes)
+    assert any("the graph is disconnected into 2 parts of 3, 1 devices" in note for note in planned.notes)
 
 
 def test_methods_without_masks_collide_everywhere() -> None:

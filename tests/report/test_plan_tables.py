@@ -21,10 +21,10 @@ def test_tables_say_what_the_plan_holds() -> None:
     assert [row[3] for row in devices.rows] == ["2", "2", "2", "0", "0"]
     assert made["Clusters"].rows[0][1:3] == ["0, 1 and 2", "3"]
     assert [row[:2] for row in made["Links between clusters"].rows] == [["1", "3"], ["3", "1"]]
-    why = {row[0]: row[1] for row in made["Who is not with whom"].rows}
+    why = {row[0]: row[1] for row in made["Why devices are not in one cluster"].rows}
     assert why["4"].startswith("device 4 is alone: no other device is within 100 m")
     assert why["0"].startswith("3 was refused")
-    assert [row[1] for row in made["To be known"].rows] == list(planned().notes)
+    assert [row[1] for row in made["Notes"].rows] == list(planned().notes)
     (asked,) = tables(planned(), 4)
     assert asked.title == "Device 4"
     assert asked.rows[0][1] == planned().devices[4].reason

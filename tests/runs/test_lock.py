@@ -103,5 +103,5 @@ def test_a_file_system_without_locks_is_told_and_the_run_goes_on(
     with held(tmp_path, watch):
         pass
     assert len(watch.texts) == 1
-    assert "without locks: see to it that no other meshtune writes there" in watch.texts[0]
+    assert "without locks: make sure that no other meshtune writes there" in watch.texts[0]
     assert list(tmp_path.iterdir()) == []

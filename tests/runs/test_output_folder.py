@@ -24,7 +24,7 @@ def test_what_is_no_folder_for_a_run_is_refused(tmp_path: Path) -> None:
     for path, words in {
         tmp_path / "file": "is a file: name a folder",
         tmp_path / "file" / "below": "cannot be written (Not a directory): name another folder",
-        tmp_path / "full": "holds files that are no run: name a new or empty folder",
+        tmp_path / "full": "holds files that are not a run: name a new or empty folder",
         tmp_path / "a\nb": "a\\nb has a control character",
         tmp_path / "a\0b": "a\\x00b has a control character",
         tmp_path / "a\x1b[2J": "a\\x1b[2J has a control character",

@@ -86,7 +86,7 @@ def test_a_folder_with_another_run_is_refused(store: RunStore) -> None:
 def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     for refuse in (RunStore.check_free, lambda path: RunStore.create(path, CONFIG)):
-        with pytest.raises(UserError, match="holds files that are no run") as caught:
+        with pytest.raises(UserError, match="holds files that are not a run") as caught:
             refuse(tmp_path)
         assert str(tmp_path) in one_sentence(caught)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
@@ -143,7 +143,7 @@ def test_a_difference_is_shown_key_by_key(store: RunStore) -> None:
 
 def test_a_configuration_of_something_else_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": 576}')
-    with pytest.raises(UserError, match="holds files that are no run"):
+    with pytest.raises(UserError, match="holds files that are not a run"):
         RunStore.open(tmp_path).check_config(CONFIG)
 
 
@@ -331,7 +331,7 @@ def test_a_damaged_checkpoint_can_be_deleted_to_go_back(store: RunStore) -> None
     store.save_round(2, {"a": torch.tensor(2)}, {})
     file = store.path / "round-0002.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"round-0002\.safetensors is damaged .* works it out again"):
+    with pytest.raises(UserError, match=r"round-0002\.safetensors is damaged .* recomputes it"):
         store.load_round(2)
     file.unlink()
     assert store.latest_round() == 1

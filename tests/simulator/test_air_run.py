@@ -59,7 +59,7 @@ def test_it_has_several_clusters_and_says_so(finished: tuple[Path, Watch]) -> No
         assert kind == "collision"  # what S_max=0.05 leaves to decide
         assert network["why"][str(device)].splitlines()[1].startswith(f"{other} ")
     assert any(text.startswith(f"{len(network['clusters'])} clusters over the air") for text in watch.texts)
-    assert any("teach stays within them" in text for text in watch.texts)  # three rounds, an exchange every second
+    assert any("rounds stay within clusters" in text for text in watch.texts)  # three rounds, an exchange every second
     stored = [event for event in RunStore.open(folder).events() if event["event"] == "network"]
     assert [{k: v for k, v in event.items() if k != "event"} for event in stored] == [network]
 
@@ -173,7 +173,7 @@ def test_a_stopped_run_of_devices_that_move_finds_its_networks_again(tmp_path: P
     assert proposed["positions"] != lora["positions"]
     changed = {event["round"] for event in logged[1:] if event["moved"]}
     assert changed
-    assert len([text for text in watch.texts if "played in other clusters" in text]) == len(changed)
+    assert len([text for text in watch.texts if "used other clusters" in text]) == len(changed)
     assert DeviceLoader(tmp_path / "cut", Silent()).load(device=5, method="paper").ask("Is 3 even?", tokens=2).weights
 
 

@@ -81,7 +81,7 @@ def test_devices_that_swap_places_swap_clusters() -> None:
     assert facts["positions"] == [list(place) for place in SWAPPED]
     assert facts["time"] == elapsed(w.state.clocks["proposed"][:3])
     assert reclustering_note([formed]) == (
-        "round 3 was played in other clusters, as devices have moved: proposed 2 of 2 devices, 1 and 2 changed"
+        "round 3 used other clusters, as devices have moved: proposed 2 of 2 devices, 1 and 2 changed"
     )
     w.play()
     assert [w.versions(device) for device in range(4)] == [dict.fromkeys(range(4), 4)] * 4

@@ -102,11 +102,13 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_ends_in_the_same_
 ) -> None:
     spoil(folder / "round-0002.safetensors")
     for read in (lambda: evaluate(folder, Silent()), lambda: opened(folder)):
-        with pytest.raises(UserError, match=r"round-0002\.safetensors is damaged .*meshtune run --out .* works it out"):
+        with pytest.raises(
+            UserError, match=r"round-0002\.safetensors is damaged .*meshtune run --out .* recomputes it"
+        ):
             read()
     notes = again(folder).texts
     assert any(
-        "round-0002.safetensors is damaged" in text and "going on after round 1 instead" in text for text in notes
+        "round-0002.safetensors is damaged" in text and "resuming after round 1 instead" in text for text in notes
     )
     assert_same_state(finished, folder, 2)
     assert (rows(folder), curves(folder)) == (rows(finished), curves(finished))
@@ -118,8 +120,8 @@ def test_without_any_good_checkpoint_or_preparation_the_run_starts_again(finishe
         spoil(folder / f"{name}.safetensors")
     notes = again(folder).texts
     assert sum("is damaged" in text for text in notes) == 3
-    assert any("going on after the preparation, at the first round instead" in text for text in notes)
-    assert any("the preparation is worked out again" in text for text in notes)
+    assert any("resuming after the preparation, at the first round instead" in text for text in notes)
+    assert any("the preparation is recomputed" in text for text in notes)
     assert_same_state(finished, folder, 2)
     assert (rows(folder), curves(folder)) == (rows(finished), curves(finished))
 
@@ -135,7 +137,7 @@ def test_a_damaged_preparation_is_worked_out_again_or_refused_where_it_comes_out
     store = RunStore.open(folder)
     tensors, facts = store.load(PREPARED)
     store.save(PREPARED, tensors, {**facts, "digest": "0" * 32})
-    with pytest.raises(UserError, match="goes on from another preparation"):
+    with pytest.raises(UserError, match="was trained from another preparation"):
         again(folder)
 
 
@@ -233,7 +235,7 @@ def test_another_base_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         lambda: evaluate(folder, Silent()),
         lambda: opened(folder),
     ):
-        with pytest.raises(UserError, match=r"the base model is not the one that .* was begun with"):
+        with pytest.raises(UserError, match=r"the base model is not the one that .* was started with"):
             act()
 
 

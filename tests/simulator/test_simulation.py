@@ -155,7 +155,7 @@ def test_other_data_than_the_run_was_begun_with_are_refused(
         run(config(settings), tmp_path / "run", Stop("round", 1))
     lines = (copy / "piqa" / "train.jsonl").read_text().splitlines(keepends=True)
     (copy / "piqa" / "train.jsonl").write_text("".join(lines[:-1]))
-    with pytest.raises(UserError, match=r"the training data are not those that .* was begun with"):
+    with pytest.raises(UserError, match=r"the training data are not those that .* was started with"):
         run(config(settings), tmp_path / "run", Silent())
 
 

@@ -48,9 +48,9 @@ def air(**changes: Any) -> LinkBounds:
 @pytest.mark.parametrize(
     "changes, sentence",
     [
-        ({"ids": [1, 2, 2]}, "device id 2 is given twice: number devices apart"),
-        ({"ids": []}, "device ids are no list of integers: give every device one"),
-        ({"ids": [1.0, 2.0, 3.0]}, "device ids are no list of integers: give every device one"),
+        ({"ids": [1, 2, 2]}, "device id 2 appears twice: device ids must be unique"),
+        ({"ids": []}, "device ids are not a list of integers: give every device one"),
+        ({"ids": [1.0, 2.0, 3.0]}, "device ids are not a list of integers: give every device one"),
         (
             {"positions": [[0, 0], [1, 1]]},
             "positions have the shape (2, 2), there are 3 devices: give each a row x, y in metres, all finite",

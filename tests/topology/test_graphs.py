@@ -153,15 +153,15 @@ def test_a_geometric_graph_needs_a_place_for_each_and_a_radius() -> None:
 def test_what_a_graph_falls_into_is_one_sentence() -> None:
     assert components({0: (2,), 1: (), 2: (0,)}) == ((0, 2), (1,))
     assert falls_apart({0: (2,), 1: (), 2: (0,)}) == (
-        "the graph falls into 2 parts of 2, 1 devices, 1 of them a device alone: each part goes on by itself; more "
-        "range, power or time a link would join them"
+        "the graph is disconnected into 2 parts of 2, 1 devices, 1 of them a device alone: each trains "
+        "separately; raise range, power or airtime to connect them"
     )
     assert falls_apart({0: (1,), 1: (0,), 2: (3,), 3: (2,)}) == (
-        "the graph falls into 2 parts of 2, 2 devices: each part goes on by itself; more range, power or time a link "
-        "would join them"
+        "the graph is disconnected into 2 parts of 2, 2 devices: each trains separately; raise range, power or "
+        "airtime to connect them"
     )
     assert falls_apart(dict.fromkeys(range(9), ())) == (
-        "the graph falls into 9 parts of 1, 1, 1, 1, 1, 1, ... devices, 9 of them devices alone: each part goes on by "
-        "itself; more range, power or time a link would join them"
+        "the graph is disconnected into 9 parts of 1, 1, 1, 1, 1, 1, ... devices, 9 of them devices alone: each "
+        "trains separately; raise range, power or airtime to connect them"
     )
     assert falls_apart(neighbours("ring", 5)) is None

@@ -49,18 +49,18 @@ LIES = [
     ("2", hello(), "which it does not hear"),
     (2, None, "no message of forming clusters"),
     (2, "x" * 9999, "no message of forming clusters"),
-    (2, hello((NAN, 0.0)), "a finite number is due"),
-    (2, hello((3.0,)), "2 numbers are due"),
-    (2, hello(("3", 0.0)), "a finite number is due"),
-    (2, hello(power=0.0), "says its power limit is 0 W"),
-    (2, hello(power=1e9), "says its power limit is 1e[+]09 W"),
-    (2, hello(power=NAN), "a finite number is due"),
-    (2, hello(announced=np.zeros(2, dtype=np.uint16)), "otherwise than in 1 whole numbers"),
-    (2, hello(announced=np.zeros(1)), "otherwise than in"),
-    (2, hello(announced=[1]), "otherwise than in"),
+    (2, hello((NAN, 0.0)), "expected a finite number"),
+    (2, hello((3.0,)), "expected 2 numbers"),
+    (2, hello(("3", 0.0)), "expected a finite number"),
+    (2, hello(power=0.0), "states a power limit of 0 W"),
+    (2, hello(power=1e9), "states a power limit of 1e[+]09 W"),
+    (2, hello(power=NAN), "expected a finite number"),
+    (2, hello(announced=np.zeros(2, dtype=np.uint16)), "must announce its mask as 1 whole numbers"),
+    (2, hello(announced=np.zeros(1)), "must announce its mask"),
+    (2, hello(announced=[1]), "must announce its mask"),
     (2, hello(announced=np.full(1, 1 << 20, dtype=np.uint32)), "more than a whole layer"),
-    (2, hello((4.0, 0.0)), "did not say before"),
-    (2, Reports({1: 1}), "did not report before"),
+    (2, hello((4.0, 0.0)), "contradicts its earlier description"),
+    (2, Reports({1: 1}), "contradicts its earlier report"),
     (2, Reports({2: 1}), "a link to itself"),
     (2, Reports({1: 0}), "is 0"),
     (2, Reports({1: NEVER + 1}), "the cost of a link"),
@@ -68,20 +68,20 @@ LIES = [
     (2, Reports({-1: 1}), "is -1"),
     (2, Reports(dict.fromkeys(range(3, 70_000), 1)), "at most 65535"),
     (2, Reports([1]), "at most"),  # type: ignore[arg-type]
-    (2, Proposal(0, 1), "is 0: a whole number of 1 to 3"),
+    (2, Proposal(0, 1), "is 0: expected a whole number from 1 to 3"),
     (2, Proposal(1, 1 << 62), "is 4611686018427387904"),
     (2, Proposal(1.0, 1), r"is 1\.0"),  # type: ignore[arg-type]
-    (2, FormedCluster(()), "that is none"),
+    (2, FormedCluster(()), "an invalid cluster"),
     (2, FormedCluster(((1, 2), (1, 3), (1, 4))), "more than 3 devices"),
-    (2, FormedCluster(((2, 1),)), "cannot have been"),
-    (2, FormedCluster(((2, 2),)), "cannot have been"),
-    (2, FormedCluster(((1, 2), (2, 3))), "cannot have been"),
-    (2, FormedCluster(((1, 2), (1, 2))), "cannot have been"),
+    (2, FormedCluster(((2, 1),)), "an impossible merger"),
+    (2, FormedCluster(((2, 2),)), "an impossible merger"),
+    (2, FormedCluster(((1, 2), (2, 3))), "an impossible merger"),
+    (2, FormedCluster(((1, 2), (1, 2))), "an impossible merger"),
     (2, FormedCluster(((1, 3),)), "not its own"),
-    (2, FormedCluster(((2, 3, 4),)), "two devices are due"),  # type: ignore[arg-type]
+    (2, FormedCluster(((2, 3, 4),)), "expected two devices"),  # type: ignore[arg-type]
     (2, FormedCluster(((2, "3"),)), "is '3'"),  # type: ignore[arg-type]
     (2, FormedCluster(((2, 1 << 70),)), "a device in a cluster"),
-    (2, FormedCluster([(2, 3)]), "that is none"),  # type: ignore[arg-type]
+    (2, FormedCluster([(2, 3)]), "an invalid cluster"),  # type: ignore[arg-type]
 ]
 
 

@@ -71,4 +71,4 @@ def test_ticks_by_hand() -> None:
 def test_what_is_no_power_limit(power: float, said: str) -> None:
     with pytest.raises(UserError) as caught:
         Scale(power, factor)
-    assert str(caught.value) == f"a power limit of {said} W is no limit: give a positive one"
+    assert str(caught.value) == f"a power limit of {said} W is not positive: give a positive one"

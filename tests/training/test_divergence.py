@@ -161,7 +161,7 @@ def test_a_rate_of_a_methods_own_and_a_narrow_base_are_named(settings: dict[str,
 def test_an_announcement_that_is_refused_ends_a_run_in_a_sentence() -> None:
     """Without it devices cannot begin; an update that is refused is counted, and the run goes on."""
     with (
-        pytest.raises(UserError, match="devices cannot introduce themselves to each other, a device refused"),
+        pytest.raises(UserError, match="the handshake between devices failed, a device refused"),
         handshake_errors(),
     ):
         raise PayloadError("a message is damaged")

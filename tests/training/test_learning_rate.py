@@ -144,7 +144,8 @@ def test_rates_are_found_for_adam_only(tmp_path: Path, settings: dict[str, Any])
     run(auto(settings, optimizer="sgd", lr=0.1, lora_lr=0.1), tmp_path / "sgd", Watch())
     whole = auto(settings, rates={"fpft": "auto"}).model_copy(update={"methods": ("fpft",)})
     with pytest.raises(
-        UserError, match=r"train\.rates\.fpft=auto: no rate is looked for of all weights: give a number"
+        UserError,
+        match=r"train\.rates\.fpft=auto: the learning-rate search does not cover full fine-tuning: give a number",
     ):
         run(whole, tmp_path / "whole", Watch())
 

@@ -67,7 +67,7 @@ def test_steady_payload_is_one_update_of_the_newest_round(three_devices: Ledger)
 def test_what_is_no_message_is_refused_and_leaves_no_trace(three_devices: Ledger) -> None:
     before = three_devices.to_json()
     for relayed in (False, True):
-        with pytest.raises(ValueError, match="gossip is no kind of bytes"):
+        with pytest.raises(ValueError, match="gossip is not a kind of bytes"):
             three_devices.record("proposed", 3, 0, 1, {"values": 5, "gossip": 1}, relayed=relayed)
         with pytest.raises(ValueError, match="-1 bytes of control"):
             three_devices.record("proposed", 3, 0, 1, {"values": 5, "control": -1}, relayed=relayed)

@@ -216,9 +216,9 @@ def test_what_the_format_does_not_know_is_not_sent(message: Message, part: str) 
 @pytest.mark.parametrize(
     "data, part",
     [
-        (b"", "no meshtune message"),
-        (b"MTUN", "no meshtune message"),
-        (b"PK\x03\x04" + bytes(20), "no meshtune message"),
+        (b"", "not a meshtune message"),
+        (b"MTUN", "not a meshtune message"),
+        (b"PK\x03\x04" + bytes(20), "not a meshtune message"),
         (frame(entry(), b"\x00", version=2), "format version 2 cannot be read, this version of meshtune reads 3"),
         (b"MTUN\x02" + frame(entry(), b"\x00")[PREFIX:], "format version 2 cannot be read"),
         (b"MTUN\x03\x00\x00", "ends before its digest"),

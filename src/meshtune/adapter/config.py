@@ -59,5 +59,5 @@ class AdapterConfig(Settings):
             UserError: it is still to be planned, which needs devices and their radio.
         """
         if self.density == "planned":
-            raise UserError("adapter.density=planned is worked out for devices and their radio: give a number here")
+            raise UserError("adapter.density=planned needs devices and their radio: give a number here")
         return self.density

@@ -73,7 +73,7 @@ def unpack(bitmap: NDArray[np.uint8], sizes: Sequence[int]) -> list[NDArray[np.i
         raise MeshtuneError(f"a mask of {bitmap.size} bytes does not fit {total} positions: another model or rank")
     bits = np.unpackbits(bitmap)
     if bits[total:].any():
-        raise MeshtuneError("a mask has positions behind its end: it is damaged")
+        raise MeshtuneError("a mask has positions beyond its end: it is damaged")
     return part(np.flatnonzero(bits).astype(np.int64), sizes)
 
 

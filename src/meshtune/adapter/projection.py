@@ -57,7 +57,7 @@ class Recipe:
             PayloadError: it is not five values of these types, or one is out of bounds.
         """
         if not isinstance(data, list | tuple) or len(data) != 5:
-            raise MalformedError(f"a recipe is {quoted(data)}: seed, kind, block, rank and generator are due")
+            raise MalformedError(f"a recipe is {quoted(data)}: expected seed, kind, block, rank and generator")
         seed, kind, block, rank, generator = data
         return Recipe(
             whole(seed, "a recipe's seed", 0, None),
@@ -97,7 +97,7 @@ class Fingerprint:
             PayloadError: a part is missing, is of another type or length, or is not finite.
         """
         if not isinstance(data, Mapping):
-            raise MalformedError(f"a fingerprint is {quoted(data)}: integers and probes are due")
+            raise MalformedError(f"a fingerprint is {quoted(data)}: expected integers and probes")
         integers = text(fact(data, "integers"), "a fingerprint's integers", _HASH)
         return Fingerprint(integers, floats(fact(data, "probes"), "a fingerprint's probes", min(PROBES, rank)))
 

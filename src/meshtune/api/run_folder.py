@@ -92,7 +92,7 @@ class Run:
         unsafe_code: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        """Repeat the exam from the newest checkpoint, and write ``results.json`` for this exam.
+        """Evaluate the newest checkpoint again, and write ``results.json`` for this exam.
 
         Existing scores are not computed again.
 

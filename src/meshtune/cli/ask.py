@@ -30,10 +30,12 @@ def ask(
         str | None,
         typer.Option(metavar="'A|B|C'", help="Choose the most probable of these answers instead of writing one."),
     ] = None,
-    device: Annotated[int, typer.Option(metavar="N", help="Which device is asked.")] = 0,
+    device: Annotated[int, typer.Option(metavar="N", help="The device to ask.")] = 0,
     method: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="A method of the run, or frozen: the base alone. By default proposed."),
+        typer.Option(
+            metavar="NAME", help="A method of the run, or frozen for the base model alone. By default proposed."
+        ),
     ] = None,
     router: Annotated[
         str | None,
@@ -43,12 +45,12 @@ def ask(
     ] = None,
     tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="The most tokens of a written answer; by default as many as the task's may have."),
+        typer.Option(min=1, help="Maximum number of tokens of a written answer; by default the task's own."),
     ] = None,
     temperature: Annotated[
-        float, typer.Option(help="Draw the words of the answer; 0 takes the likeliest, 1 as the model says.")
+        float, typer.Option(help="Sampling temperature of a written answer; 0 takes the most probable token.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws: the same seed, the same answer.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for sampling.")] = 0,
     raw: Annotated[
         bool,
         typer.Option(

@@ -23,7 +23,7 @@ def demo(
 ) -> None:
     """Run ten devices on six tasks over the air, with a small base model that comes with meshtune.
 
-    It takes a few minutes and ends in tables, pictures and what to try next. Stopped, it goes on with the same command.
+    It takes a few minutes and ends in tables, pictures and what to try next. If stopped, the same command resumes it.
 
     For example: meshtune demo --out runs/lean --set adapter.density=0.05
     """

@@ -93,7 +93,7 @@ def meaning(error: Exception, verb: str) -> tuple[str, int]:
         return f"{what} cannot be used ({error.strerror}): {remedy}", MEND
     said = printable(str(error), CAUSE)
     kind = type(error).__name__
-    return f"this is a fault in meshtune ({kind}{': ' if said else ''}{said})", FAULT
+    return f"this is a bug in meshtune ({kind}{': ' if said else ''}{said})", FAULT
 
 
 def shut(stream: TextIO) -> None:

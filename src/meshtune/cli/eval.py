@@ -15,7 +15,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")],
     questions: Annotated[
         int | None,
-        typer.Option(min=1, help="Test questions a task."),
+        typer.Option(min=1, help="Number of test questions per task."),
     ] = None,
     routers: Annotated[
         list[str] | None,
@@ -27,14 +27,14 @@ def evaluate(
     ] = None,
     no_write: Annotated[
         bool,
-        typer.Option("--no-write", help="Have no answers written: of such tasks only the NLL of the references."),
+        typer.Option("--no-write", help="Do not write answers: score such tasks only by the NLL of their references."),
     ] = False,
     unsafe_code: Annotated[
         bool,
         typer.Option("--unsafe-code", help="Run the programs that models write without isolation, with your rights."),
     ] = False,
 ) -> None:
-    """Sit the exam again from the newest checkpoint, and write results.json and the report for this exam.
+    """Evaluate the newest checkpoint again, and write results.json and the report for this exam.
 
     Scores that are already there are not computed twice; meshtune run --out RUN goes back to the run's own exam.
 
@@ -56,7 +56,7 @@ def evaluate(
                 done.evaluate(questions, routers or (), not no_write, unsafe_code, observer)
             show_run(run)
     except KeyboardInterrupt as stop:
-        say("stopped: the scores so far are kept, repeat the same command to go on")
+        say("stopped: the scores so far are kept, repeat the same command to resume")
         if isinstance(stop, Stopped):
             raise typer.Exit(stop.code) from stop
         raise

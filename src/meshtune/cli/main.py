@@ -96,8 +96,8 @@ app = typer.Typer(
     cls=_Group,
     help="Many devices, one frozen LLM, no server: sparse-and-orthogonal LoRA for serverless fine-tuning.",
     epilog=(
-        "Exit codes: 0 done, 2 something you can mend (one sentence says what), 70 a fault in meshtune (one sentence "
-        "says what to report), 129, 130 and 143 stopped by SIGHUP, Ctrl+C and SIGTERM, 141 nobody reads the output. "
+        "Exit codes: 0 done, 2 an error you can fix (one sentence says how), 70 a bug in meshtune (one sentence says "
+        "what to report), 129, 130 and 143 stopped by SIGHUP, Ctrl+C and SIGTERM, 141 nobody reads the output. "
         "MESHTUNE_DEBUG=1 shows where an error came from."
     ),
     add_completion=False,
@@ -106,11 +106,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", short_help="Run the demo: no file, no download, a few minutes.")(demo)
-app.command("run", short_help="Run a configuration, or go on with a run.")(run)
+app.command("run", short_help="Run a configuration, or resume a run.")(run)
 app.command("plan", short_help="Plan a run over the air, without training.")(plan)
-app.command("eval", short_help="Sit the exam of a run again.")(evaluate)
-app.command("ask", short_help="Ask a device of a run.")(ask)
-app.command("compare", short_help="Show runs side by side.")(compare)
+app.command("eval", short_help="Evaluate a run again.")(evaluate)
+app.command("ask", short_help="Ask a device of a run a question.")(ask)
+app.command("compare", short_help="Compare runs side by side.")(compare)
 app.command("tasks", short_help="List the tasks.")(tasks)
 app.command("methods", short_help="List the methods.")(methods)
 app.command("models", short_help="List the models.")(models)

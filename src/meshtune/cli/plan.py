@@ -24,7 +24,7 @@ def plan(
     ] = None,
     why: Annotated[
         int | None,
-        typer.Option(metavar="DEVICE", help="Tell why this device is in its cluster and others are not, and no more."),
+        typer.Option(metavar="DEVICE", help="Only explain why this device is in its cluster and others are not."),
     ] = None,
 ) -> None:
     """Plan a run over the air without training it.

@@ -14,7 +14,7 @@ from meshtune.runs.events import Event, Note, PhaseStarted, Progress, RoundDone,
 PHASES = {
     "load": "loading model and data",
     "prepare": "masks and router statistics",
-    "rates": "looking for learning rates",
+    "rates": "searching learning rates",
     "score": "scoring",
 }
 QUIET_SECONDS = 5.0

@@ -23,7 +23,7 @@ def run(
         Path | None,
         typer.Argument(
             metavar="FILE.yaml",
-            help="The configuration. Without it the run in --out goes on.",
+            help="The configuration. Without it, the run in --out is resumed.",
         ),
     ] = None,
     settings: Annotated[
@@ -41,7 +41,7 @@ def run(
         typer.Option("--unsafe-code", help="Run the programs that models write without isolation, with your rights."),
     ] = False,
 ) -> None:
-    """Run a configuration to its end; a run that was stopped goes on where it was.
+    """Run a configuration to its end; a run that was stopped resumes where it was.
 
         meshtune run my-data.yaml --out runs/mine --set train.rounds=2
 
@@ -85,8 +85,8 @@ def _chosen(file: Path | None, settings: list[str], out: Path | None) -> tuple[R
 
     if file is None and out is None:
         raise UserError(
-            "nothing is named to run: give a FILE.yaml, or --out with the folder of a run to go on with; meshtune demo "
-            "runs without either"
+            "no configuration and no run named: give a FILE.yaml, or --out with the folder of a run to resume; "
+            "meshtune demo runs without either"
         )
     if file is not None:
         config, folder = meshtune.load_config(file, settings), out or Path("runs") / file.stem
@@ -100,5 +100,5 @@ def _chosen(file: Path | None, settings: list[str], out: Path | None) -> tuple[R
 
 def _resume(folder: Path) -> str:
     if (folder / "config.json").is_file():
-        return f"what is finished is kept, go on with: {printable(resuming(folder))}"
+        return f"finished work is kept, resume with: {printable(resuming(folder))}"
     return "nothing had been done yet, repeat the same command to start again"

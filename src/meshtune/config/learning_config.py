@@ -35,7 +35,7 @@ def check_temperature(value: float) -> None:
         UserError: it is not.
     """
     if value and not COLDEST <= value <= HOTTEST:
-        raise UserError(f"`temperature` {value:g} is no temperature: give 0, or {COLDEST:g} to {HOTTEST:g}")
+        raise UserError(f"`temperature` {value:g} is out of range: give 0, or {COLDEST:g} to {HOTTEST:g}")
 
 
 Rounds = Annotated[int, Within(1, 1_000_000)]

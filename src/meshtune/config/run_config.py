@@ -233,7 +233,7 @@ class RunConfig(Settings):
         keys = [task.key for task in value]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
-            raise ValueError(f"the task key {twice} stands twice: use devices.per_task for several devices a task")
+            raise ValueError(f"the task key {twice} appears twice: use devices.per_task for several devices a task")
         names = [*keys, *(name for task in value for name in task.also)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:

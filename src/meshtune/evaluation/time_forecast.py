@@ -57,8 +57,8 @@ class Duration:
     writes: bool
 
     def text(self) -> str:
-        """Return it as one sentence."""
-        more = ", without the answers that are written: their time is told when they begin" if self.writes else ""
+        """Return one sentence for people."""
+        more = ", without written answers, whose time is estimated when they begin" if self.writes else ""
         return (
             f"time: about {clock_text(self.training + self.scoring)} from here ({clock_text(self.training)} training, "
             f"{clock_text(self.scoring)} scoring{more})"

@@ -131,7 +131,7 @@ class Device:
         base = self._base
         check_temperature(temperature)
         if tokens is not None and tokens < 1:
-            raise UserError(f"`tokens` {tokens} is no number of tokens: give 1 or more")
+            raise UserError(f"`tokens` {tokens} is below 1: give 1 or more")
         if tokens is not None and tokens >= base.longest:
             raise UserError(f"`tokens` {tokens} leaves no room for the prompt: the model has {base.longest} positions")
         prompt = self.prompt(text, raw)

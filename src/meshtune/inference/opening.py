@@ -74,7 +74,7 @@ class DeviceLoader:
         store = RunStore.open(path)
         store.check_version()
         if store.latest_round() is None:
-            raise UserError(f"{path} has no finished round to ask: go on with {resuming(path)}")
+            raise UserError(f"{path} has no finished round to ask: resume with {resuming(path)}")
         tree = store.config()
         config = _routed_by(tree, router, path)
         count = len(config.device_tasks)

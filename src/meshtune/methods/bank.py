@@ -8,7 +8,7 @@ from dataclasses import replace
 from meshtune.adapter.expert import Expert, SparseExpert
 from meshtune.methods.base import Answer, Method
 from meshtune.methods.experts import ExpertFactory
-from meshtune.methods.mates import alike, joined_mean, trained_mean
+from meshtune.methods.group_means import alike, joined_mean, trained_mean
 from meshtune.methods.policies import Sharing
 from meshtune.methods.state import Announcement, Member
 from meshtune.routing.routers import OracleRouter
@@ -32,16 +32,16 @@ class BankMethod(Method):
             return factory.lora()
         if own.voted:
             return factory.alone(own)
-        mates = [known[d] for d in sorted(known) if known[d].group == own.group]
-        return factory.group_expert([mate for mate in mates if not mate.voted])
+        group_members = [known[d] for d in sorted(known) if known[d].group == own.group]
+        return factory.group_expert([one for one in group_members if not one.voted])
 
     def mix(self, member: Member, factory: ExpertFactory) -> Expert | None:
         # A device alone in its group continues with its own unrounded values; a group takes the mean of the updates.
-        # A mate several hops away counts with its newest update that has arrived, which is that many rounds old. If
-        # rounds end on time, mates whose update did not arrive in this round are left out instead.
-        mates = len(member.groups()[member.own.group])
+        # A member several hops away counts with its newest update that has arrived, which is that many rounds old. If
+        # rounds end on time, members whose update did not arrive in this round are left out instead.
+        group_members = len(member.groups()[member.own.group])
         mixed = member.counted(member.holders(member.own.group))
-        if mates > 1 and (len(mixed) > 1 or not member.timely):
+        if group_members > 1 and (len(mixed) > 1 or not member.timely):
             return self._mean(member, mixed, factory, member.device)
         return None
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from meshtune.methods.base import Method
 
 METHODS: dict[str, str] = {
-    "proposed": "sparse experts with orthogonal projections, kept apart in a bank and answered through a router",
+    "proposed": "sparse experts with orthogonal projections, kept apart in a bank and combined by a router",
     "lora": "plain LoRA, A and B trained and averaged with the neighbours' (the usual baseline)",
     "hard_moe": "one sparse expert per task and a perfect router: the ceiling of 'proposed'",
     "hard_moe_lora": "one dense LoRA expert per task and a perfect router: the paper's hard-routing MoE",
@@ -68,5 +68,5 @@ def get_method(name: str) -> Method:
             f"method {name} cannot be loaded from {point.value} ({type(error).__name__}: {error})"
         ) from error
     if not isinstance(found, Base) or found.name != name:
-        raise UserError(f"method {name}: {point.value} is no method of that name, but {printable(repr(found), 60)}")
+        raise UserError(f"method {name}: {point.value} is not a method of that name, but {printable(repr(found), 60)}")
     return found

@@ -87,7 +87,7 @@ def shape_of(name: str, bits: int | None = None) -> Any:
         )
     if type(shape) not in AutoModelForCausalLM._model_mapping:
         raise UserError(
-            f"model.name={name} is no causal language model ({kind}): take one that writes text, as Llama is"
+            f"model.name={name} is not a causal language model ({kind}): take one that writes text, as Llama is"
         )
     width = getattr(shape.get_text_config(), "hidden_size", None)
     if not isinstance(width, int) or width < 1:
@@ -152,8 +152,8 @@ def unread(name: str, what: str, error: BaseException) -> UnreadError:
     reason = why_local()
     if reason is not None and isinstance(error, OSError):
         return UnreadError(
-            f"model.name={name}: there is no such folder, {reason}, and the model is not, or not whole, among what was "
-            "downloaded before: check the name and the network, or give the path of its folder"
+            f"model.name={name}: there is no such folder, {reason}, and no complete earlier download of the model "
+            "exists: check the name and the network, or give the path of its folder"
         )
     return UnreadError(f"model.name={name}: {what} ({first_line(error)}): check the name and the network")
 
@@ -184,8 +184,8 @@ def _check_facts(facts: Any, name: str, bits: int | None) -> None:
         if kind is None:
             raise UserError(f"model.name={name}: its config.json names no model_type: get the one of the model")
         raise UserError(
-            f"model.name={name}: model_type={printable(str(kind), 60)} of its config.json is none that transformers "
-            f"{__version__} knows: update transformers or take another model"
+            f"model.name={name}: model_type={printable(str(kind), 60)} of its config.json is unknown to transformers "
+            f"{__version__}: update transformers or take another model"
         )
     for key, value in _numbers(facts):
         if value > MOST and _COUNTS.search(key):

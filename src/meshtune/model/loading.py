@@ -50,11 +50,11 @@ def locate(config: ModelConfig, weights: bool = True) -> str:
             f"model.name={config.name} names an environment variable that is not set: set it or give a path"
         )
     if name != printable(name, 1000) or not name.strip():
-        raise UserError(f"model.name={printable(name, 100)} is no name of a model: give a hub id or a path")
+        raise UserError(f"model.name={printable(name, 100)} is not a model name: give a hub id or a path")
     try:
         _look(Path(name), name, weights)
     except OSError as error:
-        raise UserError(f"model.name={printable(name, 300)} cannot be looked at ({first_line(error)})") from error
+        raise UserError(f"model.name={printable(name, 300)} cannot be opened ({first_line(error)})") from error
     return name
 
 

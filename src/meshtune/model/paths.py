@@ -47,28 +47,29 @@ class Paths:
         """Return a sentence for every fast path that is not used."""
         said = []
         if self.whole:
-            said.append("every pass computes the logits of all tokens: this model's head cannot be called by itself")
+            said.append("every pass computes the logits of all tokens: this model's head cannot be called separately")
         elif not self.linear:
             said.append("logits are computed by the model's own code: they are more than a product, a scale and a cap")
         if self.read == "padded":
-            said.append(
-                "rows are padded to one length: laid end to end, this model does not read them as it reads each alone"
-            )
+            said.append("rows are padded to one length: packed end to end, they give other logits than each row alone")
         if self.read == "alone":
-            said.append("rows are read one at a time: this model does not read several together as it reads each alone")
+            said.append("rows are read one at a time: in a batch, they give other logits than each row alone")
         if not self.beside:
             said.append(
-                "options are scored one row each: side by side behind one prompt, this model does not read them as it "
-                "reads each alone"
+                "options are scored one row each: packed behind one shared prompt, they give other logits than each "
+                "row alone"
             )
         if self.reach is not None:
             said.append(
-                f"rows are cut to {self.reach} tokens: beyond it this model attends in another way, too far to be tried"
+                f"rows are cut to {self.reach} tokens: beyond that, this model attends differently, at "
+                "lengths too long to check"
             )
         if not self.threads:
-            said.append("passes run one after the other: this model keeps a state while it reads")
+            said.append("passes run one after another: this model keeps a state during a pass")
         if not self.cache:
-            said.append("written answers are read anew for every token: this model's cache gives other logits")
+            said.append(
+                "written answers are recomputed in full for every token: this model's KV cache gives other logits"
+            )
         return said
 
     def to_json(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from meshtune.errors import UserError
 def check_bits(bits: int, name: str) -> None:
     """Raise UserError if the model called ``name`` cannot be stored in this many bits here."""
     if name == TINY or name.endswith(".gguf"):
-        raise UserError(f"model.bits={bits} needs a model in Hugging Face layout, {name} is none: leave model.bits out")
+        raise UserError(f"model.bits={bits} needs a model in Hugging Face layout, {name} is not: leave model.bits out")
     if find_spec("bitsandbytes") is None:
         raise UserError(f"model.bits={bits} needs bitsandbytes: pip install bitsandbytes, or leave model.bits out")
 

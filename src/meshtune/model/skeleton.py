@@ -109,7 +109,7 @@ def _shape(config: ModelConfig) -> Any:
     except UnreadError as error:
         if Path(name).exists():
             raise
-        raise UserError(f"{error}; without a network there are {', '.join(known())}") from error
+        raise UserError(f"{error}; without a network, meshtune knows {', '.join(known())}") from error
 
 
 def _known_as(name: str) -> Known | None:

@@ -78,7 +78,7 @@ def uniform(config: RunConfig, layers: Sequence[LayerSpec], density: Sequence[fl
     if config.clusters.rate == "rows":
         notes.append(
             "clusters.rate=rows needs masks, so collision rates are expected from densities alone (eq. 19); real masks "
-            "crowd on the same output rows and collide about 3 times as often in pairs"
+            "concentrate on the same output rows and collide about 3 times as often in pairs"
         )
     return Planned(use, "expected", most, tuple(notes), counts, held)
 
@@ -114,7 +114,7 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
             f"`devices.count={count}`"
         )
     if not store.has(PREPARED):
-        raise UserError(f"`density_from` {run}: its masks are not prepared yet: go on with {resuming(run)}")
+        raise UserError(f"`density_from` {run}: its masks are not prepared yet: resume with {resuming(run)}")
     try:
         announced, _ = load_announcements(store, theirs, layers)
     except UserError:

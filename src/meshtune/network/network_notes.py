@@ -40,13 +40,13 @@ def _last_rounds(network: RunNetwork) -> list[str]:
     remedy = "make train.rounds a multiple of clusters.inner_rounds to end with an exchange"
     if formed.backbone.links and left:
         return [
-            f"clusters exchange every {inner} rounds, and what the last {left} of {rounds} teach stays within them: "
-            f"{remedy}"
+            f"clusters exchange every {inner} rounds, and the updates of the last {left} of {rounds} rounds stay "
+            f"within clusters: {remedy}"
         ]
     if formed.linked.rule is not None and left and config.graph.relay:
         return [
-            f"what devices do not hear directly is passed on every {inner} rounds, and what the last {left} of "
-            f"{rounds} teach stays with neighbours: {remedy}"
+            f"updates from devices out of range are relayed every {inner} rounds; those of the last {left} of "
+            f"{rounds} rounds reach only direct neighbours: {remedy}"
         ]
     return []
 

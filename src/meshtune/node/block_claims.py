@@ -106,12 +106,12 @@ def claims_of(message: Message, sender: int, receiver: int, room: int | None) ->
         raise ForeignError(f"device {sender} sent a message that names device {message.sender} as its sender")
     listed = fact(message.meta, "claims")
     if not isinstance(listed, list) or len(listed) > MOST_CLAIMS:
-        raise MalformedError(f"device {sender} sends no list of claims")
+        raise MalformedError(f"device {sender} did not send a valid list of claims")
     most = None if room is None else room - 1
     found = set()
     for one in listed:
         if not isinstance(one, list) or len(one) != 3:
-            raise MalformedError(f"device {sender} sends a claim that is none")
+            raise MalformedError(f"device {sender} sent an invalid claim")
         device = whole(one[0], "the device that claims a block", 0, None)
         found.add(
             Claim(device, whole(one[1], "a block that is claimed", 0, most), text(one[2], "the group of a claim"))

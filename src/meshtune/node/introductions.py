@@ -90,7 +90,7 @@ class Introductions:
                 found.append(Envelope(self._member.device, receiver, source, 0, data, split))
         return found
 
-    def take(self, message: Message, data: bytes, rules: UpdateRules) -> None:
+    def process(self, message: Message, data: bytes, rules: UpdateRules) -> None:
         """Read a part of an announcement.
 
         Raises:
@@ -101,7 +101,7 @@ class Introductions:
         if source == self._member.device or data in begun or (source in self._member.known and not begun):
             return  # a duplicate
         if source not in self._pending:
-            raise ForeignError(f"device {source} is announced, which nobody asked for")
+            raise ForeignError(f"device {source} was announced, but nobody requested it")
         parts = [data] if message.kind == "announce" else [*begun, data]
         masks, own = self._masks.get(source, ()), self._member.own
         width = None if own.statistics is None else own.statistics.mean.size
@@ -125,7 +125,7 @@ class Introductions:
         entries = entries_of(message, Receiver(rules.round, self._member.device), newest=1)
         near = message.meta.get("near", [])
         if not isinstance(near, list) or len(near) > MOST_ROWS:
-            raise MalformedError(f"device {message.sender} says no list of whom it hears")
+            raise MalformedError(f"device {message.sender} did not send a valid list of the devices it hears")
         heard = frozenset(whole(one, f"a neighbour of device {message.sender}", 0, None) for one in near)
         self._inventory.on_have(message.sender, entries)
         self.near[message.sender] = heard
@@ -135,10 +135,10 @@ class Introductions:
         sources = sources_of(message, Receiver(rules.round, self._member.device))
         masks = message.meta.get("masks", [])
         if not isinstance(masks, list):
-            raise MalformedError(f"device {message.sender} says no list of masks that it knows")
+            raise MalformedError(f"device {message.sender} did not send a valid list of the masks it knows")
         for source in sources:
             if source not in self._member.known:
-                raise ForeignError(f"device {message.sender} asks for device {source}, which is not known here")
+                raise ForeignError(f"device {message.sender} requests device {source}, which is not known here")
             self._asked.append((message.sender, source, source in masks))
 
     def _said(self, source: int, rules: UpdateRules) -> Announcement:

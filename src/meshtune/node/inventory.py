@@ -118,7 +118,7 @@ def entries_of(message: Message, receiver: Receiver, newest: int | None = None) 
     for source, held, newer in found:
         if source < 0 or not 0 <= held <= most or not 0 <= newer <= most:
             raise MalformedError(
-                f"device {message.sender} tells of versions {held} and {newer} of device {source} in round "
+                f"device {message.sender} reports versions {held} and {newer} of device {source} in round "
                 f"{message.round}"
             )
     return found

@@ -83,15 +83,15 @@ class Node:
         """Start learning which devices the neighbours know."""
         self.introductions.open(links)
 
-    def says(self) -> list[Envelope]:
+    def announcement_news(self) -> list[Envelope]:
         """Return unsent news for neighbours about the devices it knows."""
         return [control_envelope(*one) for one in self.introductions.news(self.rules.round)]
 
-    def asks(self) -> list[Envelope]:
+    def announcement_requests(self) -> list[Envelope]:
         """Return requests to neighbours for the announcements it lacks."""
         return [control_envelope(*one) for one in self.introductions.wants(self.rules.round)]
 
-    def introduces(self) -> list[Envelope]:
+    def requested_announcements(self) -> list[Envelope]:
         """Return the announcements that were requested from it."""
         return self.introductions.serve(self.rules)
 
@@ -193,12 +193,12 @@ class Node:
             now: seconds on the host's clock.
         """
         try:
-            self.take(sender, data)
+            self.process(sender, data)
         except PayloadError as error:
             self.refused[type(error).__name__] += 1
             self.direct.refuse(sender)
 
-    def take(self, sender: int, data: bytes) -> None:
+    def process(self, sender: int, data: bytes) -> None:
         """Process a message as :meth:`receive` does, but raise what is wrong with it.
 
         Raises:
@@ -207,7 +207,7 @@ class Node:
         message = read_message(data, self.rules)
         if self.rules.round < message.round <= self.rules.round + self.rules.ahead:
             if not self.early.wait(sender, message, data):
-                raise EarlyError(f"device {sender} sent one message more of rounds to come than are kept")
+                raise EarlyError(f"device {sender} sent more messages of future rounds than are kept")
             return
         passed_on = message.kind in ("announce", "router")  # relayed unchanged: the sender named is the source
         if message.sender != (message.source if passed_on else sender):
@@ -215,7 +215,7 @@ class Node:
         if message.meta.get("of") == OF and message.kind in INVENTORY:
             {"have": self.introductions.on_have, "want": self.introductions.on_want}[message.kind](message, self.rules)
         elif passed_on:
-            self.introductions.take(message, data, self.rules)
+            self.introductions.process(message, data, self.rules)
         else:
             {"have": self._on_have, "want": self._on_want}.get(message.kind, self._on_update)(message, data)
 

@@ -44,7 +44,7 @@ def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
         plain = "bfloat16" if rules.settings.differences else form  # a keyframe that coding would not shrink
         return Update(message.source, version, numbers(message, "values", (count,), [plain]))
     if not rules.settings.differences:
-        raise MalformedError(f"an update of device {message.source} is coded, values of type {form} are due")
+        raise MalformedError(f"an update of device {message.source} is coded, expected values of type {form}")
     values = packed(message, "values", None, ["uint8"])
     data = values.numpy().tobytes()
     if since is None:
@@ -112,7 +112,7 @@ def from_messages(
             generates from its recipe.
     """
     if not messages:
-        raise MalformedError("an announcement of no message")
+        raise MalformedError("an announcement without messages")
     first, knows = messages[0], receiver or Receiver()
     check_envelope(first, "announce", knows)
     check_tensors(first, (), ["mask"])
@@ -120,7 +120,7 @@ def from_messages(
     samples = whole(fact(first.meta, "samples"), f"the number of rows of device {first.source}", 1, MOST_ROWS)
     voted = first.meta.get("voted", False)
     if not isinstance(voted, bool):
-        raise MalformedError(f"device {first.source} says {quoted(voted)} to whether its mask was voted for")
+        raise MalformedError(f"device {first.source} sent {quoted(voted)} as `voted`, expected true or false")
     sparse = method is not None and method.kind.projected
     if sparse or "recipe" in first.meta or "mask" in first.tensors:
         recipe = _recipe(first, layers, recipe)
@@ -139,7 +139,7 @@ def from_messages(
         elif "codes" not in message.tensors and statistics is None:
             statistics = _statistics(message, width)
         else:
-            raise MalformedError(f"an announcement of device {first.source} says the same twice")
+            raise MalformedError(f"an announcement of device {first.source} has a duplicate part")
     return Announcement(first.source, group, samples, recipe, masks, statistics, codes, voted=voted)
 
 
@@ -178,7 +178,7 @@ def _recipe(message: Message, layers: Sequence[LayerSpec], shared: Recipe) -> Re
         said, mine = getattr(found, name), getattr(shared, name)
         if said != mine:
             raise ForeignError(
-                f"device {message.source} announces projections of {name} {quoted(said)}, here it is {quoted(mine)}: "
+                f"device {message.source} announces projections of {name} {quoted(said)}, expected {quoted(mine)}: "
                 "let all devices run one configuration and version"
             )
     if found.kind == "orthogonal":

@@ -104,7 +104,7 @@ class Relay:
         """
         for source in sources:
             if source not in self._member.held:
-                raise ForeignError(f"device {neighbour} asks for the update of device {source}, which is not here")
+                raise ForeignError(f"device {neighbour} requests the update of device {source}, which is not held here")
             self._asked.append((neighbour, source))
 
     def _provides(self, neighbour: int, source: int, newest: int, relays: bool) -> bool:

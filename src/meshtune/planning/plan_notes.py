@@ -38,7 +38,9 @@ def notes_of(
     """
     where, train = network.where, config.train
     radio = where.config
-    notes = [] if config.radio is not None else ["the file has no radio: the defaults of radio.* are planned with"]
+    notes = (
+        [] if config.radio is not None else ["the configuration has no radio: planning uses the defaults of radio.*"]
+    )
     notes += planned.notes
     unlearnt = unlearnt_note(config)
     notes += [] if unlearnt is None else [unlearnt]
@@ -90,7 +92,7 @@ def notes_of(
         inner = config.clusters.inner_rounds
         when = "every round" if inner == 1 else f"every {inner} rounds"
         notes.append(
-            f"what devices do not hear directly goes on hop by hop {when}, in {costs.passed.windows} windows, "
+            f"updates from devices out of range are relayed hop by hop {when}, in {costs.passed.windows} windows, "
             f"{costs.passed.seconds:.3g} s; T_round is {together:,.5g} s"
         )
     loss = radio.loss
@@ -100,9 +102,9 @@ def notes_of(
             f"one time, and powers leave {100 * loss.planned_margin:.3g}% of Gamma for it"
         )
     if radio.cast == "broadcast":
-        notes.append("clusters were formed on the sum of what each receiver needs, which is more than a broadcast does")
+        notes.append("clusters were formed on the sum of what each receiver needs, which overestimates a broadcast")
     if radio.spectrum == "shared":
-        notes.append("clusters were formed as if there were no interference; power, rate and what is served have it")
+        notes.append("clusters were formed without interference; power, rate and the links served take it into account")
     if config.places.mobility != "static":
         notes.append(
             "devices move (places.mobility): this is the plan of where they start, a run forms clusters anew every "

@@ -78,6 +78,6 @@ def check_followed(radio: RadioConfig, bounds: LinkBounds, graph: str) -> None:
         return
     band = " on one shared band" if shared else ""
     raise UserError(
-        f"clusters.kind=single of {devices} devices with graph.kind={graph} passes updates on, and is planned for "
-        f"at most {most}{band}: lower devices.count, or set clusters.kind=agnes and graph={{}}"
+        f"clusters.kind=single of {devices} devices with graph.kind={graph} relays updates, and is planned for at "
+        f"most {most}{band}: lower devices.count, or set clusters.kind=agnes and graph={{}}"
     )

@@ -142,7 +142,7 @@ def _payload_method(config: RunConfig) -> Method:
     methods = [get_method(name) for name in config.methods]
     if not any(method.sharing.sends for method in methods):
         raise UserError(
-            f"methods=[{', '.join(config.methods)}] send nothing, so there is no exchange to plan: name one that does, "
+            f"methods=[{', '.join(config.methods)}] send nothing, so there is no exchange to plan: add one that does, "
             "like proposed"
         )
     return carrier(methods)

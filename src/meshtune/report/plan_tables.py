@@ -109,7 +109,7 @@ def devices_table(plan: Plan) -> Table:
         ],
         labels=2,
         note="Power, air time, energy and outage (of the worst link) are of one exchange within the cluster; energy "
-        "between is of one between clusters, with what is passed on; computing is of one round."
+        "between is of one between clusters, with what is relayed; computing is of one round."
         + _more(len(plan.devices), "devices"),
     )  # fmt: skip
     for device in plan.devices[:SHOWN]:
@@ -182,13 +182,13 @@ def methods_table(plan: Plan) -> Table:
 
 def refused_table(plan: Plan) -> Table:
     """Return each device's nearest refused neighbour, or that the device is alone and why."""
-    table = Table("Who is not with whom", ["device", "why"], labels=2)
+    table = Table("Why devices are not in one cluster", ["device", "why"], labels=2)
     for device in [device for device in plan.devices if device.reason is not None][:SHOWN]:
         single = [device.reason] if device.reason and not device.neighbours and not device.unserved else []
         told = device.alone or "; ".join([*single, *(one.sentence for one in device.refused[:1])])
         if told:
             table.rows.append([str(device.device), told])
-    table.note = "The nearest device elsewhere; meshtune plan FILE.yaml --why DEVICE tells of more."
+    table.note = "The nearest device elsewhere; meshtune plan FILE.yaml --why DEVICE explains more."
     table.note += _more(len(plan.devices), "devices")
     return table
 
@@ -202,7 +202,7 @@ def why_table(device: DevicePlan) -> Table:
 
 def notes_table(plan: Plan) -> Table:
     """Return the assumptions, and what does not fit."""
-    return Table("To be known", ["", "what"], [["-", note] for note in plan.notes], labels=2)
+    return Table("Notes", ["", "what"], [["-", note] for note in plan.notes], labels=2)
 
 
 def percent(share: float | None) -> str:

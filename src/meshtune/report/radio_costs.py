@@ -12,7 +12,7 @@ def air_table(results: Results) -> Table:
     It has no rows if links were free.
     """
     table = Table(
-        "Time and energy over the air, had every device its own radio and processor",
+        "Time and energy over the air, if every device had its own radio and processor",
         ["method", "time", "sending", "computing", "on the air", "outages", "lost", "late", "away"],
         note="Time is the virtual clock's; energy and airtime are over all devices. Outages are links, lost payloads; "
         "late and away are devices, summed over rounds.",

@@ -101,4 +101,6 @@ def read_bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise UserError(f"{file} cannot be read ({error.strerror or error}): see to its rights and its disk") from error
+        raise UserError(
+            f"{file} cannot be read ({error.strerror or error}): check its permissions and its disk"
+        ) from error

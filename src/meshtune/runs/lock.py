@@ -42,13 +42,13 @@ def held(folder: Path, observer: Observer) -> Iterator[None]:
         lock.acquire(blocking=False)
         locked = True
     except Timeout:
-        raise UserError(f"{folder} is in use by {_holder(file)}: wait until that has ended, or stop it") from None
+        raise UserError(f"{folder} is in use by {_holder(file)}: wait until it has ended, or stop it") from None
     except PermissionError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}): name another folder") from error
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError):
             _check_writable(folder)
-        text = f"{folder} is on a file system without locks: see to it that no other meshtune writes there meanwhile"
+        text = f"{folder} is on a file system without locks: make sure that no other meshtune writes there"
         observer(Note(text))
     try:
         with disk_errors(folder):

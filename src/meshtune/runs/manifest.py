@@ -64,8 +64,8 @@ class Manifest:
                 changed = "it is nested too deeply"
             if changed:
                 raise UserError(
-                    f"{self.path / CONFIG} was edited after the run was made ({changed}): undo that, or start a run of "
-                    "its own in another folder"
+                    f"{self.path / CONFIG} was edited after the run was made ({changed}): undo that, or start a "
+                    "separate run in another folder"
                 )
         return content
 
@@ -108,7 +108,7 @@ class Manifest:
         try:
             content = checked.unsealed(self._parsed(MANIFEST))
             if content.get("format") != FORMAT:
-                raise ValueError("it is none of a run")
+                raise ValueError("it does not belong to a run")
             if content.get("version") != VERSION:
                 has = printable(str(content.get("version")), 20)
                 raise UserError(
@@ -119,7 +119,7 @@ class Manifest:
             if not isinstance(config, dict) or not isinstance(lines, dict):
                 raise ValueError("it lacks config or lines")
             if not all(type(count) is int and count >= 0 for count in lines.values()):
-                raise ValueError("a count of lines is none")
+                raise ValueError("a count of lines is invalid")
         except ValueError as error:
             raise self._damaged(MANIFEST, error) from error
         return content
@@ -136,7 +136,7 @@ class Manifest:
     def _damaged(self, name: str, why: object) -> DamagedError:
         text = printable(str(why), 120)
         return DamagedError(
-            f"{self.path / name} is damaged ({text}): {resuming(self.path)} mends it where it can be, else "
+            f"{self.path / name} is damaged ({text}): {resuming(self.path)} repairs it if possible, else "
             "copy it from elsewhere"
         )
 

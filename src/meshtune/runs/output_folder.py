@@ -51,8 +51,8 @@ def the_run(path: Path) -> None:
     if near is not None and RunStore.exists(near):
         hint = f"did you mean {shown_path(near)}?"
     else:
-        hint = "name a FILE.yaml to begin one there, or see meshtune demo"
-    raise UserError(f"`out` {shown_path(path)} holds no run to go on with: {hint}")
+        hint = "name a FILE.yaml to start one there, or see meshtune demo"
+    raise UserError(f"`out` {shown_path(path)} holds no run to resume: {hint}")
 
 
 def _standing(path: Path) -> Path:

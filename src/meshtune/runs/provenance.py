@@ -44,13 +44,13 @@ class Stamp:
             if known.get(key) != value:
                 raise UserError(
                     {
-                        "config": f"{file} in {path} was made with another configuration than config.json holds: put "
-                        "that back as it was, or start a run of its own in another folder",
-                        "base": f"the base model is not the one that {path} was begun with, its weights or its "
-                        "tokenizer differ: set model.name, or what it names, as it was",
-                        "data": f"the training data are not those that {path} was begun with: set data, or "
-                        "MESHTUNE_DATA, as it was",
-                        "asked": f"the questions of the exam are not those that {path} was begun with: set data, or "
-                        "MESHTUNE_DATA, as it was",
+                        "config": f"{file} in {path} was made with another configuration than config.json holds: "
+                        "restore config.json, or start a separate run in another folder",
+                        "base": f"the base model is not the one that {path} was started with, its weights or its "
+                        "tokenizer differ: restore model.name, or what it names",
+                        "data": f"the training data are not those that {path} was started with: restore data, or "
+                        "MESHTUNE_DATA",
+                        "asked": f"the questions of the exam are not those that {path} was started with: restore "
+                        "data, or MESHTUNE_DATA",
                     }[key]
                 )

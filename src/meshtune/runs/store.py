@@ -64,7 +64,7 @@ class RunStore:
             raise UserError(f"`out` {path} is a file: name a folder")
         # A crash during the very first writes leaves only these.
         if path.is_dir() and any(file.name not in _OWN and not is_part(file.name) for file in path.iterdir()):
-            raise UserError(f"`out` {path} holds files that are no run: name a new or empty folder")
+            raise UserError(f"`out` {path} holds files that are not a run: name a new or empty folder")
 
     @staticmethod
     def make_folder(path: Path) -> None:
@@ -120,7 +120,7 @@ class RunStore:
         """
         old, new = self.config(), json.loads(json.dumps(config))
         if not flat(old).keys() & flat(new).keys():
-            raise UserError(f"`out` {self.path} holds files that are no run: name a new or empty folder")
+            raise UserError(f"`out` {self.path} holds files that are not a run: name a new or empty folder")
         changed = differences(old, new)
         if changed:
             raise UserError(
@@ -146,13 +146,13 @@ class RunStore:
         except DamagedError as error:
             manifest.write(manifest.parsed_config(), {name: log.scan(None).last for name, log in self._logs.items()})
             unknown = f"whether {EVENTS} and {SCORES} end too early is unknown"
-            notes.append(f"{reason(error)}: it is made again, but {unknown}")
+            notes.append(f"{reason(error)}: it is rebuilt, but {unknown}")
         try:
             manifest.parsed_config()
         except DamagedError as error:
             manifest.write_config(manifest.config())
             notes.append(f"{reason(error)}: it is written again from {MANIFEST}")
-        lost = {EVENTS: "what it said of time and memory is lost", SCORES: "what can be is scored again"}
+        lost = {EVENTS: "its records of time and memory are lost", SCORES: "what can be is scored again"}
         for name, more in lost.items():
             fault = self._logs[name].repair(manifest.finished(name), partial(manifest.count, name))
             if fault is not None:
@@ -263,7 +263,7 @@ class RunStore:
         """Return the error that says why the file ``name`` from :meth:`save` cannot be used."""
         file = self.path / f"{name}.safetensors"
         text = printable(str(why), 120)
-        return DamagedError(f"{file} is damaged ({text}): {resuming(self.path)} works it out again")
+        return DamagedError(f"{file} is damaged ({text}): {resuming(self.path)} recomputes it")
 
     def save_round(self, number: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write the checkpoint after round ``number`` and drop all but the newest two."""
@@ -295,7 +295,7 @@ class RunStore:
     def _read(self, name: str) -> list[dict[str, Any]]:
         if self._manifest.missing and self._logs[name].numbered:
             self.check_version()
-        return self._logs[name].read(self._manifest.finished(name), f"{resuming(self.path)} mends what can be")
+        return self._logs[name].read(self._manifest.finished(name), f"{resuming(self.path)} repairs what it can")
 
 
 def round_name(number: int) -> str:

@@ -130,6 +130,6 @@ def _why_not() -> str:
 
 def _refusal(why: str) -> UserError:
     return UserError(
-        f"programs that a model wrote cannot be shut off from this machine ({why}): allow user namespaces, "
-        "or run them without walls with `unsafe_code`"
+        f"programs that a model wrote cannot be isolated from this machine ({why}): allow user namespaces, "
+        "or run them without isolation with `unsafe_code`"
     )

@@ -37,7 +37,7 @@ class Inboxes:
         """
         for one in envelopes:
             self._show(one, now)
-            self._at[one.receiver].take(one.sender, one.data)
+            self._at[one.receiver].process(one.sender, one.data)
 
     def _show(self, one: Envelope, now: float) -> None:
         if self._listener is not None:

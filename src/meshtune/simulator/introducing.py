@@ -85,14 +85,14 @@ def introduce(
 
     for node in nodes:
         node.meet(graph[node.device])
-    control.append(carry(Node.says))
+    control.append(carry(Node.announcement_news))
     hops: list[Hop] = []
-    while asked := carry(Node.asks):
+    while asked := carry(Node.announcement_requests):
         hop = Counter[tuple[int, int]]()
-        for one in carry(Node.introduces):
+        for one in carry(Node.requested_announcements):
             hop[one.sender, one.receiver] += len(one.data)
         hops.append(hop)
-        control += [asked, carry(Node.says)]
+        control += [asked, carry(Node.announcement_news)]
     for node in nodes:
         node.rules.cache.release()
     return hops, control

@@ -162,4 +162,4 @@ def reclustering_note(formed: Sequence[Reclustered]) -> str | None:
     parts = "; ".join(
         f"{' and '.join(names)} {numbers}{f' ({apart})' if apart else ''}" for (numbers, apart), names in same.items()
     )
-    return f"round {changed[0].round} was played in other clusters, as devices have moved: {parts}"
+    return f"round {changed[0].round} used other clusters, as devices have moved: {parts}"

@@ -87,7 +87,7 @@ def prepared(
         try:
             found = _loaded(store, config, layers, stamp)
         except DamagedError as error:
-            observer(Note(f"{reason(error)}: the preparation is worked out again"))
+            observer(Note(f"{reason(error)}: the preparation is recomputed"))
     if found is None:
         plan = {key: getattr(config.train, key) for key in PLAN}
         started = time.perf_counter()
@@ -102,8 +102,9 @@ def prepared(
         stamp.check(made_with, store, round_name(last.number))
         if not isinstance(made_with, Mapping) or made_with.get("prepared") != facts["digest"]:
             raise UserError(
-                f"{round_name(last.number)} in {store.path} goes on from another preparation than {PREPARED} holds, as "
-                "where that was lost and comes out otherwise on this machine: start the run again in another folder"
+                f"{round_name(last.number)} in {store.path} was trained from another preparation than {PREPARED} "
+                "holds, as when that was lost and recomputed differently on this machine: start the run again in "
+                "another folder"
             )
     return own, facts
 

@@ -70,7 +70,7 @@ def newest(store: RunStore, rounds: int, observer: Observer | None = None) -> Lo
                 raise
             left = [n for n in store.rounds() if n < number]
             instead = f"after round {left[-1]}" if left else "after the preparation, at the first round"
-            observer(Note(f"{reason(error)}: going on {instead} instead"))
+            observer(Note(f"{reason(error)}: resuming {instead} instead"))
     return None
 
 

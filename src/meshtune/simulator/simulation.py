@@ -122,7 +122,7 @@ def _played(inputs: RunInputs, store: RunStore, observer: Observer, loaded: floa
         observer(RoundDone(number + 1, bytes_now))
         refused = _refused(state) - refused_before
         if refused:
-            observer(Note(f"{refused} messages were refused in round {number + 1}, and left out"))
+            observer(Note(f"{refused} messages were refused in round {number + 1} and ignored"))
         formed = [] if radio is None else [one for one in radio.formed if one.round == number + 1]
         _log(formed, store)
         line = reclustering_note(formed)
@@ -194,7 +194,7 @@ def _begin(
         return inputs, state, network, made
     state, formed = restore(state, last, store, inputs.methods, inputs.factory, network)
     _log(formed, store)
-    observer(Note(f"going on after round {last.number} of {inputs.config.train.rounds}"))
+    observer(Note(f"resuming after round {last.number} of {inputs.config.train.rounds}"))
     return inputs, state, network, made
 
 

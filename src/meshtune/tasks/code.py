@@ -88,5 +88,5 @@ def checked(source: str, where: str) -> str:
     """Return the code of a row with plain newlines; invalid code is a UserError."""
     plain = source.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
     if parsed(plain) is None:
-        raise UserError(f"{where} is no Python program: mend it or drop the row")
+        raise UserError(f"{where} is not a Python program: fix it or drop the row")
     return plain

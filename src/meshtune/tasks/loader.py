@@ -129,7 +129,7 @@ def _made_rows(task: Task, split: str, source: str) -> Iterator[Numbered]:
     if not isinstance(task, GeneratedTask):
         raise UserError(f"task {task.name} makes no questions of its own: give a folder, a .jsonl file or {HUB!r}")
     if not re.fullmatch("[0-9]{1,9}", seed):
-        raise UserError(f"the source of task {task.name} is {source}: after the colon stands a whole number, the seed")
+        raise UserError(f"the source of task {task.name} is {source}: a whole number, the seed, must follow the colon")
     made = itertools.islice(task.rows(split, int(seed)), POOL[split])
     return (Numbered(i, f"{task.name} ({split}) row {i + 1}", dict(row)) for i, row in enumerate(made))
 

@@ -188,7 +188,7 @@ class _Text:
                         f"{self._reader.name} line {line}: broken JSON, {error.msg} at column {error.colno}"
                     ) from error
                 if len(self._text) - self._at > MOST_ROW:
-                    raise UserError(f"{where}: {error.msg} within {MOST_ROW // 2**20} MiB: mend or drop it") from error
+                    raise UserError(f"{where}: {error.msg} within {MOST_ROW // 2**20} MiB: fix or drop it") from error
                 self._more()
             except (ValueError, RecursionError) as error:
                 raise UserError(_unreadable(where, error)) from error
@@ -222,7 +222,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _TwiceError(f"the key {printable(twice, 40)!r} stands twice")
+        raise _TwiceError(f"the key {printable(twice, 40)!r} appears twice")
     return made
 
 

@@ -73,12 +73,12 @@ class LinkBounds:
     def __post_init__(self) -> None:
         ids = np.asarray(self.ids)
         if ids.ndim != 1 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
-            raise UserError("device ids are no list of integers: give every device one")
+            raise UserError("device ids are not a list of integers: give every device one")
         order = np.argsort(ids, kind="stable")
         ids = ids[order].astype(np.int64)
         twice = ids[1:][ids[1:] == ids[:-1]]
         if twice.size:
-            raise UserError(f"device id {twice[0]} is given twice: number devices apart")
+            raise UserError(f"device id {twice[0]} appears twice: device ids must be unique")
         positions = np.asarray(self.positions, dtype=np.float64)
         if positions.shape != (ids.size, 2) or not np.isfinite(positions).all():
             raise UserError(
@@ -100,7 +100,7 @@ class LinkBounds:
             if not (math.isfinite(value) and value > 0):
                 raise UserError(f"a {name} of {value:g} is not positive and finite: give one that is")
         if self.most is not None and self.most < 1:
-            raise UserError(f"clusters of at most {self.most} devices cannot be: give 1 or more, or no bound")
+            raise UserError(f"a maximum cluster size of {self.most} is impossible: give 1 or more, or no bound")
         for name, array in (("ids", ids), ("positions", positions[order]), ("power", power), ("rows", order)):
             object.__setattr__(self, name, array)
 
@@ -148,7 +148,7 @@ class LinkBounds:
         """Return the ticks from ranks ``a`` to ranks ``b``, in this direction only."""
         loss = np.asarray(self.inverse_gain(self.rows[a], self.rows[b]), dtype=np.float64)
         if loss.shape != a.shape:
-            raise UserError(f"{a.size} links were asked for and {loss.size} inverse gains given: give one a link")
+            raise UserError(f"{a.size} links were requested and {loss.size} inverse gains given: give one per link")
         bad = ~(loss > 0)
         if bad.any():
             first, second = (int(end[bad][0]) for end in (a, b))

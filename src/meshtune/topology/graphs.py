@@ -112,7 +112,7 @@ def falls_apart(graph: Mapping[int, Sequence[int]]) -> str | None:
     single = sizes.count(1)
     told = ", ".join(map(str, sizes[:6])) + (", ..." if len(sizes) > 6 else "")
     return (
-        f"the graph falls into {len(parts)} parts of {told} devices"
+        f"the graph is disconnected into {len(parts)} parts of {told} devices"
         + (f", {single} of them {'a device' if single == 1 else 'devices'} alone" if single else "")
-        + ": each part goes on by itself; more range, power or time a link would join them"
+        + ": each trains separately; raise range, power or airtime to connect them"
     )

@@ -52,10 +52,12 @@ def check_message(message: ClusterMessage, device: int, heard: Collection[int]) 
     """
     sender = message.sender
     if type(sender) is not int or sender == device or sender not in heard:
-        raise ForeignError(f"device {device} was sent a message of device {quoted(sender)}, which it does not hear")
+        raise ForeignError(f"device {device} received a message of device {quoted(sender)}, which it does not hear")
     whole(message.epoch, f"the epoch of a message of device {sender}", 0, (1 << 32) - 1)
     if not isinstance(message.body, Hello | Reports | FormedCluster | Proposal):
-        raise MalformedError(f"device {sender} sent {quoted(message.body)}, which is no message of forming clusters")
+        raise MalformedError(
+            f"device {sender} sent {quoted(message.body)}, which is not a message of cluster formation"
+        )
 
 
 def check_hello(sender: int, body: Hello, before: Hello | None, terms: Terms) -> None:
@@ -68,16 +70,18 @@ def check_hello(sender: int, body: Hello, before: Hello | None, terms: Terms) ->
     floats(body.position, f"the position of device {sender}", 2)
     power = real(body.power, f"the power limit of device {sender}")
     if not 0 < power <= terms.scale.strongest:
-        raise MalformedError(f"device {sender} says its power limit is {power:g} W, the strongest has the most")
+        raise MalformedError(
+            f"device {sender} states a power limit of {power:g} W, outside 0 to {terms.scale.strongest:g} W"
+        )
     announced = body.announced
     if not isinstance(announced, np.ndarray) or announced.dtype.kind != "u" or announced.shape != terms.weights.shape:
-        raise MalformedError(f"device {sender} announces its mask otherwise than in {terms.weights.size} whole numbers")
+        raise MalformedError(f"device {sender} must announce its mask as {terms.weights.size} whole numbers")
     if announced.max(initial=0) > terms.whole:
         raise MalformedError(f"device {sender} announces more than a whole layer or row")
     if before is not None:
         same = (before.position, before.power) == (body.position, body.power)
         if not (same and np.array_equal(before.announced, announced)):
-            raise MalformedError(f"device {sender} says of itself what it did not say before")
+            raise MalformedError(f"device {sender} contradicts its earlier description of itself")
 
 
 def check_reports(sender: int, body: Reports, before: Mapping[int, int] | None) -> None:
@@ -88,14 +92,16 @@ def check_reports(sender: int, body: Reports, before: Mapping[int, int] | None) 
     """
     ticks = body.ticks
     if not isinstance(ticks, Mapping) or len(ticks) > MOST_DEVICES:
-        raise MalformedError(f"device {sender} reports {quoted(type(ticks).__name__)} of links: at most {MOST_DEVICES}")
+        raise MalformedError(
+            f"device {sender} must report a mapping of at most {MOST_DEVICES} links, not {quoted(type(ticks).__name__)}"
+        )
     for other, cost in ticks.items():
         whole(other, f"a device that device {sender} hears", 0, HIGHEST_ID)
         whole(cost, f"the cost of a link of device {sender}", 1, NEVER)
     if sender in ticks:
         raise MalformedError(f"device {sender} reports a link to itself")
     if before is not None and before != ticks:
-        raise MalformedError(f"device {sender} reports what it did not report before")
+        raise MalformedError(f"device {sender} contradicts its earlier report")
 
 
 def check_claim(sender: int, body: Announced, terms: Terms) -> None:
@@ -115,16 +121,16 @@ def check_claim(sender: int, body: Announced, terms: Terms) -> None:
 def _check_merges(sender: int, body: FormedCluster, most: int) -> None:
     merges = body.merges
     if not isinstance(merges, tuple) or not 0 < len(merges) < most:
-        raise MalformedError(f"device {sender} tells of a cluster that is none, or of more than {most} devices")
+        raise MalformedError(f"device {sender} reports an invalid cluster, or one of more than {most} devices")
     for pair in merges:
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise MalformedError(f"device {sender} tells of a merger of {quoted(pair)}: two devices are due")
+            raise MalformedError(f"device {sender} reports a merger of {quoted(pair)}: expected two devices")
         for device in pair:
             whole(device, f"a device in a cluster of device {sender}", 0, HIGHEST_ID)
     heads = set(body.members)  # initially one device each
     for low, high in merges:
         if not low < high or low not in heads or high not in heads:
-            raise MalformedError(f"device {sender} tells of a merger of {low} and {high} that cannot have been")
+            raise MalformedError(f"device {sender} reports an impossible merger of {low} and {high}")
         heads.discard(high)
     if len(heads) != 1 or sender not in body.members:
-        raise MalformedError(f"device {sender} tells of a cluster that is not connected, or is not its own")
+        raise MalformedError(f"device {sender} reports a cluster that is not connected, or not its own")

@@ -142,11 +142,11 @@ class Peer:
             deaf = [other for other in near if other != device and other not in self._links[device]]
             if deaf:
                 raise MalformedError(
-                    f"device {sender} tells of a cluster of {device} and {deaf[0]}, which do not hear each other"
+                    f"device {sender} reports a cluster of {device} and {deaf[0]}, which do not hear each other"
                 )
         shared = len(set(members) & set(self.members))
         if shared not in (0, len(self.members), len(members)):
-            raise MalformedError(f"device {sender} tells of a cluster that cuts that of device {self.device} apart")
+            raise MalformedError(f"device {sender} reports a cluster that splits the cluster of device {self.device}")
 
     def _learn(self, merges: tuple[tuple[int, int], ...]) -> None:
         members = FormedCluster(merges).members

@@ -36,7 +36,7 @@ class Scale:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.strongest) and self.strongest > 0):
-            raise UserError(f"a power limit of {self.strongest:g} W is no limit: give a positive one")
+            raise UserError(f"a power limit of {self.strongest:g} W is not positive: give a positive one")
         self.ratio(1)
 
     def ratio(self, u: int) -> float:

@@ -144,7 +144,7 @@ def _broken(
             "collision",
             f"together their collision rate would be {figure(shared)}, at most {clusters.s_max:g} is allowed",
         )
-    return "given", "nothing forbids it, but these clusters were given, not formed"
+    return "given", "no bound forbids it, but these clusters were given, not formed"
 
 
 def _union_rate(clusters: Clusters, ours: tuple[int, ...], theirs: tuple[int, ...]) -> float:

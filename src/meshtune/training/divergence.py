@@ -37,7 +37,7 @@ def diverged(config: RunConfig, method: Method, device: int, round_: int, what: 
 
 def remedy(config: RunConfig, method: Method | None) -> str:
     """Return how to run again so that ``method`` (None: the frozen model) does not overflow."""
-    again = "a folder keeps its settings, so run the same configuration in another one (`out`) with"
+    again = "settings of a run's folder are fixed: run the same configuration in another folder (`out`) with"
     wider = "" if config.model.dtype in ("float32", "bfloat16") else "the setting `model.dtype=float32`"
     if method is None:
         return f"{again} {wider or 'the setting `model.dtype=float32`'}"
@@ -56,12 +56,12 @@ def handshake_errors() -> Iterator[None]:
     try:
         yield
     except PayloadError as error:
-        raise refused("devices cannot introduce themselves to each other", error) from error
+        raise refused("the handshake between devices failed", error) from error
 
 
 def refused(what: str, error: PayloadError) -> UserError:
     """Return the error for a message refused within this very run, which means that something is broken."""
     return UserError(
-        f"{what}, a device refused a message ({error}): start the same command again, which goes on after the last "
-        "finished round, and report it if it comes again"
+        f"{what}, a device refused a message ({error}): repeat the same command, which resumes after the last "
+        "finished round, and report it if it recurs"
     )

@@ -87,11 +87,14 @@ def check_rates(config: RunConfig, methods: Sequence[Method]) -> list[str]:
     for method in unsettled:
         if not method.kind.frozen_base:
             key = config.train.key(method.kind.name, method.name)
-            raise UserError(f"{key}=auto: no rate is looked for of all weights: give a number, for example {key}=1e-4")
+            raise UserError(
+                f"{key}=auto: the learning-rate search does not cover full fine-tuning: give a number, for "
+                f"example {key}=1e-4"
+            )
     if unsettled and config.train.optimizer != "adam":
         key = config.train.key(unsettled[0].kind.name, unsettled[0].name)
         raise UserError(
-            f"{key}=auto finds a rate for Adam, and train.optimizer is {config.train.optimizer}: give a number, for "
+            f"{key}=auto searches a rate for Adam, and train.optimizer is {config.train.optimizer}: give a number, for "
             f"example {key}=0.1"
         )
     return list(dict.fromkeys(m.kind.name for m in unsettled))

@@ -102,9 +102,9 @@ def apply_difference(data: bytes, base: Tensor, due: str | None = None) -> Tenso
     """
     form, flags, block, largest, scales, body = _open(data, base.numel())
     if form not in BITS:
-        raise MalformedError("coded values are no difference")
+        raise MalformedError("coded values are not a difference")
     if due not in (None, form):
-        raise MalformedError(f"a difference came in {form}, {due} is due")
+        raise MalformedError(f"a difference came in {form}, expected {due}")
     count, top = base.numel(), (1 << (BITS[form] - 1)) - 1
     if not BLOCKS[0] <= block <= BLOCKS[1]:
         raise MalformedError(f"coded values have blocks of {block}: {BLOCKS[0]} to {BLOCKS[1]} are allowed")
@@ -120,7 +120,7 @@ def apply_difference(data: bytes, base: Tensor, due: str | None = None) -> Tenso
         np.bitwise_and(packed, 15, out=symbols[packed.size :])
         symbols = symbols[:count]
     if symbols.size and int(symbols.max()) > 2 * top:
-        raise MalformedError("coded values have a symbol that is none")
+        raise MalformedError("coded values have an invalid symbol")
     whole = count // block * block
     found = torch.from_numpy((symbols - np.uint8(top)).view(np.int8).astype(np.float32))  # wraps round to -top..top
     found[:whole].view(-1, block).mul_(torch.from_numpy(steps[: whole // block])[:, None])
@@ -157,7 +157,7 @@ def decode_keyframe(data: bytes, count: int) -> Tensor:
     """
     form, flags, block, largest, first, second = _open(data, count)
     if form != "bfloat16" or block or largest:
-        raise MalformedError("coded values are no keyframe")
+        raise MalformedError("coded values are not a keyframe")
     exponents = _expand(first, count, bool(flags & _SCALES)).astype(np.uint16)
     others = _expand(second, count, bool(flags & _BODY)).astype(np.uint16)
     bits = (others & 0x80) << 8 | exponents << 7 | others & 0x7F
@@ -187,12 +187,12 @@ def expand(data: bytes, size: int) -> bytes:
         claimed = zstandard.frame_content_size(data)
         if claimed != size:
             kind = OversizedError if claimed > size else MalformedError
-            raise kind(f"compressed bytes claim to be {claimed}, {size} are due")
+            raise kind(f"compressed bytes claim to be {claimed}, expected {size}")
         found = _zstd.decompressor.decompress(data, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise MalformedError(f"compressed bytes are damaged: {printable(str(error), 100)}") from error
     if len(found) != size:
-        raise MalformedError(f"compressed bytes are {len(found)}, {size} are due")
+        raise MalformedError(f"compressed bytes are {len(found)}, expected {size}")
     return found
 
 
@@ -229,7 +229,7 @@ def _shrink(data: NDArray[np.uint8]) -> tuple[bytes, bool]:
 
 def _expand(data: bytes, size: int, small: bool) -> NDArray[np.uint8]:
     if not small and len(data) != size:
-        raise MalformedError(f"coded values have a part of {len(data)} bytes, {size} are due")
+        raise MalformedError(f"coded values have a part of {len(data)} bytes, expected {size}")
     return np.frombuffer(expand(data, size) if small else data, dtype=np.uint8)
 
 
@@ -241,7 +241,7 @@ def _open(data: bytes, count: int) -> tuple[str, int, int, int, bytes, bytes]:
     if form not in _FORMS or flags & ~(_SCALES | _BODY):
         raise MalformedError(f"coded values of form {form} with flags {flags} are not part of the format")
     if found != count:
-        raise ForeignError(f"{found} coded values came where {count} are due: another mask or model")
+        raise ForeignError(f"{found} coded values came, expected {count}: another mask or model")
     if length > len(data) - _HEAD.size:
         raise OversizedError("coded values claim more bytes of scales than there are")
     return _FORMS[form], flags, block, largest, data[_HEAD.size : _HEAD.size + length], data[_HEAD.size + length :]

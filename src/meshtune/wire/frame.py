@@ -34,7 +34,7 @@ def unseal(data: bytes) -> bytes:
         PayloadError: the bytes are not a frame, are of another version, or were changed in transit.
     """
     if data[: len(MAGIC)] != MAGIC or len(data) <= len(MAGIC):
-        raise MalformedError("these bytes are no meshtune message")
+        raise MalformedError("these bytes are not a meshtune message")
     version = data[len(MAGIC)]
     if version != VERSION:
         raise MalformedError(

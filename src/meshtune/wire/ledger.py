@@ -35,7 +35,7 @@ class Ledger:
         """
         for kind, count in split.items():
             if kind not in (*KINDS, *FURTHER):
-                raise ValueError(f"{kind} is no kind of bytes: {', '.join((*KINDS, *FURTHER))}")
+                raise ValueError(f"{kind} is not a kind of bytes: {', '.join((*KINDS, *FURTHER))}")
             if count < 0:
                 raise ValueError(f"device {sender} cannot send {count} bytes of {kind} to device {receiver}")
         total = sum(split.values())

@@ -161,7 +161,7 @@ def _head(kind: Any, sender: Any, number: Any, source: Any, meta: Any) -> str:
         text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise MalformedError(f"a message's meta is no plain JSON: {printable(str(error), 100)}") from error
+        raise MalformedError(f"a message's meta is not plain JSON: {printable(str(error), 100)}") from error
     return text
 
 
@@ -197,7 +197,7 @@ def _entries(header: Mapping[str, Any], length: int, bounds: PayloadLimits) -> N
             dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
             size = DTYPES.get(dtype)
         except (KeyError, TypeError, ValueError) as error:
-            raise MalformedError(f"tensor {quoted(name)} of a message is described wrongly") from error
+            raise MalformedError(f"tensor {quoted(name)} of a message has an invalid description") from error
         if size is None:
             raise MalformedError(f"tensor {quoted(name)} has type {quoted(dtype)}, which is not part of the format")
         # Bound each dimension too: otherwise an empty tensor may claim any size next to its zero.

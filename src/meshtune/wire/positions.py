@@ -48,7 +48,7 @@ def decode_positions(data: bytes, total: int) -> NDArray[np.int64]:
         raise MalformedError("a mask ends before its head")
     form, found, count, size = _HEAD.unpack_from(data)
     if found != total:
-        raise ForeignError(f"a mask of {found} positions came where {total} are due: another model or rank")
+        raise ForeignError(f"a mask of {found} positions came, expected {total}: another model or rank")
     way, small = form & ~_SMALL, bool(form & _SMALL)
     if way not in (_BITMAP, _GAPS) or count > total:
         raise MalformedError(f"a mask of form {form} with {count} of {total} positions is not part of the format")
@@ -61,7 +61,7 @@ def decode_positions(data: bytes, total: int) -> NDArray[np.int64]:
     if way == _BITMAP:
         bits = np.unpackbits(plain)
         if bits[total:].any():
-            raise MalformedError("a mask has positions behind its end")
+            raise MalformedError("a mask has positions beyond its end")
         used = np.flatnonzero(bits)
     else:
         last = plain != _MORE
@@ -70,7 +70,7 @@ def decode_positions(data: bytes, total: int) -> NDArray[np.int64]:
         reached = np.cumsum(plain, dtype=np.int64)[last]
         used = reached + np.arange(reached.size)
     if used.size != count or (count and used[-1] >= total):
-        raise MalformedError("a mask has other positions than it claims")
+        raise MalformedError("a mask's positions do not match its head")
     return used.astype(np.int64)
 
 

@@ -47,7 +47,7 @@ def check_envelope(message: Message, kind: str, receiver: Receiver) -> None:
             it is relayed although nobody relays.
     """
     if message.kind != kind:
-        raise MalformedError(f"a message of kind {quoted(message.kind)} came where one of kind {kind} is due")
+        raise MalformedError(f"a message of kind {quoted(message.kind)} came, expected one of kind {kind}")
     for name, value in (("sender", message.sender), ("source", message.source)):
         if value == receiver.device:
             raise ForeignError(f"device {value} was sent a message that names it as its {name}")
@@ -55,7 +55,7 @@ def check_envelope(message: Message, kind: str, receiver: Receiver) -> None:
             raise ForeignError(f"a message names device {quoted(value)} as its {name}, which has not announced itself")
     if message.sender != message.source and not receiver.relays:
         raise ForeignError(
-            f"device {message.sender} passed on a message of device {message.source}, which nobody does here"
+            f"device {message.sender} relayed a message of device {message.source}, but nobody relays here"
         )
     if message.round > receiver.round:
         raise EarlyError(
@@ -84,7 +84,7 @@ def numbers(message: Message, name: str, shape: tuple[int, ...], dtypes: Collect
     """
     tensor = packed(message, name, shape, dtypes)
     if not tensor.dtype.is_floating_point:
-        raise MalformedError(f"{_whose(message)} has {name} of type {_type(tensor)}, floating point is due")
+        raise MalformedError(f"{_whose(message)} has {name} of type {_type(tensor)}, expected floating point")
     if not bool(tensor.isfinite().all()):
         raise MalformedError(f"{_whose(message)} has {name} that are not finite")
     return tensor
@@ -95,10 +95,10 @@ def packed(message: Message, name: str, shape: tuple[int, ...] | None, dtypes: C
     tensor = message.tensors[name]
     fits = tensor.dim() == 1 if shape is None else tuple(tensor.shape) == shape
     if not fits:
-        due = "a vector" if shape is None else f"one of {list(shape)}"
-        raise MalformedError(f"{_whose(message)} has {name} of shape {quoted(list(tensor.shape))}, {due} is due")
+        due = "a vector" if shape is None else list(shape)
+        raise MalformedError(f"{_whose(message)} has {name} of shape {quoted(list(tensor.shape))}, expected {due}")
     if dtypes and _type(tensor) not in dtypes:
-        raise MalformedError(f"{_whose(message)} has {name} of type {_type(tensor)}, {' or '.join(dtypes)} is due")
+        raise MalformedError(f"{_whose(message)} has {name} of type {_type(tensor)}, expected {' or '.join(dtypes)}")
     return tensor
 
 

@@ -234,10 +234,10 @@ def live(nodes: list[Node], factory: ExpertFactory, form: str, carry: Carry) -> 
 
     for node in nodes:
         node.meet(ring[node.device])
-    all_say(Node.says)
-    while all_say(Node.asks):
-        all_say(Node.introduces)
-        all_say(Node.says)
+    all_say(Node.announcement_news)
+    while all_say(Node.announcement_requests):
+        all_say(Node.requested_announcements)
+        all_say(Node.announcement_news)
     for node in nodes:
         assert len(node.member.known) == 3
         node.begin()

@@ -212,7 +212,7 @@ def test_parts_that_were_not_asked_for_are_refused() -> None:
         fetcher.take(2, part)
     with pytest.raises(ForeignError, match="device 1 sent a part that it was not asked for"):
         fetcher.take(1, replace(part, offset=7 * PART, data=data[7 * PART :]))
-    with pytest.raises(ForeignError, match="of a content that nobody fetches"):
+    with pytest.raises(ForeignError, match="of a content that is not being fetched"):
         fetcher.take(1, replace(part, content=Content("0" * 64, 5)))
     with pytest.raises(ForeignError, match="lacks a content that it did not offer"):
         fetcher.take(2, replace(part, data=None))

@@ -52,7 +52,7 @@ def test_a_new_session_begins_anew_and_an_old_one_is_over() -> None:
     inbox.put(5, offer(1, session=3))
     assert drained(inbox, 5) == [1]
     assert inbox.taken(5) == Taken(3, 1)
-    with pytest.raises(StaleError, match="a session that is over"):
+    with pytest.raises(StaleError, match="a past session"):
         inbox.put(5, offer(3))
 
 

@@ -34,12 +34,12 @@ def test_a_row_as_a_question() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"code": "def triple(x) return"}, "field 'code' is no Python program"),
+        ({"code": "def triple(x) return"}, "field 'code' is not a Python program"),
         ({"code": " "}, "field 'code' is empty"),
         ({"test_list": "assert True"}, "field 'test_list' is \"assert True\", not a list of texts"),
-        ({"test_list": ["assert"]}, "field 'test_list' is no Python program"),
+        ({"test_list": ["assert"]}, "field 'test_list' is not a Python program"),
         ({"test_list": []}, "field 'test_list' is empty: fill it in or drop the row"),
-        ({"test_setup_code": "x ="}, "field 'test_setup_code' is no Python program"),
+        ({"test_setup_code": "x ="}, "field 'test_setup_code' is not a Python program"),
         ({"test_setup_code": None}, "field 'test_setup_code' is null, not text"),
     ],
 )

@@ -31,11 +31,11 @@ def test_a_row_as_a_question() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"prompt": "def mid(a):"}, "field 'prompt' is no Python program"),
+        ({"prompt": "def mid(a):"}, "field 'prompt' is not a Python program"),
         ({"entry_point": "top"}, "field 'prompt' does not define top, which 'entry_point' names"),
-        ({"canonical_solution": " "}, "field 'canonical_solution' is no text: fill it in or drop the row"),
-        ({"canonical_solution": "return a"}, "field 'prompt' with 'canonical_solution' is no Python"),
-        ({"canonical_solution": "a = 1"}, "field 'prompt' with 'canonical_solution' is no Python function: indent"),
+        ({"canonical_solution": " "}, "field 'canonical_solution' is not text: fill it in or drop the row"),
+        ({"canonical_solution": "return a"}, "field 'prompt' with 'canonical_solution' is not a Python"),
+        ({"canonical_solution": "a = 1"}, "field 'prompt' with 'canonical_solution' is not a Python function: indent"),
         ({"test": "assert check"}, "field 'test' does not define check: add 'def check(candidate):' with the tests"),
         ({"task_id": 3}, "field 'task_id' is 3, not text"),
     ],

@@ -99,11 +99,11 @@ class MaskNegotiation:
         turn = self._schedule.turns[self._schedule.groups[source]]
         if kind == "claim" and (message.meta["group"], source) != (turn.group, turn.mates[0]):
             raise ForeignError(
-                f"device {source} claims for group {quoted(message.meta['group'])}: its group is {quoted(turn.group)}, "
-                f"for which device {turn.mates[0]} claims"
+                f"device {source} sent a claim for group {quoted(message.meta['group'])}: its group is "
+                f"{quoted(turn.group)}, for which device {turn.mates[0]} claims"
             )
         if self._schedule.tree(kind, source).parents.get(self.device) != sender:
-            raise ForeignError(f"a {kind} of device {source} came by device {sender}, by which it does not go")
+            raise ForeignError(f"a {kind} of device {source} arrived via device {sender}, which is not on its route")
         digest = sha256(data).digest()
         if (kind, source) in self._seen:
             if self._seen[kind, source] != digest:
@@ -151,12 +151,12 @@ class MaskNegotiation:
     def _check(self, kind: Kind, source: int, mask: CodedMask) -> None:
         """Check a received mask against the known groups and claims."""
         if any(len(positions) > cap for positions, cap in zip(mask.mask, self._caps, strict=True)):
-            raise MalformedError(f"a {kind} of device {source} has more of a layer than one part in {self._groups}")
+            raise MalformedError(f"a {kind} of device {source} has more than 1/{self._groups} of a layer")
         known = self._claims.get(self._schedule.groups[source])
         if known is None and (self._claimed & mask.bits).any():
             raise MalformedError(f"a {kind} of device {source} has positions that another group has claimed")
         if known is not None and kind == "claim" and (known.bits != mask.bits).any():
-            raise MalformedError(f"device {source} claims what the proposals of its group do not give")
+            raise MalformedError(f"device {source} sent a claim that does not match its group's proposals")
 
     def _read(self, coded: bytes) -> CodedMask:
         """Decode a mask; equal masks are decoded once."""

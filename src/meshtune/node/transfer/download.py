@@ -107,9 +107,11 @@ class Download:
         """
         index = offset // self._part
         if holder not in self.holders or (holder, index) not in self._asked:
-            raise ForeignError(f"device {holder} sent a part that it was not asked for")
+            raise ForeignError(f"device {holder} sent a part that was not requested from it")
         if offset % self._part or len(data) != self._length(index):
-            raise MalformedError(f"device {holder} sent {len(data)} bytes from {offset} on, others were asked for")
+            raise MalformedError(
+                f"device {holder} sent {len(data)} bytes from {offset} on, which do not match the request"
+            )
         if self.begun and not (self._single and holder != self._only):
             self._parts.setdefault(index, data)
             self._came.add(holder)

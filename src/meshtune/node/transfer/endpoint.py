@@ -118,7 +118,7 @@ class Endpoint:
             elif isinstance(said, ContentPart):
                 self._on_part(sender, said)
             elif isinstance(said, PartRequest):
-                raise MalformedError(f"device {sender} asked for a part where none can be sent back")
+                raise MalformedError(f"device {sender} requested a part where no reply is possible")
         except PayloadError as error:
             self.refused[type(error).__name__] += 1
         self._flow()
@@ -128,7 +128,7 @@ class Endpoint:
         try:
             asked = self._read(sender, data)
             if not isinstance(asked, PartRequest):
-                raise MalformedError(f"device {sender} sent something else where a part is to be asked for")
+                raise MalformedError(f"device {sender} did not send a request for a part")
             try:
                 part: bytes | None = self._outbox.store.part(asked.content, asked.offset, asked.length)
             except StaleError:
@@ -154,7 +154,7 @@ class Endpoint:
 
     def _read(self, sender: int, data: bytes) -> Transferred:
         if sender not in self._neighbours:
-            raise ForeignError(f"device {sender} is no neighbour of device {self.device}")
+            raise ForeignError(f"device {sender} is not a neighbour of device {self.device}")
         if self._liveness.heard(sender):
             self._fetcher.join(sender)
             self._outbox.remind(sender)
@@ -165,9 +165,9 @@ class Endpoint:
 
     def _on_taken(self, sender: int, said: Taken) -> None:
         if said.session != self._session:
-            raise StaleError(f"device {sender} takes something of another session")
+            raise StaleError(f"device {sender} acknowledges something of another session")
         if not self._outbox.on_taken(sender, said.number):
-            raise MalformedError(f"device {sender} takes number {said.number}, which it was not offered")
+            raise MalformedError(f"device {sender} acknowledges number {said.number}, which it was not offered")
 
     def _on_part(self, sender: int, part: ContentPart) -> None:
         data = self._fetcher.take(sender, part)

@@ -99,8 +99,8 @@ class Fetcher:
             if asked:
                 return None
             if content in self._past:
-                raise StaleError(f"device {sender} sent a part of a content that is not fetched any more")
-            raise ForeignError(f"device {sender} sent a part of a content that nobody fetches")
+                raise StaleError(f"device {sender} sent a part of a content that is no longer fetched")
+            raise ForeignError(f"device {sender} sent a part of a content that is not being fetched")
         if asked:
             download.lose(offset)
         if part.data is None:

@@ -40,7 +40,7 @@ class Inbox:
         """
         line = self._lines.get(sender)
         if line is not None and offer.session < line.session:
-            raise StaleError(f"device {sender} offers something of a session that is over")
+            raise StaleError(f"device {sender} offers something of a past session")
         if line is None or offer.session > line.session:
             line = self._lines[sender] = _Incoming(offer.session, offer.oldest)
         line.due = max(line.due, offer.oldest)

@@ -136,7 +136,7 @@ def read_transfer(data: bytes, sender: int, federation: str) -> Transferred:
     def content() -> Content:
         digest = text(fact(meta, "digest"), f"the digest {who}", 2 * _DIGEST)
         if len(digest) != 2 * _DIGEST or set(digest) - set("0123456789abcdef"):
-            raise MalformedError(f"the digest {who} is {quoted(digest)}: {2 * _DIGEST} hexadecimal digits are due")
+            raise MalformedError(f"the digest {who} is {quoted(digest)}: expected {2 * _DIGEST} hexadecimal digits")
         return Content(digest, number("size", 1))
 
     def body() -> bytes | None:
@@ -152,9 +152,11 @@ def read_transfer(data: bytes, sender: int, federation: str) -> Transferred:
                 content(), body(),
             )  # fmt: skip
             if said.oldest > said.number:
-                raise MalformedError(f"device {sender} offers number {said.number} and nothing below {said.oldest}")
+                raise MalformedError(
+                    f"device {sender} offers number {said.number}, but its oldest offer is {said.oldest}"
+                )
             if said.data is not None and content_of(said.data) != said.content:
-                raise MalformedError(f"device {sender} sent another content than it offered")
+                raise MalformedError(f"device {sender} sent a content other than it offered")
             return said
         case "taken":
             return Taken(number("session"), number("number"))
@@ -162,7 +164,7 @@ def read_transfer(data: bytes, sender: int, federation: str) -> Transferred:
             asked = PartRequest(content(), number("offset"), number("length", 1))
             if asked.length > LONGEST_PART:
                 raise OversizedError(
-                    f"device {sender} asks for {asked.length} bytes at once: {LONGEST_PART} are allowed"
+                    f"device {sender} requests {asked.length} bytes at once: the limit is {LONGEST_PART}"
                 )
             return asked
         case "part":
@@ -170,4 +172,4 @@ def read_transfer(data: bytes, sender: int, federation: str) -> Transferred:
         case "alive":
             return KeepAlive()
         case kind:
-            raise MalformedError(f"a message of kind {quoted(kind)} came where one that transfers contents is due")
+            raise MalformedError(f"a message of kind {quoted(kind)} came, expected one that transfers contents")

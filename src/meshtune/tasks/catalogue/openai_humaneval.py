@@ -47,10 +47,10 @@ class HumanEval(CodeTask):
         """The whole function."""
         solution = row["canonical_solution"]
         if not isinstance(solution, str) or not solution.strip():
-            raise UserError("field 'canonical_solution' is no text: fill it in or drop the row")
+            raise UserError("field 'canonical_solution' is not text: fill it in or drop the row")
         whole, name = checked(f"{self.given(row)}\n{solution.rstrip()}", _BOTH), text(row, "entry_point")
         if _length(parsed(whole), name) <= _length(parsed(self.given(row)), name):
-            raise UserError(f"{_BOTH} is no Python function: indent the solution by four spaces, or drop the row")
+            raise UserError(f"{_BOTH} is not a Python function: indent the solution by four spaces, or drop the row")
         return (whole,)
 
     def given(self, row: TaskRow) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, sizes
-from meshtune.methods.mates import alike, joined_mean, trained_mean
+from meshtune.methods.group_means import alike, joined_mean, trained_mean
 from meshtune.methods.state import Update
 
 RANK = 2
