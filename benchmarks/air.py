@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from meshtune.config.run_config import load_config
+from meshtune.config.config_file import load_config
 from meshtune.report.results_file import load_results
 from meshtune.report.scores import of_exam, paired, question_scores, read_scores
 from meshtune.runs.observer import Silent

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from meshtune.config.run_config import load_config
+from meshtune.config.config_file import load_config
 from meshtune.report.results_file import Results, load_results
 from meshtune.report.scores import paired, question_scores, read_scores
 from meshtune.runs.observer import Silent

@@ -27,7 +27,8 @@ import numpy as np
 
 from meshtune.adapter.layer_budget import layer_counts
 from meshtune.adapter.sites import LayerSpec, sizes
-from meshtune.config.run_config import DevicesConfig, RunConfig, TaskConfig
+from meshtune.config.federation_config import DevicesConfig, TaskConfig
+from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import deal
 from meshtune.errors import UserError
 from meshtune.model.base import Base

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from meshtune.config.run_config import load_config
+from meshtune.config.config_file import load_config
 from meshtune.errors import DivergedError
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import run

@@ -13,8 +13,8 @@ import argparse
 
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.sites import sizes
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.config.learning_config import ModelConfig
-from meshtune.config.run_config import ExchangeConfig
 from meshtune.errors import UserError
 from meshtune.methods.registry import METHODS
 from meshtune.model.skeleton import skeleton

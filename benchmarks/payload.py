@@ -29,8 +29,8 @@ from record import Row, at_least, at_most, over, report
 
 import meshtune.node.updates as engine
 from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.config.config_file import load_config
 from meshtune.config.learning_config import ModelConfig
-from meshtune.config.run_config import load_config
 from meshtune.methods.registry import get_method
 from meshtune.model.loading import load
 from meshtune.node.announcements import to_messages

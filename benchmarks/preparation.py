@@ -18,8 +18,9 @@ import torch
 from record import at_most, options, over, report, turns
 from work import CHOICE, LIMIT, MICRO, data_folder
 
+from meshtune.config.federation_config import TaskConfig
 from meshtune.config.learning_config import EvalConfig, ModelConfig, TrainConfig
-from meshtune.config.run_config import RunConfig, TaskConfig
+from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import deal, exam_questions, exams
 from meshtune.decoding.scoring import Ask, score
 from meshtune.errors import UserError

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from meshtune.config.run_config import RunConfig, load_config
+from meshtune.config.config_file import load_config
+from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import deal, exams
 from meshtune.model.base import Base
 from meshtune.model.loading import load

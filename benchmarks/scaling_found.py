@@ -27,8 +27,9 @@ from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe, coherence, projection
 from meshtune.adapter.route import Bank
 from meshtune.adapter.sites import narrowest, sizes
+from meshtune.config.config_file import validate
 from meshtune.config.learning_config import ModelConfig
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.run_config import RunConfig
 from meshtune.model.skeleton import skeleton
 from meshtune.network.virtual_clock import SLACK
 from meshtune.planning.plan_record import Plan

@@ -25,8 +25,9 @@ from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
+from meshtune.config.federation_config import TaskConfig
 from meshtune.config.learning_config import ModelConfig, TrainConfig
-from meshtune.config.run_config import RunConfig, TaskConfig
+from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.errors import UserError
 from meshtune.methods.experts import ExpertFactory

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.data.partition import DeviceData
 from meshtune.evaluation.exam import router_of
 from meshtune.methods.base import Prompts

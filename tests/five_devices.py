@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.planning.plan_record import Plan
 from meshtune.planning.planner import plan
 

@@ -13,7 +13,8 @@ import torch
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import LayerSpec, describe, sizes
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method

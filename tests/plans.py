@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.model.skeleton import skeleton
 from meshtune.planning.model_sizes import method_sizes
 from meshtune.planning.plan_record import Plan

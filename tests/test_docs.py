@@ -25,7 +25,9 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from meshtune.cli.main import app
-from meshtune.config.run_config import RunConfig, TaskConfig, load_config, validate
+from meshtune.config.config_file import load_config, validate
+from meshtune.config.federation_config import TaskConfig
+from meshtune.config.run_config import RunConfig
 from meshtune.report.results_file import parse_results
 from meshtune.runs.metrics import METRICS, metrics_in
 

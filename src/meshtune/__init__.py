@@ -20,8 +20,9 @@ from meshtune.version import __version__
 
 if TYPE_CHECKING:
     from meshtune.api.run_folder import Run, open_run, run
+    from meshtune.config.config_file import load_config
     from meshtune.config.demo_config import demo_config
-    from meshtune.config.run_config import RunConfig, load_config
+    from meshtune.config.run_config import RunConfig
     from meshtune.errors import MeshtuneError, UserError
     from meshtune.inference.device import Device
     from meshtune.inference.held_experts import HeldExpert, LayerUpdate
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 _MODULES = {
     "meshtune.api.run_folder": ("Run", "open_run", "run"),
     "meshtune.config.demo_config": ("demo_config",),
-    "meshtune.config.run_config": ("RunConfig", "load_config"),
+    "meshtune.config.run_config": ("RunConfig",),
+    "meshtune.config.config_file": ("load_config",),
     "meshtune.errors": ("MeshtuneError", "UserError"),
     "meshtune.inference.device": ("Device",),
     "meshtune.inference.held_experts": ("HeldExpert", "LayerUpdate"),

@@ -9,8 +9,8 @@ import pytest
 
 from meshtune.cli.advice import a_question, try_next
 from meshtune.cli.main import app
+from meshtune.config.config_file import validate
 from meshtune.config.demo_config import demo_config, is_demo
-from meshtune.config.run_config import validate
 from meshtune.tasks import registry
 
 

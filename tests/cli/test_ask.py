@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from meshtune.cli.main import app
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import run
 

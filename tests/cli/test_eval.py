@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from pretended import call, finish
 
 

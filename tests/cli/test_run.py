@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.errors import UserError
 from pretended import call, finish
 

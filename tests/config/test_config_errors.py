@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from meshtune.cli.flags import in_flags
 from meshtune.config.config_errors import sentence, setting_shown
-from meshtune.config.run_config import RunConfig, load_config
+from meshtune.config.config_file import load_config
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 
 TASK = "tasks: [boolq]\n"

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from meshtune.config.run_config import RunConfig, load_config, validate
+from meshtune.config.config_file import load_config, validate
+from meshtune.config.run_config import RunConfig
 from meshtune.config.yaml_reader import BYTES
 from meshtune.errors import UserError
 from meshtune.printable import printable

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from meshtune.config.config_file import validate
 from meshtune.config.demo_config import demo_config
 from meshtune.config.idle import OF_THE_AIR, idle_note
-from meshtune.config.run_config import validate
 from meshtune.simulator.run_inputs import load_inputs
 from whole_runs import Watch
 

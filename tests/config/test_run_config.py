@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from meshtune.cli.flags import in_flags
-from meshtune.config.run_config import RunConfig, expand, load_config, validate
+from meshtune.config.config_file import expand, load_config, validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 
 TASK = "tasks: [boolq]\n"
@@ -322,7 +323,7 @@ def test_the_settings_alone_do_not_load_numpy() -> None:
 
 def test_reading_a_configuration_loads_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom meshtune.config.run_config import load_config\n"
+        "import sys\nfrom meshtune.config.config_file import load_config\n"
         "load_config(None, ['tasks=[boolq, piqa]', 'methods=[proposed, lora]'])\n"
         "print(*sorted({'torch', 'transformers', 'datasets', 'matplotlib', 'scipy'} & set(sys.modules)))"
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.data.partition import DeviceData, deal, digest, exam_digest, exam_questions, exams
 from meshtune.data.pools import Pools, gather
 from meshtune.errors import UserError

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.data.partition import deal, exam_questions
 from meshtune.data.pools import gather
 from meshtune.errors import UserError

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from meshtune.config.config_file import validate
 from meshtune.config.learning_config import ModelConfig
-from meshtune.config.run_config import validate
 from meshtune.data.partition import deal, exam_questions, exams
 from meshtune.data.pools import gather
 from meshtune.data.row_counts import counts_note, cut_rows

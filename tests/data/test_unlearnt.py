@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.data.unlearnt import unlearnt_note
 
 

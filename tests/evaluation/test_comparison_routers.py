@@ -12,9 +12,9 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
+from meshtune.config.config_file import validate
 from meshtune.config.demo_config import demo_config
 from meshtune.config.learning_config import ModelConfig
-from meshtune.config.run_config import validate
 from meshtune.data.partition import deal, exam_questions
 from meshtune.errors import UserError
 from meshtune.inference.opening import DeviceLoader

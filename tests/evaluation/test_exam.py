@@ -13,7 +13,8 @@ import torch
 from architectures import tiny
 from federations import federation, play
 from meshtune.adapter.projection import Recipe
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import Exam
 from meshtune.decoding.scoring import Ask, measure, score
 from meshtune.errors import DivergedError, UserError

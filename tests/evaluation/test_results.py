@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from federations import LAYERS, federation
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.evaluation.results import (
     _choices,
     _coherence,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from meshtune.config.config_file import validate
 from meshtune.config.learning_config import TINY, ModelConfig
-from meshtune.config.run_config import validate
 from meshtune.data.partition import deal, exams
 from meshtune.decoding.sampling import Writing
 from meshtune.evaluation import time_forecast as duration

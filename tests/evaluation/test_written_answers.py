@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import Exam
 from meshtune.decoding.sampling import Writing
 from meshtune.evaluation import written_answers

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import meshtune
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.model.base import Base
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import run

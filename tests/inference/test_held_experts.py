@@ -12,7 +12,7 @@ import meshtune
 from meshtune.adapter.expert import LoraExpert, SparseExpert
 from meshtune.adapter.projection import projection
 from meshtune.adapter.route import Segments
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import run
 

@@ -16,7 +16,9 @@ from safetensors.numpy import load_file
 
 from meshtune.adapter.sites import sizes
 from meshtune.cli.advice import try_next
-from meshtune.config.run_config import ExchangeConfig, RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.federation_config import ExchangeConfig
+from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import deal
 from meshtune.errors import UserError
 from meshtune.methods.registry import get_method

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from flying import world
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.methods.registry import get_method
 from meshtune.network.federation_state import FederationState, distinct_jobs
 from meshtune.node.node import Node

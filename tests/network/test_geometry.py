@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.errors import UserError
 from meshtune.methods.registry import get_method
 from meshtune.network import geometry

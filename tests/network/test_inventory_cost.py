@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.network.inventory_cost import inventory_cost, least_windows
 from meshtune.network.site import Site, open_site
 from meshtune.node.envelope import Envelope

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from meshtune.adapter.sites import describe, sizes
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 from meshtune.model.skeleton import skeleton
 from meshtune.network.layer_densities import uniform

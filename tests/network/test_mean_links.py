@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.network.geometry import Geometry, geometry_of
 from meshtune.network.mean_links import flow, pair_flow
 from meshtune.network.site import open_site

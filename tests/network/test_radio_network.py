@@ -9,7 +9,8 @@ import pytest
 
 from meshtune.adapter.layer_budget import layer_counts
 from meshtune.adapter.sites import sizes
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 from meshtune.methods.registry import get_method
 from meshtune.model.encoding import Row

@@ -13,7 +13,8 @@ import torch
 from letters import LAYERS, RANK, SIZES, announced, replace_codes
 from meshtune.adapter.mask import join
 from meshtune.adapter.sites import describe
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement

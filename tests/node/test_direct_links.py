@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.methods.registry import get_method
 from meshtune.node.direct_links import ALL, DirectLinks
 from meshtune.node.node import Node

@@ -15,7 +15,7 @@ from meshtune.adapter.blocks import capacity
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe, projection
 from meshtune.adapter.sites import sizes
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement

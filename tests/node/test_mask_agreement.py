@@ -8,7 +8,7 @@ import pytest
 from flying import LAYERS, RANK
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.methods.state import NEGOTIATED, Announcement
 from meshtune.node.negotiation.mask_agreement import Agreement, Sent, negotiates

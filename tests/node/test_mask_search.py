@@ -13,7 +13,8 @@ from flying import LAYERS, RANK
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.expert import Expert
 from meshtune.adapter.projection import Recipe
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import DivergedError
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frames import sealed
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Member
 from meshtune.node.envelope import Envelope

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import alone
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
 from meshtune.simulator.connecting import connect

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.node.outgoing import control_envelope, update_envelope
 from meshtune.node.updates import UpdateRules
 from meshtune.wire.payload import Message, decode

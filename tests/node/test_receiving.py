@@ -14,7 +14,7 @@ import torch
 from letters import FORMS, LAYERS, RANK, ROUND, SIZES, WIDTH, Exchange, announced, packed, replace_codes
 from meshtune.adapter import projection
 from meshtune.adapter.sites import places
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.errors import PayloadError
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.errors import ForeignError
 from meshtune.node.envelope import Envelope
 from meshtune.node.relay import Relay

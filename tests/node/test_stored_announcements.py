@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from letters import LAYERS, RANK, announced
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import MeshtuneError, UserError
 from meshtune.methods.state import Announcement
 from meshtune.node.announcements import recipes

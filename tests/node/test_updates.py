@@ -12,7 +12,7 @@ import torch
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, sizes
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory

@@ -9,8 +9,8 @@ import torch
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import places, sizes
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.config.learning_config import ModelConfig
-from meshtune.config.run_config import ExchangeConfig
 from meshtune.errors import UserError
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method

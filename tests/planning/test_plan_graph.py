@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 from meshtune.planning.planner import plan
 from meshtune.report.mapped import of_plan

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 from meshtune.network.geometry import geometry_of, link_bounds
 from meshtune.network.radio_network import RadioNetwork

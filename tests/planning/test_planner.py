@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshtune.adapter.sites import sizes
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.errors import UserError
 from meshtune.model.skeleton import skeleton
 from meshtune.planning.plan_record import Plan

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 # All that is used of the code under test: what is renamed there is renamed here, and nowhere else.
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.methods.registry import METHODS
 from meshtune.runs.events import Event, RoundDone
 from meshtune.simulator.simulation import evaluate, run

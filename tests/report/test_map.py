@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from five_devices import TREE, planned
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.planning.planner import plan
 from meshtune.report.map import compose, draw
 from meshtune.report.mapped import of_plan

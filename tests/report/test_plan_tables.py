@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from five_devices import TREE, planned
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.planning.plan_record import Limit, Plan
 from meshtune.planning.planner import plan
 from meshtune.report.plan_tables import percent, tables

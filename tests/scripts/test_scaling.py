@@ -14,7 +14,7 @@ import pytest
 
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.methods.state import Announcement
 from meshtune.model.skeleton import skeleton
 from meshtune.planning.model_sizes import method_sizes

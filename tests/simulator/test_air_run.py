@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 from meshtune.inference.opening import DeviceLoader
 from meshtune.runs.observer import Silent

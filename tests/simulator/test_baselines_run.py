@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from meshtune.adapter.sites import places
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.methods.registry import METHODS
 from meshtune.model.loading import load
 from meshtune.node.stored_announcements import PREPARED, load_announcements

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.errors import UserError
 from meshtune.report.comparison import compare, summary, write_report
 from meshtune.runs.observer import Silent

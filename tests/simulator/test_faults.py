@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from meshtune.config.run_config import FaultsConfig
+from meshtune.config.federation_config import FaultsConfig
 from meshtune.simulator.faults import away, slowness
 
 

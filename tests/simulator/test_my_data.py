@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from meshtune.config.run_config import load_config
+from meshtune.config.config_file import load_config
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import run
 from whole_runs import Watch, header, own_nll

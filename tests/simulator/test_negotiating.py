@@ -16,7 +16,8 @@ from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.mask import collision_rate, join, top_positions
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.inference.opening import DeviceLoader
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method

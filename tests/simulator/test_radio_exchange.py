@@ -14,7 +14,7 @@ from airtime import least_power, update_bits
 from flying import LAYERS, RANK, world
 from meshtune.adapter.shared import aggregate
 from meshtune.adapter.sites import sizes
-from meshtune.config.run_config import FaultsConfig
+from meshtune.config.federation_config import FaultsConfig
 from meshtune.methods.aggregating import AggregatingMethod
 from meshtune.methods.base import Prompts
 from meshtune.network.virtual_clock import summary

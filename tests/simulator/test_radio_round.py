@@ -10,7 +10,7 @@ import pytest
 
 from airtime import least_power, update_bits
 from flying import RANK, world
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.network.site import open_site
 from meshtune.network.virtual_clock import RoundCost, VirtualClock
 from meshtune.node.envelope import Envelope

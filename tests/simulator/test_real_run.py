@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meshtune.config.run_config import load_config
+from meshtune.config.config_file import load_config
 from meshtune.report.results_file import load_results
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import run

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshtune.config.run_config import override, validate
+from meshtune.config.config_file import override, validate
 from meshtune.errors import UserError
 from meshtune.planning.planner import plan
 from meshtune.topology.graphs import neighbours

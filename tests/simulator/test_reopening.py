@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from letters import LAYERS, RANK, announced
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 from meshtune.methods.state import Announcement
 from meshtune.node.announcements import recipes

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from flying import LAYERS, world
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import DivergedError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method

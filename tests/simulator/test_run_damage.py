@@ -15,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.errors import UserError
 from meshtune.inference.device import Device
 from meshtune.inference.opening import DeviceLoader

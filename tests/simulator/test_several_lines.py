@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.inference.opening import DeviceLoader
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore

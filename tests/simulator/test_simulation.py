@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 from meshtune.runs.events import Event, Progress, RoundDone
 from meshtune.runs.observer import Silent

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from meshtune.cli.advice import a_question
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.data.unlearnt import unlearnt_note
 from meshtune.planning.planner import plan
 from meshtune.report.comparison import summary

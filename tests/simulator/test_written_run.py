@@ -12,8 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from meshtune.config.config_file import validate
 from meshtune.config.learning_config import ModelConfig
-from meshtune.config.run_config import validate
 from meshtune.decoding.sampling import Writing
 from meshtune.evaluation import asks as asking
 from meshtune.inference.opening import DeviceLoader

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.data.partition import exam_questions
 from meshtune.errors import UserError
 from meshtune.tasks import TASKS, load

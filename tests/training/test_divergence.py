@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from meshtune.cli.flags import in_flags
 from meshtune.cli.main import app
+from meshtune.config.config_file import validate
 from meshtune.config.learning_config import TrainConfig
-from meshtune.config.run_config import validate
 from meshtune.errors import PayloadError, UserError
 from meshtune.methods.registry import get_method
 from meshtune.runs.store import RunStore

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshtune.config.config_file import validate
 from meshtune.config.demo_config import demo_config
 from meshtune.config.learning_config import TrainConfig
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 from meshtune.report.results_file import load_results
 from meshtune.report.scores import of_exam, read_scores

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from meshtune.adapter.expert import LoraExpert
+from meshtune.config.config_file import validate
 from meshtune.config.learning_config import ModelConfig
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.methods.registry import get_method
 from meshtune.model.base import Base

@@ -11,7 +11,7 @@ import torch
 from meshtune.adapter.expert import SparseExpert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
-from meshtune.config.run_config import validate
+from meshtune.config.config_file import validate
 from meshtune.data.partition import deal
 from meshtune.methods.base import Announcement, ExpertFactory
 from meshtune.methods.registry import get_method

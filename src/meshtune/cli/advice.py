@@ -45,7 +45,7 @@ def a_question(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
 
     Written answers, which have no options, come first; then tasks from the last on, which device 0 never trained on.
     """
-    from meshtune.config.run_config import validate
+    from meshtune.config.config_file import validate
     from meshtune.tasks.registry import get_task
 
     try:

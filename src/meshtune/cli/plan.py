@@ -54,7 +54,7 @@ def plan(
         raise UserError(f"--map {picture} cannot be drawn: name a .png file in a folder that is there")
     from meshtune.cli.limits import check_address_space
     from meshtune.cli.watching import watch
-    from meshtune.config.run_config import load_config
+    from meshtune.config.config_file import load_config
 
     config = load_config(file, settings or [])
     check_address_space()

@@ -79,7 +79,7 @@ def _chosen(file: Path | None, settings: list[str], out: Path | None) -> tuple[R
     Raises:
         UserError: neither a file nor a folder with a run is named, or one of them cannot be used.
     """
-    from meshtune.config.run_config import override
+    from meshtune.config.config_file import override
     from meshtune.runs.output_folder import check_out, the_run
     from meshtune.runs.store import RunStore
 

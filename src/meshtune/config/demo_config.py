@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from importlib.resources import as_file, files
 from typing import Any
 
-from meshtune.config.run_config import Overrides, RunConfig, load_config
+from meshtune.config.config_file import Overrides, load_config
+from meshtune.config.run_config import RunConfig
 
 FILE = "demo.yaml"
 

@@ -1,129 +1,20 @@
-"""The whole configuration of a run, validated once.
-
-Each part's settings are typed next to the code that uses them; this module joins them, reads files
-(:mod:`meshtune.config.yaml_reader`) and ``key=value`` overrides, and turns every mistake into one sentence
-(:mod:`meshtune.config.config_errors`).
-"""
+"""The whole configuration of a run, validated once. Each part's settings are typed next to the code that uses them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from meshtune.adapter.config import AdapterConfig
-from meshtune.config.config_errors import SHOWN, sentence, setting_shown
+from meshtune.config.federation_config import MOST_DEVICES, DevicesConfig, ExchangeConfig, FaultsConfig, TaskConfig
 from meshtune.config.learning_config import EvalConfig, ModelConfig, TrainConfig
-from meshtune.config.yaml_reader import parse_yaml, read_yaml
-from meshtune.errors import UserError
-from meshtune.files import shown_path
 from meshtune.methods.config import PaperConfig
 from meshtune.methods.registry import check_method
-from meshtune.printable import printable
 from meshtune.routing.config import RouterConfig
 from meshtune.settings import Seed, Settings, Within
 from meshtune.topology.config import ClusterConfig, GraphConfig
-from meshtune.wire.value_forms import BITS, BLOCKS
 from meshtune.wireless.config import ComputeConfig, PlaceConfig, RadioConfig
-
-MOST_DEVICES = 200_000
-"""The most devices of a plan or a run: twice as many as the largest tested plan (docs/scaling.md)."""
-
-
-class TaskConfig(Settings):
-    """One task that devices learn.
-
-    Attributes:
-        task: the schema, a name of ``meshtune tasks``.
-        source: where its splits are: a folder, ``hub``, or None for the run's ``data``.
-        train: a file to train on instead of the source's train split.
-        test: a file to test on instead of the source's test split.
-        key: the declared task key: devices with equal keys form a task group. Defaults to ``task``.
-        also: further tasks that the group is tested on, from the run's ``data``; nothing is learnt from them.
-    """
-
-    task: str
-    source: str | None = None
-    train: str | None = None
-    test: str | None = None
-    key: str = ""
-    also: tuple[str, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_key(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = {"task": value}
-        if isinstance(value, Mapping) and not value.get("key") and isinstance(value.get("task"), str):
-            value = {**value, "key": value["task"]}
-        return value
-
-    @field_validator("key")
-    @classmethod
-    def _shows(cls, value: str) -> str:
-        if printable(value, 100) != value or value != value.strip():
-            raise ValueError("a key is shown in tables: give up to 100 characters on one line, no spaces around them")
-        return value
-
-    @field_validator("task")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        from meshtune.tasks.registry import get_task
-
-        return get_task(value).name
-
-    @field_validator("also")
-    @classmethod
-    def _known_too(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(cls._known(name) for name in value)
-
-
-class DevicesConfig(Settings):
-    """How many devices there are. They take the tasks in turn; devices of one task get disjoint training rows.
-
-    Attributes:
-        per_task: devices per task.
-        count: number of devices in all; None for ``per_task`` times the number of tasks.
-    """
-
-    per_task: Annotated[int, Within(1, MOST_DEVICES)] = 1
-    count: Annotated[int, Within(1, MOST_DEVICES)] | None = None
-
-
-class ExchangeConfig(Settings):
-    """How values are sent.
-
-    Attributes:
-        values: ``bfloat16`` or ``float32``: plain values; ``int8`` or ``int4``: each version as a quantised delta from
-            the previous one.
-        block: values that share a scale, in int8 and int4.
-    """
-
-    values: Literal["float32", "bfloat16", "int8", "int4"] = "bfloat16"
-    block: int = Field(128, ge=BLOCKS[0], le=BLOCKS[1])
-
-    @property
-    def differences(self) -> bool:
-        """Whether an update is a delta from the previous one."""
-        return self.values in BITS
-
-
-class FaultsConfig(Settings):
-    """Faults, drawn from the run's seed for every device and round.
-
-    Attributes:
-        dropout: probability that a device is away for a round: it neither sends nor receives.
-        late: probability that a device computes ``slowdown`` times as long in a round.
-        slowdown: the factor by which it takes longer.
-    """
-
-    dropout: float = Field(0.0, ge=0, lt=1)
-    late: float = Field(0.0, ge=0, le=1)
-    slowdown: Annotated[float, Within(1, 1e6)] = 4.0
 
 
 class RunConfig(Settings):
@@ -273,110 +164,3 @@ class RunConfig(Settings):
         """
         further = self.eval.split == "test"
         return {name: task.key for task in self.tasks for name in (task.key, *(task.also if further else ()))}
-
-
-Overrides = Sequence[str] | Mapping[str, Any]
-"""Settings that override others: ``key=value`` texts, with values read as YAML, or values by dotted key."""
-
-
-def load_config(
-    source: Path | str | Mapping[str, Any] | None, overrides: Overrides = (), where: str | None = None
-) -> RunConfig:
-    """Return the configuration in a YAML file or a mapping, checked.
-
-    Args:
-        source: the file; or keys and values, which are copied; None to start from nothing.
-        overrides: applied in order: ``["train.rounds=2"]``, or ``{"train.rounds": 2}``.
-        where: the source's name in errors, if not its path.
-
-    Raises:
-        UserError: the file is missing or not YAML, a key is unknown (names the nearest) or given twice, or a
-            value is impossible.
-    """
-    if source is None or isinstance(source, Mapping):
-        return override(deepcopy(dict(source or {})), overrides, where or "the configuration")
-    file = Path(source)
-    tree: Any = read_yaml(file, "configuration file")
-    tree = {} if tree is None else tree
-    if not isinstance(tree, dict):
-        kind = type(tree).__name__
-        raise UserError(f"{shown_path(file)} holds a {kind}: a configuration is a mapping of keys to values")
-    return override(tree, overrides, where or shown_path(file))
-
-
-def override(tree: dict[str, Any], overrides: Overrides, where: str) -> RunConfig:
-    """Apply ``overrides`` to ``tree``, in place, and validate; ``where`` names its origin in errors.
-
-    Raises:
-        UserError: the first mistake, in one sentence.
-    """
-    if isinstance(overrides, Mapping):
-        given = {f"{key}={value}": (key, deepcopy(value)) for key, value in overrides.items()}
-        for text, (key, value) in given.items():
-            _put(tree, key, value, text)
-        return validate(tree, where, list(given))
-    for text in overrides:
-        _put(tree, *_parsed(text), text)
-    return validate(tree, where, overrides)
-
-
-def validate(tree: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> RunConfig:
-    """Return the configuration in ``tree``.
-
-    Args:
-        tree: keys and values.
-        where: names its origin in errors.
-        overrides: the overrides applied to it; if the mistake is in one of them, that one is named instead.
-
-    Raises:
-        UserError: the first mistake, in one sentence.
-    """
-    try:
-        return RunConfig.model_validate(tree)
-    except ValidationError as error:
-        raise UserError(sentence(RunConfig, error, where, overrides)) from error
-
-
-def expand(path: str) -> str:
-    """Return ``path`` with ``~`` and $VARIABLES expanded.
-
-    Raises:
-        UserError: a variable is not set.
-    """
-    full = os.path.expandvars(os.path.expanduser(path))
-    if "$" in full:
-        raise UserError(f"{path} names an environment variable that is not set: set it or give a path")
-    return full
-
-
-def _parsed(override: str) -> tuple[str, Any]:
-    """Return the key and the value of ``key=value``."""
-    name, sign, text = override.partition("=")
-    if not sign or not name:
-        raise UserError(
-            f"`overrides` {printable(override, SHOWN)} is not key=value, for example the setting `train.rounds=2`"
-        )
-    try:
-        value = parse_yaml(text)
-    except ValueError as error:
-        raise UserError(f"{setting_shown(override)}: the value is not valid YAML: {error}") from error
-    return name, _number(value) if isinstance(value, str) else value
-
-
-def _put(tree: dict[str, Any], key: str, value: Any, shown: str) -> None:
-    """Store ``value`` under the dotted ``key``; errors name both as ``shown``."""
-    *path, last = key.split(".")
-    node = tree
-    for part in path:
-        node = node.setdefault(part, {})
-        if not isinstance(node, dict):
-            raise UserError(f"{setting_shown(shown)}: {printable(part, SHOWN)} is not a group of keys")
-    node[last] = value
-
-
-def _number(text: str) -> Any:
-    """YAML 1.1 reads 1e-3 as text; people mean a number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text

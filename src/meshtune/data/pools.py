@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshtune.config.run_config import RunConfig, TaskConfig, expand
+from meshtune.config.config_file import expand
+from meshtune.config.federation_config import TaskConfig
+from meshtune.config.run_config import RunConfig
 from meshtune.data.duplicates import counted
 from meshtune.data.leakage import without_leaks
 from meshtune.errors import UserError

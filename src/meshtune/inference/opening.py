@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError, check_name
 from meshtune.evaluation.exam import FROZEN
 from meshtune.files import resuming

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshtune.adapter.sites import LayerSpec, sizes
-from meshtune.config.run_config import ExchangeConfig, RunConfig
+from meshtune.config.federation_config import ExchangeConfig
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
 from meshtune.network.geometry import Geometry, geometry_of, median_gains
 from meshtune.network.site import Site

@@ -14,7 +14,8 @@ import numpy as np
 
 from meshtune.adapter.layer_budget import layer_counts
 from meshtune.adapter.sites import LayerSpec, sizes
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.errors import MeshtuneError, UserError
 from meshtune.files import resuming
 from meshtune.methods.base import Method

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from meshtune.adapter.expert import Expert
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory

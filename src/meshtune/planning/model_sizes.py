@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import places, sizes
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.methods.base import Method
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement

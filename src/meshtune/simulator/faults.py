@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshtune.config.run_config import FaultsConfig
+from meshtune.config.federation_config import FaultsConfig
 from meshtune.wireless.arrays import Bools, Floats
 from meshtune.wireless.draws import uniforms
 

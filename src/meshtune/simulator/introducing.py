@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from meshtune.adapter.expert import Expert
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Announcement, Masks, Member

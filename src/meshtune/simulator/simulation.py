@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from meshtune.config.run_config import RunConfig, validate
+from meshtune.config.config_file import validate
+from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import digest, exam_digest
 from meshtune.errors import UserError
 from meshtune.evaluation.exam import candidates, score_exams, signature

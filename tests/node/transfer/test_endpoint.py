@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from letters import LAYERS, RANK, announced
 from lossy import LossyLinks, ManualClock
 from meshtune.adapter.config import AdapterConfig
-from meshtune.config.run_config import ExchangeConfig
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.node.envelope import Envelope
