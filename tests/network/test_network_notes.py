@@ -7,7 +7,7 @@ from typing import Any
 
 from flying import world
 from meshtune.network.network_notes import network_notes
-from meshtune.node.mask_agreement import IDLE, Agreement
+from meshtune.node.negotiation.mask_agreement import IDLE, Agreement
 
 PAIRS = [(0.0, 0.0), (10.0, 0.0), (210.0, 0.0), (220.0, 0.0)]
 TWO: dict[str, Any] = {"s_max": 1.0, "most": 2}
