@@ -25,12 +25,12 @@ def test_clusters_and_links_are_counted() -> None:
 def test_rounds_that_end_without_an_exchange_are_told() -> None:
     told = notes(clusters={**TWO, "inner_rounds": 3})
     assert told[1:] == [
-        "clusters exchange every 3 rounds, and what the last 2 of 8 teach stays within them: make train.rounds a "
-        "multiple of clusters.inner_rounds to end with an exchange"
+        "clusters exchange every 3 rounds, and the updates of the last 2 of 8 rounds stay within clusters: make "
+        "train.rounds a multiple of clusters.inner_rounds to end with an exchange"
     ]
     ring = {"clusters": {"kind": "single", "inner_rounds": 3}, "graph": {"kind": "ring"}}
     assert notes(**ring)[1:] == [
-        "what devices do not hear directly is passed on every 3 rounds, and what the last 2 of 8 teach stays with "
+        "updates from devices out of range are relayed every 3 rounds; those of the last 2 of 8 rounds reach only direct "
         "neighbours: make train.rounds a multiple of clusters.inner_rounds to end with an exchange"
     ]
     still = {"clusters": {"kind": "single", "inner_rounds": 3}, "graph": {"kind": "ring", "relay": False}}
@@ -43,8 +43,8 @@ def test_parts_that_are_cut_off_and_devices_alone_are_told() -> None:
     told = notes(far, radio=radio, clusters={"s_max": 1.0, "inner_rounds": 1})
     assert told == [
         "3 clusters over the air, of 1 to 2 devices; 0 links between them",
-        "the graph falls into 3 parts of 2, 2, 1 devices, 1 of them a device alone: each part goes on by itself; more "
-        "range, power or time a link would join them",
+        "the graph is disconnected into 3 parts of 2, 2, 1 devices, 1 of them a device alone: each trains separately; "
+        "raise range, power or airtime to connect them",
         "device 4 is alone: no other device is within 100 m, the nearest, 3, is 3990 m away; it trains by itself",
     ]
 
