@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from meshtune.config.run_config import RunConfig, validate
@@ -34,6 +35,7 @@ def config(**changes: Any) -> RunConfig:
     return validate(tree, "the test")
 
 
+@cache
 def bits() -> float:
     """Bits of an update that links are planned for."""
     shape = skeleton(config().model)
