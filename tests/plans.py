@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from meshtune.config.config_file import validate
@@ -35,6 +36,7 @@ def config(**changes: Any) -> RunConfig:
     return validate(tree, "the test")
 
 
+@cache
 def bits() -> float:
     """Bits of an update that links are planned for."""
     shape = skeleton(config().model)

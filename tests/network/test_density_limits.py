@@ -86,7 +86,7 @@ def test_a_links_budget_is_what_it_carries_to_u_plan_neighbours_of_the_median_ga
     for group, device in (("boolq", 2), ("piqa", 1)):
         budget = found[group]
         assert (budget.bound, budget.device) == ("link", device)
-        assert budget.gain == pytest.approx(GAINS[group], rel=1e-12)
+        assert budget.gain == pytest.approx(GAINS[group], rel=1e-12, abs=0)
         assert update(budget.values) <= link_bits(GAINS[group]) < update(budget.values + 1)
         assert 0 < budget.density == budget.values / POSITIONS < 1
     assert found["boolq"].values < found["piqa"].values
@@ -159,7 +159,7 @@ def test_coded_updates_fill_the_link_as_far_as_can_be_expected(values: Any) -> N
     site = open_site(config())
     assert site is not None
     count = carried(geometry_of(site), GAINS["boolq"], ExchangeConfig(values=values), 10 * POSITIONS)
-    assert 8 * update_bytes(count, values) == pytest.approx(link_bits(GAINS["boolq"]), rel=0.03)
+    assert 8 * update_bytes(count, values) == pytest.approx(link_bits(GAINS["boolq"]), rel=0.03, abs=0)
     assert count > planned(config())["boolq"].values
 
 
@@ -234,7 +234,7 @@ def test_a_plan_has_the_densities_of_a_run() -> None:
     one = 2 * low * (1 - low) * (1 - high) + high * (1 - low) ** 2
     wide = plan(config(clusters={"s_max": 1.0}))
     rates = {cluster.members: cluster.rate for cluster in wide.clusters}
-    assert rates[0, 1, 2] == pytest.approx(1 - alone - one, rel=2e-2)
+    assert rates[0, 1, 2] == pytest.approx(1 - alone - one, rel=2e-2, abs=0)
     lora = plan(config(methods=["lora", "local"]))
     assert lora.methods[1].parameters == budget["piqa"].values
     assert lora.density == 1
@@ -272,4 +272,4 @@ def test_the_forecast_counts_every_devices_own(settings: dict[str, Any]) -> None
     shares = densities_of(whole, planned(whole))
     state = forecast_memory(base, whole, [get_method("proposed")], devices, shares).state
     values = sum(round(share * POSITIONS) for share in shares)
-    assert state == pytest.approx((SCALAR + POSITION) * values, rel=1e-3)
+    assert state == pytest.approx((SCALAR + POSITION) * values, rel=1e-3, abs=0)

@@ -71,7 +71,8 @@ def test_a_link_costs_lemma_1_on_its_mean_gain(cast: str) -> None:
     noise, band, gamma = 10 ** (-174 / 10) / 1000, 20e6, 0.5
     for u in (1, 2, 3):
         share = 1 if cast == "broadcast" else u
-        assert air.factor(u) == pytest.approx(noise * band / share * (2 ** (BITS * share / (band * gamma)) - 1))
+        least = noise * band / share * (2 ** (BITS * share / (band * gamma)) - 1)
+        assert air.factor(u) == pytest.approx(least, rel=1e-9, abs=0)
     assert np.asarray(air.inverse_gain(np.array([0, 1]), np.array([2, 2]))).tolist() == pytest.approx([1600, 2500])
     assert (air.most, air.delay, air.ids.tolist()) == (3, 0.5, [0, 1, 2, 3])
     assert air.power.tolist() == pytest.approx([0.01] * 4)

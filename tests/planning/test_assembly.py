@@ -27,11 +27,11 @@ def test_power_energy_delay_and_outage_are_lemma_1(planned: Plan) -> None:
     for device, squares in ((0, (900, 1600)), (1, (900, 2500)), (2, (1600, 2500))):
         found = planned.devices[device]
         power = total(2, *squares)
-        assert found.power == pytest.approx(power, rel=1e-9)
-        assert found.headroom == pytest.approx(P_MAX - power, rel=1e-9)
+        assert found.power == pytest.approx(power, rel=1e-9, abs=0)
+        assert found.headroom == pytest.approx(P_MAX - power, rel=1e-9, abs=0)
         assert found.delay == pytest.approx(GAMMA)
-        assert found.energy == pytest.approx(power * GAMMA, rel=1e-9)
-        assert found.outage == pytest.approx(1 - math.exp(-total(2, max(squares)) / P_MAX), rel=1e-6)
+        assert found.energy == pytest.approx(power * GAMMA, rel=1e-9, abs=0)
+        assert found.outage == pytest.approx(-math.expm1(-total(2, max(squares)) / P_MAX), rel=1e-9, abs=0)
         assert found.neighbours == tuple(other for other in (0, 1, 2) if other != device)
     link = next(link for link in planned.links if (link.sender, link.receiver) == (2, 1))
     assert link.metres == pytest.approx(50)

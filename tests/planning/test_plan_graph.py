@@ -44,7 +44,7 @@ def test_a_ring_has_two_links_a_device_and_passes_the_rest_on() -> None:
     assert [device.neighbours for device in found.devices] == [
         tuple(sorted(((d - 1) % 8, (d + 1) % 8))) for d in range(8)
     ]
-    assert all(device.power == pytest.approx(power, rel=1e-6) for device in found.devices)
+    assert all(device.power == pytest.approx(power, rel=1e-6, abs=0) for device in found.devices)
     assert all(device.delay == pytest.approx(GAMMA) for device in found.devices)
     assert len(found.links) == 16
     assert found.parts == (8,)
@@ -66,7 +66,7 @@ def test_a_ring_has_two_links_a_device_and_passes_the_rest_on() -> None:
     alone = N0 * W * math.expm1(math.log(2) * 8 * found.payload / (W * GAMMA)) * SIDE**2
     assert 40 * alone * GAMMA <= energy * (1 + 1e-9) <= 20 * power * GAMMA * (1 + 1e-6)
     sending = 4 * sum(device.energy for device in found.devices) + 2 * energy
-    assert found.run_energy - found.run_compute_energy == pytest.approx(sending, rel=1e-3)
+    assert found.run_energy - found.run_compute_energy == pytest.approx(sending, rel=1e-3, abs=0)
 
 
 def test_its_map_draws_the_links_of_the_graph() -> None:

@@ -72,6 +72,8 @@ def test_what_a_shared_band_and_a_broadcast_do_is_said() -> None:
 
 
 def test_of_many_lone_devices_the_first_is_explained_and_the_rest_counted() -> None:
+    one = plan(config()).notes
+    assert "device 3 is alone: no other device is within 100 m, the nearest, 1, is 370 m away" in one
     apart = {"positions": [[0, 0], [1000, 0], [2000, 0], [3000, 0]]}
     notes = plan(config(places=apart)).notes
     assert (

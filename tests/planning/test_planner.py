@@ -31,7 +31,7 @@ def test_payload_is_the_sparse_methods_update_and_clusters_are_those_in_range(pl
     assert 8 * planned.payload == bits()
     assert planned.payload > 2 * planned.values  # bfloat16 and a header
     assert [cluster.members for cluster in planned.clusters] == [(0, 1, 2), (3,)]
-    assert planned.clusters[0].rate == pytest.approx(3 * 0.01 * 0.9 + 0.001, rel=1e-2)
+    assert planned.clusters[0].rate == pytest.approx(3 * 0.01 * 0.9 + 0.001, rel=1e-2, abs=0)
     assert planned.parts == (3, 1)
     assert any("the graph is disconnected into 2 parts of 3, 1 devices" in note for note in planned.notes)
 
@@ -76,7 +76,7 @@ def test_a_round_leaves_every_turn_of_a_shared_band_its_time() -> None:
 
 def test_a_broadcast_counts_once() -> None:
     found = plan(config(radio={"bandwidth": W, "range": 100, "cast": "broadcast"}))
-    assert found.devices[0].power == pytest.approx(total(1, 1600), rel=1e-9)
+    assert found.devices[0].power == pytest.approx(total(1, 1600), rel=1e-9, abs=0)
     assert found.devices[0].bytes["proposed"].round == found.payload
     several = chain(radio={"bandwidth": W, "range": 70, "cast": "broadcast"})
     # Device 2 sends its own and 3's over its link to 1 with what came over 3-4, and passes the two of 0 and 1 on to 3.
@@ -121,7 +121,7 @@ def test_the_order_of_the_devices_does_not_matter(tmp_path: Path) -> None:
 
     for one, other in ((0, 0), (1, 2), (2, 1), (3, 3)):
         there, here = swapped.devices[one], plain.devices[other]
-        assert there.power == pytest.approx(here.power, rel=1e-9)
+        assert there.power == pytest.approx(here.power, rel=1e-9, abs=0)
         assert there.outage == pytest.approx(here.outage)
         assert len(there.neighbours) == len(here.neighbours)
         assert there.bytes == here.bytes

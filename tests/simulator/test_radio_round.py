@@ -46,7 +46,7 @@ def test_a_frame_is_as_long_as_the_longest_message_and_what_cannot_be_paid_is_ne
     joules = 0.5 * (
         least_power(8e6, 30, u=2) + least_power(8e6, 40, u=2) + least_power(8000, 40)
     )  # both of device 0's in frames of a megabyte
-    assert one.tick.sending == pytest.approx(joules, rel=1e-6)
+    assert one.tick.sending == pytest.approx(joules, rel=1e-6, abs=0)
     assert one.tick.airtime == pytest.approx(2 * 0.5)
     assert (one.tick.lost, one.tick.outages) == (0, 0)
     by = one.ledger.per_device("proposed")
@@ -125,5 +125,5 @@ def test_a_broadcast_leaves_a_device_once() -> None:
     tick = w.state.clocks["proposed"][1]
     bits = update_bits(32)
     longest = (40.0, 50.0, 50.0)  # each pays for its weakest neighbour
-    assert tick.sending == pytest.approx(sum(least_power(bits, metres) * 0.5 for metres in longest), rel=1e-9)
+    assert tick.sending == pytest.approx(sum(least_power(bits, metres) * 0.5 for metres in longest), rel=1e-9, abs=0)
     assert tick.airtime == pytest.approx(3 * 0.5)

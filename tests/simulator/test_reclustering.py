@@ -151,7 +151,7 @@ def test_what_is_first_heard_is_charged_to_the_byte_and_the_joule() -> None:
     left, right = 8.0 * (size[0] + size[1]), 8.0 * (size[2] + size[3])
     watts = [least_power(bits, metres) for bits, metres in ((left, 50), (right, 50), (right, 10), (left, 10))]
     # Within the round the pairs send what they always do.
-    assert told_.sending - had.sending == pytest.approx(0.5 * sum(watts), rel=1e-9)
+    assert told_.sending - had.sending == pytest.approx(0.5 * sum(watts), rel=1e-9, abs=0)
     assert told_.airtime == pytest.approx(had.airtime + 4 * 0.5)
 
 

@@ -50,8 +50,8 @@ def test_a_round_by_equation_7_and_its_inverse() -> None:
 def test_what_a_link_carries_takes_all_power_of_all_neighbours() -> None:
     values = link_limit(RADIO, 1e-6, u=4, bits_per_value=16, header_bits=8000)
     # (20e6 * 0.5 / 4) log2(1 + 0.01 * 1e-6 / 8e-14) = 2.5e6 * 16.9316 bits.
-    assert values == pytest.approx((2.5e6 * math.log2(125_001) - 8000) / 16, rel=1e-12)
-    assert 4 * required_power(RADIO, 16 * values + 8000, 1e-6, 4) == pytest.approx(0.01, rel=1e-9)
+    assert values == pytest.approx((2.5e6 * math.log2(125_001) - 8000) / 16, rel=1e-12, abs=0)
+    assert 4 * required_power(RADIO, 16 * values + 8000, 1e-6, 4) == pytest.approx(0.01, rel=1e-9, abs=0)
     with pytest.raises(UserError, match=r"a link of gain 1e-20 carries .* to 4 neighbours, not one trained value"):
         link_limit(RADIO, 1e-20, u=4, bits_per_value=16, header_bits=80)
 

@@ -15,16 +15,16 @@ from meshtune.wireless.config import ComputeConfig, LossConfig, PlaceConfig, Rad
 
 def test_dbm_become_watts_here() -> None:
     config = RadioConfig(noise_dbm_hz=-170, power_dbm=20)
-    assert config.noise_density == pytest.approx(1e-20, rel=1e-12)
-    assert config.p_max == pytest.approx(0.1, rel=1e-12)
+    assert config.noise_density == pytest.approx(1e-20, rel=1e-12, abs=0)
+    assert config.p_max == pytest.approx(0.1, rel=1e-12, abs=0)
 
 
 def test_planned_powers_leave_time_for_repetitions() -> None:
     assert RadioConfig().planned_gamma == 0.5
     # Sent 1 + 0.1 + 0.01 times on average, with at most two repetitions.
     loss = LossConfig(probability=0.1, retransmissions=2)
-    assert RadioConfig(loss=loss).planned_gamma == pytest.approx(0.5 / 1.11, rel=1e-12)
-    assert RadioConfig(loss=LossConfig(margin=0.2)).planned_gamma == pytest.approx(0.4, rel=1e-12)
+    assert RadioConfig(loss=loss).planned_gamma == pytest.approx(0.5 / 1.11, rel=1e-12, abs=0)
+    assert RadioConfig(loss=LossConfig(margin=0.2)).planned_gamma == pytest.approx(0.4, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize(

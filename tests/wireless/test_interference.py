@@ -14,7 +14,7 @@ RADIO = Radio(bandwidth=20e6, noise_density=4e-21, p_max=0.01, gamma=0.5)
 
 def same(budget: LinkBudget, other: LinkBudget) -> None:
     for name in vars(budget):
-        assert getattr(budget, name) == pytest.approx(getattr(other, name), rel=1e-9), name
+        assert getattr(budget, name) == pytest.approx(getattr(other, name), rel=1e-9, abs=0), name
 
 
 def test_turns_keep_a_device_from_sending_while_it_is_sent_to() -> None:
@@ -53,9 +53,9 @@ def test_powers_under_interference_solve_the_linear_equations() -> None:
     own = np.full(2, 1e-6)
     power, heard = least_powers(RADIO, np.full(2, 4e7), own, np.array([0, 1]), cross)
     exact = np.linalg.solve(np.array([[1e-6, -15e-9], [-15e-9, 1e-6]]), np.full(2, 15 * 8e-14))
-    assert power == pytest.approx(exact, rel=1e-9)
-    assert heard == pytest.approx(exact[::-1] * 1e-9, rel=1e-9)
-    assert 4e7 / rate(RADIO, power, own, 1, heard) == pytest.approx(0.5, rel=1e-9)
+    assert power == pytest.approx(exact, rel=1e-9, abs=0)
+    assert heard == pytest.approx(exact[::-1] * 1e-9, rel=1e-9, abs=0)
+    assert 4e7 / rate(RADIO, power, own, 1, heard) == pytest.approx(0.5, rel=1e-9, abs=0)
     assert (power > required_power(RADIO, 4e7, own)).all()
 
 
@@ -64,8 +64,8 @@ def test_a_link_hears_its_share_of_the_others_power() -> None:
     _, cross = cross_gains(np.array([0, 0, 5]), np.array([1, 2, 4]), np.full((6, 6), 1e-9))
     bits, own = np.array([0.0, 0.0, 4e7]), np.array([1e-6, 1e-6, 15 * 8e-14 / 2e-3])
     power, heard = least_powers(RADIO, bits, own, np.array([0, 0, 1]), cross)
-    assert power == pytest.approx([0, 0, 2e-3], rel=1e-9)
-    assert heard == pytest.approx([1e-12, 1e-12, 0], rel=1e-9)
+    assert power == pytest.approx([0, 0, 2e-3], rel=1e-9, abs=0)
+    assert heard == pytest.approx([1e-12, 1e-12, 0], rel=1e-9, abs=0)
 
 
 def test_who_shares_no_slot_shares_no_interference() -> None:
@@ -78,8 +78,8 @@ def test_who_shares_no_slot_shares_no_interference() -> None:
     assert sorted(found.slot) == [0, 1, 2, 3]
     alone = unicast(RADIO, 3e7, pairs[:, 0], gains[pairs[:, 0], pairs[:, 1]], 4)
     assert alone.served.all()
-    assert found.power == pytest.approx(alone.power, rel=1e-9)
-    assert found.sender_energy == pytest.approx(alone.sender_energy, rel=1e-9)
+    assert found.power == pytest.approx(alone.power, rel=1e-9, abs=0)
+    assert found.sender_energy == pytest.approx(alone.sender_energy, rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize("one_copy", [False, True])
@@ -109,11 +109,11 @@ def test_shared_budgets_hold_with_the_interference_they_make(one_copy: bool) -> 
             speed = 20e6 / share * np.log2(1 + power * gains[sender[link], receiver[link]] / noise)
             assert 2.5e7 / speed <= 0.5 * (1 + 1e-6)
             assert found.slot[receiver[link]] != found.slot[sender[link]]
-        assert found.delay[on] == pytest.approx(0.5, rel=1e-6)
+        assert found.delay[on] == pytest.approx(0.5, rel=1e-6, abs=0)
     assert dropped > 0
 
 
 def test_strong_interference_drops_a_link_and_not_all() -> None:
     found = shared(RADIO, 4e7, TWO, HEARD, crossing(1e-6))
     assert found.served.sum() == 1
-    assert found.power[found.served] == pytest.approx(8e-14 / 1e-6 * 15, rel=1e-9)
+    assert found.power[found.served] == pytest.approx(8e-14 / 1e-6 * 15, rel=1e-9, abs=0)

@@ -15,7 +15,7 @@ from meshtune.wireless.orthogonal_bands import LinkBudget, broadcast, unicast
 
 def same(budget: LinkBudget, other: LinkBudget) -> None:
     for name in vars(budget):
-        assert getattr(budget, name) == pytest.approx(getattr(other, name), rel=1e-9), name
+        assert getattr(budget, name) == pytest.approx(getattr(other, name), rel=1e-9, abs=0), name
 
 
 CONFIG = RadioConfig()

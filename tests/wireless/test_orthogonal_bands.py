@@ -18,7 +18,7 @@ GAIN = np.array([1e-4, 1e-6, 1e-12, 1e-4, 1e-6, 1e-12])
 
 def same(budget: LinkBudget, other: LinkBudget) -> None:
     for name in vars(budget):
-        assert getattr(budget, name) == pytest.approx(getattr(other, name), rel=1e-9), name
+        assert getattr(budget, name) == pytest.approx(getattr(other, name), rel=1e-9, abs=0), name
 
 
 def test_unicast_link_by_link() -> None:
@@ -35,11 +35,11 @@ def test_unicast_link_by_link() -> None:
         8e-14 / 1e-6 * (2**1 - 1),
         0,
     ]
-    assert found.power == pytest.approx(by_hand, rel=1e-12)
-    assert found.rate == pytest.approx([8e7, 8e7, 0, 2e7, 2e7, 0], rel=1e-9)
-    assert found.delay == pytest.approx([0.5, 0.5, np.inf, 0.5, 0.5, np.inf], rel=1e-9)
-    assert found.sender_power == pytest.approx([by_hand[0] + by_hand[1], *by_hand[3:5], 0], rel=1e-12)
-    assert found.sender_energy == pytest.approx(0.5 * found.sender_power, rel=1e-9)
+    assert found.power == pytest.approx(by_hand, rel=1e-12, abs=0)
+    assert found.rate == pytest.approx([8e7, 8e7, 0, 2e7, 2e7, 0], rel=1e-9, abs=0)
+    assert found.delay == pytest.approx([0.5, 0.5, np.inf, 0.5, 0.5, np.inf], rel=1e-9, abs=0)
+    assert found.sender_power == pytest.approx([by_hand[0] + by_hand[1], *by_hand[3:5], 0], rel=1e-12, abs=0)
+    assert found.sender_energy == pytest.approx(0.5 * found.sender_power, rel=1e-9, abs=0)
     assert found.slot.tolist() == [0, 0, 0, 0]
 
 
@@ -62,18 +62,18 @@ def test_budgets_keep_their_bounds_in_any_order(data: st.DataObject) -> None:
         assert not found.served[gain == 0].any()
         again = cast(RADIO, bits, sender[order], gain[order], devices)
         assert (again.served == found.served[order]).all()
-        assert again.power == pytest.approx(found.power[order], rel=1e-12)
-        assert again.sender_energy == pytest.approx(found.sender_energy, rel=1e-12)
+        assert again.power == pytest.approx(found.power[order], rel=1e-12, abs=0)
+        assert again.sender_energy == pytest.approx(found.sender_energy, rel=1e-12, abs=0)
 
 
 def test_broadcast_is_one_copy_for_the_weakest() -> None:
     found = broadcast(RADIO, 4e7, SENDER, GAIN, 4)
     # The whole band: 4e7 / 1e7 = 4 bit/s/Hz; 8e-14 / 1e-6 * 15 for the weaker one of device 0's two.
     assert found.served.tolist() == [True, True, False, True, True, False]
-    assert found.power[:3] == pytest.approx([1.2e-6, 1.2e-6, 0], rel=1e-12)
-    assert found.sender_power == pytest.approx([1.2e-6, 1.2e-8, 1.2e-6, 0], rel=1e-12)
-    assert found.sender_energy == pytest.approx(0.5 * found.sender_power, rel=1e-9)
-    assert found.rate[:2] == pytest.approx([8e7, 8e7], rel=1e-9)  # both hear the same stream
+    assert found.power[:3] == pytest.approx([1.2e-6, 1.2e-6, 0], rel=1e-12, abs=0)
+    assert found.sender_power == pytest.approx([1.2e-6, 1.2e-8, 1.2e-6, 0], rel=1e-12, abs=0)
+    assert found.sender_energy == pytest.approx(0.5 * found.sender_power, rel=1e-9, abs=0)
+    assert found.rate[:2] == pytest.approx([8e7, 8e7], rel=1e-9, abs=0)  # both hear the same stream
     assert found.u.tolist() == [2, 1, 1, 0]
 
 
