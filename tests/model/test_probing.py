@@ -178,7 +178,7 @@ def test_a_model_that_looks_ahead_is_refused(kind: str) -> None:
 def test_a_model_that_keeps_a_state_reads_in_one_thread() -> None:
     base = open_base(any_tiny("recurrent_gemma"), None, "recurrent_gemma")
     assert not base.threads
-    assert any(note.startswith("passes run one after the other") for note in base.notes())
+    assert any(note.startswith("passes run one after another") for note in base.notes())
 
 
 def test_values_that_float16_cannot_hold_are_one_sentence() -> None:
