@@ -19,7 +19,7 @@ COMMANDS = ("meshtune run --out ", "meshtune plan FILE.yaml --why DEVICE")
     ("text", "shown"),
     [
         ("`tokens` 9 leaves no room", "--tokens 9 leaves no room"),
-        ("in another one (`out`) with", "in another one (--out) with"),
+        ("in another folder (`out`) with", "in another folder (--out) with"),
         ("`density_from` runs/a: it has", "--density-from runs/a: it has"),
         ("`overrides` x is not key=value", "--set x is not key=value"),
         ("the setting `train.lr=a b`: give", "--set train.lr=a b: give"),

@@ -112,7 +112,7 @@ def test_neither_data_nor_weights_are_needed(file: Path, monkeypatch: pytest.Mon
         (["places.positions=null", "places.file=FOLDER/few.csv"], "places 1 of 4 devices: add a line for device 1"),
         (["radio.channel=trace", "radio.trace=FOLDER/short.csv"], "short.csv"),
         (["radio.channel=papr"], "there is no channel called papr: did you mean paper?"),
-        (["methods=[local]"], "methods=[local] send nothing, so there is no exchange to plan: name one that does"),
+        (["methods=[local]"], "methods=[local] send nothing, so there is no exchange to plan: add one that does"),
         (["compute.epsilon=1", "compute.c_max=0.1"], "compute.c_max=0.1 cycles a round pay for no trained value"),
         (["model.name=nowhere/at-all.gguf"], "at-all.gguf"),
         (["compute.frequency=0"], "compute.frequency=0: give 1000 to 1e+13 Hz"),

@@ -168,7 +168,7 @@ def test_a_bias_in_the_head_counts() -> None:
 def test_a_model_that_keeps_a_state_reads_in_one_thread() -> None:
     base = open_base(any_tiny("recurrent_gemma"), None, "recurrent_gemma")
     assert not base.threads
-    assert any(note.startswith("passes run one after the other") for note in base.notes())
+    assert any(note.startswith("passes run one after another") for note in base.notes())
 
 
 def test_what_is_left_out_is_named_with_its_share() -> None:

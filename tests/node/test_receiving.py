@@ -102,8 +102,8 @@ def test_an_update_that_cannot_be_is_refused_and_changes_nothing(changes: dict[s
         ({"meta": {"since": -1}}, "is -1"),
         ({"meta": {"since": "2"}}, "is '2'"),
         ({"meta": {"since": ROUND - 2}}, "as the difference to version 1, device 0 holds version 2"),
-        ({"meta": {"since": None}}, "no keyframe"),
-        ({"meta": {}}, "no keyframe"),
+        ({"meta": {"since": None}}, "not a keyframe"),
+        ({"meta": {}}, "not a keyframe"),
         ({"tensors": values(dtype=torch.float32)}, "type float32, expected uint8"),
         ({"meta": {}, "tensors": values(dtype=torch.float32)}, "type float32, expected bfloat16"),
         ({"meta": {}, "tensors": values(NAN)}, "not finite"),
@@ -172,7 +172,7 @@ def recipe(place: int, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("messages", "part"),
     [
-        ([], "no message"),
+        ([], "without messages"),
         (told(drop="group"), "lacks its group"),
         (told(drop="samples"), "lacks its samples"),
         (told(drop="recipe"), "lacks its recipe"),
@@ -283,7 +283,7 @@ def test_what_a_receiver_knows_of_others_bounds_an_announcement_too() -> None:
         hear(messages, receiver=Receiver(5, 0, [2, 3]))
     passed = [replace(message, sender=2) for message in messages]
     assert hear(passed, receiver=Receiver(5, 0)).device == 1
-    with pytest.raises(PayloadError, match="which nobody does here"):
+    with pytest.raises(PayloadError, match="but nobody relays here"):
         hear(passed, receiver=Receiver(5, 0, relays=False))
 
 

@@ -15,7 +15,7 @@ from plans import GAMMA, SQUARE, W, config
 def test_what_is_assumed_is_said() -> None:
     bare = config(radio=None, places={"positions": SQUARE, "mobility": "waypoint"}, adapter={"budget": "entropy"})
     notes = plan(bare).notes
-    assert any("no radio: the defaults" in note for note in notes)
+    assert any("no radio: planning uses the defaults" in note for note in notes)
     assert any("`density_from`" in note for note in notes)
     assert any("devices move" in note for note in notes)
     lossy = plan(config(radio={"bandwidth": W, "range": 100, "loss": {"probability": 0.5, "retransmissions": 1}}))

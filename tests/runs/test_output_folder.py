@@ -64,5 +64,5 @@ def test_a_folder_without_a_run_names_the_nearest_that_has_one(tmp_path: Path) -
     the_run(tmp_path / "mine")
     with pytest.raises(UserError, match=f"did you mean {tmp_path}/mine\\?$"):
         the_run(tmp_path / "mien")
-    with pytest.raises(UserError, match=r"name a FILE\.yaml to begin one there, or see meshtune demo$"):
+    with pytest.raises(UserError, match=r"name a FILE\.yaml to start one there, or see meshtune demo$"):
         the_run(tmp_path / "somewhere")

@@ -53,7 +53,9 @@ def test_a_seed_stands_behind_a_colon() -> None:
     "source", ["generated:x", "generated:-1", "generated:1.5", "generated:1:2", "generated:1234567890"]
 )
 def test_a_seed_that_is_none_is_refused(source: str) -> None:
-    with pytest.raises(UserError, match=f"the source of task sums is {source}: after the colon stands a whole number"):
+    with pytest.raises(
+        UserError, match=f"the source of task sums is {source}: a whole number, the seed, must follow the colon"
+    ):
         load("sums", "test", source)
 
 

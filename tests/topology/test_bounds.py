@@ -64,7 +64,7 @@ def air(**changes: Any) -> LinkBounds:
         ({"power": [1.0, 1.0]}, "2 power limits are given for 3 devices: give one for all or one for each"),
         ({"reach": 0.0}, "a range of 0 is not positive and finite: give one that is"),
         ({"delay": -1.0}, "a delay bound of -1 is not positive and finite: give one that is"),
-        ({"most": 0}, "clusters of at most 0 devices cannot be: give 1 or more, or no bound"),
+        ({"most": 0}, "a maximum cluster size of 0 is impossible: give 1 or more, or no bound"),
     ],
 )
 def test_bad_input_is_one_sentence(changes: dict[str, Any], sentence: str) -> None:
@@ -83,7 +83,7 @@ def test_bad_input_is_one_sentence(changes: dict[str, Any], sentence: str) -> No
         ),
         (
             {"inverse_gain": lambda a, b: np.ones(1)},
-            "3 links were asked for and 1 inverse gains given: give one a link",
+            "3 links were requested and 1 inverse gains given: give one per link",
         ),
         (
             {"factor": lambda u: 0.0},

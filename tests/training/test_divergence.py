@@ -96,7 +96,7 @@ def test_sgd_that_overflows_ends_in_a_sentence_whose_remedy_works(
     with rate_of(float(rate)):
         line = sentence(call("first", *changes, "train.lr=1"))
     assert re.match(r"error: proposed diverged on device \d+ in round \d+, its ", line)
-    assert "run the same configuration in another one (--out) with --set train.lr=" in line
+    assert "run the same configuration in another folder (--out) with --set train.lr=" in line
     if (form, rate) == USUAL[0]:
         assert "diverged" not in sentence(call("first", *changes, *advised(line)))  # the same folder is refused
     fixed = call("second", *changes, *advised(line))

@@ -140,7 +140,9 @@ def test_methods_without_a_calibrated_mask_have_a_rate_too(tmp_path: Path, setti
 
 
 def test_rates_are_found_for_adam_only(tmp_path: Path, settings: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"train\.lr=auto finds a rate for Adam, and train\.optimizer is sgd: give a"):
+    with pytest.raises(
+        UserError, match=r"train\.lr=auto searches a rate for Adam, and train\.optimizer is sgd: give a"
+    ):
         run(auto(settings, optimizer="sgd"), tmp_path / "sgd", Watch())
     run(auto(settings, optimizer="sgd", lr=0.1, lora_lr=0.1), tmp_path / "sgd", Watch())
     whole = auto(settings, rates={"fpft": "auto"}).model_copy(update={"methods": ("fpft",)})

@@ -171,7 +171,7 @@ HEAD = struct.Struct("<BBHIHI")
         (HEAD.pack(1, 4, 8, 8, 2000, 0), "flags 4"),
         (HEAD.pack(1, 0, 8, 9, 2000, 0), "9 coded values came, expected 8"),
         (HEAD.pack(1, 0, 8, 8, 2000, 1), "more bytes of scales than there are"),
-        (HEAD.pack(3, 0, 8, 8, 2000, 0), "no difference"),
+        (HEAD.pack(3, 0, 8, 8, 2000, 0), "not a difference"),
         (HEAD.pack(1, 0, 7, 8, 2000, 0), "blocks of 7"),
         (HEAD.pack(1, 0, 8, 8, 2000, 0) + bytes(5), "part of 0 bytes, expected 1"),
         (HEAD.pack(1, 0, 8, 8, 15, 1) + bytes(5), "impossible scale"),
@@ -192,8 +192,8 @@ def test_damaged_values_are_refused_with_a_reason(data: bytes, part: str) -> Non
 @pytest.mark.parametrize(
     "data, part",
     [
-        (HEAD.pack(1, 0, 8, 8, 2000, 0), "no keyframe"),
-        (HEAD.pack(3, 0, 1, 8, 0, 8) + bytes(16), "no keyframe"),
+        (HEAD.pack(1, 0, 8, 8, 2000, 0), "not a keyframe"),
+        (HEAD.pack(3, 0, 1, 8, 0, 8) + bytes(16), "not a keyframe"),
         (HEAD.pack(3, 0, 0, 8, 0, 8) + bytes(15), "part of 7 bytes, expected 8"),
         (HEAD.pack(3, 2, 0, 8, 0, 8) + bytes(8) + zstandard.compress(bytes(9)), "claim to be 9, expected 8"),
         (HEAD.pack(3, 0, 0, 8, 0, 8) + b"\xff" * 16, "not finite"),

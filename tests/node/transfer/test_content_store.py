@@ -27,7 +27,7 @@ def test_a_content_is_known_by_the_digest_of_its_bytes() -> None:
 def test_parts_that_are_not_there_are_refused() -> None:
     store = ContentStore(100)
     content, _ = store.put((1, 1), b"some bytes")
-    with pytest.raises(MalformedError, match="6 bytes from 5 on are asked for, of a content of 10"):
+    with pytest.raises(MalformedError, match="6 bytes from 5 on were requested of a content of 10"):
         store.part(content, 5, 6)
     for other in (Content(content.digest, 11), Content("0" * 64, 10)):
         with pytest.raises(StaleError, match="not offered here"):

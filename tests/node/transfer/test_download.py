@@ -131,12 +131,12 @@ def test_with_another_single_holder_everything_begins_anew() -> None:
 @pytest.mark.parametrize(
     ("holder", "offset", "data", "error", "said"),
     [
-        (9, 0, DATA[:4], ForeignError, "device 9 sent a part that it was not asked for"),
-        (2, 0, DATA[:4], ForeignError, "device 2 sent a part that it was not asked for"),
-        (1, 4, DATA[4:8], ForeignError, "device 1 sent a part that it was not asked for"),
-        (1, 0, DATA[:3], MalformedError, "device 1 sent 3 bytes from 0 on, others were asked for"),
-        (1, 1, DATA[1:5], MalformedError, "device 1 sent 4 bytes from 1 on, others were asked for"),
-        (1, 0, b"", MalformedError, "device 1 sent 0 bytes from 0 on, others were asked for"),
+        (9, 0, DATA[:4], ForeignError, "device 9 sent a part that was not requested from it"),
+        (2, 0, DATA[:4], ForeignError, "device 2 sent a part that was not requested from it"),
+        (1, 4, DATA[4:8], ForeignError, "device 1 sent a part that was not requested from it"),
+        (1, 0, DATA[:3], MalformedError, "device 1 sent 3 bytes from 0 on, which do not match the request"),
+        (1, 1, DATA[1:5], MalformedError, "device 1 sent 4 bytes from 1 on, which do not match the request"),
+        (1, 0, b"", MalformedError, "device 1 sent 0 bytes from 0 on, which do not match the request"),
     ],
 )
 def test_parts_that_nobody_asked_for(holder: int, offset: int, data: bytes, error: type[Exception], said: str) -> None:

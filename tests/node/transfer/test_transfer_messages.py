@@ -68,7 +68,7 @@ OFFER = {**CONTENT, "federation": "f", "session": 0, "number": 2, "oldest": 1, "
     ("kind", "meta", "part"),
     [
         ("offer", {**OFFER, "number": 0}, "the number of a message of device 1 is 0"),
-        ("offer", {**OFFER, "oldest": 3}, "offers number 2 and nothing below 3"),
+        ("offer", {**OFFER, "oldest": 3}, "offers number 2, but its oldest offer is 3"),
         ("offer", {**OFFER, "size": 0}, "the size of a message of device 1 is 0"),
         ("offer", {**OFFER, "size": 1.5}, "is 1.5"),
         ("offer", {**OFFER, "digest": "0" * 63}, "expected 64 hexadecimal digits"),
@@ -91,7 +91,7 @@ def test_strangers_and_claims_beyond_bounds_are_refused() -> None:
         read_transfer(write_transfer(KeepAlive(), 1, "f"), 2, "f")
     with pytest.raises(ForeignError, match="device 1 is of another federation, 'f'"):
         read_transfer(write_transfer(KeepAlive(), 1, "f"), 1, "g")
-    with pytest.raises(MalformedError, match="another content than it offered"):
+    with pytest.raises(MalformedError, match="a content other than it offered"):
         read_transfer(write_transfer(Offer(0, 1, 1, 1, 0, content_of(b"one"), b"two"), 1, "f"), 1, "f")
     content = Content("0" * 64, 1 << 40)
     with pytest.raises(OversizedError, match="at once"):
