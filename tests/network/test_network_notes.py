@@ -30,8 +30,8 @@ def test_rounds_that_end_without_an_exchange_are_told() -> None:
     ]
     ring = {"clusters": {"kind": "single", "inner_rounds": 3}, "graph": {"kind": "ring"}}
     assert notes(**ring)[1:] == [
-        "updates from devices out of range are relayed every 3 rounds; those of the last 2 of 8 rounds reach only direct "
-        "neighbours: make train.rounds a multiple of clusters.inner_rounds to end with an exchange"
+        "updates from devices out of range are relayed every 3 rounds; those of the last 2 of 8 rounds reach only "
+        "direct neighbours: make train.rounds a multiple of clusters.inner_rounds to end with an exchange"
     ]
     still = {"clusters": {"kind": "single", "inner_rounds": 3}, "graph": {"kind": "ring", "relay": False}}
     assert notes(**still)[1:] == []
