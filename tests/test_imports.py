@@ -19,6 +19,17 @@ SHARED = {"__init__", "base", "config", "registry"}
 """Names of modules that every package may have."""
 MODULES = 20
 """Most modules that lie side by side in one package."""
+WITHOUT_TEST = {
+    "inference/reply.py": "fields",
+    "methods/preparation.py": "a protocol",
+    "runs/events.py": "fields",
+    "runs/observer.py": "a type",
+    "sandbox/resource_limits.py": "fields",
+    "version.py": "a constant",
+    "wire/value_forms.py": "constants",
+    "wireless/arrays.py": "types",
+}
+"""Modules without behaviour of their own, and what they hold instead."""
 SHARE = 0.15
 """Largest share of the lines that one package may have."""
 
@@ -100,3 +111,14 @@ def test_no_class_name_stands_for_two_things() -> None:
             node.name for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.ClassDef)
         )
     assert {name for name, count in names.items() if count > 1} == set()
+
+
+def test_every_module_has_a_test_of_its_name() -> None:
+    tests = {file.name: file for file in (ROOT / "tests").rglob("test_*.py")}
+    lacking = set()
+    for file in SOURCE.rglob("*.py"):
+        inside = file.relative_to(SOURCE)
+        stem = f"{file.parent.name}_{file.stem}" if file.stem in SHARED else file.stem
+        if file.stem != "__init__" and f"test_{stem}.py" not in tests and f"test_{file.stem}.py" not in tests:
+            lacking.add(inside.as_posix())
+    assert lacking == set(WITHOUT_TEST)
