@@ -26,7 +26,7 @@ LINES = "\n".join(json.dumps(row) for row in ROWS) + "\n"
 def put(folder: Path, content: str | bytes, name: str = "train.jsonl") -> Path:
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     path = folder / name
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    path.write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
     return path
 
 
@@ -79,7 +79,7 @@ def test_an_array_longer_than_a_piece_is_read_whole(tmp_path: Path, monkeypatch:
         (LINES.encode("utf-16"), r"is text in UTF-16 or UTF-32: save it as UTF-8"),
         (LINES.encode("utf-16-le"), r"is text in UTF-16 or UTF-32"),
         (LINES.encode("utf-32"), r"is text in UTF-16 or UTF-32"),
-        (gzip.compress(LINES.encode()), r"is gzipped, but not named so: rename it to .*train\.jsonl\.gz"),
+        (gzip.compress(LINES.encode(), mtime=0), r"is gzipped, but not named so: rename it to .*train\.jsonl\.gz"),
         (LINES.encode("latin-1") + b'{"goal": "\xe9"}\n', r"line 4: cannot be read as JSON in UTF-8"),
         ("", "holds no question of task piqa"),
         ("\n \r\n\n", "holds no question of task piqa"),
