@@ -34,7 +34,7 @@ from meshtune.model.skeleton import skeleton
 from meshtune.network.virtual_clock import SLACK
 from meshtune.planning.plan_record import Plan
 from meshtune.planning.planner import plan
-from meshtune.routing.registry import make_router
+from meshtune.routing.routers import make_router
 from meshtune.routing.statistics import Statistics, summarise
 from meshtune.seeds import stream
 from meshtune.topology.graphs import components

@@ -59,12 +59,20 @@ def test_the_list_of_tasks_holds_what_is_registered() -> None:
     assert "did you mean 'boolq'" in call("tasks", "boolqq")[2]
 
 
-def test_chance_is_listed_for_every_task_of_the_hub_with_options() -> None:
-    from meshtune.cli.tasks import CHANCE
-    from meshtune.tasks.generated import GeneratedTask
-
-    hub = {name: task for name, task in TASKS.items() if not isinstance(task, GeneratedTask)}
-    assert set(CHANCE) == {name for name, task in hub.items() if not task.written}
+def test_options_and_chance_are_listed_as_their_papers_have_them() -> None:
+    lines = [line.split("  ") for line in call("tasks")[1].splitlines()]
+    rows = {cells[0]: cells for cells in ([cell.strip() for cell in line if cell.strip()] for line in lines) if cells}
+    expected = {
+        "boolq": ["2", "0.50"],
+        "piqa": ["2", "0.50"],
+        "social_i_qa": ["3", "0.33"],
+        "hellaswag": ["4", "0.25"],
+        "arc_easy": ["3 to 5", "0.25"],
+        "arc_challenge": ["3 to 5", "0.25"],
+        "scienceqa": ["2 to 5", "0.44"],
+        "gsm8k": ["written", "-"],
+    }
+    assert {name: rows[name][3:5] for name in expected} == expected
 
 
 @pytest.mark.parametrize(

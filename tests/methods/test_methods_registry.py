@@ -13,12 +13,12 @@ import pytest
 
 from meshtune.errors import UserError
 from meshtune.methods import catalogue
-from meshtune.methods.registry import METHODS, check_method, get_method
+from meshtune.methods.registry import CATALOGUE, check_method, get_method
 
 
 def test_the_registry_names_what_is_in_the_catalogue() -> None:
     files = {file.stem for file in Path(catalogue.__file__).parent.glob("*.py")} - {"__init__"}
-    assert {name: get_method(name).name for name in METHODS} == {name: name for name in files}
+    assert {name: get_method(name).name for name in CATALOGUE} == {name: name for name in files}
 
 
 def test_an_unknown_method_names_the_nearest() -> None:

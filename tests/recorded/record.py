@@ -32,7 +32,7 @@ from safetensors import safe_open
 
 # All that is used of the code under test: what is renamed there is renamed here, and nowhere else.
 from meshtune.config.config_file import validate
-from meshtune.methods.registry import METHODS
+from meshtune.methods.registry import CATALOGUE
 from meshtune.runs.events import Event, RoundDone
 from meshtune.simulator.simulation import evaluate, run
 from meshtune.wire.ledger import Ledger
@@ -176,7 +176,7 @@ RUNS: dict[str, Run] = {
             "devices": {"count": 4},
             "paper": {"reading": "scalar", "also": ["diag", "outer", "unrouted"]},
             "eval": {"questions": 2},
-            "methods": list(METHODS),
+            "methods": list(CATALOGUE),
         }
     ),
     "written": Run(

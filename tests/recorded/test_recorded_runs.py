@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from meshtune.methods.registry import METHODS
+from meshtune.methods.registry import CATALOGUE
 from recorded.record import PARTS, RECORDS, RUNS, play, rounding, write_data
 
 SHOWN = 5
@@ -114,7 +114,7 @@ def told(name: str, record: str, found: list[tuple[str, str]]) -> str:
 def test_all_runs_are_recorded_and_all_methods_run(records: dict[str, Any]) -> None:
     assert list(records) == [name for name, one in RUNS.items() if not one.record]
     assert {one.record for one in RUNS.values() if one.record} <= set(records)
-    assert set(records["all methods"]["adapters"]) == set(METHODS)
+    assert set(records["all methods"]["adapters"]) == set(CATALOGUE)
     for record in records.values():
         assert list(record) == [part for part in PARTS if part in record]
 

@@ -8,8 +8,8 @@ from scipy.spatial.distance import cdist
 
 from meshtune.errors import UserError
 from meshtune.routing.features import Features
-from meshtune.routing.registry import make_router
 from meshtune.routing.retrieval import RetrievalRouter
+from meshtune.routing.routers import make_router
 from meshtune.routing.statistics import Statistics, summarise
 
 K = 16

@@ -11,9 +11,8 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from clouds import K, clouds, exact, pooled_covariance
 from meshtune.errors import UserError
 from meshtune.routing.features import Features
-from meshtune.routing.registry import make_router
 from meshtune.routing.router_metrics import accuracy
-from meshtune.routing.routers import CosineRouter, OracleRouter, WhitenedRouter
+from meshtune.routing.routers import CosineRouter, OracleRouter, WhitenedRouter, make_router
 from meshtune.routing.statistics import summarise
 
 

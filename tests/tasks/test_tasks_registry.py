@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from meshtune.errors import UserError
-from meshtune.tasks import TASKS, get_task
+from meshtune.tasks import TASKS, catalogue, get_task
 
-HUB = {"boolq", "piqa", "social_i_qa", "hellaswag", "arc_easy", "arc_challenge", "scienceqa"} | {
-    "gsm8k",
-    "dolly_open_qa",
-    "mbpp",
-    "openai_humaneval",
-}
-NAMES = HUB | {"claims", "sequel", "sums", "animals", "machines", "crowds"}
+NAMES = {file.stem for file in Path(catalogue.__file__).parent.glob("*.py")} - {"__init__"}
 
 
 def test_all_tasks_are_there_under_their_own_names() -> None:

@@ -71,7 +71,7 @@ class Run:
             device: its id, a key of :attr:`devices`.
             method: a method of the run, or ``frozen`` for the base alone; None for ``proposed``, or else the first that
                 can be asked.
-            router: ``whitened``, ``top1``, ``cosine``, ``arrow`` or ``retrieval``; None for the run's own.
+            router: a name of :data:`meshtune.routing.registry.ROUTERS`; None for the run's own.
 
         Raises:
             UserError: no round is finished; there is no such device, method or router; or the method needs to know the

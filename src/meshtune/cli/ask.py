@@ -13,6 +13,7 @@ import typer
 import meshtune
 from meshtune.errors import UserError, check_name
 from meshtune.printable import printable
+from meshtune.routing.registry import ROUTERS
 
 if TYPE_CHECKING:
     from meshtune.inference.device import Device
@@ -39,9 +40,7 @@ def ask(
     ] = None,
     router: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help="Instead of the run's own router: whitened, top1, cosine, arrow or retrieval."
-        ),
+        typer.Option(metavar="NAME", help=f"Instead of the run's own router, one of {', '.join(ROUTERS)}."),
     ] = None,
     tokens: Annotated[
         int | None,

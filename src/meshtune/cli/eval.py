@@ -9,6 +9,7 @@ import typer
 
 import meshtune
 from meshtune.cli.endings import say
+from meshtune.routing.registry import ROUTERS
 
 
 def evaluate(
@@ -22,7 +23,7 @@ def evaluate(
         typer.Option(
             "--router",
             metavar="NAME",
-            help="Also score this router: whitened, top1, cosine, arrow or retrieval. Repeatable.",
+            help=f"Also score this router, one of {', '.join(ROUTERS)}. Repeatable.",
         ),
     ] = None,
     no_write: Annotated[

@@ -10,17 +10,6 @@ import typer
 if TYPE_CHECKING:
     from meshtune.tasks.base import Question, Task
 
-# For hub tasks: options per question, and the mean of 1 / options (ScienceQA: over 600 text-only test questions).
-CHANCE = {
-    "boolq": ("2", "0.50"),
-    "piqa": ("2", "0.50"),
-    "social_i_qa": ("3", "0.33"),
-    "hellaswag": ("4", "0.25"),
-    "arc_easy": ("3 to 5", "0.25"),
-    "arc_challenge": ("3 to 5", "0.25"),
-    "scienceqa": ("2 to 5", "0.44"),
-}
-
 
 def tasks(
     name: Annotated[
@@ -108,12 +97,10 @@ def _origin(task: Task) -> str:
 
 def _chance(task: Task) -> tuple[str, str]:
     """Return how many options a question has, and the accuracy of guessing; "-" if guessing does not apply."""
-    from meshtune.tasks.generated import GeneratedTask
-
-    if isinstance(task, GeneratedTask):
-        options = "written" if task.written else str(len(next(task.rows("test"))["options"]))
-        return options, f"{task.chance:.2f}"
-    return CHANCE.get(task.name, ("written" if task.written else "-", "-"))
+    if task.written:
+        return "written", "-" if task.chance is None else f"{task.chance:.2f}"
+    count = len(task.question(example_row(task)).options)
+    return task.choices or str(count), f"{1 / count if task.chance is None else task.chance:.2f}"
 
 
 def _scored(task: Task) -> str:

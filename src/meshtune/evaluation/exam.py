@@ -25,8 +25,7 @@ from meshtune.model.base import Base
 from meshtune.network.federation_state import FederationState
 from meshtune.printable import printable
 from meshtune.routing.features import Features
-from meshtune.routing.registry import DEFAULTS, make_router
-from meshtune.routing.routers import Reader, Router
+from meshtune.routing.routers import DEFAULTS, Reader, Router, make_router
 from meshtune.routing.statistics import Statistics
 from meshtune.runs.events import PhaseStarted, Progress, Scored
 from meshtune.runs.observer import Observer

@@ -12,7 +12,7 @@ from meshtune.printable import printable
 if TYPE_CHECKING:
     from meshtune.methods.base import Method
 
-METHODS: dict[str, str] = {
+CATALOGUE: dict[str, str] = {
     "proposed": "sparse experts with orthogonal projections, kept apart in a bank and combined by a router",
     "lora": "plain LoRA, A and B trained and averaged with the neighbours' (the usual baseline)",
     "hard_moe": "one sparse expert per task and a perfect router: the ceiling of 'proposed'",
@@ -28,13 +28,13 @@ METHODS: dict[str, str] = {
     "fpft": "all weights trained and averaged; states on disk",
     "central": "one LoRA adapter on the pooled rows of all devices",
 }
-"""Name to one-line description, in the order of tables."""
-
+"""Name to one-line description of the methods of this package, in the order of tables."""
 
 ENTRY_POINTS = "meshtune.methods"
 """The entry point group by which other packages add methods: ``name = "package.module:METHOD"``."""
-_ELSEWHERE = {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in METHODS}
-METHODS.update({name: f"from {point.value.partition(':')[0]}" for name, point in sorted(_ELSEWHERE.items())})
+_ELSEWHERE = {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in CATALOGUE}
+METHODS = CATALOGUE | {name: f"from {point.value.partition(':')[0]}" for name, point in sorted(_ELSEWHERE.items())}
+"""The same with the methods of other packages added."""
 
 
 def check_method(name: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from meshtune.errors import UserError, check_name
+from meshtune.routing.registry import EMBEDDING, ROUTERS
 from meshtune.settings import Count, Settings, Temperature, Within
-
-Kind = Literal["whitened", "top1", "cosine", "arrow", "retrieval"]
 
 
 def check_router(name: str) -> str:
@@ -18,7 +17,17 @@ def check_router(name: str) -> str:
     Raises:
         UserError: it is not; the message names the nearest, or all of them.
     """
-    return check_name("router", name, get_args(Kind))
+    return check_name("router", name, ROUTERS)
+
+
+def _known(name: str) -> str:
+    try:
+        return check_router(name)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+Kind = Annotated[str, AfterValidator(_known)]
 
 
 class RouterConfig(Settings):
@@ -55,7 +64,7 @@ class RouterConfig(Settings):
     @property
     def embeds(self) -> bool:
         """Whether some router uses the prompts' embeddings."""
-        return "retrieval" in self.names
+        return not EMBEDDING.isdisjoint(self.names)
 
     def check_announced(self, name: str) -> None:
         """Check that router ``name`` can route to devices that announced themselves under these settings.
@@ -63,8 +72,8 @@ class RouterConfig(Settings):
         Raises:
             UserError: it needs embeddings, and they announced none.
         """
-        if name == "retrieval" and not self.embeds:
+        if name in EMBEDDING and not self.embeds:
             raise UserError(
-                "the router retrieval needs embeddings, and the devices of this run announced none: start a new run "
-                f"with router.also=[{','.join(self.also)}{',' if self.also else ''}retrieval]"
+                f"the router {name} needs embeddings, and the devices of this run announced none: start a new run "
+                f"with router.also=[{','.join(self.also)}{',' if self.also else ''}{name}]"
             )

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meshtune.errors import UserError
+from meshtune.routing.config import RouterConfig, check_router
 from meshtune.routing.features import Features
 from meshtune.routing.pooled import pool
+from meshtune.routing.registry import ROUTERS
 from meshtune.routing.statistics import Array, Statistics
 
 if TYPE_CHECKING:
     from meshtune.adapter.expert import Expert
     from meshtune.adapter.route import Bank
+
+DEFAULTS = RouterConfig()
 
 
 class Router(ABC):
@@ -139,6 +143,17 @@ class OracleRouter:
                 raise UserError(f"the oracle knows no group {group}: it knows {', '.join(self.groups)}")
             gates[row, self.groups.index(group)] = 1.0
         return gates
+
+
+def make_router(name: str, sources: Mapping[str, Sequence[Statistics]], settings: RouterConfig = DEFAULTS) -> Router:
+    """Return the router called ``name``, fitted to ``sources``.
+
+    Raises:
+        UserError: there is no such router (the message names the nearest), or it needs what the sources did not
+            announce.
+    """
+    router: Router = ROUTERS[check_router(name)](sources, settings)
+    return router
 
 
 def softmax(scores: Array) -> Array:

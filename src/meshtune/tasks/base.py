@@ -86,6 +86,8 @@ class Task(ABC):
         executes: whether grading runs programs that the model has written.
         ends: whether training adds an end to a chosen answer too, so that it can also be written.
         example: a row, written for `meshtune tasks` and not taken from the data.
+        choices: how many options a question has, as ``3 to 5``, if not always as many as ``example``.
+        chance: the accuracy of guessing, if it is not 1 / options of ``example``.
         judged: in words, how a written answer is measured.
         others: a name for the rows that :meth:`keep` leaves out.
     """
@@ -103,6 +105,8 @@ class Task(ABC):
     executes: ClassVar[bool] = False
     ends: ClassVar[bool] = False
     example: ClassVar[TaskRow] = MappingProxyType({})
+    choices: ClassVar[str] = ""
+    chance: ClassVar[float | None] = None
     judged: ClassVar[str] = "acc: written as the reference, letter by letter"
     others: ClassVar[str] = "of other tasks"
 

@@ -89,7 +89,7 @@ class RadioConfig(Settings):
     """The radio of every device.
 
     Attributes:
-        channel: ``paper``, ``log_distance``, ``urban`` or ``trace``.
+        channel: a name of :data:`meshtune.wireless.registry.CHANNELS`.
         trace: the CSV file of recorded gains; for the channel ``trace``.
         fading: ``rayleigh``: power fading, drawn anew each round; ``none``: every round has the mean gain. A trace
             includes its own fading, which ``none`` averages out.

@@ -14,10 +14,12 @@ class ArcEasy(Task):
 
     name = "arc_easy"
     hub_id = "allenai/ai2_arc"
-    hub_config = "ARC-Easy"
+    hub_config: ClassVar[str | None] = "ARC-Easy"
     splits = PUBLIC_TEST
     fields = ("question", "choices", "answerKey")
     licence = "CC BY-SA 4.0"
+    choices = "3 to 5"
+    chance = 0.25
     example: ClassVar = {
         "id": "mine-1",
         "question": "Which of these gives off its own light?",
