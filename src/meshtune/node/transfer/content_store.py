@@ -74,7 +74,7 @@ class ContentStore:
         """
         data = self._data.get(content)
         if data is None:
-            raise StaleError(f"the content {content.digest[:12]} is not, or no longer, offered here")
+            raise StaleError(f"the content {content.digest[:12]} is not offered here, or no longer")
         if offset + length > content.size:
             raise MalformedError(f"{length} bytes from {offset} on were requested of a content of {content.size}")
         return data[offset : offset + length]
