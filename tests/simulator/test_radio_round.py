@@ -83,6 +83,11 @@ def test_each_window_of_a_round_has_losses_of_its_own() -> None:
     assert one.windows == 40
     assert 20 <= lost <= 60
     assert one.tick.lost == lost
+    later = opened(loss={"probability": 0.5, "packet": 100, "retransmissions": 0})
+    later.round = 2
+    second = [later.send([letter(0, 1, 100), letter(1, 0, 100)])[0] for _ in range(40)]
+    assert second != drawn
+    assert second[:-1] != drawn[1:]  # nor are they those of the window after in the round before
     again = opened(loss={"probability": 0.5, "packet": 100, "retransmissions": 0})
     assert [again.send([letter(0, 1, 100), letter(1, 0, 100)])[0] for _ in range(40)] == drawn
 

@@ -93,3 +93,13 @@ def test_rows_keep_apart_what_layers_would_join() -> None:
     found = form(air, rows(counts, 4), 0.2).clusters
     assert sorted(map(len, found)) == [1, 2]
     assert 2 in next(cluster for cluster in found if len(cluster) == 2)
+
+
+@pytest.mark.parametrize(("metres", "clusters"), [(5, ((0, 1), (2, 3))), (6, ((0, 1, 2), (3,)))])
+def test_a_pair_and_a_larger_cluster_are_compared_by_the_energy_of_all_their_members(
+    metres: int, clusters: tuple[tuple[int, ...], ...]
+) -> None:
+    """0 and 1 merge first. With 2 they need 2 * 2 (1 + 9 + 4) = 56 W in all; 2 and 3 need 2 * 25 or 2 * 36."""
+    places = ((0, 0), (1, 0), (3, 0), (3 + metres, 0))
+    world = World((0, 1, 2, 3), places, (1024,) * 4, ((0.0,),) * 4, (8,), 1.0, 18, 3, 1)
+    assert form(world.air, world.use, 1.0).clusters == clusters

@@ -9,7 +9,7 @@ from meshtune.errors import UserError
 from meshtune.wireless.channel import open_channel
 from meshtune.wireless.config import RadioConfig
 from meshtune.wireless.link import Radio
-from meshtune.wireless.link_budget import MOST_SHARED, over_the_air
+from meshtune.wireless.link_budget import MOST_SHARED, in_range, link_gains, over_the_air
 from meshtune.wireless.orthogonal_bands import LinkBudget, broadcast, unicast
 
 
@@ -60,3 +60,17 @@ def test_linked_devices_at_one_point() -> None:
     places = np.zeros((3, 2))
     with pytest.raises(UserError, match="devices 0 and 1 are 0 m apart"):
         over_the_air(CONFIG, open_channel(CONFIG, 1), places, *ALL.T, 1.0, None)
+
+
+def test_a_link_as_long_as_the_range_is_within_it() -> None:
+    sender, receiver = ALL.T
+    for metres, near in ((100.0, 2), (99.999, 0), (400.0, 4), (412.0, 4), (412.4, 6), (None, 6)):
+        assert in_range(RadioConfig(range=metres), PLACES, sender, receiver).sum() == near
+
+
+def test_gains_are_those_of_the_round_or_their_mean() -> None:
+    channel = open_channel(CONFIG, 1)
+    a, b = np.array([0, 0]), np.array([1, 2])
+    assert link_gains(channel, PLACES, a, b, None) == pytest.approx([1e-4, 1 / 16e4], rel=1e-12, abs=0)
+    now = link_gains(channel, PLACES, a, b, 3)
+    assert now == pytest.approx(channel.fading(3, a, b) * [1e-4, 1 / 16e4], rel=1e-12, abs=0)
