@@ -133,7 +133,7 @@ def test_the_order_of_the_devices_in_a_file_does_not_matter(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("count", "spectrum", "words"),
     [
-        (501, "orthogonal", r"clusters\.kind=single of 501 devices with graph\.kind=ring passes .* at most 500: lower"),
+        (501, "orthogonal", r"clusters\.kind=single of 501 devices with graph\.kind=ring relays .* at most 500: lower"),
         (101, "shared", r"clusters\.kind=single of 101 devices with .* at most 100 on one shared band: lower devices"),
     ],
 )

@@ -220,7 +220,7 @@ def test_memory_is_told_before_and_the_cut_of_micro_batches_outlives_a_stop(
     run(config(settings, **plan), tmp_path / "again", notes)
     told = [text.partition(" ")[0] for text in notes.texts]
     assert told.count("memory:") == 1
-    assert told.index("memory:") < told.index("going")
+    assert told.index("memory:") < told.index("resuming")
     starts = [event for event in RunStore.open(tmp_path / "again").events() if event["event"] == "start"]
     assert [(e["micro_tokens"], e["checkpoint"]) for e in starts] == [(starts[0]["micro_tokens"], True)] * 2
     assert starts[0]["forecast_bytes"] > 0
