@@ -115,7 +115,7 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(finished: Path, speaker: Dev
     refused("`method` hard_moe must be told the task of a prompt", method="hard_moe")
     refused("`router` top1: local has no router", method="local", router="top1")
     refused("`router` top1: frozen has no router", method="frozen", router="top1")
-    refused(r"router\.kind=best: input should be", router="best")
+    refused(r"router\.kind=best: there is no router called best", router="best")
     for text in ("", " \n", "Question:\nAnswer:"):
         with pytest.raises(UserError, match="the prompt is empty"):
             speaker.ask(text)

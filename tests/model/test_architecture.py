@@ -181,8 +181,8 @@ def test_what_cannot_be_read_is_told_by_where_it_should_be(folder: Path, monkeyp
         f"model.name={folder}: it broke (no such thing): get its files again"
     )
     assert str(unread("some/model", "it broke", error)) == (
-        "model.name=some/model: there is no such folder, hub.example does not answer, and the model is not, or not "
-        "whole, among what was downloaded before: check the name and the network, or give the path of its folder"
+        "model.name=some/model: there is no such folder, hub.example does not answer, and no complete earlier "
+        "download of the model exists: check the name and the network, or give the path of its folder"
     )
     said = "model.name=some/model: it broke (bad): check the name and the network"
     assert str(unread("some/model", "it broke", ValueError("bad"))) == said

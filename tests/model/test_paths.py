@@ -63,8 +63,8 @@ def test_a_damaged_value_is_refused(name: str, value: Any, said: str) -> None:
         ({"read": "alone"}, ["rows are read one at a time"]),
         ({"beside": False}, ["options are scored one row each"]),
         ({"reach": 77}, ["rows are cut to 77 tokens"]),
-        ({"threads": False}, ["passes run one after the other"]),
-        ({"cache": False}, ["written answers are read anew for every token"]),
+        ({"threads": False}, ["passes run one after another"]),
+        ({"cache": False}, ["written answers are recomputed in full for every token"]),
         ({"scale": 2.0, "cap": 3.0, "left_out": ("a",)}, []),
     ],
 )

@@ -135,6 +135,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\0\xff")
     assert read_bytes(tmp_path / "a") == b"\0\xff"
     with pytest.raises(
-        UserError, match=r"/b cannot be read \(No such file or directory\): see to its rights and its disk$"
+        UserError, match=r"/b cannot be read \(No such file or directory\): check its permissions and its disk$"
     ):
         read_bytes(tmp_path / "b")

@@ -112,8 +112,8 @@ def test_an_edit_is_refused_with_the_key(made: Manifest) -> None:
         with pytest.raises(UserError) as caught:
             made.config()
         assert str(caught.value) == (
-            f"{made.path / 'config.json'} was edited after the run was made ({told}): undo that, or start a run of "
-            "its own in another folder"
+            f"{made.path / 'config.json'} was edited after the run was made ({told}): undo that, or start a separate "
+            "run in another folder"
         )
 
 
@@ -155,10 +155,10 @@ OURS: dict[str, Any] = {"format": "meshtune-run", "version": 2, "config": {}}
     [
         (b"[]", "it holds no mapping"),
         (b"{}", "its checksum does not fit its content"),
-        (sealed({"format": "other"}), "it is none of a run"),
+        (sealed({"format": "other"}), "it does not belong to a run"),
         (sealed(OURS), "it lacks config or lines"),
-        (sealed({**OURS, "lines": {"a": -1}}), "a count of lines is none"),
-        (sealed({**OURS, "lines": {"a": True}}), "a count of lines is none"),
+        (sealed({**OURS, "lines": {"a": -1}}), "a count of lines is invalid"),
+        (sealed({**OURS, "lines": {"a": True}}), "a count of lines is invalid"),
     ],
 )  # fmt: skip
 def test_a_damaged_manifest_is_named_with_the_reason(made: Manifest, content: Any, why: str) -> None:

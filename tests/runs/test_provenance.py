@@ -36,13 +36,12 @@ def test_data_that_are_not_at_hand_are_not_asked_for() -> None:
 @pytest.mark.parametrize(
     ("key", "why"),
     [
-        ("config", "round-0001.safetensors in here was made with another configuration than config.json holds: put "
-                   "that back as it was, or start a run of its own in another folder"),
-        ("base", "the base model is not the one that here was begun with, its weights or its tokenizer differ: set "
-                 "model.name, or what it names, as it was"),
-        ("data", "the training data are not those that here was begun with: set data, or MESHTUNE_DATA, as it was"),
-        ("asked", "the questions of the exam are not those that here was begun with: set data, or MESHTUNE_DATA, as it "
-                  "was"),
+        ("config", "round-0001.safetensors in here was made with another configuration than config.json holds: "
+                   "restore config.json, or start a separate run in another folder"),
+        ("base", "the base model is not the one that here was started with, its weights or its tokenizer differ: "
+                 "restore model.name, or what it names"),
+        ("data", "the training data are not those that here was started with: restore data, or MESHTUNE_DATA"),
+        ("asked", "the questions of the exam are not those that here was started with: restore data, or MESHTUNE_DATA"),
     ],
 )  # fmt: skip
 def test_a_digest_that_differs_is_named_with_its_remedy(key: str, why: str) -> None:

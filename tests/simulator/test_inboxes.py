@@ -20,8 +20,8 @@ class Ear:
     def receive(self, sender: int, data: bytes, now: float) -> None:
         self.diary.append(("receive", self.device, sender, data, now))
 
-    def take(self, sender: int, data: bytes) -> None:
-        self.diary.append(("take", self.device, sender, data))
+    def process(self, sender: int, data: bytes) -> None:
+        self.diary.append(("process", self.device, sender, data))
         if data == b"bad":
             raise MalformedError("no message")
 
@@ -46,9 +46,9 @@ def test_each_goes_to_its_receiver_in_order_and_is_shown_before() -> None:
         inboxes.require([letter(4, 9, b"ok"), letter(9, 4, b"bad"), letter(4, 9, b"never")], 1.0)
     assert diary == [
         ("shown", 1.0, b"ok"),
-        ("take", 9, 4, b"ok"),
+        ("process", 9, 4, b"ok"),
         ("shown", 1.0, b"bad"),
-        ("take", 4, 9, b"bad"),
+        ("process", 4, 9, b"bad"),
     ]
 
 

@@ -76,7 +76,7 @@ def test_what_is_damaged_is_told_and_worked_out_again(store: RunStore) -> None:
     assert again["digest"] == facts["digest"]
     assert work.times == 2
     assert len(watch.texts) == 1
-    assert watch.texts[0].endswith(": the preparation is worked out again")
+    assert watch.texts[0].endswith(": the preparation is recomputed")
     tensors, kept = store.load(PREPARED)
     for wrong in ({**kept, "digest": 5}, {**kept, "samples": []}):
         store.save(PREPARED, tensors, wrong)
@@ -88,8 +88,8 @@ def test_what_is_damaged_is_told_and_worked_out_again(store: RunStore) -> None:
     ("stamp", "said"),
     [
         (Stamp("x", "b", "d"), "prepare in .* was made with another configuration than config.json holds"),
-        (Stamp("c", "x", "d"), "the base model is not the one that .* was begun with"),
-        (Stamp("c", "b", "x"), "the training data are not those that .* was begun with"),
+        (Stamp("c", "x", "d"), "the base model is not the one that .* was started with"),
+        (Stamp("c", "b", "x"), "the training data are not those that .* was started with"),
     ],
 )
 def test_what_was_made_with_something_else_is_refused(store: RunStore, stamp: Stamp, said: str) -> None:
@@ -109,9 +109,11 @@ def test_a_checkpoint_goes_on_from_its_own_preparation_only(store: RunStore) -> 
         return prepared(store, config(), LAYERS, STAMP, Work(), last, Watch())[1]
 
     assert go_on({**STAMP.facts(), "prepared": facts["digest"]}) == facts
-    with pytest.raises(UserError, match=r"goes on from another preparation than prepare holds, .* in another folder"):
+    with pytest.raises(
+        UserError, match=r"was trained from another preparation than prepare holds, .* in another folder"
+    ):
         go_on({**STAMP.facts(), "prepared": "other"})
-    with pytest.raises(UserError, match=r"goes on from another preparation"):
+    with pytest.raises(UserError, match=r"was trained from another preparation"):
         go_on(STAMP.facts())
     for wrong in (None, {**STAMP.facts(), "base": "other", "prepared": facts["digest"]}):
         with pytest.raises(UserError):

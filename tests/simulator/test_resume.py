@@ -55,10 +55,10 @@ def test_instead_of_a_damaged_one_that_before_it_is_taken_and_told(store: RunSto
     assert found is not None
     assert found.number == 1
     assert len(watch.texts) == 1
-    assert watch.texts[0].endswith(": going on after round 1 instead")
+    assert watch.texts[0].endswith(": resuming after round 1 instead")
     spoil(store, 1)
     assert newest(store, 4, watch) is None
-    assert watch.texts[-1].endswith(": going on after the preparation, at the first round instead")
+    assert watch.texts[-1].endswith(": resuming after the preparation, at the first round instead")
 
 
 def test_a_checkpoint_of_a_round_that_cannot_be_is_damaged(store: RunStore) -> None:
