@@ -109,9 +109,7 @@ def test_a_checkpoint_goes_on_from_its_own_preparation_only(store: RunStore) -> 
         return prepared(store, config(), LAYERS, STAMP, Work(), last, Watch())[1]
 
     assert go_on({**STAMP.facts(), "prepared": facts["digest"]}) == facts
-    with pytest.raises(
-        UserError, match=r"was trained from another preparation than prepare holds, .* another folder"
-    ):
+    with pytest.raises(UserError, match=r"was trained from another preparation than prepare holds, .* another folder"):
         go_on({**STAMP.facts(), "prepared": "other"})
     with pytest.raises(UserError, match=r"was trained from another preparation"):
         go_on(STAMP.facts())
