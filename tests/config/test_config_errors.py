@@ -8,33 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from meshtune.cli.flags import in_flags
+from config_texts import TASK, read, refusal
 from meshtune.config.config_errors import sentence, setting_shown
-from meshtune.config.config_file import load_config
-from meshtune.config.run_config import RunConfig
-from meshtune.errors import UserError
-
-TASK = "tasks: [boolq]\n"
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "run.yaml"
-
-
-def refusal(file: Path, text: str, *overrides: str) -> str:
-    """Return the sentence that ``text`` ends in on a command line, the file's path shown as FILE."""
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError) as caught:
-        load_config(file, overrides)
-    sentence = in_flags(str(caught.value))
-    assert "\n" not in sentence
-    return sentence.replace(str(file), "FILE")
-
-
-def read(file: Path, text: str, *overrides: str) -> RunConfig:
-    file.write_text(text, encoding="utf-8")
-    return load_config(file, overrides)
 
 
 def test_a_mistake_is_laid_on_the_override_that_made_it_and_on_no_other(file: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from embeddings import K, announced, far, seen
 from meshtune.adapter.expert import LoraExpert
 from meshtune.adapter.sites import describe
 from meshtune.errors import UserError
@@ -16,26 +17,7 @@ from meshtune.routing.config import RouterConfig
 from meshtune.routing.features import Features
 from meshtune.routing.registry import EMBEDDING, ROUTERS
 from meshtune.routing.routers import WhitenedRouter, make_router
-from meshtune.routing.statistics import Statistics, summarise
-
-K = 16
-
-
-def far(groups: int = 3, rows: int = 40, seed: int = 0) -> dict[str, np.ndarray]:
-    """Embeddings of several groups: nearly all of every mean is common to all."""
-    rng = np.random.default_rng(seed)
-    common = rng.standard_normal(K) * 30
-    return {
-        f"t{g}": common + rng.standard_normal(K) + rng.standard_normal((rows + 9 * g, K)) * 0.3 for g in range(groups)
-    }
-
-
-def announced(embedded: np.ndarray) -> Statistics:
-    return summarise(np.zeros_like(embedded), 2, embedded)
-
-
-def seen(embedded: np.ndarray) -> Features:
-    return Features(np.zeros_like(embedded), embedded)
+from meshtune.routing.statistics import summarise
 
 
 def test_every_name_is_a_router_and_a_value_of_the_configuration() -> None:

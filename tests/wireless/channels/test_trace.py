@@ -7,26 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from channels import DISTANCE, A, B, opened
 from meshtune.errors import UserError
-from meshtune.wireless.channel import Channel, open_channel
+from meshtune.wireless.channel import open_channel
 from meshtune.wireless.config import RadioConfig
-
-PAIRS = np.array([(a, b) for a in range(60) for b in range(a + 1, 60)])
-A, B = PAIRS.T
-DISTANCE = np.random.default_rng(0).uniform(1, 900, len(A))
-
-
-@pytest.fixture
-def trace(tmp_path: Path) -> Path:
-    file = tmp_path / "trace.csv"
-    rows = [f"{at},{b},{a},{-60 - a - b / 10 - at}" for at in (1, 2, 3) for a, b in PAIRS]
-    file.write_text("\n".join(["round,a,b,gain_db", *rows]) + "\n", encoding="utf-8")
-    return file
-
-
-def opened(name: str, trace: Path, seed: int = 1, fading: str = "rayleigh") -> Channel:
-    config = {"channel": name, "fading": fading, **({"trace": str(trace)} if name == "trace" else {})}
-    return open_channel(RadioConfig.model_validate(config), seed)
 
 
 def test_a_trace_gives_back_what_was_recorded(trace: Path) -> None:
