@@ -36,7 +36,7 @@ def test_projections_are_those_of_the_recipe_made_once_a_site() -> None:
 
 
 def test_a_sparse_b_holds_its_values_at_row_times_rank_plus_column() -> None:
-    """Position 3 of rank 2 is row 1, column 1; the second layer's values stand behind the first's."""
+    """Position 3 of rank 2 is row 1, column 1; the second layer's values follow the first's."""
     expert = sparse([1.0, 2.0, 3.0, 4.0, 5.0])
     first, second = np.zeros((5, 2)), np.zeros((4, 2))
     first[0, 0], first[1, 1], first[4, 1] = 1.0, 2.0, 3.0

@@ -33,7 +33,7 @@ def test_the_live_view_shows_losses_bytes_and_progress(monkeypatch: pytest.Monke
         assert isinstance(observer, Live)
         observer(PhaseStarted("load", 1))
         observer(Progress("load", 1, 1))
-        observer(Note("[going on] behind round 1"))
+        observer(Note("[resuming] after round 1"))
         observer(step(5, round=2))
         observer(RoundDone(2, {"proposed": {"values": 1_500_000}}))
         observer(PhaseStarted("score", 2))
@@ -42,7 +42,7 @@ def test_the_live_view_shows_losses_bytes_and_progress(monkeypatch: pytest.Monke
         observer.console.print(observer.view())
     shown = out.getvalue()
     for part in (
-        "[going on] behind round 1",
+        "[resuming] after round 1",
         "round 2/2",
         "1,234 tok/s",
         "1.50 MB",

@@ -46,7 +46,7 @@ def test_a_program_that_ends_reports_behind_its_token_alone() -> None:
 
 
 def test_what_others_write_on_the_reports_pipe_is_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the token it is noise, with it in front of it too; only what stands behind the last one counts."""
+    """Without the token it is noise, and so is what precedes it; only what follows the last token counts."""
     monkeypatch.setattr(secrets, "token_hex", lambda count: "ab" * count)
     write = (
         "import os, contextlib\nfor fd in range(3, 64):\n    with contextlib.suppress(OSError):\n"

@@ -71,7 +71,7 @@ def checked_version(member: Member, message: Message, rules: UpdateRules) -> int
     version = version_of(message)
     if rules.behind is not None and version < rules.round - rules.behind:
         raise StaleError(
-            f"an update of device {message.source} is of round {version}, more than {rules.behind} rounds behind round "
+            f"an update of device {message.source} is of round {version}, more than {rules.behind} rounds older than round "
             f"{rules.round}"
         )
     return version
