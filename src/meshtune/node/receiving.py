@@ -71,8 +71,8 @@ def checked_version(member: Member, message: Message, rules: UpdateRules) -> int
     version = version_of(message)
     if rules.behind is not None and version < rules.round - rules.behind:
         raise StaleError(
-            f"an update of device {message.source} is of round {version}, more than {rules.behind} rounds older than round "
-            f"{rules.round}"
+            f"an update of device {message.source} is of round {version}, more than {rules.behind} rounds older than "
+            f"round {rules.round}"
         )
     return version
 
