@@ -13,9 +13,15 @@ from dataclasses import dataclass
 from meshtune.errors import UserError
 
 
-def capacity(widths: Iterable[int], rank: int) -> int:
-    """Return floor(min k / r): how many groups fit, given every adapted layer's inputs k."""
-    return min(widths) // rank
+def capacity(widths: Iterable[int], rank: int, common: int = 0) -> int:
+    """Return floor((min k - c) / r): how many groups fit, given every adapted layer's inputs k.
+
+    Args:
+        widths: the inputs k of the adapted layers.
+        rank: r, a group's own rows.
+        common: c, the rows that all groups have in common.
+    """
+    return max(0, min(widths) - common) // rank
 
 
 def assign_blocks(groups: Iterable[str], room: int | None = None) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from meshtune.errors import UserError
@@ -30,6 +31,8 @@ class AdapterConfig(Settings):
         per_layer: one A per layer instead of one per input site.
         density: share of B's positions that is trained, over all layers; in (0, 1]. ``planned``: as much as compute and
             a link allow, with a radio (method sections 4 and 7).
+        common: share of these positions that methods with a common expert give to it; in (0, 1) (method section 6).
+        common_rank: rows of its A; None for ``rank``.
         budget: how the density is spread: ``entropy`` (eq. 20 to 22), ``uniform`` or ``size_weighted``.
         temperature: of the softmax over entropies.
         entropy_tokens: n, prompt tokens used for the spectral entropy.
@@ -41,6 +44,8 @@ class AdapterConfig(Settings):
     projection: Literal["orthogonal", "gaussian"] = "orthogonal"
     per_layer: bool = False
     density: Share = 0.1
+    common: Annotated[float, Within(0.01, 0.99)] = 0.5
+    common_rank: Annotated[int, Within(1, MOST_RANK)] | None = None
     budget: Literal["entropy", "uniform", "size_weighted"] = "entropy"
     temperature: Temperature = 1.0
     entropy_tokens: Annotated[int, Within(2, 10**7)] = 256
@@ -50,6 +55,32 @@ class AdapterConfig(Settings):
     def scale(self) -> float:
         """alpha / rank."""
         return self.alpha / self.rank
+
+    @property
+    def common_rows(self) -> int:
+        """``common_rank``, or the rank."""
+        return self.rank if self.common_rank is None else self.common_rank
+
+    def split(self, density: float, outputs: int) -> tuple[float, float]:
+        """Return the densities of a group's own expert and of the common one under the budget of ``density``.
+
+        Each is a share of the positions of its own B, (d, rank) and (d, common rows); both counts add up to the budget.
+
+        Args:
+            density: share of the positions of a B (d, rank).
+            outputs: d, added up over the layers.
+
+        Raises:
+            UserError: the common expert has fewer positions than its share of the budget.
+        """
+        whole = round(density * outputs * self.rank)
+        common = min(whole - 1, max(1, round(self.common * density * outputs * self.rank)))
+        if common > outputs * self.common_rows:
+            raise UserError(
+                f"adapter.common={self.common:g} of density {density:g} is more than the common expert's positions: "
+                f"set adapter.common_rank={math.ceil(common / outputs)}"
+            )
+        return (whole - common) / (outputs * self.rank), common / (outputs * self.common_rows)
 
     @property
     def share(self) -> float:

@@ -49,7 +49,7 @@ class Expert:
 
     Attributes:
         layers: the adapted layers, in order.
-        rank: r.
+        rank: r, the number of rows of A.
         scale: alpha / r.
         values: the flat vector of trainable scalars (count,), fp32.
     """
@@ -123,7 +123,7 @@ class SparseExpert(Expert):
         self.counts = [m.numel() for m in self.masks]
         self._places: list[Tensor] = []  # shared by all experts with this mask
         filled = torch.zeros(sum(self.counts), device=device) if values is None else values.to(device)
-        super().__init__(layers, projections.recipe.rank, scale, filled)
+        super().__init__(layers, projections.recipe.rows, scale, filled)
 
     def with_values(self, values: Tensor) -> SparseExpert:
         other = SparseExpert(self.layers, self.projections, self.masks, self.scale, values)

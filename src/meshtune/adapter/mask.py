@@ -33,7 +33,9 @@ def top_positions(score: Any, count: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate([above, level])).astype(np.int64)
 
 
-def vote(masks: Sequence[tuple[int, Sequence[NDArray[np.int64]]]], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
+def vote(
+    masks: Sequence[tuple[int, Sequence[NDArray[np.int64]]]], sizes: Sequence[int], least: bool = False
+) -> list[NDArray[np.int64]]:
     """Return the mask that a group agrees on: the positions with most votes, layer by layer.
 
     Every layer keeps as many positions as in the mask of the lowest device id. Ties go to positions in that mask, then
@@ -42,6 +44,7 @@ def vote(masks: Sequence[tuple[int, Sequence[NDArray[np.int64]]]], sizes: Sequen
     Args:
         masks: (device id, mask) of every member.
         sizes: d r of every layer.
+        least: keep as many positions as in the smallest of the masks instead.
     """
     ordered = sorted(masks, key=lambda pair: pair[0])
     first = ordered[0][1]
@@ -51,7 +54,8 @@ def vote(masks: Sequence[tuple[int, Sequence[NDArray[np.int64]]]], sizes: Sequen
         for _, mask in ordered:
             votes[mask[layer]] += 2
         votes[first[layer]] += 1
-        agreed.append(top_positions(votes, first[layer].size))
+        count = min(mask[layer].size for _, mask in ordered) if least else first[layer].size
+        agreed.append(top_positions(votes, count))
     return agreed
 
 

@@ -2,7 +2,8 @@
 
 ``orthogonal``: block b owns rows b r .. (b+1) r - 1 of one randomised cosine transform per (federation seed, site, k),
 so A_i A_j^T = 0 for different blocks and A A^T = I. ``gaussian``: independent N(0, 1/k) entries; their coherence is
-sqrt(r / (k + r + 1)), small but not zero. Only integer random streams are used; floats follow by documented formulas.
+sqrt(r / (k + r + 1)), small but not zero. Rows that all groups have in common, the last ones of the transform, follow a
+group's own. Only integer random streams are used; floats follow by documented formulas.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ class Recipe:
         seed: the federation's seed.
         kind: ``orthogonal`` or ``gaussian``.
         block: which rows the group owns.
-        rank: r.
+        rank: r, the number of the group's own rows.
         generator: version of the formulas below.
+        common: the number of rows that follow them and that all groups have in common.
     """
 
     seed: int
@@ -44,27 +46,37 @@ class Recipe:
     block: int
     rank: int
     generator: int = 1
+    common: int = 0
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of A, and so of columns of B."""
+        return self.rank + self.common
 
     def to_json(self) -> list[Any]:
-        """Return plain values for a message."""
-        return [self.seed, self.kind, self.block, self.rank, self.generator]
+        """Return plain values for a message; rows in common are left out if there are none."""
+        own = [self.seed, self.kind, self.block, self.rank, self.generator]
+        return [*own, self.common] if self.common else own
 
     @staticmethod
     def from_json(data: Any) -> Recipe:
         """The inverse of :meth:`to_json`.
 
         Raises:
-            PayloadError: it is not five values of these types, or one is out of bounds.
+            PayloadError: it is not five or six values of these types, or one is out of bounds.
         """
-        if not isinstance(data, list | tuple) or len(data) != 5:
-            raise MalformedError(f"a recipe is {quoted(data)}: expected seed, kind, block, rank and generator")
-        seed, kind, block, rank, generator = data
+        if not isinstance(data, list | tuple) or len(data) not in (5, 6):
+            raise MalformedError(
+                f"a recipe is {quoted(data)}: expected seed, kind, block, rank, generator and any rows in common"
+            )
+        seed, kind, block, rank, generator, *common = data
         return Recipe(
             whole(seed, "a recipe's seed", 0, None),
             text(kind, "a recipe's kind"),
             whole(block, "a recipe's block", 0, _MOST),
             whole(rank, "a recipe's rank", 1, _MOST),
             whole(generator, "a recipe's generator", 1, _MOST),
+            *(whole(rows, "a recipe's rows in common", 1, _MOST) for rows in common),
         )
 
 
@@ -90,8 +102,8 @@ class Fingerprint:
         return {"integers": self.integers, "probes": [float(f"{p:.6g}") for p in self.probes]}
 
     @staticmethod
-    def from_json(data: Any, rank: int) -> Fingerprint:
-        """The inverse of :meth:`to_json`, for projections of ``rank`` rows.
+    def from_json(data: Any, rows: int) -> Fingerprint:
+        """The inverse of :meth:`to_json`, for projections of ``rows`` rows.
 
         Raises:
             PayloadError: a part is missing, is of another type or length, or is not finite.
@@ -99,21 +111,23 @@ class Fingerprint:
         if not isinstance(data, Mapping):
             raise MalformedError(f"a fingerprint is {quoted(data)}: expected integers and probes")
         integers = text(fact(data, "integers"), "a fingerprint's integers", _HASH)
-        return Fingerprint(integers, floats(fact(data, "probes"), "a fingerprint's probes", min(PROBES, rank)))
+        return Fingerprint(integers, floats(fact(data, "probes"), "a fingerprint's probes", min(PROBES, rows)))
 
 
 def projection(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
-    """Return A (r, k) of ``recipe`` at ``site`` for k input features.
+    """Return A (r, k) of ``recipe`` at ``site`` for k input features: the group's own rows, then those in common.
 
     Raises:
-        UserError: the kind or generator version is unknown, or the block is outside the k rows.
+        UserError: the kind or generator version is unknown, or the rows are not among the k rows.
     """
     if recipe.generator != 1:
         raise UserError(f"projection generator {recipe.generator} is not known to this version: update meshtune")
     if recipe.kind == "orthogonal":
         return _cosine_rows(recipe, site, k)
     if recipe.kind == "gaussian":
-        return _gaussian(recipe, site, k)
+        own = _gaussian(recipe.seed, recipe.block, recipe.rank, site, k)
+        common = _gaussian(recipe.seed, "common", recipe.common, site, k)
+        return np.concatenate([own, common])
     raise UserError(f"adapter.projection={recipe.kind} is not known: choose from {', '.join(KINDS)}")
 
 
@@ -148,13 +162,14 @@ def _shuffle(seed: int, site: str, k: int) -> tuple[NDArray[np.int64], NDArray[n
 def _cosine_rows(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
     """Entry (j, n) = sqrt(2/k) cos(pi (2n+1) p_j / 2k) sign_n, and 1/sqrt(k) sign_n for p_j = 0."""
     start, stop = recipe.block * recipe.rank, (recipe.block + 1) * recipe.rank
-    if not 0 <= start < stop <= k:
+    if not 0 <= start < stop <= k - recipe.common:
+        common = f" beside {recipe.common} in common" if recipe.common else ""
         raise UserError(
-            f"block {recipe.block} of rank {recipe.rank} needs {stop} rows, {site} has {k} inputs: "
+            f"block {recipe.block} of rank {recipe.rank} needs {stop} rows{common}, {site} has {k} inputs: "
             "lower adapter.rank or set adapter.projection=gaussian"
         )
     order, signs = _shuffle(recipe.seed, site, k)
-    p = order[start:stop, None]
+    p = np.concatenate([order[start:stop], order[k - recipe.common :]])[:, None]
     # The angle is a multiple of pi/2k; reduced modulo 2 pi in integers to keep precision at large p n.
     turns = (p * (2 * np.arange(k, dtype=np.int64) + 1)) % (4 * k)
     rows = np.sqrt(2.0 / k) * np.cos(np.pi * turns / (2 * k))
@@ -162,12 +177,12 @@ def _cosine_rows(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(rows * signs, dtype=np.float32)
 
 
-def _gaussian(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
+def _gaussian(seed: int, block: int | str, rank: int, site: str, k: int) -> NDArray[np.float32]:
     """N(0, 1/k) by Box-Muller in float64: u = (53 high bits + 1/2) / 2^53 of a Philox stream, pairs (u, v)."""
-    count = recipe.rank * k
+    count = rank * k
     half = (count + 1) // 2
-    raw = np.random.Philox(key=key(recipe.seed, "projection", "gaussian", recipe.block, site, k)).random_raw(2 * half)
+    raw = np.random.Philox(key=key(seed, "projection", "gaussian", block, site, k)).random_raw(2 * half)
     uniform = ((raw >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53
     radius, angle = np.sqrt(-2.0 * np.log(uniform[:half])), 2.0 * np.pi * uniform[half:]
     normal = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
-    return np.ascontiguousarray(normal.reshape(recipe.rank, k) / np.sqrt(k), dtype=np.float32)
+    return np.ascontiguousarray(normal.reshape(rank, k) / np.sqrt(k), dtype=np.float32)

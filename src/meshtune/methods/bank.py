@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from meshtune.adapter.expert import Expert, SparseExpert
-from meshtune.methods.base import Answer, Method
+from meshtune.methods.base import Answer, Method, Prompts
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.group_means import alike, joined_mean, trained_mean
 from meshtune.methods.policies import Sharing
@@ -77,7 +77,13 @@ class BankMethod(Method):
         bank = self.bank(member, factory)
         return [(group, devices, bank[group]) for group, devices in self.sources(member)]
 
-    def oracle(self, member: Member, groups: Sequence[str], factory: ExpertFactory) -> Answer:
+    def routed(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
+        """Return the router's answer over the bank."""
+        bank = self.bank(member, factory)
+        experts = tuple(bank.values())
+        return Answer(experts, prompts.gates(list(bank), member.own.group), prompts.fitted().bank(experts))
+
+    def perfect(self, member: Member, groups: Sequence[str], factory: ExpertFactory) -> Answer:
         """Return the perfect router's answer; a prompt of a group without an expert is answered by its own group's."""
         bank = self.bank(member, factory)
         gates = OracleRouter(list(bank)).gates_for([g if g in bank else member.own.group for g in groups])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from meshtune.adapter.config import AdapterConfig
@@ -45,7 +47,7 @@ class ExpertFactory:
         self._dtype, self._device, self._weights = dtype, device, weights
         self._full: FullExpert | None = None
         self._projections: dict[Recipe, Projections] = {}
-        self._voted: dict[tuple[object, ...], SparseExpert] = {}
+        self._fresh: dict[tuple[object, ...], SparseExpert] = {}
         self._cache = ContentCache()
         self._positions: dict[str, Tensor] = {}
         self.routers: dict[tuple[object, ...], Router] = {}
@@ -76,15 +78,27 @@ class ExpertFactory:
         return self._voted_expert(members)
 
     def _voted_expert(self, members: Sequence[Announcement]) -> SparseExpert:
+        def masks() -> Sequence[NDArray[np.int64]]:
+            if len(members) == 1:
+                return members[0].masks
+            return vote([(m.device, list(m.masks)) for m in members], sizes(self.layers, members[0].recipe.rows))
+
         key = tuple((member.device, member.recipe, member.mask_digest) for member in members)
-        if key not in self._voted:
-            masks = (
-                list(members[0].masks)
-                if len(members) == 1
-                else vote([(m.device, list(m.masks)) for m in members], sizes(self.layers, self.adapter.rank))
-            )
-            self._voted[key] = SparseExpert(self.layers, self.projections(members[0].recipe), masks, self.adapter.scale)
-        return self._voted[key]
+        return self.fresh(key, members[0].recipe, masks)
+
+    def fresh(
+        self, key: tuple[object, ...], recipe: Recipe, masks: Callable[[], Sequence[NDArray[np.int64]]]
+    ) -> SparseExpert:
+        """Return a fresh sparse expert, B = 0, built once in the process.
+
+        Args:
+            key: identifies its masks.
+            recipe: of its projections.
+            masks: returns them.
+        """
+        if key not in self._fresh:
+            self._fresh[key] = SparseExpert(self.layers, self.projections(recipe), masks(), self.adapter.scale)
+        return self._fresh[key]
 
     def mean(self, shape: Expert, updates: Sequence[Update], samples: Mapping[int, int]) -> Expert:
         """Return ``shape`` with sum_j w_j values_j / sum_j w_j over ``updates``, w_j = N_j (eq. 9, normalised once)."""
@@ -101,7 +115,7 @@ class ExpertFactory:
     def positions(self, announced: Announcement) -> Tensor:
         """Return the positions of a device's values in the concatenation of all layers' B (nnz,)."""
         if announced.mask_digest not in self._positions:
-            joined = join(announced.masks, sizes(self.layers, self.adapter.rank))
+            joined = join(announced.masks, sizes(self.layers, announced.recipe.rows))
             self._positions[announced.mask_digest] = torch.from_numpy(joined)
         return self._positions[announced.mask_digest]
 

@@ -42,7 +42,7 @@ def joined_mean(shapes: Sequence[SparseExpert], updates: Sequence[Update], weigh
         updates: what each device published.
         weights: w_j, not normalised.
     """
-    first, places = shapes[0], _places(shapes)
+    first, places = shapes[0], [flat_positions(shape) for shape in shapes]
     room = sizes(first.layers, first.rank)
     whole = aggregate([update.values for update in updates], places, weights, sum(room), masked=False)
     union = np.unique(torch.cat(places).numpy())
@@ -56,15 +56,12 @@ def trained_mean(
 
     The other arguments are those of :func:`joined_mean`.
     """
-    places = _places(shapes)
+    places = [flat_positions(shape) for shape in shapes]
     room = sizes(shapes[0].layers, shapes[0].rank)
     whole = aggregate([update.values for update in updates], places, weights, sum(room), masked=True)
     return shapes[own].with_values(whole[places[own]].to(shapes[own].values.device))
 
 
-def _places(shapes: Sequence[SparseExpert]) -> list[Tensor]:
-    """Return the positions of each expert's values in the concatenation of all layers' B, (nnz,), on the CPU."""
-    return [
-        torch.from_numpy(join([mask.cpu().numpy() for mask in shape.masks], sizes(shape.layers, shape.rank)))
-        for shape in shapes
-    ]
+def flat_positions(shape: SparseExpert) -> Tensor:
+    """Return the positions of an expert's values in the concatenation of all layers' B, (nnz,), on the CPU."""
+    return torch.from_numpy(join([mask.cpu().numpy() for mask in shape.masks], sizes(shape.layers, shape.rank)))

@@ -75,11 +75,13 @@ class MaskPolicy:
         name: of the masks, among all that a device has found.
         selects: whether only some positions are trained.
         trains_first: whether the search trains every position before the first round.
+        common: whether the mask also has positions of an expert that all groups train (method section 6).
     """
 
     name = "calibrated"
     selects = True
     trains_first = False
+    common = False
 
     def __init__(self, negotiable: bool = False) -> None:
         self.negotiable = negotiable
@@ -97,6 +99,16 @@ class MaskPolicy:
             host: does the training that the search needs.
         """
         return None
+
+
+class CommonMasks(MaskPolicy):
+    """Calibrated masks over the columns of a group's own projection and of the one that all groups have in common."""
+
+    name = "common"
+    common = True
+
+    def of(self, own: Announcement) -> Masks:
+        return own.others.get(self.name, ())
 
 
 class EveryPosition(MaskPolicy):
@@ -144,6 +156,7 @@ class Routing:
 
 SPARSE, LORA, FULL = SparseAdapter(), LoraAdapter(), FullWeights()
 CALIBRATED, NEGOTIABLE, EVERY_POSITION = MaskPolicy(), MaskPolicy(negotiable=True), EveryPosition()
+WITH_COMMON = CommonMasks()
 NOTHING_SENT = Sharing(sends=False)
 UNROUTED, BY_STATISTICS = Routing(), Routing(statistics=True)
 BY_CODES, ORACLE = Routing(codes=True), Routing(oracle=True)

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from meshtune.methods.base import Method
 
 CATALOGUE: dict[str, str] = {
-    "proposed": "sparse experts with orthogonal projections, kept apart in a bank and combined by a router",
+    "proposed": "a common sparse expert, averaged over all, beside the tasks' own, kept apart and chosen by a router",
+    "bank": "the tasks' own sparse experts alone, kept apart and chosen by a router",
     "lora": "plain LoRA, A and B trained and averaged with the neighbours' (the usual baseline)",
-    "hard_moe": "one sparse expert per task and a perfect router: the ceiling of 'proposed'",
+    "oracle": "'proposed' with a perfect router: its ceiling",
+    "hard_moe": "'bank' with a perfect router: its ceiling",
     "hard_moe_lora": "one dense LoRA expert per task and a perfect router: the paper's hard-routing MoE",
     "local": "own sparse expert only, no exchange",
     "paper": "the paper's own: sparse expansions averaged in a cluster (eq. 24), prompts routed by eq. 26",

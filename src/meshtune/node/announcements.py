@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from meshtune.adapter.blocks import assign_blocks, capacity
+from meshtune.adapter.columns import joined
+from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.expert import Projections
 from meshtune.adapter.layer_budget import layer_counts
 from meshtune.adapter.mask import join, top_positions
@@ -24,8 +27,9 @@ from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.errors import UserError
 from meshtune.methods.base import Method
+from meshtune.methods.policies import WITH_COMMON
 from meshtune.methods.registry import get_method
-from meshtune.methods.state import Announcement
+from meshtune.methods.state import Announcement, Masks
 from meshtune.model.base import Base
 from meshtune.node.mask_search import search_masks
 from meshtune.node.negotiation.mask_agreement import negotiates
@@ -56,11 +60,14 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
         remedy = f"lower it to {lower}" if lower else f"lower it to {layer.inputs} and set adapter.projection=gaussian"
         raise UserError(f"adapter.rank={rank} is above the {layer.inputs} inputs of layer {layer.name}: {remedy}")
     bounded = kind == "orthogonal" and trains_sparse(config)  # only sparse experts have projections
-    room = capacity([layer.inputs for layer in layers], rank) if bounded else None
+    common = config.adapter.common_rows if any(get_method(name).masks.common for name in config.methods) else 0
+    room = capacity([layer.inputs for layer in layers], rank, common) if bounded else None
     if room is not None and len(groups) > room:
-        remedy = f"lower adapter.rank to {lower} or " if lower else ""
+        lower = layer.inputs // (len(groups) + 1) if common == rank else (layer.inputs - common) // len(groups)
+        remedy = f"lower adapter.rank to {lower} or " if lower > 0 else ""
+        shared = f" beside {common} that they have in common" if common else ""
         raise UserError(
-            f"{len(groups)} task groups of rank {rank} need {len(groups) * rank} rows, layer {layer.name} has "
+            f"{len(groups)} task groups of rank {rank} need {len(groups) * rank} rows{shared}, layer {layer.name} has "
             f"{layer.inputs} inputs: {remedy}set adapter.projection=gaussian"
         )
     blocks = assign_blocks(groups, room)
@@ -97,42 +104,66 @@ def announce(
         observer(PhaseStarted("prepare", len(devices)))
         result = []
         for number, data in enumerate(devices):
-            recipe, codes = recipe_of[data.group], any(m.routing.codes for m in methods)
-            own = announcement_of(base, config, data, recipe, codes, shares[number])
+            own = announcement_of(base, config, data, recipe_of[data.group], methods, shares[number])
             result.append(own if negotiates(config, methods) else replace(own, scores=None))
             observer(Progress("prepare", number + 1, len(devices)))
     settled = config if settle is None else settle(result)
     others = search_masks(base, settled, devices, methods, recipe_of, observer, shares)
-    return [replace(own, others=other) for own, other in zip(result, others, strict=True)] if others else result
+    if not others:
+        return result
+    return [replace(own, others={**own.others, **more}) for own, more in zip(result, others, strict=True)]
 
 
 def announcement_of(
-    base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, codes: bool, density: float
+    base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, methods: Sequence[Method], density: float
 ) -> Announcement:
-    """Compute one device's announcement including its scores; ``codes`` adds the task codes of eq. 26."""
+    """Compute one device's announcement including its scores, with all that ``methods`` need."""
     layers, adapter = base.adapters.layers, config.adapter
+    codes, common = (any(found) for found in zip(*((m.routing.codes, m.masks.common) for m in methods), strict=True))
     prompts = data.prompts(max(config.router.prompts, adapter.entropy_tokens // 4))
     inputs = layer_inputs(base, prompts, adapter.entropy_tokens) if codes or adapter.budget != "uniform" else {}
     spectrum = entropies(base, inputs) if adapter.budget != "uniform" else None
-    counts = layer_counts(
-        spectrum,
-        sizes(layers, adapter.rank),
-        density=density,
-        kind=adapter.budget,
-        temperature=adapter.temperature,
-    )
+    whole = replace(recipe, common=adapter.common_rows) if common else recipe
     scores = calibration_scores(
         base,
-        Projections(recipe, base.dtype, str(base.device)),
+        Projections(whole, base.dtype, str(base.device)),
         data.calibration(adapter.calibration_batches, config.train.batch),
         config.train.micro_tokens,
     )
-    masks = tuple(top_positions(score, count) for score, count in zip(scores, counts, strict=True))
+    columns = [score.reshape(-1, whole.rows) for score in scores]
+    own = [part[:, : recipe.rank].reshape(-1) for part in columns]
+    masks = top_masks(own, adapter, spectrum, density)
+    others = {}
+    if common:
+        shared = [part[:, recipe.rank :].reshape(-1) for part in columns]
+        mine, theirs = adapter.split(density, sum(layer.outputs for layer in layers))
+        parts = (top_masks(own, adapter, spectrum, mine), top_masks(shared, adapter, spectrum, theirs))
+        pairs = zip(*parts, strict=True)
+        others[WITH_COMMON.name] = tuple(joined(a, b, recipe.rank, whole.common) for a, b in pairs)
     seen = prompt_features(base, prompts[: config.router.prompts], config.router, config.train.micro_tokens)
     statistics = summarise(seen.hidden, config.router.sketch, seen.embedded)
     mean = torch.cat([h.mean(dim=1) for h in inputs.values()]).numpy() if codes else None
-    ranked = np.concatenate(scores)
-    return Announcement(data.device, data.group, data.samples, recipe, masks, statistics, mean, scores=ranked)
+    ranked = np.concatenate(own)
+    return Announcement(data.device, data.group, data.samples, recipe, masks, statistics, mean, others, scores=ranked)
+
+
+def top_masks(
+    scores: Sequence[NDArray[np.floating[Any]]],
+    adapter: AdapterConfig,
+    entropies: Sequence[float] | None,
+    density: float,
+) -> Masks:
+    """Return per layer the positions with the highest scores, as many as the layer's share of the budget (eq. 18, 22).
+
+    Args:
+        scores: of every position of B (d columns,).
+        adapter: how the budget is spread over layers.
+        entropies: of every layer, unless it is spread evenly.
+        density: share of all positions to choose.
+    """
+    room = [score.size for score in scores]
+    counts = layer_counts(entropies, room, density, kind=adapter.budget, temperature=adapter.temperature)
+    return tuple(top_positions(score, count) for score, count in zip(scores, counts, strict=True))
 
 
 def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec], told: bool = False) -> list[Message]:
@@ -143,7 +174,7 @@ def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec], 
     meta = facts(own, method, layers)
     tensors: dict[str, Tensor] = {}
     if method.kind.projected and not told:
-        counts = sizes(layers, own.recipe.rank)
+        counts = sizes(layers, own.recipe.rows)
         packed = encode_positions(join(own.masks, counts), sum(counts))
         tensors["mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
     messages = [Message("announce", own.device, 0, own.device, meta, tensors)]

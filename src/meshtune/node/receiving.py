@@ -125,7 +125,7 @@ def from_messages(
     if sparse or "recipe" in first.meta or "mask" in first.tensors:
         recipe = _recipe(first, layers, recipe)
         if "mask" in first.tensors:
-            masks = tuple(mask_of(first, sizes(layers, recipe.rank)))
+            masks = tuple(mask_of(first, sizes(layers, recipe.rows)))
         elif not masks:
             raise MalformedError(f"an announcement of device {first.source} came without its mask")
     statistics, codes = None, None
@@ -174,7 +174,7 @@ def read_mask(data: bytes, counts: Sequence[int]) -> Mask:
 def _recipe(message: Message, layers: Sequence[LayerSpec], shared: Recipe) -> Recipe:
     """Return the recipe announced in ``message``: the federation's, with the sender's own block."""
     found = Recipe.from_json(fact(message.meta, "recipe"))
-    for name in ("seed", "kind", "rank", "generator"):  # check before generating anything of this rank
+    for name in ("seed", "kind", "rank", "generator", "common"):  # check before generating anything of this rank
         said, mine = getattr(found, name), getattr(shared, name)
         if said != mine:
             raise ForeignError(
@@ -182,9 +182,9 @@ def _recipe(message: Message, layers: Sequence[LayerSpec], shared: Recipe) -> Re
                 "let all devices run one configuration and version"
             )
     if found.kind == "orthogonal":
-        room = capacity([layer.inputs for layer in layers], found.rank)
+        room = capacity([layer.inputs for layer in layers], found.rank, found.common)
         whole(found.block, f"the block of device {message.source}", 0, room - 1)
-    told = Fingerprint.from_json(fact(message.meta, "fingerprint"), found.rank)
+    told = Fingerprint.from_json(fact(message.meta, "fingerprint"), found.rows)
     if not fingerprint(found, {layer.site: layer.inputs for layer in layers}).matches(told):
         raise ForeignError(f"device {message.source} generates another projection from {found}: versions differ")
     return found

@@ -193,7 +193,7 @@ def _masked(own: Announcement, factory: ExpertFactory) -> Announcement:
     """Return ``own`` with its mask, or with all positions of B if no method of the run calibrates one."""
     if own.masks:
         return own
-    every = sizes(factory.layers, own.recipe.rank)
+    every = sizes(factory.layers, own.recipe.rows)
     return replace(own, masks=tuple(np.arange(size, dtype=np.int64) for size in every))
 
 

@@ -1,4 +1,4 @@
-"""``hard_moe``: the experts of ``proposed`` with the task of every prompt known: the ceiling of a perfect router."""
+"""``hard_moe``: the experts of ``bank`` with the task of every prompt known: its perfect router."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class HardMoe(BankMethod):
     routing = ORACLE
 
     def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
-        return self.oracle(member, prompts.groups, factory)
+        return self.perfect(member, prompts.groups, factory)
 
 
 METHOD = HardMoe()

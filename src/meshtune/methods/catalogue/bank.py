@@ -1,0 +1,27 @@
+"""``bank``: sparse experts over orthogonal projections, nothing in common, selected by a router.
+
+y = W0 x + (alpha/r) sum_g gate_g(x) (B_g o M_g) A_g x. Each device trains its own group's expert, sends B's values,
+and answers every prompt with the gates of a training-free router over the task statistics it received (method
+sections 6 and 8).
+"""
+
+from __future__ import annotations
+
+from meshtune.methods.bank import BankMethod
+from meshtune.methods.base import Answer, Prompts
+from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import BY_STATISTICS
+from meshtune.methods.state import Member
+
+
+class SeparateExperts(BankMethod):
+    """One expert per task and a router."""
+
+    name = "bank"
+    routing = BY_STATISTICS
+
+    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
+        return self.routed(member, prompts, factory)
+
+
+METHOD = SeparateExperts()
