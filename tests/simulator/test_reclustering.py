@@ -14,7 +14,7 @@ from flying import LAYERS, RANK, World, world
 from meshtune.adapter.expert import SparseExpert
 from meshtune.adapter.sites import sizes
 from meshtune.methods.aggregating import AggregatingMethod
-from meshtune.methods.bank import BankMethod
+from meshtune.methods.expert_bank import BankMethod
 from meshtune.network.virtual_clock import elapsed
 from meshtune.node.announcements import to_messages
 from meshtune.simulator.checkpoint import pack_state

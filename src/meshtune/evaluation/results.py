@@ -227,13 +227,15 @@ def _choices(router: Router, seen: Features, truth: Sequence[str], config: RunCo
 def _regret(
     scores: Sequence[Mapping[str, Any]], label: str, device: int, config: RunConfig
 ) -> dict[str, float | dict[str, float] | None]:
-    """Return NLL(routed) - NLL(oracle), mean over tasks, with the paired standard error.
+    """Return NLL(routed) - NLL(perfect router), mean over tasks, with the paired standard error.
 
-    None unless ``hard_moe`` ran and trained like the routed method, so that only the router differs.
+    None unless the method's ceiling ran and trained like it, so that only the router differs.
     """
+    routed = label.split(":")[0]
+    ceiling = get_method(routed).ceiling
     of = {(s["method"], s["task"]): np.asarray(s["nll"]) for s in scores if device in s["devices"]}
-    gaps = {task: of[label, task] - of["hard_moe", task] for m, task in of if m == label and ("hard_moe", task) in of}
-    if not gaps or config.train.peak("sparse", label.split(":")[0]) != config.train.peak("sparse", "hard_moe"):
+    gaps = {task: of[label, task] - of[ceiling, task] for m, task in of if m == label and (ceiling, task) in of}
+    if not gaps or config.train.peak("sparse", routed) != config.train.peak("sparse", ceiling):
         return {"regret": None, "regret_stderr": None}
     variance = sum(gap.var(ddof=1) / gap.size for gap in gaps.values() if gap.size > 1)
     return {

@@ -80,9 +80,11 @@ class Method(ABC):
         masks: how the positions that they train are found.
         sharing: what they send in a round.
         routing: how prompts find experts, and so what devices announce for routing.
+        ceiling: the name of the method with the same experts and a perfect router; empty if there is none.
     """
 
     name = ""
+    ceiling = ""
     kind: AdapterKind = SPARSE
     masks: MaskPolicy = CALIBRATED
     sharing: Sharing = Sharing()

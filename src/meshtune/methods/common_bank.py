@@ -22,7 +22,7 @@ from meshtune.adapter.mask import part as part_of
 from meshtune.adapter.mask import vote
 from meshtune.adapter.shared import aggregate
 from meshtune.adapter.sites import sizes
-from meshtune.methods.bank import BankMethod
+from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.group_means import flat_positions
 from meshtune.methods.policies import WITH_COMMON

@@ -7,7 +7,7 @@ sections 6 and 8).
 
 from __future__ import annotations
 
-from meshtune.methods.bank import BankMethod
+from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.base import Answer, Prompts
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import BY_STATISTICS
@@ -19,6 +19,7 @@ class SeparateExperts(BankMethod):
 
     name = "bank"
     routing = BY_STATISTICS
+    ceiling = "hard_moe"
 
     def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
         return self.routed(member, prompts, factory)

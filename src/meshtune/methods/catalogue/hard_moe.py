@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshtune.methods.bank import BankMethod
+from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.base import Answer, Prompts
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import ORACLE

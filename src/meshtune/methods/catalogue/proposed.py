@@ -19,6 +19,7 @@ class Proposed(CommonBankMethod):
 
     name = "proposed"
     routing = BY_STATISTICS
+    ceiling = "oracle"
 
     def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
         return self.routed(member, prompts, factory)

@@ -12,13 +12,13 @@ from federations import LAYERS, RANK, announcement, dense, federation, play
 from meshtune.adapter.expert import SparseExpert
 from meshtune.adapter.mask import vote
 from meshtune.adapter.sites import sizes
-from meshtune.methods.bank import BankMethod
+from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Update
 
 
 def bank() -> BankMethod:
-    method = get_method("proposed")
+    method = get_method("bank")
     assert isinstance(method, BankMethod)
     return method
 
