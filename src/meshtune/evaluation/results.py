@@ -23,6 +23,7 @@ from meshtune.evaluation.exam import candidates, router_of, signature
 from meshtune.evaluation.intervals import Sample, mean_over
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.registry import get_method
 from meshtune.model.base import Base
 from meshtune.network.density_limits import DensityLimit
 from meshtune.network.federation_state import FederationState

@@ -7,8 +7,8 @@ sections 6 and 8).
 
 from __future__ import annotations
 
-from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.base import Answer, Prompts
+from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import BY_STATISTICS
 from meshtune.methods.state import Member

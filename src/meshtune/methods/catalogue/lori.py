@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from meshtune.adapter.expert import SparseExpert
 from meshtune.adapter.mask import part, top_positions
 from meshtune.adapter.sites import sizes
-from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.base import Answer, Prompts
+from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import MaskPolicy
 from meshtune.methods.preparation import Preparation
