@@ -7,7 +7,7 @@ bytes are exact; coded bytes are expected values (:mod:`meshtune.wire.payload_si
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
@@ -76,7 +76,8 @@ def method_sizes(
         UserError: there is no such method, or the density is outside (0, 1].
     """
     method = get_method(name)
-    counts = sizes(skeleton.layers, adapter.rank)
+    columns = adapter.rank + (adapter.common_rows if method.masks.common else 0)
+    positions = sum(sizes(skeleton.layers, columns))
     density = adapter.share if method.masks.selects else 1.0  # without a mask all of B is trained
     trained = method.kind.count(skeleton.layers, adapter.rank, density, skeleton.parameters)
     update = update_bytes(trained, exchange.values, exchange.block) if method.sharing.sends else 0
@@ -84,7 +85,7 @@ def method_sizes(
     fits = update <= PayloadLimits().total and elements <= PayloadLimits().elements
     mask, statistics, control = 0, 0, 0
     if method.sharing.sends:
-        mask = mask_bytes(sum(counts), density) if method.kind.projected else 0
+        mask = mask_bytes(positions, trained / positions) if method.kind.projected else 0
         control = _announced(skeleton, method, adapter, mask) - mask
         for message, tensors in _router(skeleton, method, router or RouterConfig()):
             inside = sum(DTYPES[dtype] * math.prod(shape) for dtype, shape in tensors.values())
@@ -94,6 +95,8 @@ def method_sizes(
 
 def _announced(skeleton: Skeleton, method: Method, adapter: AdapterConfig, mask: int) -> int:
     recipe = Recipe(seed=0, kind=adapter.projection, block=0, rank=adapter.rank)
+    if method.masks.common:
+        recipe = replace(recipe, common=adapter.common_rows)
     own = Announcement(0, "task", 10_000, recipe)  # a name and a number of typical length
     message = Message("announce", 0, 0, 0, facts(own, method, skeleton.layers))
     return message_bytes(message, {"mask": ("U8", (mask,))} if method.kind.projected else {})
