@@ -7,8 +7,8 @@ Every seed is a run of its own below --out, so the script goes on where it was s
 runs each seed again with that setting and the methods of --ablated; they are called method@KEY=VALUE in claims, and
 only NLL and scored options are measured of them. Share of gain is taken on the NLL of the task average, with dense LoRA
 experts behind a perfect router as the best; ± is the standard deviation over seeds (n - 1), of a single one there is
-none. Claims are paired differences: seed by seed, their mean and Student's 95% interval over seeds, and of a single seed
-the 95% interval over questions, questions of one core being one cluster.
+none. Claims are paired differences: seed by seed, their mean and Student's 95% interval over seeds, and of a single
+seed the 95% interval over questions, questions of one core being one cluster.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python benchmarks/demo.py --seeds 0 1 2 --out runs/demo-seeds
 
 Every seed is a run of its own below --out (other questions, other rows, other masks; the same base model), so the
-script goes on where it was stopped. Prints one line a seed, then means over seeds: ± is their standard deviation (n - 1),
-brackets hold Student's 95% interval over seeds.
+script goes on where it was stopped. Prints one line a seed, then means over seeds: ± is their standard deviation
+(n - 1), brackets hold Student's 95% interval over seeds.
 """
 
 from __future__ import annotations
