@@ -6,9 +6,9 @@
 Every seed is a run of its own below --out, so the script goes on where it was stopped. --ablate KEY=VALUE, repeatable,
 runs each seed again with that setting and the methods of --ablated; they are called method@KEY=VALUE in claims, and
 only NLL and scored options are measured of them. Share of gain is taken on the NLL of the task average, with dense LoRA
-experts behind a perfect router as the best; ± is the standard deviation over seeds, of a single one there is none.
-Claims are paired differences: seed by seed, their mean and standard deviation, and of a single seed the 95% interval
-over questions.
+experts behind a perfect router as the best; ± is the standard deviation over seeds (n - 1), of a single one there is
+none. Claims are paired differences: seed by seed, their mean and Student's 95% interval over seeds, and of a single
+seed the 95% interval over questions, questions of one core being one cluster.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from meshtune.config.config_file import load_config
+from meshtune.evaluation.over_seeds import over_seeds
 from meshtune.report.results_file import Results, load_results
 from meshtune.report.scores import paired, question_scores, read_scores
 from meshtune.runs.observer import Silent
@@ -86,8 +85,7 @@ def measures(results: Results, method: str) -> dict[str, float]:
 
 def shown(values: Sequence[float], form: str) -> str:
     """Return the mean of ``values`` with their standard deviation where there are several."""
-    text = format(float(np.mean(values)), form)
-    return text if len(values) < 2 else f"{text} ± {format(float(np.std(values)), form)}"
+    return over_seeds(values).with_sd(form)
 
 
 def table(folders: Sequence[Path]) -> list[str]:
@@ -119,16 +117,17 @@ def claims(folders: Sequence[Path], metric: str) -> list[str]:
         method, _, setting = name.partition("@")
         return question_scores(records[folder_of(seed, setting) if setting else seed], method, metric)
 
-    lines = [f"| {metric}, first - second | difference | |", "|---|---:|---|"]
+    covers = f"{len(folders)} seeds" if len(folders) > 1 else "questions of one seed"
+    lines = [f"| {metric}, first - second | difference, 95% over {covers} | |", "|---|---:|---|"]
     for first, second, words in CLAIMS:
         gaps = [paired(scores(seed, first), scores(seed, second), metric) for seed in folders]
         known = [gap for gap in gaps if gap is not None]
         if not known:
             continue
-        middle = [gap.mean for gap in known]
-        spread = f"± {np.std(middle):.3f}" if len(known) > 1 else f"[{known[0].low:+.3f}, {known[0].high:+.3f}]"
+        single = f"{known[0].mean:+.3f} [{known[0].low:+.3f}, {known[0].high:+.3f}]"
+        mean = single if len(known) == 1 else over_seeds([gap.mean for gap in known]).with_interval("+.3f")
         equal = all(gap.equal and gap.mean == 0 for gap in known)
-        shown = "equal in every seed" if equal else f"{np.mean(middle):+.3f} {spread}"
+        shown = "equal in every seed" if equal else mean
         lines.append(f"| {first} - {second} | {shown} | {words} |")
     return lines
 
@@ -169,6 +168,7 @@ def main() -> None:
             print(f"seed {seed} {setting} is done", flush=True)
     parts = [table(folders), claims(folders, "acc"), claims(folders, "nll"), routers(folders)]
     print("\n\n".join("\n".join(part) for part in parts))
+    print(f"\n± is the standard deviation (n - 1) over {len(folders)} seeds; costs and columns without it are means.")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python benchmarks/demo.py --seeds 0 1 2 --out runs/demo-seeds
 
 Every seed is a run of its own below --out (other questions, other rows, other masks; the same base model), so the
-script goes on where it was stopped. Prints one line a seed, then means and standard deviations over seeds.
+script goes on where it was stopped. Prints one line a seed, then means over seeds: ± is their standard deviation
+(n - 1), brackets hold Student's 95% interval over seeds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from meshtune.config.demo_config import demo_config
+from meshtune.evaluation.over_seeds import over_seeds
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import run
 
@@ -56,13 +58,13 @@ def main() -> None:
         print(f"        {sum(seconds.values()):.0f} s ({parts}), peak memory {peak:.0f} MB", flush=True)
     for name in table[0]:
         values = [row[name] for row in table]
-        print(f"{name:22s} {np.mean(values):.3f} ± {np.std(values):.3f}")
+        print(f"{name:22s} {over_seeds(values).with_sd('.3f')}")
     for other in AGAINST:
         gaps = [row["proposed"] - row[other] for row in table]
-        print(f"proposed - {other:11s} {np.mean(gaps):+.3f} ± {np.std(gaps):.3f}")
+        print(f"proposed - {other:11s} {over_seeds(gaps).with_interval('+.3f')}")
     gaps = [row["proposed shared task"] - row["local shared task"] for row in table]
-    print(f"two devices - one      {np.mean(gaps):+.3f} ± {np.std(gaps):.3f}")
-    print(f"± is the standard deviation over {len(table)} seeds")
+    print(f"two devices - one      {over_seeds(gaps).with_interval('+.3f')}")
+    print(f"± is the standard deviation (n - 1) over {len(table)} seeds, brackets the 95% interval over these seeds")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 One device a task, trained alone; all adapters take the same number of steps. ``central`` is one LoRA that sees every
 device's rows of every step at once. ``shuffled`` is the sparse expert again, each question behind another one's prompt:
-the control, which has to stay at chance. Accuracy on test questions, with the spread over seeds.
+the control, which has to stay at chance. Accuracy on test questions, ± the standard deviation (n - 1) over seeds.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from meshtune.data.partition import Exam, deal, exam_questions, exams
 from meshtune.decoding.sampling import Writing
 from meshtune.decoding.scoring import measure
 from meshtune.evaluation.asks import AnswerRequests
+from meshtune.evaluation.over_seeds import over_seeds
 from meshtune.methods.base import only
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
@@ -122,9 +123,10 @@ def main() -> None:
     for kind, values in found.items():
         table = np.asarray(values)
         cells = np.column_stack([table, table.mean(1)])
-        shown = [f"{m:.3f} ± {s:.3f}" for m, s in zip(cells.mean(0), cells.std(0), strict=True)]
+        shown = [over_seeds(column).with_sd(".3f") for column in cells.T.tolist()]
         print("  ".join([f"{kind:12s}", *(text.rjust(14) for text in shown)]))
-    print(f"\n± is the standard deviation over {len(args.seeds)} seeds; {args.questions} questions a task and seed.")
+    told = f"± is the standard deviation (n - 1) over {len(args.seeds)} seeds"
+    print(f"\n{told}; {args.questions} questions a task and seed.")
 
 
 if __name__ == "__main__":

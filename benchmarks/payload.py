@@ -31,6 +31,7 @@ import meshtune.node.updates as engine
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.config.config_file import load_config
 from meshtune.config.learning_config import ModelConfig
+from meshtune.evaluation.over_seeds import over_seeds
 from meshtune.methods.registry import get_method
 from meshtune.model.loading import load
 from meshtune.node.announcements import to_messages
@@ -224,7 +225,7 @@ def distortion(
                 mine = [r["value"] for r in results["rows"] if (r["method"], r["metric"]) == ("proposed", metric)]
                 found[metric].append(float(np.mean(mine)))
         table.append(found)
-        shown = [f"{np.mean(found[m]):9.4f} ± {np.std(found[m]):.4f}" for m in ("acc", "nll")]
+        shown = [over_seeds(found[m]).with_sd("9.4f") for m in ("acc", "nll")]
         print(
             f"{form:9} block {block:4}  {np.mean(found['bytes']):9.0f} bytes  acc {shown[0]}  nll {shown[1]}",
             flush=True,
@@ -249,7 +250,7 @@ def quality(seeds: Sequence[int], out: Path, settings: Sequence[str] = ()) -> li
 
 
 def draw(table: Sequence[dict], path: Path) -> None:
-    """Draw bytes of an update against accuracy and loss; bars are the standard deviation over seeds."""
+    """Draw bytes of an update against accuracy and loss; bars are the standard deviation (n - 1) over seeds."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
@@ -262,7 +263,7 @@ def draw(table: Sequence[dict], path: Path) -> None:
         for found in table:
             label = found["values"] if found["values"] == "bfloat16" else f"{found['values']}, {found['block']}"
             kb, middle = np.mean(found["bytes"]) / 1e3, np.mean(found[metric])
-            axis.errorbar(kb, middle, yerr=np.std(found[metric]), fmt="o", capsize=3, label=label)
+            axis.errorbar(kb, middle, yerr=over_seeds(found[metric]).sd, fmt="o", capsize=3, label=label)
         axis.set(xscale="log", xlabel="kB of one update", title=title)
         axis.xaxis.set_major_locator(FixedLocator(TICKS))
         axis.xaxis.set_major_formatter(ScalarFormatter())

@@ -124,6 +124,87 @@ def test_an_interval_holds_its_mean_and_stays_within_bounds(exams: list[list[flo
     assert gap.high - gap.low > 0.01
 
 
+def test_questions_of_one_core_are_a_cluster() -> None:
+    """G / (G - 1) times the sum over G clusters of squared sums of deviations, over n squared: Liang and Zeger's."""
+    values, cores = [1.0, 3.0, 2.0, 6.0, 3.0], ["x", "x", "y", "z", "z"]
+    error = math.sqrt(3 / 2 * ((1 + 3 - 6) ** 2 + (2 - 3) ** 2 + (6 + 3 - 6) ** 2)) / 5
+    found = Sample.of(values, cores)
+    assert (found.count, found.cores, found.stderr) == (5, 3, pytest.approx(error))
+    assert mean_over([found], "nll").stderr == pytest.approx(error)
+    gap = mean_difference([values, [0.0, 1.0]], "nll", [cores, [1, 2]])
+    assert gap.stderr == pytest.approx(math.hypot(error, 1 / 2) / 2)
+    assert Sample.of(values, ["x"] * 5).stderr is None
+    assert math.isnan(mean_over([Sample.of(values, ["x"] * 5)], "nll").low)
+
+
+def test_an_accuracy_with_repeated_cores_is_wilsons_of_fewer_questions() -> None:
+    """Every core asked twice with the same outcome: 10 of 20 are 5 of 10, but for (G / (G - 1)) / (n / (n - 1))."""
+    values, cores = [1.0, 1.0, 0.0, 0.0] * 5, [n // 2 for n in range(20)]
+    factor = (10 / 9) / (20 / 19)
+    count = 10 / factor
+    half = Z * math.sqrt(count / 4 + Z**2 / 4) / (count + Z**2)
+    found = mean_over([Sample.of(values, cores)], "acc")
+    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
+    told = Sample.of(values, cores)
+    assert Sample.reported(told.mean, told.stderr, 20, 10) == told
+    always = mean_over([Sample.of([1.0] * 20, cores)], "acc")
+    assert always.low == pytest.approx(stats.binomtest(10, 10).proportion_ci(method="wilson").low)
+    wide = mean_over([Sample.of([1.0, 0.0] * 3, ["x"] * 6)], "acc")  # a single core: as of one question
+    assert wide.high - wide.low == pytest.approx(Z * math.sqrt(1 + Z**2) / (1 + Z**2))
+
+
+def test_a_difference_with_repeated_cores_is_bonett_and_prices_of_fewer_questions() -> None:
+    gaps, cores = [1.0, 1.0, -1.0, -1.0, 0.0, 0.0, 1.0, 1.0], [n // 2 for n in range(8)]
+    deff = Sample.of(gaps, cores).squares / Sample.of(gaps).squares
+    assert deff == pytest.approx(2 * (4 / 3) / (8 / 7))
+    count = 8 / deff
+    centre = count * 0.25 / (count + 2)
+    half = Z * math.sqrt(((0.75 * count + 2) / (count + 2) - centre**2) / (count + 2))
+    found = mean_difference([gaps], "acc", [cores])
+    assert (found.value, found.low, found.high) == pytest.approx((0.25, centre - half, centre + half))
+    equal = mean_difference([[0.0] * 50], "acc", [[n % 19 for n in range(50)]])
+    assert equal.high == pytest.approx(Z * math.sqrt(2) / 21)
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=12), min_size=1, max_size=5))
+def test_cores_that_all_differ_change_nothing(exams: list[list[float]]) -> None:
+    cores = [[str(n) for n in range(len(values))] for values in exams]
+    for metric in ("acc", "nll"):
+        same = mean_over([Sample.of(*pair) for pair in zip(exams, cores, strict=True)], metric)
+        assert repr(same) == repr(mean_over([Sample.of(values) for values in exams], metric))
+        assert repr(mean_difference(exams, metric, cores)) == repr(mean_difference(exams, metric))
+
+
+@pytest.mark.parametrize("spaces", [[20], [38, 90, 23, 400, 24, 70]])
+@pytest.mark.parametrize("metric", ["acc", "nll"])
+def test_clustered_intervals_hold_the_truth_where_others_do_not(metric: str, spaces: list[int]) -> None:
+    """Fifty questions a task, each a draw from a few cores; the score depends on the core, hardly on the names."""
+    source = np.random.default_rng(0)
+    hits = []
+    for _ in range(600):
+        scores, gaps, cores = [], [], []
+        for space in spaces:
+            drawn, noise = source.integers(space, size=50), source.random((2, 50))
+            if metric == "acc":  # a core is nearly always answered right, or nearly never; both methods have 1/2
+                easy = source.beta(0.5, 0.5, space)[drawn]
+                first, second = (noise[0] < easy) * 1.0, (noise[1] < 1 - easy) * 1.0
+            else:  # means 1/2 and 0
+                first, second = source.normal(0.5, 0.5, space)[drawn], 0.2 * noise[1] - 0.1
+            scores.append(first.tolist())
+            gaps.append((first - second).tolist())
+            cores.append(drawn.tolist())
+        clustered = mean_over([Sample.of(*pair) for pair in zip(scores, cores, strict=True)], metric)
+        plain = mean_over([Sample.of(values) for values in scores], metric)
+        between = 0.0 if metric == "acc" else 0.5
+        pairs = [(clustered, 0.5), (plain, 0.5)]
+        pairs += [(mean_difference(gaps, metric, known), between) for known in (cores, None)]
+        hits.append([found.low <= truth <= found.high for found, truth in pairs])
+    clustered_mean, plain_mean, clustered_gap, plain_gap = np.mean(hits, axis=0)
+    assert 0.91 <= min(clustered_mean, clustered_gap) <= max(clustered_mean, clustered_gap) <= 0.98
+    assert plain_mean < clustered_mean - 0.03
+    assert plain_gap < clustered_gap - 0.03
+
+
 def draws(chances: list[float], counts: list[int], times: int) -> list[list[Sample]]:
     source = np.random.default_rng(0)
     right = source.binomial(counts, chances, (times, len(counts)))

@@ -59,6 +59,18 @@ def test_of_one_question_an_nll_has_no_error() -> None:
     assert (row["value"], row["n"], row["stderr"], row["low"], row["high"]) == (0.5, 1, None, None, None)
 
 
+def test_a_row_and_a_regret_cluster_questions_by_core() -> None:
+    """Scores 0, 0, 3 and 5, the first two of one core: sums of deviations -4, 1 and 3, so 3 / 2 (16 + 1 + 9) / 16."""
+    cores = ["x", "x", "y", "z"]
+    (row,) = _rows(scoring("lora", "sums", [0], [0.0, 0.0, 3.0, 5.0], cores=cores), 0)
+    assert (row["n"], row["cores"], row["stderr"]) == (4, 3, pytest.approx(np.sqrt(1.5 * 26) / 4))
+    scores = [scoring(name, "sums", [0], nll, cores=cores) for name, nll in (
+        ("proposed", [1.0, 1.0, 4.0, 6.0]), ("hard_moe", [1.0] * 4),
+    )]  # fmt: skip
+    found = _regret(scores, "proposed", 0, config(train={"lr": 1e-3}))
+    assert found["regret_stderr"] == pytest.approx(np.sqrt(1.5 * 26) / 4)
+
+
 def test_scorings_stand_in_the_order_of_exams_methods_and_devices() -> None:
     scores = [
         scoring(method, task, devices, [0.0])
@@ -118,7 +130,7 @@ SEEN = Features(np.zeros((4, 1)))
 
 def test_choices_are_counted_and_like_tasks_count_as_one() -> None:
     soft = [[0.5, 0.3, 0.2], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6], [0.0, 0.0, 1.0]]
-    assert _choices(Given(soft), SEEN, TRUTH, config(router={"temperature": 2.0})) == {
+    assert _choices(Given(soft), SEEN, TRUTH, range(4), config(router={"temperature": 2.0})) == {
         "confusion": [[1, 1, 0], [0, 0, 1], [0, 0, 1]],
         "accuracy": 0.5,
         "accuracy_merged": 0.75,
@@ -126,12 +138,19 @@ def test_choices_are_counted_and_like_tasks_count_as_one() -> None:
         "temperature": 2.0,
     }
     hard = np.eye(3)[[0, 1, 1, 2]].tolist()
-    found = _choices(Given(hard), SEEN, TRUTH, config())
+    found = _choices(Given(hard), SEEN, TRUTH, range(4), config())
     assert (found["accuracy"], found["log_loss"]) == (0.75, None)  # who is always sure has an infinite one
 
 
+def test_prompts_of_one_core_count_as_one_choice() -> None:
+    """Right on both of core 0, wrong on both of core 1: deviations of 1/2 add up to 1 and -1; 2 / 1 (1 + 1) / 16."""
+    hard = np.eye(3)[[0, 0, 2, 1]].tolist()
+    found = _choices(Given(hard), SEEN, TRUTH, [0, 0, 1, 1], config(eval={"one_group": []}))
+    assert (found["accuracy"], found["cores"], found["accuracy_stderr"]) == pytest.approx((0.5, 2, 0.5))
+
+
 def test_a_router_that_decides_token_by_token_chooses_nothing() -> None:
-    found = _choices(Reader("plain"), SEEN, TRUTH, config(router={"arrow_temperature": 0.5}))
+    found = _choices(Reader("plain"), SEEN, TRUTH, range(4), config(router={"arrow_temperature": 0.5}))
     assert found == {
         "confusion": None, "accuracy": None, "accuracy_merged": None, "log_loss": None, "temperature": 0.5,
     }  # fmt: skip

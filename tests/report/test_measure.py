@@ -62,11 +62,13 @@ def test_turned_round_a_claim_is_the_opposite(mean: float, half: float, question
 
 def test_points_are_of_a_hundred_and_nll_is_as_it_is() -> None:
     gap = Difference(0.125, 0.05, 0.2, 40, 2)
-    assert claim(gap, "acc") == "clearly better (+12.5 points, 95% interval +5.0 to +20.0)"
-    assert claim(gap, "nll") == "clearly worse (+0.125 NLL, 95% interval +0.050 to +0.200)"
+    assert claim(gap, "acc") == "clearly better (+12.5 points, 95% interval +5.0 to +20.0 over 40 questions)"
+    assert claim(gap, "nll") == "clearly worse (+0.125 NLL, 95% interval +0.050 to +0.200 over 40 questions)"
     assert claim(Difference(0.125, 0.05, 0.2, 19, 2), "acc") == (
         "not clearly different (+12.5 points, from 19 questions only)"
     )
+    repeated = Difference(0.125, 0.05, 0.2, 40, 2, cores=31)
+    assert claim(repeated, "acc").endswith("95% interval +5.0 to +20.0 over 40 questions, 31 of them different)")
     unknown = Difference(0.125, math.nan, math.nan, 40, 2)
     assert claim(unknown, "acc") == "not clearly different (+12.5 points)"
     assert claim(Difference(0.0, -0.1, 0.1, 40, 2, equal=True), "nll") == (

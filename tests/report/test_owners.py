@@ -23,8 +23,8 @@ def test_sharing_a_task_counts_only_the_devices_that_share_it() -> None:
         better
     )
     assert (
-        f"than training alone (+15.0 points, 95% interval {100 * (middle - half):+.1f} to {100 * (middle + half):+.1f})"
-        in (better)
+        f"than training alone (+15.0 points, 95% interval {100 * (middle - half):+.1f} to {100 * (middle + half):+.1f} "
+        "over 40 questions)" in (better)
     )
     worse = summary(run(proposed=everyone(0.4, 0.8)))
     assert "reach 40% on it after the exchange and 75% alone: sharing is clearly worse than training alone (-35.0" in (

@@ -63,7 +63,7 @@ def test_five_wrong_of_five_have_wilsons_interval(raw: dict[str, Any]) -> None:
         row |= {"n": 5, **({"value": 0.0, "stderr": 0.0} if row["metric"] == "acc" else {})}
     table = quality_table({"run": parse_results(raw, "here")}, "acc")
     assert table.rows[0][1:] == ["0.000 [0.000, 0.434]", "0.000 [0.000, 0.434]", "0.000 [0.000, 0.278]"]
-    assert "In brackets: 95% interval." in table.note
+    assert "In brackets: 95% interval over questions (one seed)." in table.note
 
 
 def test_a_task_without_a_metric_is_left_out_and_named(raw: dict[str, Any]) -> None:

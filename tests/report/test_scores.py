@@ -74,6 +74,25 @@ def test_devices_weigh_and_only_questions_of_all_scorings_count() -> None:
     assert question_scores(records, "absent", "nll") == {}
 
 
+def test_questions_of_one_core_are_one_cluster_in_a_paired_difference() -> None:
+    """Gaps 0, 0 of core x, 3 of y, 5 of z: sums of deviations -4, 1 and 3, so 3 / 2 (16 + 1 + 9) / 16."""
+    cores = ["x", "x", "y", "z"]
+    records = [
+        line("lora", "sums", [1.0, 2.0, 4.0, 6.0], [0], cores=cores),
+        line("local", "sums", [1.0, 2.0, 1.0, 1.0], [0], cores=cores),
+        line("ffa", "sums", [1.0, 2.0, 1.0, 1.0], [0]),  # a line of an older version
+    ]
+    lora, local, ffa = (question_scores(records, name, "nll") for name in ("lora", "local", "ffa"))
+    for other in (local, ffa):
+        gap = paired(lora, other, "nll")
+        assert gap is not None
+        assert (gap.questions, gap.cores) == (4, 3)
+        assert gap.high - gap.mean == pytest.approx(1.959964 * (1.5 * 26 / 16) ** 0.5, rel=1e-5)
+    unknown = paired(ffa, local, "nll")
+    assert unknown is not None
+    assert unknown.cores is None
+
+
 def test_exams_are_not_mixed() -> None:
     first = line("proposed", "boolq", [1.0], [0], signature="100 questions")
     second = line("proposed", "boolq", [2.0], [0], signature="20 questions")

@@ -50,6 +50,7 @@ def test_what_runs_write_is_taken() -> None:
         ({"nll": [0.5, True]}, "nll is no list of numbers"),
         ({"pass@5": ["0", 1]}, "pass@5 is no list of numbers"),
         ({"answers": ["x"]}, "its lists differ in length"),
+        ({"cores": ["x"]}, "its lists differ in length"),
     ],
 )
 def test_what_is_no_scoring_is_told_in_one_line(change: dict[str, Any], why: str) -> None:

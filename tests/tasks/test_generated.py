@@ -41,6 +41,16 @@ def test_train_and_test_share_no_core_and_no_prompt_whatever_the_seeds(name: str
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_questions_know_the_core_that_their_prompts_tell(name: str) -> None:
+    """One to one with the core that a reader of the prompt finds; in fifty tests some cores come again."""
+    found = questions(name, "test", 0)
+    pairs = {(question.core, core(question)) for question in found}
+    assert len(pairs) == len({mine for mine, _ in pairs}) == len({theirs for _, theirs in pairs}) < len(found)
+    row = {"asked": "Q?", "options": ["a", "b"][: 1 + (name in CHOSEN)], "answer": 0}
+    assert (task(name).question(row).core, task(name).question({**row, "core": "x"}).core) == ("", "x")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_rows_are_a_function_of_split_and_seed(name: str) -> None:
     again = [asked(q) for q in questions.__wrapped__(name, "train", 1)]
     assert again == [asked(q) for q in questions(name, "train", 1)]

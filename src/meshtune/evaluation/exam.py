@@ -30,6 +30,7 @@ from meshtune.routing.statistics import Statistics
 from meshtune.runs.events import PhaseStarted, Progress, Scored
 from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore
+from meshtune.tasks.base import Question
 from meshtune.training.calibration import prompt_features
 from meshtune.training.divergence import remedy
 from meshtune.training.process_memory import peak_memory
@@ -174,11 +175,19 @@ def _sit_one(
                 "devices": who,
                 "task": paper.name,
                 "questions": [paper.questions[q].id for _, q in keys],
+                **_cores([paper.questions[q] for _, q in keys]),
                 **{metric: [row[metric] for row in rows] for metric in rows[0]},
                 **({"answers": [_answers(texts[key]) for key in keys]} if texts else {}),
             }
         )
     return records
+
+
+def _cores(questions: Sequence[Question]) -> dict[str, list[str]]:
+    """Return the questions' cores, a question without one being its own; nothing if none has any."""
+    if not any(question.core for question in questions):
+        return {}
+    return {"cores": [question.core or f"question {question.id}" for question in questions]}
 
 
 def _answers(texts: list[str]) -> str | list[str]:

@@ -1,6 +1,6 @@
 """results.json: a run's results, in the documented format for scripts (docs/results-format.md).
 
-A header says what was run; rows hold {method, seed, round, device, task, metric, value, n, stderr, low, high}.
+A header says what was run; rows hold {method, seed, round, device, task, metric, value, n, cores, stderr, low, high}.
 Everything is derived from the scores and the ledger, so the file can be rewritten at any time.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -19,7 +19,7 @@ from meshtune.adapter.projection import coherence, projection
 from meshtune.adapter.sites import narrowest, sizes
 from meshtune.config.run_config import RunConfig
 from meshtune.evaluation.curves import curves, whole
-from meshtune.evaluation.exam import candidates, router_of, signature
+from meshtune.evaluation.exam import FROZEN, candidates, router_of, signature
 from meshtune.evaluation.intervals import Sample, mean_over
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
@@ -31,7 +31,7 @@ from meshtune.network.run_network import RunNetwork
 from meshtune.network.virtual_clock import summary
 from meshtune.node.announcements import recipes, trains_sparse
 from meshtune.routing.features import Features
-from meshtune.routing.router_metrics import accuracy, confusion, log_loss, merged_accuracy
+from meshtune.routing.router_metrics import confusion, log_loss, merged_right
 from meshtune.routing.routers import Router
 from meshtune.runs.metrics import metrics_in
 from meshtune.version import __version__
@@ -158,9 +158,8 @@ def _rows(record: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
     rows = []
     for device in record["devices"]:
         for metric in metrics_in(record):
-            values = np.asarray(record[metric])
-            spread = float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else None
-            found = mean_over([Sample.of(record[metric])], metric)
+            sample = Sample.of(record[metric], record.get("cores"))
+            found = mean_over([sample], metric)
             known = not math.isnan(found.low)
             rows.append(
                 {
@@ -170,9 +169,10 @@ def _rows(record: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
                     "device": device,
                     "task": record["task"],
                     "metric": metric,
-                    "value": float(values.mean()),
-                    "n": int(values.size),
-                    "stderr": spread,
+                    "value": sample.mean,
+                    "n": sample.count,
+                    "cores": sample.cores,
+                    "stderr": sample.stderr,
                     "low": found.low if known else None,
                     "high": found.high if known else None,
                 }
@@ -196,6 +196,8 @@ def _routers(
     answered = {name: x for name, x in features.items() if member.holders(config.exams[name])}
     truth = [config.exams[name] for name, x in answered.items() for _ in range(len(x))]
     seen = Features.joined(answered.values())
+    asked = {s["task"]: s.get("cores") for s in scores if s["method"] == FROZEN}
+    cores = [(name, (asked.get(name) or range(len(x)))[n]) for name, x in answered.items() for n in range(len(x))]
     result: dict[str, Any] = {}
     for kind in config.router.names:
         router = router_of(member, kind, config, factory)
@@ -203,23 +205,28 @@ def _routers(
         result[kind] = {
             "template": config.template,
             "groups": list(router.groups),
-            **_choices(router, seen, truth, config),
+            **_choices(router, seen, truth, cores, config),
             **_regret([s for s in scores if s["task"] in answered], label, member.device, config),
         }
     return result
 
 
-def _choices(router: Router, seen: Features, truth: Sequence[str], config: RunConfig) -> dict[str, Any]:
+def _choices(
+    router: Router, seen: Features, truth: Sequence[str], cores: Sequence[Hashable], config: RunConfig
+) -> dict[str, Any]:
     """Return how often ``router`` chose the right group; empty if it does not decide per prompt."""
     if router.by_token:
         empty = dict.fromkeys(("confusion", "accuracy", "accuracy_merged", "log_loss"))
         return {**empty, "temperature": config.router.arrow_temperature}
     gates = router.gates(seen)
     chosen = [router.groups[i] for i in gates.argmax(axis=1)]
+    right, merged = (Sample.of(merged_right(chosen, truth, like), cores) for like in ([], [config.eval.one_group]))
+    errors = {"cores": right.cores, "accuracy_stderr": right.stderr, "accuracy_merged_stderr": merged.stderr}
     return {
         "confusion": confusion(router.groups, chosen, truth).tolist(),
-        "accuracy": accuracy(chosen, truth),
-        "accuracy_merged": merged_accuracy(chosen, truth, [config.eval.one_group]),
+        "accuracy": right.mean,
+        "accuracy_merged": merged.mean,
+        **(errors if right.cores < right.count else {}),
         "log_loss": None if gates.max(axis=1).min() == 1 else log_loss(gates, router.groups, truth),
         "temperature": config.router.temperature,
     }
@@ -234,11 +241,14 @@ def _regret(
     """
     routed = label.split(":")[0]
     ceiling = get_method(routed).ceiling
-    of = {(s["method"], s["task"]): np.asarray(s["nll"]) for s in scores if device in s["devices"]}
+    mine = [s for s in scores if device in s["devices"]]
+    of = {(s["method"], s["task"]): np.asarray(s["nll"]) for s in mine}
+    cores = {s["task"]: s.get("cores") for s in mine}
     gaps = {task: of[label, task] - of[ceiling, task] for m, task in of if m == label and (ceiling, task) in of}
     if not gaps or config.train.peak("sparse", routed) != config.train.peak("sparse", ceiling):
         return {"regret": None, "regret_stderr": None}
-    variance = sum(gap.var(ddof=1) / gap.size for gap in gaps.values() if gap.size > 1)
+    errors = [Sample.of(gap.tolist(), cores[task]).stderr for task, gap in gaps.items()]
+    variance = sum(error**2 for error in errors if error is not None)
     return {
         "regret": float(np.mean([gap.mean() for gap in gaps.values()])),
         "regret_stderr": float(np.sqrt(variance) / len(gaps)),

@@ -30,7 +30,10 @@ from meshtune.runs.metrics import METRICS
 from meshtune.runs.store import RunStore
 
 FORMATS = ("table", "markdown", "json", "csv")
-ROW_FIELDS = ("run", "method", "seed", "round", "device", "task", "metric", "value", "n", "stderr", "low", "high")
+ROW_FIELDS = (
+    *("run", "method", "seed", "round", "device", "task", "metric"),
+    *("value", "n", "cores", "stderr", "low", "high"),
+)
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """First characters of a cell that a spreadsheet takes for a formula; the last four are full-width forms."""
 

@@ -21,7 +21,7 @@ def difference_table(records: Sequence[Mapping[str, Any]], methods: Sequence[str
     table = Table(
         f"{metric_name(metric)}: paired difference to {against}",
         ["method", "difference", "95% interval", "questions"],
-        note="Paired over the same questions, tasks weighing the same."
+        note="Paired over the same questions, tasks weighing the same; the interval is over these questions (one seed)."
         + not_measured(list(dict.fromkeys(record["task"] for record in records if metric not in record)), metric),
     )
     base = question_scores(records, against, metric)
@@ -45,7 +45,7 @@ def own_task_table(results: Results, records: Sequence[Mapping[str, Any]], metri
     table = Table(
         f"{metric_name(metric)} of each task's own devices, and paired difference to local",
         ["method", *owners, "average", "difference to local", "95% interval", "questions"],
-        note="Only devices that trained on a task count for it; local trained alone."
+        note="Only devices that trained on a task count for it; local trained alone. The interval is over questions."
         + not_measured([task for task in results.header.groups if task in without], metric),
     )
     alone = question_scores(records, "local", metric, owners)

@@ -176,7 +176,7 @@ def _averages(axis: Any, results: Results, metric: str, methods: Sequence[str]) 
     if frozen is not None:
         axis.axvline(frozen.value, color=RED, linestyle=(0, (3, 2)), linewidth=1.2, zorder=3)
         line = f"red line: the frozen model, {value_text(frozen.value, metric)}"
-        axis.set_xlabel(f"{line}\nbars: mean of {tasks}; black: 95% interval", fontsize=8, loc="left")
+        axis.set_xlabel(f"{line}\nbars: mean of {tasks}; black: 95% interval over questions", fontsize=8, loc="left")
     _tidy(axis, methods)
     if metric == "acc":
         axis.set_xlim(0, 1.12)

@@ -20,6 +20,7 @@ class ResultRow(BaseModel):
 
     Attributes:
         value: mean over ``n`` questions; stderr: its standard error, None if ``n`` is too small for one.
+        cores: how many different cores the questions have; None in older files, where all count as different.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -31,12 +32,13 @@ class ResultRow(BaseModel):
     metric: str
     value: float
     n: int = Field(ge=1)
+    cores: int | None = Field(default=None, ge=1)
     stderr: float | None = None
 
     @property
     def sample(self) -> Sample:
         """The sample behind its interval."""
-        return Sample.reported(self.value, self.stderr, self.n)
+        return Sample.reported(self.value, self.stderr, self.n, self.cores)
 
     @property
     def interval(self) -> dict[str, float | None]:
@@ -115,7 +117,8 @@ class MethodCost(BaseModel):
 class RouterScore(BaseModel):
     """How well a router recognises the task of a prompt; the rows of ``confusion`` are the true tasks.
 
-    A router that decides token by token has neither confusion nor accuracy.
+    A router that decides token by token has neither confusion nor accuracy. ``cores`` and the two standard errors are
+    there only if questions share cores.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -124,6 +127,9 @@ class RouterScore(BaseModel):
     confusion: list[list[float]] | None = None
     accuracy: float | None = None
     accuracy_merged: float | None = None
+    cores: int | None = Field(default=None, ge=1)
+    accuracy_stderr: float | None = None
+    accuracy_merged_stderr: float | None = None
     regret: float | None = None
     regret_stderr: float | None = None
     log_loss: float | None = None

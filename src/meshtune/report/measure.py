@@ -59,7 +59,8 @@ def claim(gap: Difference, metric: str) -> str:
         return f"{said} ({mean} {unit}, from {count} only)"
     if not gap.known:
         return f"{said} ({mean} {unit}{f' on each of {count}' if gap.equal else ''})"
-    return f"{said} ({mean} {unit}, 95% interval {low} to {high})"
+    different = "" if gap.cores is None else f", {gap.cores} of them different"
+    return f"{said} ({mean} {unit}, 95% interval {low} to {high} over {count}{different})"
 
 
 def than(said: str, other: str) -> str:

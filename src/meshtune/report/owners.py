@@ -9,7 +9,7 @@ from typing import Any
 from meshtune.config.learning_config import lower_rate
 from meshtune.report.measure import ENOUGH, claim, lower_is_better, than, value_text, verdict
 from meshtune.report.results_file import Results
-from meshtune.report.scores import latest, paired, question_scores
+from meshtune.report.scores import latest, paired, question_scores, scores_of
 
 Records = Sequence[Mapping[str, Any]]
 Owners = Mapping[str, Sequence[int]]
@@ -41,7 +41,7 @@ def weakest(results: Results, records: Records, metric: str, subject: str) -> st
     frozen = question_scores(records, "frozen", metric)
     pairs = dull = 0
     for record in latest(records, subject, metric):  # devices with identical answers share a scoring
-        scores = {record["task"]: dict(zip(record["questions"], record[metric], strict=True))}
+        scores = {record["task"]: scores_of(record, metric)}
         gap = paired(scores, frozen, metric)
         if gap is not None and gap.questions >= ENOUGH:
             pairs += len(record["devices"])

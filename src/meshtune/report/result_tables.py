@@ -21,6 +21,7 @@ METRIC_NAMES = {
     "acc_norm": "length-normalised accuracy",
     "rouge_l": "ROUGE-L",
 }
+OVER_QUESTIONS = "In brackets: 95% interval over questions (one seed)."
 
 
 @dataclass
@@ -88,7 +89,7 @@ def quality_table(runs: Mapping[str, Results], metric: str = "nll") -> Table:
     best = " or ".join(dict.fromkeys(results.best or "no method" for results in runs.values()))
     averaged = {frozenset(results.tasks_with(metric, learnt=True)) for results in runs.values()}
     notes = [
-        "In brackets: 95% interval." if bounded(metric) else "± is one standard error.",
+        OVER_QUESTIONS if bounded(metric) else "± is one standard error, over questions.",
         "*: answered only part of the questions, not to be compared.",
         f"Share of gain: (frozen - method) / (frozen - best), best = {best}." if gain else "",
         "Unlearnt: no device has the task; left out of the average." if nowhere else "",
@@ -160,10 +161,12 @@ def router_table(results: Results) -> Table:
         "Routers",
         ["router", "template", "right", "right, alike tasks merged", "regret NLL", "log-loss"],
         labels=2,
-        note="In brackets: 95% interval. Regret is NLL(routed) - NLL(perfect router), paired; ± is one standard error.",
+        note=f"{OVER_QUESTIONS} Regret is NLL(routed) - NLL(perfect router), paired; ± is one standard error, over "
+        "questions.",
     )
     for name, score in results.header.router.items():
-        right, merged = (_right(score, share) for share in (score.accuracy, score.accuracy_merged))
+        right = _right(score, score.accuracy, score.accuracy_stderr)
+        merged = _right(score, score.accuracy_merged, score.accuracy_merged_stderr)
         loss = "-" if score.log_loss is None else f"{score.log_loss:.3f}".replace("-0.000", "0.000")
         regret = "-"
         if score.regret is not None:
@@ -175,11 +178,11 @@ def router_table(results: Results) -> Table:
     return table
 
 
-def _right(score: RouterScore, share: float | None) -> str:
+def _right(score: RouterScore, share: float | None, stderr: float | None) -> str:
     if share is None or score.confusion is None:
         return "-" if share is None else f"{share:.3f}"
     count = round(sum(map(sum, score.confusion)))
-    return _with_error(mean_over([Sample(share, math.nan, count)], "acc") if count else None, "acc")
+    return _with_error(mean_over([Sample.reported(share, stderr, count, score.cores)], "acc") if count else None, "acc")
 
 
 def confusion_table(results: Results, router: str) -> Table:

@@ -1,7 +1,8 @@
 """Per-question scores of a run (``scores.jsonl``) and paired differences between two methods.
 
 Methods of one run answer the same questions, so their difference is known far better than either mean: the questions'
-own difficulty cancels. Tasks have equal weight, whatever their number of questions (stratified by task).
+own difficulty cancels. Tasks have equal weight, whatever their number of questions (stratified by task). Intervals
+cover questions; those of one core, which differ only in names, count as one cluster.
 """
 
 from __future__ import annotations
@@ -16,7 +17,20 @@ from meshtune.evaluation.intervals import all_equal, mean_difference
 from meshtune.runs.store import RunStore
 
 TaskScores = Mapping[str, Mapping[str, float]]
-"""Task to question id to score, the mean over devices."""
+"""Task to question id to score, the mean over devices. An id may be a :class:`QuestionId`."""
+
+
+class QuestionId(str):
+    """A question's id that also knows the question's core; it equals the plain id."""
+
+    core: str
+
+    @classmethod
+    def of(cls, name: str, core: str) -> QuestionId:
+        """Return the id ``name`` of a question with this core."""
+        made = cls(name)
+        made.core = core
+        return made
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,7 @@ class Difference:
         questions: number of pairs.
         tasks: number of tasks.
         equal: whether it is the same on every question.
+        cores: how many different cores the questions have, task by task; None if all differ.
     """
 
     mean: float
@@ -37,6 +52,7 @@ class Difference:
     questions: int
     tasks: int
     equal: bool = False
+    cores: int | None = None
 
     @property
     def known(self) -> bool:
@@ -89,7 +105,7 @@ def question_scores(
     for record in latest(records, method, metric):
         devices = [d for d in record["devices"] if owners is None or d in owners.get(record["task"], ())]
         if devices:
-            scores = dict(zip(record["questions"], record[metric], strict=True))
+            scores = scores_of(record, metric)
             parts.setdefault(record["task"], []).append((len(devices), scores))
     result = {}
     for task, scorings in parts.items():
@@ -103,13 +119,24 @@ def paired(first: TaskScores, second: TaskScores, metric: str) -> Difference | N
     """Return the paired difference first - second over the questions both answered, as computed by
     :func:`~meshtune.evaluation.intervals.mean_difference`; None if there are none.
     """
-    gaps = []
+    gaps, cores = [], []
     for task, scores in first.items():
         others = second.get(task, {})
-        shared = [score - others[question] for question, score in scores.items() if question in others]
+        shared = [question for question in scores if question in others]
         if shared:
-            gaps.append(shared)
+            gaps.append([scores[question] - others[question] for question in shared])
+            cores.append([getattr(question, "core", question) for question in shared])
     if not gaps:
         return None
-    found = mean_difference(gaps, metric)
-    return Difference(found.value, found.low, found.high, sum(map(len, gaps)), len(gaps), all_equal(gaps))
+    found = mean_difference(gaps, metric, cores)
+    count, different = sum(map(len, gaps)), sum(len(set(each)) for each in cores)
+    repeated = different if different < count else None
+    return Difference(found.value, found.low, found.high, count, len(gaps), all_equal(gaps), repeated)
+
+
+def scores_of(record: Mapping[str, Any], metric: str) -> dict[str, float]:
+    """Return one scoring's scores by question; ids have their core where it is known."""
+    ids, cores = record["questions"], record.get("cores")
+    if cores is not None:
+        ids = [QuestionId.of(name, core) for name, core in zip(ids, cores, strict=True)]
+    return dict(zip(ids, record[metric], strict=True))

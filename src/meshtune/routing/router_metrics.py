@@ -26,9 +26,13 @@ def accuracy(chosen: Sequence[str], truth: Sequence[str]) -> float:
 
 def merged_accuracy(chosen: Sequence[str], truth: Sequence[str], like: Sequence[Sequence[str]]) -> float:
     """Like :func:`accuracy`, with the groups of each set in ``like`` counted as one."""
+    return sum(merged_right(chosen, truth, like)) / len(truth)
+
+
+def merged_right(chosen: Sequence[str], truth: Sequence[str], like: Sequence[Sequence[str]]) -> list[float]:
+    """Return 1 for every prompt whose group was chosen, or one that counts as the same, else 0."""
     name = {group: f"\0{number}" for number, members in enumerate(like) for group in members}
-    right = sum(name.get(c, c) == name.get(t, t) for c, t in zip(chosen, truth, strict=True))
-    return right / len(truth)
+    return [float(name.get(c, c) == name.get(t, t)) for c, t in zip(chosen, truth, strict=True)]
 
 
 def log_loss(gates: Array, groups: Sequence[str], truth: Sequence[str]) -> float:

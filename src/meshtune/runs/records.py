@@ -25,6 +25,7 @@ class Scoring(BaseModel):
     signature: str | None = None
     asked: str | None = None
     questions: list[str] = Field(min_length=1)
+    cores: list[str] | None = None
     answers: list[str | list[str]] | None = None
 
     @model_validator(mode="after")
@@ -36,7 +37,7 @@ class Scoring(BaseModel):
                 raise ValueError(f"{name} is no list of numbers")
             if len(values) != len(self.questions):
                 raise ValueError("its lists differ in length")
-        if self.answers is not None and len(self.answers) != len(self.questions):
+        if any(more is not None and len(more) != len(self.questions) for more in (self.answers, self.cores)):
             raise ValueError("its lists differ in length")
         return self
 

@@ -55,6 +55,7 @@ class Question:
         given: for code, the beginning of the program to complete.
         asked: the question without a template.
         where: the place of its row, for errors.
+        core: what it asks, whatever the names used; empty if it asks something that no other question asks.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Question:
     given: str = ""
     asked: str = attribute(default="", compare=False, repr=False)
     where: str = attribute(default="", compare=False, repr=False)
+    core: str = attribute(default="", compare=False, repr=False)
 
 
 class Task(ABC):
@@ -160,6 +162,10 @@ class Task(ABC):
         """Return an id that is unique within a split: the row's own if it has one, else its number."""
         return str(number)
 
+    def core(self, row: TaskRow) -> str:
+        """Return what the row asks, whatever the names used; empty if every row asks something else."""
+        return ""
+
     def keep(self, row: TaskRow) -> bool:
         """Tell whether the row belongs to the task at all."""
         return True
@@ -198,9 +204,9 @@ class Task(ABC):
             raise UserError(f"the answer is option {answer + 1}, but the row has {len(options)} options")
         prompt = shared_prompt(body) if template == "shared" else self.own_prompt(row).strip()
         ends = self.written or self.ends
-        behind = (self.stops[0], self.check(row), self.given(row))
+        behind = (self.stops[0], self.check(row), self.given(row), body.strip(), where, self.core(row))
         name = self.row_id(row, number)
-        return Question(name, self.name, prompt, options, answer, self.written, ends, *behind, body.strip(), where)
+        return Question(name, self.name, prompt, options, answer, self.written, ends, *behind)
 
 
 def shared_prompt(asked: str) -> str:

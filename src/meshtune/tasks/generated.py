@@ -1,7 +1,8 @@
 """Tasks that generate questions about the embedded world: seeded, endless, with separate train and test questions.
 
 A question has a core, which identifies it independently of the names used. A hash of the core alone assigns the
-question to train or test, so the splits share no question, whatever the seeds.
+question to train or test, so the splits share no question, whatever the seeds. One split asks the same core several
+times under other names; intervals count these questions as one cluster.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class GeneratedTask(Task):
             made = self.make(draw)
             if is_test(self.name, made.core) == (split == "test") and made.asked not in seen:
                 seen.add(made.asked)
-                yield {"asked": made.asked, "options": list(made.options), "answer": made.answer}
+                yield {"asked": made.asked, "options": list(made.options), "answer": made.answer, "core": made.core}
 
     def body(self, row: TaskRow) -> str:
         """The question."""
@@ -62,6 +63,10 @@ class GeneratedTask(Task):
     def own_prompt(self, row: TaskRow) -> str:
         """The question without the template."""
         return text(row, "asked")
+
+    def core(self, row: TaskRow) -> str:
+        """The core, which a file may leave out."""
+        return text(row, "core") if "core" in row else ""
 
     def options(self, row: TaskRow) -> list[str]:
         """The options, or the one reference answer."""
