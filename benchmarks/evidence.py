@@ -1,0 +1,183 @@
+"""Every method at every length of training, on tasks fixed beforehand, each at its own best learning rate.
+
+    python benchmarks/evidence.py five --out runs/evidence --rows 64 256
+    python benchmarks/evidence.py seven --out runs/evidence --rows 64 128 256 1024 --seeds 0 1 2
+    python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods proposed lora --model gemma
+
+A study names a configuration, its methods and a grid of learning rates for each. Training to R rows a device takes
+R / (steps x batch) rounds, so a longer training exchanges more often. At every length every rate is trained and judged
+on rows set aside; the best one is then scored on the test questions. Where the best rate is at an end of its grid, that
+is recorded. Methods that train alike are trained once.
+
+Every run is a folder below --out, so the script goes on where it was stopped; it says what is left after each. What
+is found is added to results/STUDY.json, with every question's score, so that tables, intervals and figures can be made
+from that file alone (benchmarks/evidence_page.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meshtune.config.config_file import load_config
+from meshtune.errors import DivergedError
+from meshtune.report.results_file import load_results
+from meshtune.report.scores import question_scores, read_scores
+from meshtune.runs.observer import Silent
+from meshtune.simulator.simulation import evaluate, run
+
+RESULTS = Path(__file__).parents[1] / "results"
+METRICS = ("nll", "option_nll", "acc", "rouge_l")
+ALIKE = (("oracle", "proposed"), ("hard_moe", "bank"))
+"""Methods that train the same experts; the first, which no router can mislead, judges the rate."""
+SPARSE, LORA = (1e-3, 3e-3, 1e-2), (1e-3, 3e-3)
+GRIDS: dict[str, Sequence[float]] = {
+    "oracle": SPARSE, "hard_moe": SPARSE, "lora": LORA, "hard_moe_lora": (3e-4, 1e-3, 3e-3), "central": LORA,
+    "ffa": SPARSE, "lori": SPARSE, "paper": (3e-3, 1e-2, 3e-2), "paper_masked": (3e-3, 1e-2, 3e-2), "local": SPARSE,
+}  # fmt: skip
+"""The learning rates tried at every length, by the method that judges them."""
+MODELS = {"smollm2": [], "gemma": ["model.name=$MESHTUNE_MODELS/gemma3"]}
+"""Settings by base model."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is trained and asked: a configuration, settings on top of it, and the number of test questions a task."""
+
+    config: str
+    settings: tuple[str, ...] = ()
+    questions: int = 100
+    methods: tuple[str, ...] = ("proposed", "bank", "lora", "ffa", "lori", "hard_moe_lora", "central", "local")
+
+
+STUDIES = {
+    "five": Study("configs/smollm2-groups.yaml", ("devices={per_task: 1}",)),
+    "groups": Study("configs/smollm2-groups.yaml"),
+    "seven": Study("configs/smollm2-tasks.yaml"),
+    "paper": Study("configs/smollm2-paper.yaml", questions=200),
+    "embedded": Study("configs/embedded-paper.yaml", questions=50),
+}
+
+
+def family(method: str) -> tuple[str, ...]:
+    """Return the methods trained with ``method``, the one that judges the rate first."""
+    return next((alike for alike in ALIKE if method in alike), (method,))
+
+
+@dataclass
+class Job:
+    """One length, seed and family of methods of a study."""
+
+    study: Study
+    model: str
+    rows: int
+    seed: int
+    methods: tuple[str, ...]
+    folder: Path
+    rates: Sequence[float]
+
+    def trained(self, rate: float) -> float:
+        """Train at ``rate`` if that is not done; return the NLL on rows set aside, mean over tasks and devices."""
+        path = self.folder / f"{rate:g}"
+        config = self.study.config
+        base = load_config(config, [*self.study.settings])
+        rounds = max(1, round(self.rows / (base.train.steps * base.train.batch)))
+        settings = [
+            *self.study.settings, *MODELS[self.model], f"seed={self.seed}", f"methods=[{','.join(self.methods)}]",
+            "train.rates={}", *(f"train.{key}={rate}" for key in ("lr", "lora_lr", "full_lr")),
+            f"train.rounds={rounds}", "eval.split=validation", "eval.questions=60", "eval.write=false",
+        ]  # fmt: skip
+        try:
+            run(load_config(config, settings), path, Silent())
+        except DivergedError:
+            return float("inf")
+        scores = question_scores(read_scores(path), self.methods[0], "nll")
+        means = [sum(each.values()) / len(each) for each in scores.values()]
+        return sum(means) / len(means)
+
+    def done(self) -> list[dict[str, Any]]:
+        """Return the record of every method: rates tried, bytes, and every test question's scores."""
+        tried = {f"{rate:g}": self.trained(rate) for rate in self.rates}
+        best = min(tried, key=lambda rate: tried[rate])
+        path = self.folder / best
+        evaluate(path, Silent(), {"eval": {"split": "test", "questions": self.study.questions}})
+        results, records = load_results(path), read_scores(path)
+        mark = records[-1]["signature"]
+        asked = [record for record in records if record["signature"] == mark]
+        ends = {f"{self.rates[0]:g}", f"{self.rates[-1]:g}"}
+        found = []
+        for name in [label for label in results.methods if label == "frozen" or label.split(":")[0] in self.methods]:
+            cost = results.header.methods.get(name.split(":")[0])
+            scores = {metric: question_scores(asked, name, metric) for metric in METRICS}
+            found.append(
+                {
+                    "model": self.model, "rows": self.rows, "seed": self.seed, "method": name, "rate": float(best),
+                    "tried": {rate: round(value, 4) for rate, value in tried.items()}, "at_an_end": best in ends,
+                    "update_bytes": cost.payload_bytes if cost else 0,
+                    "bytes": sum(cost.bytes.values()) if cost else 0,
+                    "scores": {
+                        metric: {task: {str(q): round(v, 4) for q, v in each.items()} for task, each in tasks.items()}
+                        for metric, tasks in scores.items() if tasks
+                    },
+                }
+            )  # fmt: skip
+        return found
+
+
+def jobs(name: str, args: argparse.Namespace) -> Iterator[Job]:
+    """Yield the jobs of a study, short ones first."""
+    study = STUDIES[name]
+    chosen = args.methods or study.methods
+    families = list(dict.fromkeys(family(method) for method in chosen))
+    for rows in sorted(args.rows):
+        for seed in args.seeds:
+            for methods in families:
+                folder = args.out / name / args.model / f"rows-{rows}" / f"seed-{seed}" / methods[0]
+                yield Job(study, args.model, rows, seed, methods, folder, args.rates or GRIDS[methods[0]])
+
+
+def add(name: str, found: list[dict[str, Any]]) -> None:
+    """Add records to the results of a study, in place of earlier ones of the same model, rows, seed and method."""
+    path = RESULTS / f"{name}.json"
+    rows = json.loads(path.read_text()) if path.is_file() else []
+    keys = [(one["model"], one["rows"], one["seed"], one["method"]) for one in found]
+    rows = [one for one in rows if (one["model"], one["rows"], one["seed"], one["method"]) not in keys]
+    rows = sorted([*rows, *found], key=lambda one: (one["model"], one["rows"], one["seed"], one["method"]))
+    RESULTS.mkdir(exist_ok=True)
+    text = ",\n".join(json.dumps(one, separators=(",", ":")) for one in rows)
+    path.write_text(f"[\n{text}\n]\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=list(STUDIES))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rows", type=int, nargs="+", default=[64, 256, 1024])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--methods", nargs="+", help="the study's by default")
+    parser.add_argument("--rates", type=float, nargs="+", help="learning rates to try instead of the methods' grids")
+    parser.add_argument("--model", choices=list(MODELS), default="smollm2")
+    args = parser.parse_args()
+    left = list(jobs(args.study, args))
+    for number, job in enumerate(left, start=1):
+        started = time.perf_counter()
+        found = job.done()
+        add(args.study, found)
+        means = []
+        for one in found:
+            tasks = one["scores"]["nll"].values()
+            means.append(f"{one['method']} {sum(sum(t.values()) / len(t) for t in tasks) / len(tasks):.3f}")
+        print(
+            f"{number}/{len(left)} {job.rows} rows, seed {job.seed}, rate {found[0]['rate']:g}: {', '.join(means)} "
+            f"({time.perf_counter() - started:.0f} s)",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
