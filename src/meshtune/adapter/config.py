@@ -32,7 +32,9 @@ class AdapterConfig(Settings):
             a link allow, with a radio (method sections 4 and 7).
         budget: how the density is spread: ``entropy`` (eq. 20 to 22), ``uniform`` or ``size_weighted``.
         temperature: of the softmax over entropies.
-        entropy_tokens: n, prompt tokens used for the spectral entropy.
+        entropy_inputs: the vectors that the entropy is taken over: ``tokens``, or ``averaged``, one mean per prompt, as
+            in eq. 20.
+        entropy_tokens: n, prompt tokens used for the spectral entropy; with ``averaged`` the most prompts.
         calibration_batches: mini-batches used to calibrate the mask.
     """
 
@@ -43,6 +45,7 @@ class AdapterConfig(Settings):
     density: Share = 0.1
     budget: Literal["entropy", "uniform", "size_weighted"] = "entropy"
     temperature: Temperature = 1.0
+    entropy_inputs: Literal["tokens", "averaged"] = "tokens"
     entropy_tokens: Annotated[int, Within(2, 10**7)] = 256
     calibration_batches: Annotated[int, Within(1, 10_000)] = 4
 
