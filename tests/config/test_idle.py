@@ -29,6 +29,7 @@ OTHERS: dict[str, Any] = {
     "clusters.kind": "single",
     "clusters.s_max": 0.5,
     "clusters.rate": "expected",
+    "clusters.tie_break": "none",
     "clusters.most": 2,
     "clusters.inner_rounds": 5,
     "clusters.masks": "negotiated",

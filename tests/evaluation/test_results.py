@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from scipy import stats
 
 from federations import LAYERS, federation
+from meshtune.adapter.projection import Recipe, coherence, projection
 from meshtune.config.config_file import validate
 from meshtune.config.run_config import RunConfig
 from meshtune.evaluation.results import (
@@ -215,4 +217,10 @@ def test_orthogonal_projections_are_incoherent_and_gaussian_ones_are_not() -> No
     assert found["gaussian"] is not None
     assert 0.05 < found["gaussian"] < 1
     assert _coherence(config(methods=["lora"]), base) is None
+    few = {"tasks": ["boolq"], "devices": {"count": 3}, "methods": ["proposed", "paper"]}
+    assert _coherence(config(**few), base) == pytest.approx(0, abs=1e-6)  # one group, three devices with their own A
+    loose = config(**few, adapter={"rank": 2, "projection": "gaussian"})
+    made = [projection(Recipe(loose.federation_seed, "gaussian", d, 2), "attn_in", 12) for d in range(3)]
+    assert _coherence(loose, base) == max(coherence(a, b) for a, b in itertools.combinations(made, 2))
+    assert _coherence(config(**few, paper={"projection": "group"}), base) is None
     assert _coherence(config(devices={"count": 1}), base) is None  # one group has no pair

@@ -26,6 +26,8 @@ from meshtune.wire.positions import decode_positions
 
 WIDE = [describe(0, "model.layers.0.mlp.up_proj", 96, 10, False), *LAYERS]  # 96 inputs beside 24
 
+AS_OTHERS = {"projection": "group", "masks": "calibrated"}
+
 
 def config(keys: str = "abc", rank: int = RANK, methods: tuple[str, ...] = ("proposed",), **changes: Any) -> RunConfig:
     tasks = [{"task": "boolq", "key": key} for key in keys]
@@ -72,6 +74,29 @@ def test_where_blocks_run_out_the_remedy_is_told(settings: RunConfig, sentence: 
     with pytest.raises(UserError) as caught:
         recipes(settings, WIDE)
     assert str(caught.value) == sentence
+
+
+def test_a_block_per_device_takes_more_blocks_and_the_remedies_are_told() -> None:
+    def devices(count: int, **changes: Any) -> RunConfig:
+        return config("abc", methods=("proposed", "paper"), devices={"count": count}, **changes)
+
+    assert len(recipes(devices(6), WIDE)) == 3  # 24 inputs, rank 4
+    with pytest.raises(UserError) as caught:
+        recipes(devices(7), WIDE)
+    assert str(caught.value) == (
+        "7 devices with a projection of rank 4 each (paper with paper.projection=device) need 28 rows, layer "
+        "model.layers.0.self_attn.q_proj has 24 inputs: lower adapter.rank to 3, or set adapter.projection=gaussian or "
+        "paper.projection=group"
+    )
+    with pytest.raises(UserError, match=r"24 inputs: set adapter\.projection=gaussian or paper\.projection=group$"):
+        recipes(devices(25, rank=2), WIDE)
+    for settings in (
+        devices(7, rank=3),
+        devices(7, adapter={"projection": "gaussian"}),
+        devices(7, paper={"projection": "group"}),
+        config("abc", methods=("proposed", "shared_b"), devices={"count": 7}),
+    ):
+        assert [recipe.block for recipe in recipes(settings, WIDE).values()] == [0, 1, 2]
 
 
 def test_blocks_bound_only_sparse_experts_behind_orthogonal_projections() -> None:
@@ -160,11 +185,41 @@ def test_every_device_is_worked_out_with_its_own_density(worked: list[Any]) -> N
     assert [one.recipe.block for one in found] == [0, 1]
     assert all(one.scores is None for one in found)  # only who negotiates needs them later
     worked.clear()
-    made(config("ab", methods=("paper",)))
+    made(config("ab", methods=("paper",), paper=AS_OTHERS))
     share = config().adapter.share
     assert [density for *_, density in worked] == [share, share]
-    negotiated = config("ab", methods=("paper",), radio={}, clusters={"masks": "negotiated"})
+    negotiated = config("ab", methods=("paper",), paper=AS_OTHERS, radio={}, clusters={"masks": "negotiated"})
     assert all(one.scores is not None for one in made(negotiated))
+
+
+@pytest.mark.parametrize(
+    ("methods", "paper", "kept"),
+    [
+        (("paper", "lori", "lora"), {}, False),
+        (("paper", "proposed"), {}, True),
+        (("paper", "shared_b"), {}, True),
+        (("paper", "lori"), {"projection": "group", "masks": "calibrated"}, True),
+    ],
+)
+def test_calibrated_masks_stay_only_if_a_method_trains_them(
+    methods: tuple[str, ...], paper: dict[str, str], kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clusters are formed for them where there are any, and the layers' counts are theirs in any case."""
+    masks, counts = (np.arange(3), np.arange(5)), []
+
+    def of(base: Any, settings: Any, data: Any, recipe: Any, codes: bool, density: float) -> Announcement:
+        return Announcement(data.device, data.group, data.samples, recipe, masks)
+
+    def search(*rest: Any) -> list[Any]:
+        counts.append(rest[-1])
+        return [{"paper": (np.array([7]),)}] * 2
+
+    monkeypatch.setattr(announcements, "announcement_of", of)
+    monkeypatch.setattr(announcements, "search_masks", search)
+    found = made(config("ab", methods=methods, paper=paper))
+    assert [one.masks for one in found] == [masks if kept else ()] * 2
+    assert [one.others["paper"][0].tolist() for one in found] == [[7]] * 2
+    assert counts == [[[3, 5], [3, 5]]]
 
 
 def test_masks_that_are_searched_for_are_added_at_rates_that_are_settled_then(
@@ -174,7 +229,7 @@ def test_masks_that_are_searched_for_are_added_at_rates_that_are_settled_then(
     settled = config("ab", methods=("lori",), seed=77)
 
     def search(base: Any, settings: RunConfig, devices: Any, *rest: Any) -> list[Any]:
-        seen.append((settings.seed, rest[-1]))
+        seen.append((settings.seed, *rest[-2:]))
         return [{"lori": ("first",)}, {"lori": ("second",)}]
 
     def settle(own: Any) -> RunConfig:
@@ -184,4 +239,4 @@ def test_masks_that_are_searched_for_are_added_at_rates_that_are_settled_then(
     monkeypatch.setattr(announcements, "search_masks", search)
     found = made(config("ab", methods=("lori",)), densities=(0.25, 0.5), settle=settle)
     assert [one.others for one in found] == [{"lori": ("first",)}, {"lori": ("second",)}]
-    assert seen == [[0, 1], (77, (0.25, 0.5))]
+    assert seen == [[0, 1], (77, (0.25, 0.5), [[], []])]

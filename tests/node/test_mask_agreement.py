@@ -9,9 +9,10 @@ from flying import LAYERS, RANK
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.config.config_file import validate
+from meshtune.errors import UserError
 from meshtune.methods.registry import METHODS, get_method
 from meshtune.methods.state import NEGOTIATED, Announcement
-from meshtune.node.negotiation.mask_agreement import Agreement, Sent, negotiates
+from meshtune.node.negotiation.mask_agreement import Agreement, Sent, check_negotiated, negotiates
 from meshtune.wire.ledger import Ledger
 
 SIZES = sizes(LAYERS, RANK)
@@ -74,3 +75,24 @@ def test_masks_are_negotiated_where_it_is_asked_for_and_some_method_adds_expansi
     config = validate(tree, "the test")
     assert negotiates(config, [get_method(name)]) == (adds and masks == "negotiated")
     assert negotiates(config, [get_method("local"), get_method(name)]) == (adds and masks == "negotiated")
+
+
+def test_only_masks_that_calibration_ranks_after_the_groups_projection_are_negotiated() -> None:
+    def check(method: str, clusters: str = "negotiated", **paper: str) -> None:
+        tree = {"tasks": ["boolq"], "methods": [method], "radio": {}, "clusters": {"masks": clusters}, "paper": paper}
+        check_negotiated(validate(tree, "the test"), [get_method(method)])
+
+    with pytest.raises(UserError) as caught:
+        check("paper_masked")
+    assert str(caught.value) == (
+        "clusters.masks=negotiated: the groups of a cluster claim masks that are ranked by gradients after one "
+        "projection per group, and paper_masked has paper.projection=device and paper.masks=trained_signed: set "
+        "paper.projection=group and paper.masks=calibrated, or clusters.masks=own"
+    )
+    for odd in ({"projection": "group"}, {"masks": "calibrated"}):
+        with pytest.raises(UserError):
+            check("paper", **odd)
+    check("paper", projection="group", masks="calibrated")
+    check("paper", "own")
+    check("shared_b")
+    check("single_cluster")  # ignores what is negotiated

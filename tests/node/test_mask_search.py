@@ -11,11 +11,12 @@ import torch
 
 from flying import LAYERS, RANK
 from meshtune.adapter.config import AdapterConfig
-from meshtune.adapter.expert import Expert
+from meshtune.adapter.expert import Expert, Projections
 from meshtune.adapter.projection import Recipe
 from meshtune.config.config_file import validate
 from meshtune.config.run_config import RunConfig
 from meshtune.errors import DivergedError
+from meshtune.methods.config import PaperConfig
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.node import mask_search
@@ -42,7 +43,12 @@ class Told(Silent):
 
 def rows(device: int, group: str) -> Any:
     """A device whose batch says which step it is of."""
-    return SimpleNamespace(device=device, group=group, batch=lambda step, size: [(device, step)] * size)
+    return SimpleNamespace(
+        device=device,
+        group=group,
+        batch=lambda step, size: [(device, step)] * size,
+        calibration=lambda count, size: (f"device {device}", count, size),
+    )
 
 
 DEVICES = [rows(4, "a"), rows(7, "b")]
@@ -99,6 +105,32 @@ def test_equal_work_is_done_once(trained: list[Sequence[Job]]) -> None:
     host.train(experts(), "lori_uniform")
     assert len(trained) == 3
     assert trained[2][0].lr == 1e-3
+
+
+def test_fewer_steps_are_the_first_of_the_run(trained: list[Sequence[Job]]) -> None:
+    told = Told()
+    host = MaskSearch(BASE, config(), DEVICES, RECIPES, told, DENSITIES)
+    host.train(experts(), "lori", 2)
+    (jobs,) = trained
+    assert [job.batches for job in jobs] == [[[(device, step)] * 5 for step in range(2)] for device in (4, 7)]
+    assert [(one.step, one.steps) for one in told.steps] == [(1, 2), (2, 2)]
+    host.train(experts(), "lori")  # not the same work
+    assert len(trained) == 2
+
+
+def test_calibration_is_after_the_projections_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def scores(base: Any, projections: Projections, batches: Any, micro_tokens: int) -> str:
+        asked.append((projections.recipe.block, batches))
+        return f"scores {len(asked)}"
+
+    monkeypatch.setattr(mask_search, "calibration_scores", scores)
+    host = MaskSearch(BASE, config(), DEVICES, RECIPES, Silent(), DENSITIES, [[1], [2]])
+    assert (host.devices, host.counts, host.paper) == ([4, 7], [[1], [2]], PaperConfig())
+    given = [Projections(Recipe(3, "orthogonal", device, RANK)) for device in host.devices]
+    assert host.calibrate(given) == ["scores 1", "scores 2"]
+    assert asked == [(4, ("device 4", 4, 5)), (7, ("device 7", 4, 5))]
 
 
 def test_who_diverged_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,8 @@ def test_what_negotiating_does_to_densities_is_exact() -> None:
     """Devices 0, 1, 2 are in one cluster, of two groups: a device may have half of a layer."""
 
     def told(**changes: Any) -> str:
-        changes = {"methods": ["proposed", "paper"], **changes}
+        as_others = {"projection": "group", "masks": "calibrated"}
+        changes = {"methods": ["proposed", "paper"], "paper": as_others, **changes}
         notes = plan(config(**{**changes, "clusters": {"rate": "expected", "s_max": 1.0, "masks": "negotiated"}})).notes
         (note,) = [note for note in notes if note.startswith("clusters.masks=negotiated")]
         return note

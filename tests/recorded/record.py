@@ -77,8 +77,10 @@ INT4: Tree = {
     "train": {"rounds": 3},
     "methods": ["bank", "paper", "lora"],
 }
+AS_OTHERS = {"projection": "group", "masks": "calibrated"}
 MOVING: Tree = {
     "seed": 2,
+    "paper": AS_OTHERS,
     "radio": {"range": 60.0, "loss": {"probability": 0.1, "packet": 500}},
     "places": {"radius": 100.0, "mobility": "waypoint", "speed": [10.0, 20.0]},
     "compute": {"spread": 2.0},
@@ -143,6 +145,7 @@ RUNS: dict[str, Run] = {
     "negotiated": Run(
         {
             "devices": {"count": 4},
+            "paper": AS_OTHERS,
             "radio": {},
             "clusters": {"s_max": 1.0, "masks": "negotiated", "inner_rounds": 1},
             "methods": ["bank", "paper", "paper_masked", "shared_b"],

@@ -236,7 +236,7 @@ def small(**more: Any) -> RunConfig:
         "tasks": ["claims", "sums", "animals"],
         "devices": {"count": 4},
         "methods": ["paper", "single_cluster"],
-        "paper": {"reading": "unrouted"},
+        "paper": {"reading": "unrouted", "projection": "group", "masks": "calibrated"},
         "adapter": {"rank": 4, "entropy_tokens": 32, "calibration_batches": 1},
         "train": {"rounds": 2, "steps": 1, "batch": 2, "rows": 8, "max_tokens": 64, "warmup": 0, "lr": 3e-3},
         "eval": {"questions": 2, "write": False},

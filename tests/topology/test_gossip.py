@@ -46,6 +46,16 @@ def test_gossip_ends_in_the_global_clusters_whatever_the_delays(world: World, or
         assert peer.members == wanted.clusters[wanted.index[peer.device]]
 
 
+@settings(max_examples=100, deadline=None)
+@given(worlds(), st.sampled_from(list(orders(0))), st.integers(0, 1 << 30))
+def test_gossip_without_a_tie_break_ends_in_the_global_clusters_too(world: World, order: str, seed: int) -> None:
+    wanted = form(world.air, world.use, world.s_max, tie_break="none")
+    devices = peers(world.air, world.use, world.s_max, tie_break="none")
+    settle(devices, orders(seed)[order])
+    for peer in devices:
+        assert peer.members == wanted.clusters[wanted.index[peer.device]]
+
+
 def crowd(devices: int, seed: int, power: float) -> LinkBounds:
     where = stream(seed, "where").uniform(0, 500, (devices, 2))
     return LinkBounds(

@@ -20,6 +20,7 @@ from meshtune.model.encoding import (
 from meshtune.model.loading import load
 from meshtune.routing.config import RouterConfig
 from meshtune.training.calibration import (
+    averaged_inputs,
     calibrate,
     calibration_scores,
     entropies,
@@ -64,6 +65,29 @@ def test_layer_inputs_leave_the_first_token_out(base64: Base) -> None:
     torch.testing.assert_close(
         found["model.layers.0.self_attn/attn_in"][:, :4].T, expected.float(), rtol=1e-5, atol=1e-6
     )
+
+
+def test_the_entropy_of_averaged_inputs_is_that_of_w_times_their_covariance(base64: Base) -> None:
+    """numpy's SVD of W C, C the covariance of one averaged input per prompt, against ours (eq. 20, 21)."""
+    prompts = [tuple(row.tokens) for row in rows_of((5, 4), (11, 4), (8, 4), (1, 1), (6, 4))]
+    tokens = [layer_inputs(base64, [prompt], 100) for prompt in prompts if len(prompt) > 1]
+    found = entropies(base64, averaged_inputs(base64, prompts, 3))
+    for layer, entropy in zip(base64.adapters.layers, found, strict=True):
+        means = np.stack([one[layer.place].double().numpy().mean(axis=1) for one in tokens[:3]])
+        covariance = sum(np.outer(mean, mean) for mean in means) / 3
+        sigma = np.linalg.svd(base64.adapters.weight(layer).numpy() @ covariance, compute_uv=False)[:3]
+        p = sigma / sigma.sum()
+        assert entropy == pytest.approx(-(p * np.log(p)).sum(), rel=1e-4)
+        assert 0 < entropy <= np.log(3)
+
+
+def test_a_single_averaged_input_has_no_entropy(base64: Base) -> None:
+    """C has rank one; layers then get equal shares."""
+    prompts = [tuple(row.tokens) for row in rows_of((5, 4), (11, 4))]
+    one = averaged_inputs(base64, prompts, 1)
+    assert {h.shape[1] for h in one.values()} == {1}
+    assert entropies(base64, one) == pytest.approx([0.0] * len(base64.adapters.layers), abs=1e-6)
+    assert averaged_inputs(base64, [(1,)], 5) == {}
 
 
 def test_the_mask_keeps_the_largest_gradients(base64: Base) -> None:

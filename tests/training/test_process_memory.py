@@ -14,6 +14,7 @@ from meshtune.adapter.sites import sizes
 from meshtune.config.config_file import validate
 from meshtune.data.partition import deal
 from meshtune.methods.base import Announcement, ExpertFactory
+from meshtune.methods.config import PaperConfig
 from meshtune.methods.registry import get_method
 from meshtune.model.loading import load
 from meshtune.training.process_memory import forecast_memory
@@ -29,6 +30,7 @@ TRAINED = FLOAT * (
 PLACED = PLACE * len(("in B", "in B transposed"))
 DENSE_RUN = FLOAT * len(("value", "gradient", "first moment", "second moment"))
 AVERAGED = 2 * len(("update in bfloat16 as published", "as arrived"))
+AS_OTHERS: dict[str, Any] = {"projection": "group", "masks": "calibrated"}
 
 
 def test_the_state_of_every_kind_of_method_is_counted(settings: dict[str, Any]) -> None:
@@ -57,13 +59,19 @@ def test_the_state_of_every_kind_of_method_is_counted(settings: dict[str, Any]) 
             assert sum(mask.numel() for mask in expert.masks) == expert.values.numel()
         return expert.values.numel()
 
-    def state(*names: str) -> float:
-        return forecast_memory(base, config, [get_method(name) for name in names], devices).state / len(devices)
+    def state(*names: str, **paper: str) -> float:
+        run = config.model_copy(update={"paper": PaperConfig(**{**AS_OTHERS, **paper})})
+        return forecast_memory(base, run, [get_method(name) for name in names], devices).state / len(devices)
 
     assert state("lora") == pytest.approx(TRAINED * trained("lora"), rel=1e-2)
     assert state("proposed") == pytest.approx((TRAINED + PLACED) * trained("proposed"), rel=1e-2)
     both = TRAINED * (trained("proposed") + trained("paper")) + PLACED * trained("proposed")
     assert state("proposed", "paper") == pytest.approx(both, rel=1e-2)
+    apart = both + PLACED * trained("paper")
+    assert state("proposed", "paper", projection="device") == pytest.approx(apart, rel=1e-2)
+    for masks in ("trained", "trained_signed"):
+        dense = (DENSE_RUN + PLACED) * trained("ffa")
+        assert state("proposed", "paper", masks=masks) == pytest.approx(dense, rel=1e-2)
     assert state("ffa") == pytest.approx((TRAINED + PLACED) * trained("ffa"), rel=1e-2)
     assert state("lori") == pytest.approx(
         (DENSE_RUN + PLACED) * trained("ffa"), rel=1e-2

@@ -35,7 +35,9 @@ class AdapterConfig(Settings):
         common_rank: rows of its A; None for ``rank``.
         budget: how the density is spread: ``entropy`` (eq. 20 to 22), ``uniform`` or ``size_weighted``.
         temperature: of the softmax over entropies.
-        entropy_tokens: n, prompt tokens used for the spectral entropy.
+        entropy_inputs: the vectors that the entropy is taken over: ``tokens``, or ``averaged``, one mean per prompt, as
+            in eq. 20.
+        entropy_tokens: n, prompt tokens used for the spectral entropy; with ``averaged`` the most prompts.
         calibration_batches: mini-batches used to calibrate the mask.
     """
 
@@ -48,6 +50,7 @@ class AdapterConfig(Settings):
     common_rank: Annotated[int, Within(1, MOST_RANK)] | None = None
     budget: Literal["entropy", "uniform", "size_weighted"] = "entropy"
     temperature: Temperature = 1.0
+    entropy_inputs: Literal["tokens", "averaged"] = "tokens"
     entropy_tokens: Annotated[int, Within(2, 10**7)] = 256
     calibration_batches: Annotated[int, Within(1, 10_000)] = 4
 

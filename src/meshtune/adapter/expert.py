@@ -35,6 +35,10 @@ class Projections:
         self.device = device
         self._made: dict[tuple[str, int], Tensor] = {}
 
+    def under(self, recipe: Recipe) -> Projections:
+        """Return the matrices of another ``recipe``, of the same type and on the same device."""
+        return self if recipe == self.recipe else Projections(recipe, self._dtype, self.device)
+
     def of(self, layer: LayerSpec) -> Tensor:
         """Return A (r, k) of ``layer``."""
         key = (layer.site, layer.inputs)

@@ -24,6 +24,7 @@ from meshtune.evaluation.intervals import Sample, mean_over
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
+from meshtune.methods.state import Announcement
 from meshtune.model.base import Base
 from meshtune.network.density_limits import DensityLimit
 from meshtune.network.federation_state import FederationState
@@ -36,6 +37,8 @@ from meshtune.routing.routers import Router
 from meshtune.runs.metrics import metrics_in
 from meshtune.version import __version__
 
+COMPARED = 64
+"""The most projections of a method whose coherence is computed, pair by pair."""
 FORMAT = "meshtune-results"
 VERSION = 1
 
@@ -112,12 +115,17 @@ def _in_order(
 
 
 def _coherence(config: RunConfig, base: Base) -> float | None:
-    """Return the largest |A_i A_j^T|_F / |A_i A_i^T|_F over pairs of groups, at the narrowest layer."""
+    """Return the largest |A_i A_j^T|_F / |A_i A_i^T|_F over pairs of a method's projections, at the narrowest layer."""
     if not trains_sparse(config):
         return None
     layer = narrowest(base.adapters.layers)
-    made = [projection(recipe, layer.site, layer.inputs) for recipe in recipes(config, base.adapters.layers).values()]
-    return max((coherence(a, b) for a, b in itertools.combinations(made, 2)), default=None)
+    found = recipes(config, base.adapters.layers)
+    own = [Announcement(device, task.key, 1, found[task.key]) for device, task in enumerate(config.device_tasks)]
+    sparse = [method for method in map(get_method, config.methods) if method.kind.projected]
+    sets = {tuple(dict.fromkeys(method.recipe(one, config.paper) for one in own))[:COMPARED] for method in sparse}
+    made = {recipe: projection(recipe, layer.site, layer.inputs) for recipe in set().union(*sets)}
+    pairs = (pair for each in sets for pair in itertools.combinations(each, 2))
+    return max((coherence(made[a], made[b]) for a, b in pairs), default=None)
 
 
 def _curves(

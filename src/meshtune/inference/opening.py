@@ -97,7 +97,9 @@ class DeviceLoader:
             self._observer(PhaseStarted("load", 1))
             base = load(config.model, config.adapter.per_layer)
             layers, dtype, place = base.adapters.layers, base.dtype, str(base.device)
-            factory = ExpertFactory(layers, config.adapter, config.seed, dtype, place, lambda: weights_of(base))
+            factory = ExpertFactory(
+                layers, config.adapter, config.seed, dtype, place, lambda: weights_of(base), config.paper
+            )
             stamp = Stamp(checksum(bound(store.config())), base.digest)
             own, facts = load_announcements(store, config, layers)
             stamp.check(facts.get("made"), store, PREPARED)

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshtune.adapter.expert import Expert
+from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Bank
+from meshtune.methods.config import PaperConfig
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import CALIBRATED, SPARSE, UNROUTED, AdapterKind, MaskPolicy, Routing, Sharing
 from meshtune.methods.state import Announcement, Member
@@ -100,8 +102,12 @@ class Method(ABC):
 
     def announces(self, own: Announcement, factory: ExpertFactory) -> Announcement:
         """Return what a device announces under this method, from everything it has computed."""
-        masks = self.masks.of(own)
-        return replace(own, masks=masks) if masks and masks is not own.masks else own
+        masks, recipe = self.masks.of(own) or own.masks, self.recipe(own, factory.paper)
+        return own if masks is own.masks and recipe == own.recipe else replace(own, masks=masks, recipe=recipe)
+
+    def recipe(self, own: Announcement, paper: PaperConfig) -> Recipe:
+        """Return the recipe of the A that a device trains after: by default that of its group, as it was prepared."""
+        return own.recipe
 
     def reintroduces(
         self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory

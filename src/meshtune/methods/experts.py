@@ -15,9 +15,12 @@ from meshtune.adapter.full_expert import FullExpert
 from meshtune.adapter.mask import join, vote
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import LayerSpec, sizes
+from meshtune.methods.config import PaperConfig
 from meshtune.methods.state import Announcement, Update
 from meshtune.routing.routers import Router
 from meshtune.wire.content_cache import ContentCache, Made
+
+PAPER = PaperConfig()
 
 
 class ExpertFactory:
@@ -30,6 +33,7 @@ class ExpertFactory:
         dtype: of the frozen projections.
         device: torch device of the projections.
         weights: returns all weights of the base model (parameters,), for methods that train them.
+        paper: settings of the paper's own method.
     """
 
     def __init__(
@@ -40,9 +44,10 @@ class ExpertFactory:
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
         weights: Callable[[], Tensor] | None = None,
+        paper: PaperConfig = PAPER,
     ) -> None:
         self.layers = layers
-        self.adapter = adapter
+        self.adapter, self.paper = adapter, paper
         self.seed = seed
         self._dtype, self._device, self._weights = dtype, device, weights
         self._full: FullExpert | None = None

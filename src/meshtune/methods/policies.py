@@ -74,17 +74,25 @@ class MaskPolicy:
     Attributes:
         name: of the masks, among all that a device has found.
         selects: whether only some positions are trained.
-        trains_first: whether the search trains every position before the first round.
+        budgeted: whether the number of positions of each layer is that of the calibrated masks.
         common: whether the mask also has positions of an expert that all groups train (method section 6).
     """
 
     name = "calibrated"
     selects = True
-    trains_first = False
+    budgeted = True
     common = False
 
     def __init__(self, negotiable: bool = False) -> None:
         self.negotiable = negotiable
+
+    def own(self, paper: PaperConfig) -> bool:
+        """Return whether :meth:`search` finds masks of this policy's own, instead of the calibrated ones."""
+        return False
+
+    def trains(self, paper: PaperConfig) -> bool:
+        """Return whether it trains every position of B before the first round."""
+        return False
 
     def of(self, own: Announcement) -> Masks:
         """Return the masks of a device that has completed its preparation; empty if it has none of this policy."""
@@ -96,7 +104,7 @@ class MaskPolicy:
         """Return the masks of each of the host's devices; None if calibration, which all methods share, finds them.
 
         Args:
-            host: does the training that the search needs.
+            host: does the calibration and the training that the search needs.
         """
         return None
 

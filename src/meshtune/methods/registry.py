@@ -20,7 +20,7 @@ CATALOGUE: dict[str, str] = {
     "hard_moe": "'bank' with a perfect router: its ceiling",
     "hard_moe_lora": "one dense LoRA expert per task and a perfect router: the paper's hard-routing MoE",
     "local": "own sparse expert only, no exchange",
-    "paper": "the paper's own: sparse expansions averaged in a cluster (eq. 24), prompts routed by eq. 26",
+    "paper": "the paper's own: an A per device (eq. 16), expansions averaged in a cluster (eq. 24), routed by eq. 26",
     "paper_masked": "'paper', each position averaged over the devices whose mask uses it",
     "single_cluster": "'paper' with all devices in one cluster",
     "shared_b": "the averaged expansion of 'paper' behind the routed projections only",

@@ -6,7 +6,7 @@ travel through the graph. Each device receives each announcement once and so lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +36,7 @@ from meshtune.node.negotiation.mask_agreement import negotiates
 from meshtune.routing.statistics import summarise
 from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer
-from meshtune.training.calibration import calibration_scores, entropies, layer_inputs, prompt_features
+from meshtune.training.calibration import averaged_inputs, calibration_scores, entropies, layer_inputs, prompt_features
 from meshtune.wire.payload import Message
 from meshtune.wire.positions import encode_positions
 
@@ -50,7 +50,8 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
     """Return the projection recipe of every task group, keys sorted; each group gets one block.
 
     Raises:
-        UserError: the rank exceeds a layer's inputs, or there are more groups than orthogonal blocks.
+        UserError: the rank exceeds a layer's inputs, or there are more groups than orthogonal blocks, or more devices
+            in a method with a block per device.
     """
     groups = sorted({task.key for task in config.device_tasks})
     rank, kind = config.adapter.rank, config.adapter.projection
@@ -71,7 +72,26 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
             f"{layer.inputs} inputs: {remedy}set adapter.projection=gaussian"
         )
     blocks = assign_blocks(groups, room)
-    return {g: Recipe(seed=config.federation_seed, kind=kind, block=blocks[g], rank=rank) for g in groups}
+    found = {g: Recipe(seed=config.federation_seed, kind=kind, block=blocks[g], rank=rank) for g in groups}
+    devices = len(config.device_tasks)
+    apart = None if room is None or devices <= room else _apart(config, found)
+    if apart is not None:
+        least = layer.inputs // devices
+        remedy = f"lower adapter.rank to {least}, or " if least else ""
+        raise UserError(
+            f"{devices} devices with a projection of rank {rank} each ({apart} with paper.projection="
+            f"{config.paper.projection}) need {devices * rank} rows, layer {layer.name} has {layer.inputs} inputs: "
+            f"{remedy}set adapter.projection=gaussian or paper.projection=group"
+        )
+    return found
+
+
+def _apart(config: RunConfig, recipe_of: Mapping[str, Recipe]) -> str | None:
+    """Return the first method whose last device has another projection than its group; None if there is none."""
+    group = config.device_tasks[-1].key
+    last = Announcement(len(config.device_tasks) - 1, group, 1, recipe_of[group])
+    methods = (get_method(name) for name in config.methods)
+    return next((m.name for m in methods if m.kind.projected and m.recipe(last, config.paper) != last.recipe), None)
 
 
 def announce(
@@ -97,7 +117,7 @@ def announce(
     """
     shares = [config.adapter.share] * len(devices) if densities is None else densities
     recipe_of = recipes(config, base.adapters.layers)
-    calibrated = any(method.masks.selects and not method.masks.trains_first for method in methods)
+    calibrated = any(method.masks.selects and method.masks.budgeted for method in methods)
     if not calibrated and not any(method.routing.statistics or method.routing.codes for method in methods):
         result = [Announcement(d.device, d.group, d.samples, recipe_of[d.group]) for d in devices]
     else:
@@ -108,10 +128,16 @@ def announce(
             result.append(own if negotiates(config, methods) else replace(own, scores=None))
             observer(Progress("prepare", number + 1, len(devices)))
     settled = config if settle is None else settle(result)
-    others = search_masks(base, settled, devices, methods, recipe_of, observer, shares)
+    counts = [[len(positions) for positions in own.masks] for own in result]
+    others = search_masks(base, settled, devices, methods, recipe_of, observer, shares, counts)
     if not others:
         return result
-    return [replace(own, others={**own.others, **more}) for own, more in zip(result, others, strict=True)]
+    # Clusters are formed for masks that are trained: calibrated ones stay only if some method trains them.
+    kept = any(m.masks.selects and m.masks.budgeted and not m.masks.own(config.paper) for m in methods)
+    return [
+        replace(own, others={**own.others, **more}, masks=own.masks if kept else ())
+        for own, more in zip(result, others, strict=True)
+    ]
 
 
 def announcement_of(
@@ -121,8 +147,10 @@ def announcement_of(
     layers, adapter = base.adapters.layers, config.adapter
     codes, common = (any(found) for found in zip(*((m.routing.codes, m.masks.common) for m in methods), strict=True))
     prompts = data.prompts(max(config.router.prompts, adapter.entropy_tokens // 4))
-    inputs = layer_inputs(base, prompts, adapter.entropy_tokens) if codes or adapter.budget != "uniform" else {}
-    spectrum = entropies(base, inputs) if adapter.budget != "uniform" else None
+    weighed, averaged = adapter.budget != "uniform", adapter.entropy_inputs == "averaged"
+    inputs = layer_inputs(base, prompts, adapter.entropy_tokens) if codes or (weighed and not averaged) else {}
+    spread = averaged_inputs(base, prompts, adapter.entropy_tokens) if weighed and averaged else inputs
+    spectrum = entropies(base, spread) if weighed else None
     whole = replace(recipe, common=adapter.common_rows) if common else recipe
     scores = calibration_scores(
         base,

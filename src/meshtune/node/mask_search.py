@@ -1,4 +1,4 @@
-"""The host side of mask search: does the training that a method's search needs before the first round.
+"""The host side of mask search: does the calibration and training that a method's search needs before the first round.
 
 All the host's devices train in one batched pass. The time it takes is charged to preparation.
 """
@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from meshtune.adapter.expert import Expert, Projections
 from meshtune.adapter.projection import Recipe
@@ -19,6 +23,7 @@ from meshtune.methods.state import Masks
 from meshtune.model.base import Base
 from meshtune.runs.events import StepDone
 from meshtune.runs.observer import Observer
+from meshtune.training.calibration import calibration_scores
 from meshtune.training.divergence import diverged
 from meshtune.training.trainer import Job, train
 
@@ -33,6 +38,7 @@ class MaskSearch:
         recipe_of: the projection recipe of every task group.
         observer: receives progress events.
         densities: one per device.
+        counts: per device, the positions of each layer that its budget allows.
     """
 
     def __init__(
@@ -43,23 +49,35 @@ class MaskSearch:
         recipe_of: Mapping[str, Recipe],
         observer: Observer,
         densities: Sequence[float],
+        counts: Sequence[Sequence[int]] = (),
     ) -> None:
         made = {group: Projections(recipe, base.dtype, str(base.device)) for group, recipe in recipe_of.items()}
-        self.layers, self.adapter = base.adapters.layers, config.adapter
+        self.layers, self.adapter, self.paper = base.adapters.layers, config.adapter, config.paper
+        self.devices, self.counts = [data.device for data in devices], counts
         self.projections, self.densities = [made[data.group] for data in devices], densities
         self._base, self._config, self._devices, self._observer = base, config, devices, observer
-        self._trained: dict[tuple[str, ...], Sequence[Expert]] = {}
+        self._trained: dict[tuple[object, ...], Sequence[Expert]] = {}
 
-    def train(self, experts: Sequence[Expert], method: str) -> Sequence[Expert]:
+    def calibrate(self, projections: Sequence[Projections]) -> Sequence[Sequence[NDArray[np.floating[Any]]]]:
+        """See :meth:`meshtune.methods.preparation.Preparation.calibrate`."""
+        settings = self._config.train
+        return [
+            calibration_scores(
+                self._base, a, data.calibration(self.adapter.calibration_batches, settings.batch), settings.micro_tokens
+            )
+            for a, data in zip(projections, self._devices, strict=True)
+        ]
+
+    def train(self, experts: Sequence[Expert], method: str, steps: int | None = None) -> Sequence[Expert]:
         """See :meth:`meshtune.methods.preparation.Preparation.train`."""
-        key = (method, *(expert.digest for expert in experts))
+        total = steps or self._config.train.rounds * self._config.train.steps
+        key = (method, total, *(expert.digest for expert in experts))
         if key not in self._trained:
-            self._trained[key] = self._train(experts, get_method(method))
+            self._trained[key] = self._train(experts, get_method(method), total)
         return self._trained[key]
 
-    def _train(self, experts: Sequence[Expert], method: Method) -> Sequence[Expert]:
+    def _train(self, experts: Sequence[Expert], method: Method, total: int) -> Sequence[Expert]:
         config, settings = self._config, self._config.train
-        total = settings.rounds * settings.steps
         rate = settings.peak(method.kind.name, method.name)
         jobs = [
             Job(expert, [data.batch(step, settings.batch) for step in range(total)], rate)
@@ -87,12 +105,13 @@ def search_masks(
     recipe_of: Mapping[str, Recipe],
     observer: Observer,
     densities: Sequence[float],
+    counts: Sequence[Sequence[int]] = (),
 ) -> list[dict[str, Masks]]:
     """Return every device's masks by name, for methods that search for masks other than calibrated ones.
 
     The list is empty if no method does. The arguments are those of :class:`MaskSearch`.
     """
-    host = MaskSearch(base, config, devices, recipe_of, observer, densities)
+    host = MaskSearch(base, config, devices, recipe_of, observer, densities, counts)
     policies = {method.masks.name: method.masks for method in methods}
     found = {name: masks for name, policy in policies.items() if (masks := policy.search(host)) is not None}
     return [{name: masks[number] for name, masks in found.items()} for number in range(len(devices))] if found else []

@@ -23,6 +23,7 @@ from meshtune.network.layer_densities import Planned, from_run, uniform
 from meshtune.network.site import Site, site_of
 from meshtune.network.virtual_clock import ends
 from meshtune.node.announcements import recipes
+from meshtune.node.negotiation.mask_agreement import check_negotiated
 from meshtune.planning.assembly import clusters_of, devices_of, links_of, methods_of
 from meshtune.planning.model_sizes import MethodSizes, method_sizes
 from meshtune.planning.plan_notes import notes_of
@@ -62,6 +63,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     shape = skeleton(config.model, config.adapter.per_layer)
     watcher(Progress("the model's shape", 1, 1))
     recipes(config, shape.layers)
+    check_negotiated(config, [get_method(name) for name in config.methods])
     planned, adapter, largest = _densities(config, site, shape, method, run)
     found = {name: method_sizes(shape, name, adapter, config.exchange, config.router) for name in config.methods}
     size = found[method.name]

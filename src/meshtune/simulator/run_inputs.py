@@ -26,6 +26,7 @@ from meshtune.network.density_limits import DensityLimit, budget_note, budgets, 
 from meshtune.network.site import Site, open_site
 from meshtune.network.virtual_clock import Pace
 from meshtune.node.announcements import announce, recipes
+from meshtune.node.negotiation.mask_agreement import check_negotiated
 from meshtune.runs.events import Note, PhaseStarted, Progress
 from meshtune.runs.observer import Observer
 from meshtune.runs.store import RunStore
@@ -81,6 +82,7 @@ def load_inputs(config: RunConfig, observer: Observer) -> RunInputs:
         observer(Note(note))
     _check_judges(config)
     check_rates(config, methods)
+    check_negotiated(config, methods)
     base = load(config.model, config.adapter.per_layer)
     if config.train.max_tokens > base.longest:
         raise UserError(
@@ -97,7 +99,9 @@ def load_inputs(config: RunConfig, observer: Observer) -> RunInputs:
     for note in long:
         observer(Note(note))
     counts = {name: {**found, **cuts.get(name, {})} for name, found in pools.facts.items()}
-    factory = ExpertFactory(layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base))
+    factory = ExpertFactory(
+        layers, config.adapter, config.seed, base.dtype, str(base.device), lambda: weights_of(base), config.paper
+    )
     pace = None if config.radio is None else Pace(config, base.parameters, devices)
     observer(Progress("load", 1, 1))
     for note in base.notes():

@@ -2,10 +2,11 @@
 
 Starting from single devices, the allowed pair of clusters with the lowest key is merged until no pair is allowed. The
 key is (collision rate of the merged set in steps of 1/1000, its total transmit energy, lower id, higher id); a
-cluster's id is that of its lowest member. Two clusters may merge if the merged rate is at most S_max, all members are
-in range of each other, each can power its links, and the size is allowed. Bounds and key are monotone in the set, which
-allows a near-linear implementation: a spatial index yields the pairs in range, a heap orders them by key, and a merged
-cluster's candidates are the common candidates of both its parts.
+cluster's id is that of its lowest member. Without the tie-break by energy (``clusters.tie_break=none``) it is the rate
+itself, then the ids, which is the paper's criterion alone. Two clusters may merge if the merged rate is at most S_max,
+all members are in range of each other, each can power its links, and the size is allowed. Bounds and key are monotone
+in the set, which allows a near-linear implementation: a spatial index yields the pairs in range, a heap orders them by
+key, and a merged cluster's candidates are the common candidates of both its parts.
 """
 
 from __future__ import annotations
@@ -17,14 +18,20 @@ import numpy as np
 
 from meshtune.topology.bounds import LinkBounds, crossing
 from meshtune.topology.clusters import Clusters, assemble, check, single
-from meshtune.topology.collision import CollisionState, Use, level, merge, merged, rate
-from meshtune.topology.config import ClusterConfig
+from meshtune.topology.collision import CollisionState, Use, merge, merged, order, rate
+from meshtune.topology.config import ClusterConfig, TieBreak
 
 TOLD = 50
 """Number of merges between progress reports."""
 
 
-def form(air: LinkBounds, use: Use, s_max: float = 0.1, told: Callable[[int], None] | None = None) -> Clusters:
+def form(
+    air: LinkBounds,
+    use: Use,
+    s_max: float = 0.1,
+    told: Callable[[int], None] | None = None,
+    tie_break: TieBreak = "energy",
+) -> Clusters:
     """Return the clusters of the devices in ``air``, by the greedy merging described above.
 
     Args:
@@ -32,26 +39,27 @@ def form(air: LinkBounds, use: Use, s_max: float = 0.1, told: Callable[[int], No
         use: what the devices announced, in the original row order of ``air``.
         s_max: highest collision rate of a cluster, above 0 and at most 1.
         told: called periodically with the number of merges so far, which stays below the number of devices.
+        tie_break: what decides between pairs of nearly equal rates.
 
     Raises:
         UserError: s_max is out of bounds, or ``use`` and ``air`` differ in devices.
     """
     check(air, use, s_max)
-    greedy = _Greedy(air, use, s_max)
+    greedy = _Greedy(air, use, s_max, tie_break)
     greedy.run(told)
     return assemble(air, use, s_max, greedy.history)
 
 
 def clustered(config: ClusterConfig, air: LinkBounds, use: Use, told: Callable[[int], None] | None = None) -> Clusters:
     """Return the clusters that ``config`` asks for; the arguments are those of :func:`form`."""
-    return single(air, use) if config.kind == "single" else form(air, use, config.s_max, told)
+    return single(air, use) if config.kind == "single" else form(air, use, config.s_max, told, config.tie_break)
 
 
 class _Greedy:
     """The clusters during merging, by rank; a merged cluster keeps the lower rank."""
 
-    def __init__(self, air: LinkBounds, use: Use, s_max: float) -> None:
-        self.air, self.use, self.s_max = air, use, s_max
+    def __init__(self, air: LinkBounds, use: Use, s_max: float, tie_break: TieBreak) -> None:
+        self.air, self.use, self.s_max, self.tie_break = air, use, s_max, tie_break
         devices = air.ids.size
         self.state = use.state(air.rows)
         self.links = air.links.table(devices)
@@ -85,10 +93,11 @@ class _Greedy:
             collisions[part] = merged(a, b, weights)
         keep = rate(collisions, weights) <= self.s_max
         low, high, ticks, collisions = (array[keep] for array in (low, high, ticks, collisions))
-        energy = self.air.scale.ratio(1) * (2 * ticks)
+        energy = self.air.scale.ratio(1) * (2 * ticks) if self.tie_break == "energy" else np.zeros(low.size)
         ends = low.tolist(), high.tolist()
         ones = [1] * low.size
-        self.heap = list(zip(level(collisions, weights).tolist(), energy.tolist(), *ends, ones, ones, strict=True))
+        first = order(collisions, weights, self.tie_break).tolist()
+        self.heap = list(zip(first, energy.tolist(), *ends, ones, ones, strict=True))
         heapify(self.heap)
         for a, b in zip(*ends, strict=True):
             self.near[a].add(b)
@@ -120,8 +129,8 @@ class _Greedy:
         weights, (none, clear) = self.use.weights, self.state
         collisions = merged(CollisionState(none[a], clear[a]), CollisionState(none[others], clear[others]), weights)
         allowed = (rate(collisions, weights) <= self.s_max).tolist()
-        ours = self.members[a]
-        for b, level_b, fits in zip(others, level(collisions, weights).tolist(), allowed, strict=True):
+        ours, first = self.members[a], order(collisions, weights, self.tie_break).tolist()
+        for b, first_b, fits in zip(others, first, allowed, strict=True):
             theirs = self.members[b]
             size = len(ours) + len(theirs)
             if not fits or (self.air.most is not None and size > self.air.most):
@@ -131,9 +140,10 @@ class _Greedy:
             back = None if extra is None else crossing(theirs, ours, self.links, self.load, caps)
             if extra is None or back is None:
                 continue
-            energy = self.air.scale.ratio(size - 1) * (self.spent[a] + self.spent[b] + extra + back)
+            spent = self.spent[a] + self.spent[b] + extra + back
+            energy = self.air.scale.ratio(size - 1) * spent if self.tie_break == "energy" else 0.0
             low, high = (a, b) if a < b else (b, a)
-            heappush(self.heap, (level_b, energy, low, high, len(self.members[low]), len(self.members[high])))
+            heappush(self.heap, (first_b, energy, low, high, len(self.members[low]), len(self.members[high])))
             self.near[a].add(b)
             self.near[b].add(a)
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from meshtune.adapter.mask import collision_rate
 from meshtune.errors import UserError
+from meshtune.topology.config import TieBreak
 
 DENSITY = 65535
 """The announced integer that stands for density 1."""
@@ -195,6 +196,14 @@ def rate(collisions: Any, weights: NDArray[np.int64]) -> Any:
 def level(collisions: Any, weights: NDArray[np.int64]) -> Any:
     """Return the collision rate in whole steps of 1/1000; rates within one step count as equal."""
     return collisions // (_ONE * int(weights.sum()) // STEP)
+
+
+def order(collisions: Any, weights: NDArray[np.int64], tie_break: TieBreak) -> Any:
+    """Return that by which pairs of clusters merge first: steps of the rate, or with ``none`` the rate itself.
+
+    With ``energy`` the transmit energy decides within a step; with ``none`` nothing does but the clusters' ids.
+    """
+    return level(collisions, weights) if tie_break == "energy" else collisions
 
 
 def measured(masks: Sequence[Sequence[NDArray[np.int64]]], sizes: Sequence[int]) -> float:

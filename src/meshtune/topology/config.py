@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from meshtune.settings import Count, Settings, Within
 
+TieBreak = Literal["energy", "none"]
+
 
 class ClusterConfig(Settings):
     """Who fine-tunes with whom if there is a radio.
@@ -17,6 +19,8 @@ class ClusterConfig(Settings):
         s_max: S_max, the highest collision rate of a cluster.
         rate: ``rows``: expected from each output row's counts; ``expected``: from each layer's density, as in the
             paper.
+        tie_break: ``energy``: of pairs with rates in one step of 1/1000, that of the least energy merges first;
+            ``none``: the lowest rate alone decides, as in the paper.
         most: maximum number of devices in a cluster; None for no bound.
         inner_rounds: T_inner: rounds within clusters between two exchanges between clusters.
         masks: ``own``: as each device calibrated them; ``negotiated``: for methods that add expansions, claimed in turn
@@ -27,6 +31,7 @@ class ClusterConfig(Settings):
     kind: Literal["agnes", "single"] = "agnes"
     s_max: float = Field(0.1, ge=1e-9, le=1)
     rate: Literal["rows", "expected"] = "rows"
+    tie_break: TieBreak = "energy"
     most: Count | None = None
     inner_rounds: Count = 2
     masks: Literal["own", "negotiated"] = "own"

@@ -12,6 +12,7 @@ from meshtune.seeds import stream
 from meshtune.topology.bounds import LinkBounds
 from meshtune.topology.clusters import Clusters, assemble, check
 from meshtune.topology.collision import Use
+from meshtune.topology.config import TieBreak
 from meshtune.topology.hearing import Terms
 from meshtune.topology.messages import ClusterMessage, Hello
 from meshtune.topology.peer import Peer
@@ -54,14 +55,14 @@ def settle(peers: Collection[Peer], pick: Callable[[int], int]) -> GossipTraffic
     return traffic
 
 
-def peers(air: LinkBounds, use: Use, s_max: float = 0.1, epoch: int = 0) -> list[Peer]:
+def peers(air: LinkBounds, use: Use, s_max: float = 0.1, epoch: int = 0, tie_break: TieBreak = "energy") -> list[Peer]:
     """Return the devices of ``air``, each knowing itself and its measured costs to those in range.
 
     Raises:
         UserError: as :func:`meshtune.topology.agnes.form`.
     """
     check(air, use, s_max)
-    terms = Terms(epoch, s_max, air.reach, air.most, air.scale, use.whole, use.weights)
+    terms = Terms(epoch, s_max, air.reach, air.most, air.scale, use.whole, use.weights, tie_break)
     ids = air.ids.tolist()
     losses: list[dict[int, int]] = [{} for _ in ids]
     low, high = air.links.low, air.links.high
@@ -77,7 +78,7 @@ def peers(air: LinkBounds, use: Use, s_max: float = 0.1, epoch: int = 0) -> list
 
 
 def gossip(
-    air: LinkBounds, use: Use, s_max: float = 0.1, seed: int = 0, epoch: int = 0
+    air: LinkBounds, use: Use, s_max: float = 0.1, seed: int = 0, epoch: int = 0, tie_break: TieBreak = "energy"
 ) -> tuple[Clusters, GossipTraffic]:
     """Return the clusters that the devices agree on among themselves, and the traffic this took.
 
@@ -85,11 +86,12 @@ def gossip(
         air, use, s_max: as for :func:`meshtune.topology.agnes.form`.
         seed: of the order in which messages arrive.
         epoch: number of this clustering run.
+        tie_break: as for :func:`meshtune.topology.agnes.form`.
 
     Raises:
         UserError: as :func:`meshtune.topology.agnes.form`.
     """
-    devices = peers(air, use, s_max, epoch)
+    devices = peers(air, use, s_max, epoch, tie_break)
     draw = stream(seed, "gossip", epoch)
     traffic = settle(devices, lambda under_way: int(draw.integers(under_way)))
     history = [pair for peer in devices if peer.leads for pair in peer.merges]

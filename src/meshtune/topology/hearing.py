@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from meshtune.errors import ForeignError, MalformedError
 from meshtune.printable import quoted
+from meshtune.topology.config import TieBreak
 from meshtune.topology.messages import Announced, ClusterMessage, FormedCluster, Hello, Proposal, Reports
 from meshtune.topology.power import NEVER, Scale
 from meshtune.wire.plain_values import floats, real, whole
@@ -33,6 +34,7 @@ class Terms:
         s_max: highest collision rate; reach: range in metres; most: devices of a cluster, None for no bound.
         scale: power in ticks.
         whole: announced number that stands for a whole cell; weights: (cells,) positions of each cell.
+        tie_break: what decides between pairs of nearly equal rates.
     """
 
     epoch: int
@@ -42,6 +44,7 @@ class Terms:
     scale: Scale
     whole: int
     weights: NDArray[np.int64]
+    tie_break: TieBreak = "energy"
 
 
 def check_message(message: ClusterMessage, device: int, heard: Collection[int]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from meshtune.errors import MalformedError, PayloadError
 from meshtune.topology.bounds import crossing, distance
-from meshtune.topology.collision import CollisionState, alone, level, merged, rate, replay
+from meshtune.topology.collision import CollisionState, alone, merged, order, rate, replay
 from meshtune.topology.hearing import Terms, check_claim, check_hello, check_message, check_reports
 from meshtune.topology.messages import Announced, ClusterMessage, FormedCluster, Hello, Proposal, Reports
 
@@ -205,8 +205,9 @@ class Peer:
             if cost is None:
                 return None
             extra += cost
-        energy = terms.scale.ratio(u) * (ours.spent + theirs.spent + extra)
-        return int(level(collisions, terms.weights)), energy, min(self.device, head), max(self.device, head)
+        energy = terms.scale.ratio(u) * (ours.spent + theirs.spent + extra) if terms.tie_break == "energy" else 0.0
+        first = int(order(collisions, terms.weights, terms.tie_break))
+        return first, energy, min(self.device, head), max(self.device, head)
 
     def _build(self, merges: tuple[tuple[int, int], ...], members: tuple[int, ...]) -> _Set:
         states = {device: alone(self.hellos[device].announced, self.terms.whole) for device in members}

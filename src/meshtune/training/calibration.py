@@ -44,20 +44,36 @@ def layer_inputs(base: Base, prompts: Sequence[Sequence[int]], tokens: int) -> d
         if len(prompt) > 1:
             chosen.append(prompt)
             have += len(prompt) - 1
+    parts = _inputs(base, chosen)
+    return {place: torch.cat([part[place] for part in parts])[:tokens].T for place in parts[0]} if parts else {}
+
+
+def averaged_inputs(base: Base, prompts: Sequence[Sequence[int]], most: int) -> dict[str, Tensor]:
+    """Return H (k, n) for every place of the frozen model: its inputs averaged over each of n prompts (eq. 20).
+
+    The first ``most`` prompts of more than one token are used; the first token of each is excluded. With a single
+    prompt the covariance has rank one, so the entropy of every layer is 0 and all shares are equal.
+    """
+    parts = _inputs(base, [prompt for prompt in prompts if len(prompt) > 1][:most], averaged=True)
+    return {place: torch.cat([part[place] for part in parts]).T for place in parts[0]} if parts else {}
+
+
+def _inputs(base: Base, prompts: Sequence[Sequence[int]], averaged: bool = False) -> list[dict[str, Tensor]]:
+    """Return for every prompt, by place, the inputs of all its tokens but the first (tokens - 1, k), or their mean."""
 
     def inputs_of(prompt: Sequence[int]) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
 
         def watch(layer: LayerSpec, x: Tensor) -> None:
             if layer.place not in found:
-                found[layer.place] = x[0, 1:].detach().float().cpu()
+                rows = x[0, 1:].detach().float()
+                found[layer.place] = (rows.mean(dim=0, keepdim=True) if averaged else rows).cpu()
 
         with torch.no_grad(), base.adapters.watched(watch):
             base.read(Packed([prompt], base.device))
         return found
 
-    parts = list(side_by_side(base, inputs_of, chosen))
-    return {place: torch.cat([part[place] for part in parts])[:tokens].T for place in parts[0]} if parts else {}
+    return list(side_by_side(base, inputs_of, prompts))
 
 
 def entropies(base: Base, inputs: Mapping[str, Tensor]) -> list[float]:

@@ -12,6 +12,7 @@ from meshtune.adapter.sites import sizes
 from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.methods.base import Method
+from meshtune.methods.policies import CALIBRATED
 from meshtune.model.base import Base
 from meshtune.training.memory_forecast import MemoryForecast, forecast
 
@@ -22,7 +23,7 @@ POSITION = 2 * 8
 """Bytes of a sparse scalar's position in B and in B transposed."""
 
 DENSE = 4 * 4
-"""Bytes per scalar of the dense run for masks by magnitude: value, gradient and two moments."""
+"""Bytes per scalar of a dense run for masks by what is trained: value, gradient and two moments."""
 FULL, SENT = 3 * 4, 2 * 2
 """Bytes per weight if all are trained: gradient and two moments of the one device that trains; and, during averaging,
 each device's update as published and as received. The weights themselves are in files."""
@@ -73,14 +74,15 @@ def forecast_memory(
     sparse = share * everywhere
     dense = rank * sum(layer.inputs + layer.outputs for layer in layers)
     device = 0.0
-    names = {m.masks.name for m in methods if m.kind.projected}
+    found = [m.masks for m in methods if m.kind.projected]
+    names = {masks.name if masks.own(config.paper) or not masks.selects else CALIBRATED.name for masks in found}
     for masks in names:
         device += POSITION * (sparse if masks else everywhere)  # without a mask every position is trained
     for method in methods:
         if method.kind.frozen_base:
             projected = sparse if method.masks.selects else everywhere
             device += SCALAR * (projected if method.kind.projected else dense)
-    if any(method.masks.trains_first for method in methods):
+    if any(method.masks.trains(config.paper) for method in methods):
         device = max(device, (DENSE + POSITION) * everywhere)  # a whole dense run first
     each = max(FULL, SENT * len(devices) + 4)
     whole = sum(each * base.parameters for method in methods if not method.kind.frozen_base)

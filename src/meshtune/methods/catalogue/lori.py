@@ -16,6 +16,7 @@ from meshtune.adapter.expert import SparseExpert
 from meshtune.adapter.mask import part, top_positions
 from meshtune.adapter.sites import sizes
 from meshtune.methods.base import Answer, Prompts
+from meshtune.methods.config import PaperConfig
 from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import MaskPolicy
@@ -31,11 +32,17 @@ class MagnitudeMasks(MaskPolicy):
         by_layer: whether every layer keeps the same share of its positions, instead of one threshold over all.
     """
 
-    trains_first = True
+    budgeted = False
 
     def __init__(self, name: str, by_layer: bool) -> None:
         super().__init__()
         self.name, self._by_layer = name, by_layer
+
+    def own(self, paper: PaperConfig) -> bool:
+        return True
+
+    def trains(self, paper: PaperConfig) -> bool:
+        return True
 
     def of(self, own: Announcement) -> Masks:
         return own.others.get(self.name, ())

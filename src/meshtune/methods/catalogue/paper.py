@@ -1,4 +1,4 @@
-"""``paper``: the paper's own aggregation and routing (eq. 24, 26, 29), with its open choices filled in.
+"""``paper``: the paper's own projections, masks, aggregation and routing (eq. 16, 18, 24, 26, 29).
 
 Devices form clusters. Within one, expansions are averaged position by position, and every cluster's average follows its
 own members' projections: y = W0 x + (alpha/r) sum_c Bbar_c sum_{j in c} z_j. Without a radio there is one cluster, and
@@ -8,7 +8,7 @@ the method equals ``single_cluster``.
 from __future__ import annotations
 
 from meshtune.methods.catalogue.single_cluster import SingleCluster
-from meshtune.methods.policies import NEGOTIABLE
+from meshtune.methods.paper_masks import PaperMasks
 
 
 class Paper(SingleCluster):
@@ -16,7 +16,7 @@ class Paper(SingleCluster):
 
     name = "paper"
     whole = False
-    masks = NEGOTIABLE
+    masks = PaperMasks(negotiable=True)
 
 
 METHOD = Paper()

@@ -1,7 +1,8 @@
 """``single_cluster``: the paper's method with all devices in one cluster, regardless of mask collisions.
 
 y = W0 x + (alpha/r) Bbar sum_j z_j (eq. 24), where z_j is A_j x refined by device j's task code and cut to its largest
-coordinates (eq. 26).
+coordinates (eq. 26). Every device has an A of its own (eq. 16) and a mask found after it, unless ``paper.projection``
+and ``paper.masks`` say otherwise.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from meshtune.adapter.projection import Recipe
 from meshtune.adapter.shared import Shared
 from meshtune.methods.aggregating import AggregatingMethod
 from meshtune.methods.base import Answer, Prompts
+from meshtune.methods.config import PaperConfig
 from meshtune.methods.experts import ExpertFactory
-from meshtune.methods.policies import BY_CODES, CALIBRATED
-from meshtune.methods.state import Member
+from meshtune.methods.paper_masks import PaperMasks, recipe_of
+from meshtune.methods.policies import BY_CODES
+from meshtune.methods.state import Announcement, Member
 from meshtune.routing.routers import Reader
 
 
@@ -24,7 +28,10 @@ class SingleCluster(AggregatingMethod):
     name = "single_cluster"
     routing = BY_CODES
     whole = True
-    masks = CALIBRATED  # by definition it ignores collisions
+    masks = PaperMasks()  # not negotiable: by definition it ignores collisions
+
+    def recipe(self, own: Announcement, paper: PaperConfig) -> Recipe:
+        return recipe_of(paper, own.recipe, own.device)
 
     def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
         router = prompts.fitted()

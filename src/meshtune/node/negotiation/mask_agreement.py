@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from meshtune.config.run_config import RunConfig
+from meshtune.errors import UserError
 from meshtune.methods.base import Method
 from meshtune.methods.state import NEGOTIATED, Announcement, Masks
 from meshtune.wire.ledger import Ledger
@@ -79,6 +80,24 @@ IDLE = (
     "shared_b do"
 )
 """Warning for a run in which nobody negotiates."""
+
+
+def check_negotiated(config: RunConfig, methods: Sequence[Method]) -> None:
+    """Check that masks that are to be negotiated are those that calibration ranks.
+
+    Raises:
+        UserError: a method whose masks are negotiated has projections of each device's own, or trains for its masks.
+    """
+    if not negotiates(config, methods):
+        return
+    odd = next((method for method in methods if method.masks.negotiable and method.masks.own(config.paper)), None)
+    if odd is not None:
+        raise UserError(
+            f"clusters.masks=negotiated: the groups of a cluster claim masks that are ranked by gradients after one "
+            f"projection per group, and {odd.name} has paper.projection={config.paper.projection} and "
+            f"paper.masks={config.paper.masks}: set paper.projection=group and paper.masks=calibrated, or "
+            "clusters.masks=own"
+        )
 
 
 def negotiates(config: RunConfig, methods: Sequence[Method]) -> bool:
