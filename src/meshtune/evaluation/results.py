@@ -221,6 +221,7 @@ def _choices(router: Router, seen: Features, truth: Sequence[str], config: RunCo
         "accuracy_merged": merged_accuracy(chosen, truth, [config.eval.one_group]),
         "log_loss": None if gates.max(axis=1).min() == 1 else log_loss(gates, router.groups, truth),
         "temperature": config.router.temperature,
+        **({} if router.abstention is None else {"refused": float(1 - router.abstention.known(seen).mean())}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -47,6 +47,9 @@ class RouterConfig(Settings):
         arrow_temperature: T of their softmax.
         lorauter_top_k: experts per prompt in ``lorauter``; all if there are fewer.
         lorauter_temperature: T of its softmax over similarities.
+        abstain: what happens to a prompt that resembles no known task: ``off``, nothing; ``hard``, the frozen model
+            answers; ``share``, the frozen model gets a share that grows with the distance.
+        false_refusals: the largest share of a known task's prompts that may count as unknown.
     """
 
     kind: Kind = "whitened"
@@ -60,6 +63,8 @@ class RouterConfig(Settings):
     arrow_temperature: Temperature = 1.0
     lorauter_top_k: Count = 3
     lorauter_temperature: Temperature = 0.2
+    abstain: Literal["off", "hard", "share"] = "off"
+    false_refusals: float = Field(0.05, gt=0, lt=1)
 
     @property
     def names(self) -> tuple[str, ...]:
