@@ -212,7 +212,10 @@ def main() -> None:
     args = parser.parse_args()
     made = recognise(args) if args.part == "recognise" else answer(args)
     report: Mapping[str, Any] = json.loads(args.out.read_text()) if args.out.is_file() else {}
-    kept = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items() if value}
+    local = ("save", "out", "name", "run")
+    if args.part == "answer":  # the run has these settings of its own
+        local += ("prompts", "longest", "depth", "temperature", "refusals")
+    kept = {key: value for key, value in vars(args).items() if value and key not in local}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     part = {"settings": kept, "tasks": made}
     args.out.write_text(json.dumps({**report, args.name or args.part: part}, indent=1) + "\n", encoding="utf-8")

@@ -71,14 +71,16 @@ def test_a_prompt_is_known_within_the_limit_of_any_device() -> None:
     np.testing.assert_array_equal(Abstention([*devices, on_a_line(None, 99.0)]).known(x), np.ones(8))
 
 
-def test_the_share_falls_through_a_half_at_the_limit() -> None:
-    found = Abstention([on_a_line((1.0, 4.0))], soft=True).known(points(1.0, 2.0, np.sqrt(7), 1000.0))
-    np.testing.assert_allclose(found, [1 / (1 + np.exp(-4)), 0.5, 1 / (1 + np.exp(4)), 0.0], atol=1e-12)
+def test_the_share_falls_through_a_half_as_far_beyond_the_limit_as_the_median_is_within() -> None:
+    """Distances 1, 4, 7, 10 and a million, where the median is 1 and the limit 4."""
+    found = Abstention([on_a_line((1.0, 4.0))], soft=True).known(points(1.0, 2.0, np.sqrt(7), np.sqrt(10), 1000.0))
+    odds = np.exp([-8.0, -4.0, 0.0, 4.0])
+    np.testing.assert_allclose(found, [*(1 / (1 + odds)), 0.0], atol=1e-12)
 
 
 def test_distances_without_any_spread_are_all_or_nothing() -> None:
     found = Abstention([on_a_line((4.0, 4.0))], soft=True).known(points(1.9, 2.0, 2.1))
-    np.testing.assert_allclose(found, [1, 0.5, 0], atol=1e-9)
+    np.testing.assert_allclose(found, [1, 1 / (1 + np.exp(-4)), 0], atol=1e-9)
 
 
 def test_a_router_abstains_where_it_is_told_to_and_its_devices_announced_limits() -> None:

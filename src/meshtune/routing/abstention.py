@@ -3,8 +3,8 @@
 Every device scores its held-out prompts by their squared Mahalanobis distance from its own statistics, and announces
 two numbers: the median, and the limit that a new prompt of its task exceeds with at most a given probability. A prompt
 is known if it is within the limit of any device. The limit is an order statistic (split conformal prediction), so it
-holds for any distribution: at most ``router.false_refusals`` of the prompts like the held-out ones are refused. It
-needs nothing from other devices, and no prompt leaves the device.
+holds for any distribution: on average over held-out sets, at most ``router.false_refusals`` of the prompts like them
+are refused. It needs nothing from other devices, and no prompt leaves the device.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from meshtune.routing.pooled import pool
 from meshtune.routing.statistics import Array, Statistics
 
 SHARPNESS = 4.0
-"""Of the share: at a device's median the experts get 1 / (1 + e^-4), 98%, and at its limit a half."""
+"""Of the share: at a device's limit the experts get 1 / (1 + e^-4), 98%, and as far beyond as its median is within, a
+half. Around the limit itself many prompts of known tasks would lose much of their expert."""
 
 
 class Abstention:
@@ -28,7 +29,7 @@ class Abstention:
     Args:
         sources: the statistics of every device; one without limits takes every prompt for its own.
         shrinkage: share of the diagonal in their covariances, as when the limits were found.
-        soft: give the experts a share that falls smoothly around the limit, instead of all or nothing.
+        soft: give the experts a share that falls smoothly beyond the limit, instead of all or nothing.
     """
 
     def __init__(self, sources: Iterable[Statistics], shrinkage: float = 0.5, soft: bool = False) -> None:
@@ -51,7 +52,7 @@ class Abstention:
         margins = self.margins(seen)
         if not self._soft:
             return (margins >= 0).astype(np.float64)
-        share: Array = 1.0 / (1.0 + np.exp(-SHARPNESS * np.clip(margins, -100.0, 100.0)))
+        share: Array = 1.0 / (1.0 + np.exp(-SHARPNESS * (np.clip(margins, -100.0, 100.0) + 1.0)))
         return share
 
 
