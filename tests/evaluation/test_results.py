@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,9 +27,10 @@ from meshtune.evaluation.results import (
 from meshtune.methods.registry import get_method
 from meshtune.network.federation_state import FederationState
 from meshtune.network.virtual_clock import RoundCost
+from meshtune.routing.abstention import Abstention
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader, Router
-from meshtune.routing.statistics import Array
+from meshtune.routing.statistics import Array, summarise
 from meshtune.wire.ledger import Ledger
 
 
@@ -128,6 +130,16 @@ def test_choices_are_counted_and_like_tasks_count_as_one() -> None:
     hard = np.eye(3)[[0, 1, 1, 2]].tolist()
     found = _choices(Given(hard), SEEN, TRUTH, config())
     assert (found["accuracy"], found["log_loss"]) == (0.75, None)  # who is always sure has an infinite one
+
+
+def test_what_is_left_to_the_frozen_model_is_told_and_changes_no_choice() -> None:
+    """A prompt at the mean of the one device, one at its limit, and two far away."""
+    router = Given(np.eye(3)[[0, 0, 1, 2]].tolist())
+    plain = _choices(router, SEEN, TRUTH, config())
+    device = replace(summarise(np.array([[-1.0], [1.0]])), limits=np.array([1.0, 4.0]))
+    router.abstention = Abstention([device])
+    seen = Features(np.array([[0.0], [2.0], [5.0], [-9.0]]))
+    assert _choices(router, seen, TRUTH, config()) == {**plain, "refused": 0.5}
 
 
 def test_a_router_that_decides_token_by_token_chooses_nothing() -> None:
