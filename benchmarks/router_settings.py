@@ -4,13 +4,16 @@
 
 Every task's statistics come from its first training prompts, the questions from the rows cut from the training split
 (--set validation=100). Prints, for every depth and shrinkage, the share of prompts sent to the right group, the same
-with eval.one_group counted as one, and the log-loss of the soft gates at every temperature.
+with eval.one_group counted as one, and the log-loss of the soft gates at every temperature. --json also keeps the
+temperature that the questions of all groups choose, and what it costs to take the one that a single group's choose.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,10 +66,26 @@ def features(config: RunConfig) -> dict[str, np.ndarray]:
     return found
 
 
+def by_temperature(sources: dict[str, Any], found: dict[str, np.ndarray], shrinkage: float) -> dict[str, Any]:
+    """Return the log-loss of every group's questions at every temperature, and whose choice costs how much."""
+    groups = sorted(found)
+    routers = [WhitenedRouter(sources, shrinkage, t) for t in TEMPERATURES]
+    losses = {g: [log_loss(r.gates(Features(found[g])), groups, [g] * len(found[g])) for r in routers] for g in groups}
+    every = np.mean([losses[g] for g in groups], axis=0)
+    alone = {g: int(np.argmin(losses[g])) for g in groups}
+    return {
+        "temperatures": TEMPERATURES,
+        "log-loss": {**losses, "mean": every.tolist()},
+        "chosen by all": TEMPERATURES[int(every.argmin())],
+        "chosen alone": {g: {"T": TEMPERATURES[at], "log-loss of all": float(every[at])} for g, at in alone.items()},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("--save", type=Path, required=True, help="prompt means are kept here and read again")
+    parser.add_argument("--json", type=Path, help="log-losses by depth and temperature go here")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     args = parser.parse_args()
     config = load_config(args.config, ["validation=100", "eval.split=validation", *args.settings])
@@ -77,9 +96,12 @@ def main() -> None:
     groups = sorted(key.removeprefix("test ") for key in kept if key.startswith("test "))
     truth = [group for group in groups for _ in range(kept[f"test {group}"].shape[1])]
     print("depth shrink  right  as one  log-loss at T = " + " ".join(f"{t:6g}" for t in TEMPERATURES))
+    report = {}
     for at, depth in enumerate(DEPTHS):
         sources = {g: [summarise(kept[f"train {g}"][at], config.router.sketch)] for g in groups}
         seen = Features(np.concatenate([kept[f"test {group}"][at] for group in groups]))
+        found = {g: kept[f"test {g}"][at] for g in groups}
+        report[str(depth)] = by_temperature(sources, found, config.router.shrinkage)
         for shrinkage in SHRINKAGES:
             routers = [WhitenedRouter(sources, shrinkage, t) for t in TEMPERATURES]
             chosen = [groups[i] for i in routers[0].scores(seen).argmax(axis=1)]
@@ -88,6 +110,9 @@ def main() -> None:
             print(
                 f"{depth:5g} {shrinkage:6g} {right:6.3f} {one:7.3f}" + " " * 19 + " ".join(f"{v:6.3f}" for v in losses)
             )
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps({"groups": groups, "depths": report}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from meshtune.cli.main import app
 from meshtune.config.config_file import validate
+from meshtune.routing.abstention import Abstention
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import run
 
@@ -179,3 +181,29 @@ def test_help_teaches_with_an_example_and_imports_nothing_heavy() -> None:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.rstrip().endswith("[]")
     assert 'meshtune ask runs/demo "Is the sky blue?" --options "yes|no" --device 3' in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("known", [0.0, 0.25])
+def test_what_the_frozen_model_answers_of_it_is_said(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, known: float
+) -> None:
+    from meshtune.evaluation import exam
+
+    made = exam.make_router
+
+    def abstaining(*args: Any) -> Any:
+        router = made(*args)
+        router.abstention = Abstention([])
+        return router
+
+    monkeypatch.setattr(exam, "make_router", abstaining)
+    monkeypatch.setattr(Abstention, "known", lambda self, seen: np.full(len(seen), known))
+    shown = call(finished, "Cut board 3", "--device", "2", "--tokens", "4")
+    assert shown.exit_code == 0, shown.stderr
+    words = " ".join(shown.stdout.split())
+    assert ("The frozen base model answered: the question is unlike" in words) == (known == 0)
+    (line,) = (line for line in shown.stdout.splitlines() if line.strip().startswith("frozen model"))
+    assert line.split()[-1] == f"{1 - known:.3f}"
+    plain = json.loads(call(finished, "Cut board 3", "--method", "frozen", "--tokens", "4", "--format", "json").stdout)
+    if known == 0:
+        assert shown.stdout.startswith(plain["answer"].split("\n")[0])

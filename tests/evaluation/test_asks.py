@@ -89,6 +89,26 @@ def test_who_is_asked_a_prompt(base: Base) -> None:
     assert bank_of(only(None, 2)).experts == []
 
 
+def test_the_frozen_model_is_asked_what_no_expert_is(base: Base) -> None:
+    for bank in (None, Bank([sparse(base, 0), dense(base)])):
+        answer = Answer(mixing(base, HALF).experts, np.array([[0.0, 0.0], [0.3, 0.2], [0.0, 1.0]]), bank)
+        ask = ask_of(answer, 0, ROWS[0], (1, 2))
+        assert (ask.expert, ask.gates, ask.prompt) == (None, None, (1, 2))
+        requests = AnswerRequests(PAPER)
+        assert requests.add(answer, 3)[0] == ("frozen", 0)
+        found = requests.score(base, 64, lambda _: None)
+        assert found["frozen", 0] == score(base, [Ask(ROWS[0])], 64)[0]
+
+
+def test_gates_below_one_scale_the_experts_down(base: Base) -> None:
+    """A gate of a quarter is an expert whose values are a quarter."""
+    requests, one = AnswerRequests(PAPER), sparse(base, 0)
+    (key,) = requests.add(Answer((one,), np.array([[0.25]])), 1)
+    found = requests.score(base, 64, lambda _: None)[key]
+    expected = score(base, [Ask(ROWS[0], one.with_values(one.values / 4))], 64)[0]
+    np.testing.assert_allclose(found.logprobs, expected.logprobs, rtol=1e-5)
+
+
 def everyone(base: Base) -> tuple[AnswerRequests, list[tuple[Answer, list[Any]]]]:
     requests = AnswerRequests(PAPER)
     answers = [only(None, 3), only(sparse(base, 0), 3), mixing(base, HALF), only(full(base), 3), only(dense(base), 3)]

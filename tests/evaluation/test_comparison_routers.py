@@ -31,7 +31,7 @@ from meshtune.simulator.simulation import evaluate, run
 from meshtune.training.calibration import prompt_features
 
 TASKS = ("claims", "animals", "crowds")
-FURTHER = ("top1", "cosine", "arrow", "retrieval")
+FURTHER = ("top1", "cosine", "arrow", "spectr", "lorauter", "retrieval")
 QUESTIONS, SKETCH, PROMPTS = 8, 4, 16
 CONFIG = demo_config(
     [
@@ -79,7 +79,7 @@ def test_every_router_is_scored_and_only_those_that_choose_have_a_confusion(fini
     found = results(finished)["header"]["router"]
     assert list(found) == ["whitened", *FURTHER]
     for name, score in found.items():
-        if name == "arrow":
+        if name in ("arrow", "spectr"):
             assert {key for key, value in score.items() if value is None} == {
                 "confusion", "accuracy", "accuracy_merged", "log_loss",
             }  # fmt: skip
@@ -89,7 +89,8 @@ def test_every_router_is_scored_and_only_those_that_choose_have_a_confusion(fini
     of = {(r["method"], r["task"]): r["value"] for r in rows if r["metric"] == "nll" and r["device"] == 0}
     gap = np.mean([of["proposed:arrow", task] - of["hard_moe", task] for task in TASKS])
     assert found["arrow"]["regret"] == pytest.approx(gap)
-    assert len({round(of[f"proposed{r}", "claims"], 9) for r in ("", ":arrow")}) == 2
+    assert of["shared_b:spectr", "claims"] != of["shared_b:arrow", "claims"]
+    assert len({round(of[f"proposed{r}", "claims"], 9) for r in ("", ":arrow", ":spectr")}) == 3
 
 
 def test_retrieval_goes_by_the_embedding_matrix(finished: Path, base: Base) -> None:
@@ -133,7 +134,14 @@ def test_a_stopped_run_goes_on_bit_for_bit(finished: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("method", "router"), [("proposed", "arrow"), ("proposed", "retrieval"), ("shared_b", "arrow")]
+    ("method", "router"),
+    [
+        ("proposed", "arrow"),
+        ("proposed", "retrieval"),
+        ("proposed", "spectr"),
+        ("proposed", "lorauter"),
+        ("shared_b", "spectr"),
+    ],
 )
 def test_a_device_says_the_same_when_it_is_asked_alone(finished: Path, method: str, router: str) -> None:
     """Written answers, token by token from a cache, and the probabilities of given ones."""
@@ -156,7 +164,10 @@ def test_a_device_says_the_same_when_it_is_asked_alone(finished: Path, method: s
                 chosen += 1
     assert (written > 0, chosen > 0) == (True, True)
     gates = [weight.gate for weight in speaker.ask("Is the sky blue?", 1).weights]
-    assert gates == ([None] * 3 if router == "arrow" else [1.0, 0.0, 0.0])
+    if router == "lorauter":  # shares among three tasks, each of them known
+        assert sum(filter(None, gates)) == pytest.approx(1.0)
+    else:
+        assert gates == ([1.0, 0.0, 0.0] if router == "retrieval" else [None] * 3)
 
 
 def test_a_method_with_readings_of_its_own_is_asked_in_its_first(tmp_path: Path, settings: dict[str, Any]) -> None:

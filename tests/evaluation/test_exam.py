@@ -81,6 +81,8 @@ CHANGES: list[dict[str, Any]] = [
     {}, {"template": "own"}, {"eval": {"questions": 7}}, {"eval": {"split": "validation"}}, {"eval": {"elsewhere": 5}},
     {"router": {"depth": 0.5}}, {"router": {"shrinkage": 0.25}}, {"router": {"temperature": 3}},
     {"router": {"arrow_top_k": 2}}, {"router": {"arrow_temperature": 2}}, {"paper": {"top_k": 3}},
+    {"router": {"lorauter_top_k": 2}}, {"router": {"lorauter_temperature": 2}}, {"router": {"abstain": "hard"}},
+    {"router": {"abstain": "share"}},
     {"paper": {"top_k": 3}, "router": {"arrow_top_k": 2}},
     {"eval": {"write": False}}, {"eval": {"temperature": 0.5}}, {"eval": {"temperature": 0.5, "samples": 2}},
     {"eval": {"temperature": 0.5, "top_p": 0.9}}, {"eval": {"temperature": 0.5, "samples": 2, "pass_at": [2]}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,9 +29,10 @@ from meshtune.evaluation.results import (
 from meshtune.methods.registry import get_method
 from meshtune.network.federation_state import FederationState
 from meshtune.network.virtual_clock import RoundCost
+from meshtune.routing.abstention import Abstention
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader, Router
-from meshtune.routing.statistics import Array
+from meshtune.routing.statistics import Array, summarise
 from meshtune.wire.ledger import Ledger
 
 
@@ -149,6 +151,16 @@ def test_prompts_of_one_core_count_as_one_choice() -> None:
     hard = np.eye(3)[[0, 0, 2, 1]].tolist()
     found = _choices(Given(hard), SEEN, TRUTH, [0, 0, 1, 1], config(eval={"one_group": []}))
     assert (found["accuracy"], found["cores"], found["accuracy_stderr"]) == pytest.approx((0.5, 2, 0.5))
+
+
+def test_what_is_left_to_the_frozen_model_is_told_and_changes_no_choice() -> None:
+    """A prompt at the mean of the one device, one at its limit, and two far away."""
+    router = Given(np.eye(3)[[0, 0, 1, 2]].tolist())
+    plain = _choices(router, SEEN, TRUTH, None, config())
+    device = replace(summarise(np.array([[-1.0], [1.0]])), limits=np.array([1.0, 4.0]))
+    router.abstention = Abstention([device])
+    seen = Features(np.array([[0.0], [2.0], [5.0], [-9.0]]))
+    assert _choices(router, seen, TRUTH, None, config()) == {**plain, "refused": 0.5}
 
 
 def test_a_router_that_decides_token_by_token_chooses_nothing() -> None:

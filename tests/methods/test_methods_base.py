@@ -14,6 +14,7 @@ from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import MaskPolicy
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Masks
+from meshtune.routing.abstention import Abstention
 from meshtune.routing.features import Features
 from meshtune.routing.routers import Router
 from meshtune.routing.statistics import Array
@@ -56,6 +57,20 @@ def test_gates_sum_to_one_and_keep_their_proportions(gates: list[list[float]], h
             np.testing.assert_allclose(row * mine.sum(), mine, atol=1e-12)
         else:
             assert row.tolist() == [float(group == own) for group in held], at
+
+
+class Half(Abstention):
+    """Knows a half of the first prompt, and nothing of the others."""
+
+    def known(self, seen: Features) -> Array:
+        return np.array([0.5, 0.0, 0.0])
+
+
+def test_what_a_router_leaves_to_the_frozen_model_is_missing_from_the_gates() -> None:
+    """The third prompt is for groups that are on their way: what is not known is not the own group's either."""
+    asked = prompts([[0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 0.0, 0.0], [0.5, 0.0, 0.5, 0.0]])
+    asked.fitted().abstention = Half([])
+    np.testing.assert_allclose(asked.gates(["d", "b"], "b"), [[1 / 3, 1 / 6], [0.0, 0.0], [0.0, 0.0]])
 
 
 def test_a_method_that_routes_must_be_given_a_router() -> None:

@@ -20,6 +20,8 @@ from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.node import announcements
 from meshtune.node.announcements import announce, facts, recipes, to_messages, trains_sparse
+from meshtune.routing.features import Features
+from meshtune.routing.statistics import summarise
 from meshtune.runs.events import Event, PhaseStarted, Progress
 from meshtune.runs.observer import Silent
 from meshtune.wire.positions import decode_positions
@@ -126,6 +128,30 @@ def test_an_announcement_holds_its_mask_and_what_else_the_method_asks_for() -> N
     assert (third.kind, third.meta) == ("router", {})
     assert own.codes is not None
     assert torch.equal(third.tensors["codes"], torch.from_numpy(own.codes).bfloat16())
+
+
+def test_limits_are_said_unrounded() -> None:
+    own = announced(1)
+    assert own.statistics is not None
+    own = replace(own, statistics=replace(own.statistics, limits=np.array([1.001, 2.002])))
+    _, message = to_messages(own, get_method("proposed"), LAYERS)
+    assert torch.equal(message.tensors["limits"], torch.tensor([1.001, 2.002]))
+
+
+def test_limits_are_distances_of_held_out_prompts_from_what_others_receive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uncorrelated features under a shrinkage of 1: a sum of squares over rounded variances, by hand."""
+    x, held = np.random.default_rng(0).standard_normal((2, 40, 3)) * [1.0, 5.0, 0.2]
+    monkeypatch.setattr(announcements, "prompt_features", lambda *_: Features(held))
+    settings = validate({"tasks": ["piqa"], "router": {"shrinkage": 1.0, "abstain": "hard", "false_refusals": 0.1}}, "")
+    device = SimpleNamespace(aside=[1], held_prompts=list)
+    said = summarise(x)
+    base: Any = None
+    found = announcements.limits_of(base, settings, device, said)  # type: ignore[arg-type]
+    mean, variance = (torch.tensor(part).bfloat16().double().numpy() for part in (said.mean, said.diagonal))
+    ordered = sorted((((held - mean) ** 2) / variance).sum(axis=1))
+    np.testing.assert_allclose(found, [np.median(ordered[:37]), ordered[36]], rtol=1e-4)  # type: ignore[arg-type]
+    device.aside = []
+    assert announcements.limits_of(base, settings, device, said) is None  # type: ignore[arg-type]
 
 
 def test_what_is_known_or_not_needed_is_not_said() -> None:

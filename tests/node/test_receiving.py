@@ -248,6 +248,9 @@ def test_an_announcement_that_cannot_be_is_refused(messages: list[Message], part
         ("eigenvectors", torch.full((WIDTH, 3), NAN), "not finite"),
         ("diagonal", torch.full((WIDTH,), -1.0), "variance below 0"),
         ("embedding", torch.zeros(WIDTH, 1), "shape"),
+        ("limits", torch.ones(3), "shape"),
+        ("limits", torch.tensor([1.0, INF]), "not finite"),
+        ("limits", torch.tensor([2.0, 1.0]), "above the limit"),
         ("other", torch.zeros(WIDTH), "'other' that is not part of it"),
     ],
 )

@@ -82,6 +82,14 @@ def test_embeddings_are_sent_where_a_router_asks_for_them(shape: Skeleton) -> No
     assert having.router - without.router == 2 * shape.width
 
 
+def test_limits_are_sent_where_unknown_tasks_are_refused(shape: Skeleton) -> None:
+    """Two numbers of four bytes, and their entry in the message's header."""
+    without, having = (
+        method_sizes(shape, "proposed", ADAPTER, PLAIN, RouterConfig(abstain=abstain)) for abstain in ("off", "hard")
+    )
+    assert having.router - without.router == 8
+
+
 def test_the_published_models_at_rank_32() -> None:
     """By hand: LoRA has r (k + d) values a layer, a dense B r d, 28 blocks of q, k, v, o, gate, up, down."""
     for name, h, kv, wide in (("qwen2.5-1.5b", 1536, 256, 8960), ("qwen2.5-7b", 3584, 512, 18944)):

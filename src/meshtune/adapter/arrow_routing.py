@@ -27,6 +27,8 @@ class Arrow(Bank):
         temperature: T of the softmax over their scores.
     """
 
+    name = "arrow"
+
     def __init__(self, experts: Sequence[Expert], top_k: int = 3, temperature: float = 1.0) -> None:
         super().__init__(experts)
         self._top_k, self._temperature = min(top_k, len(experts)), temperature
@@ -39,7 +41,7 @@ class Arrow(Bank):
     @property
     def digest(self) -> str:
         """Equal digests answer equally."""
-        return f"arrow/{self._top_k}/{self._temperature}/{super().digest}"
+        return f"{self.name}/{self._top_k}/{self._temperature}/{super().digest}"
 
     def prototypes(self, layer: LayerSpec) -> Tensor:
         """Return the experts' prototypes (G, k) in ``layer``; zeros for one whose update is zero there."""
@@ -48,10 +50,13 @@ class Arrow(Bank):
             self._prototypes[layer.index] = torch.stack(found)
         return self._prototypes[layer.index]
 
+    def scores(self, layer: LayerSpec, x: Tensor) -> Tensor:
+        """Return the score (..., G) that each token of x (..., k), at least fp32, gives each expert."""
+        return (x @ self.prototypes(layer).to(x.dtype).T).abs()
+
     def weights(self, layer: LayerSpec, x: Tensor) -> Tensor:
         """Return w (..., G) of x (..., k): the softmax of the best scores over T, 0 for the other experts."""
-        exact = torch.promote_types(x.dtype, torch.float32)
-        scores = (x.to(exact) @ self.prototypes(layer).to(exact).T).abs()
+        scores = self.scores(layer, x.to(torch.promote_types(x.dtype, torch.float32)))
         best, who = scores.topk(self._top_k, dim=-1)
         return torch.zeros_like(scores).scatter_(-1, who, (best / self._temperature).softmax(dim=-1))
 

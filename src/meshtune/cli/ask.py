@@ -150,6 +150,9 @@ def _show(speaker: Device, reply: Reply) -> None:
         tables.append(Table("Options", ["option", "probability"], rows))
     if speaker.router is not None:
         rows = [[w.task, _listed(w.devices), "by token" if w.gate is None else f"{w.gate:.3f}"] for w in reply.weights]
+        rest = 1 - sum(1.0 if w.gate is None else w.gate for w in reply.weights)
+        if rest > 5e-4:
+            rows.append(["frozen model", "-", f"{rest:.3f}"])
         tables.append(Table("Gates", ["expert", "trained by devices", "gate"], rows, labels=2))
     show_tables(tables)
 
@@ -163,6 +166,8 @@ def _who(speaker: Device, reply: Reply) -> str:
         count = len(reply.weights)
         experts = f"{count} expert{'s' if count > 1 else ''}, weighed token by token by its {speaker.router} router"
         return f"Device {speaker.id} answered with {experts} ({after})."
+    if first.gate == 0:
+        return f"The frozen base model answered: the question is unlike those of every task that is known ({after})."
     many = "devices" if len(first.devices) > 1 else "device"
     expert = f"the expert of {printable(first.task)}, trained by {many} {_listed(first.devices)}"
     if speaker.router is None:

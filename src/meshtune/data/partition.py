@@ -83,6 +83,10 @@ class DeviceData:
         """Return the prompts of the first ``count`` questions, tokenised."""
         return [encode_prompt(self.tokenizer, q.prompt, self.limit) for q in self.questions[:count]]
 
+    def held_prompts(self) -> list[tuple[int, ...]]:
+        """Return the prompts of the held-out questions, tokenised."""
+        return [encode_prompt(self.tokenizer, q.prompt, self.limit) for q in self.aside]
+
 
 def digest(devices: Sequence[DeviceData]) -> str:
     """Return a hash of all training questions, device by device: equal for equal data."""

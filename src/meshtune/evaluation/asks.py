@@ -28,7 +28,7 @@ Key = tuple[str, int]
 
 
 def ask_of(answer: Answer, number: int, rows: Sequence[Row], prompt: tuple[int, ...] = ()) -> Ask:
-    """Return the request for prompt ``number``: to a single expert, or to the bank weighted by gates.
+    """Return the request for prompt ``number``: to a single expert or none, or to the bank weighted by gates.
 
     Args:
         answer: the experts that answer.
@@ -37,6 +37,8 @@ def ask_of(answer: Answer, number: int, rows: Sequence[Row], prompt: tuple[int, 
         prompt: its own tokens, if an answer is to be written.
     """
     gates = answer.gates[number]
+    if not gates.any():  # the frozen model answers
+        return Ask(rows, None, prompt=prompt)
     if answer.bank is None and gates.max() == 1.0:
         return Ask(rows, answer.experts[int(gates.argmax())], prompt=prompt)
     return Ask(rows, None, gates, prompt)

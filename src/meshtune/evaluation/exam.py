@@ -81,6 +81,11 @@ def signature(config: RunConfig) -> str:
     arrow = (r.arrow_top_k, r.arrow_temperature)
     if arrow != (DEFAULTS.arrow_top_k, DEFAULTS.arrow_temperature):
         cut += f"/arrow{arrow[0]},{arrow[1]}"
+    if r.abstain != DEFAULTS.abstain:
+        cut += f"/{r.abstain}"
+    similar = (r.lorauter_top_k, r.lorauter_temperature)
+    if similar != (DEFAULTS.lorauter_top_k, DEFAULTS.lorauter_temperature):
+        cut += f"/lorauter{similar[0]},{similar[1]}"
     elsewhere = e.elsewhere or e.questions
     mark = f"{e.split}/{config.template}/{e.questions}/{elsewhere}/{r.depth}/{r.shrinkage}/{r.temperature}{cut}"
     if not e.write:

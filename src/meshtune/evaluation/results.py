@@ -237,6 +237,7 @@ def _choices(
         **(errors if right.cores < right.count else {}),
         "log_loss": None if gates.max(axis=1).min() == 1 else log_loss(gates, router.groups, truth),
         "temperature": config.router.temperature,
+        **({} if router.abstention is None else {"refused": float(1 - router.abstention.known(seen).mean())}),
     }
 
 

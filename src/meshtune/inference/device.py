@@ -223,10 +223,10 @@ class Device:
     def _task(self, weights: Sequence[Weight]) -> Task:
         """Return the task that decides how an answer ends: the first expert's, else the one with the longest answers.
 
-        With token-level routing no expert is first.
+        With token-level routing no expert is first, nor if the frozen model answers.
         """
         tasks = {task.key: get_task(task.task) for task in self._config.tasks}
-        known = [tasks[weight.task] for weight in weights[:1] if weight.task in tasks and weight.gate is not None]
+        known = [tasks[weight.task] for weight in weights[:1] if weight.task in tasks and weight.gate]
         return known[0] if known else max(tasks.values(), key=lambda task: task.written * task.longest_answer)
 
     def _fitted(self) -> Router | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Weight:
     """An expert's share in an answer: the task it knows, the devices that trained it, and its gate.
 
-    There is no gate with token-level routing.
+    There is no gate with token-level routing. If gates sum to less than 1, the rest belongs to the frozen model.
     """
 
     task: str

@@ -50,20 +50,25 @@ class Prompts:
         return self.router
 
     def gates(self, held: Sequence[str], own: str) -> NDArray[np.float64]:
-        """Return the router's gates (prompts, held) over the groups that a device holds experts of, summing to 1.
+        """Return the router's gates (prompts, held) over the groups that a device holds experts of.
 
-        If none of the experts that the router selects has arrived yet, the device's ``own`` group answers.
+        If none of the experts that the router selects has arrived yet, the device's ``own`` group answers. Gates sum to
+        1, or to less if the router leaves a part of the answer to the frozen model.
         """
         router = self.fitted()
         gates = router.gates(self.features)[:, [list(router.groups).index(group) for group in held]]
         gates[gates.sum(axis=1) <= 0, list(held).index(own)] = 1.0
         found: NDArray[np.float64] = gates / gates.sum(axis=1, keepdims=True)
+        if router.abstention is not None:
+            found *= router.abstention.known(self.features)[:, None]
         return found
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Who answers: ``experts`` (G; None is the frozen model) and each prompt's ``gates`` (prompts, G), summing to 1.
+    """Who answers: ``experts`` (G; None is the frozen model) and each prompt's ``gates`` (prompts, G).
+
+    Gates sum to 1, or to less: the rest belongs to the frozen model.
 
     ``bank`` defines how the experts are combined if not simply by their gates.
     """

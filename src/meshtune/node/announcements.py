@@ -33,7 +33,8 @@ from meshtune.methods.state import Announcement, Masks
 from meshtune.model.base import Base
 from meshtune.node.mask_search import search_masks
 from meshtune.node.negotiation.mask_agreement import negotiates
-from meshtune.routing.statistics import summarise
+from meshtune.routing.abstention import find_limits
+from meshtune.routing.statistics import Statistics, summarise
 from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer
 from meshtune.training.calibration import averaged_inputs, calibration_scores, entropies, layer_inputs, prompt_features
@@ -170,6 +171,8 @@ def announcement_of(
         others[WITH_COMMON.name] = tuple(joined(a, b, recipe.rank, whole.common) for a, b in pairs)
     seen = prompt_features(base, prompts[: config.router.prompts], config.router, config.train.micro_tokens)
     statistics = summarise(seen.hidden, config.router.sketch, seen.embedded)
+    if config.router.abstain != "off":
+        statistics = replace(statistics, limits=limits_of(base, config, data, statistics))
     mean = torch.cat([h.mean(dim=1) for h in inputs.values()]).numpy() if codes else None
     ranked = np.concatenate(own)
     return Announcement(data.device, data.group, data.samples, recipe, masks, statistics, mean, others, scores=ranked)
@@ -194,6 +197,23 @@ def top_masks(
     return tuple(top_positions(score, count) for score, count in zip(scores, counts, strict=True))
 
 
+def limits_of(base: Base, config: RunConfig, data: DeviceData, statistics: Statistics) -> NDArray[np.float64] | None:
+    """Return the limits of a device's task (:mod:`meshtune.routing.abstention`), from its held-out prompts.
+
+    Distances are taken from the statistics as others receive them, rounded.
+    """
+    if not data.aside:
+        return None
+    held = prompt_features(base, data.held_prompts(), config.router, config.train.micro_tokens)
+    arrays = {name: _rounded(array).float().numpy() for name, array in statistics.to_tensors().items()}
+    arrived = Statistics.from_tensors(arrays, statistics.count)
+    return find_limits(arrived, held.hidden, config.router.shrinkage, config.router.false_refusals)
+
+
+def _rounded(array: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(torch.bfloat16)
+
+
 def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec], told: bool = False) -> list[Message]:
     """Return what a device sends once under ``method``: its announcement and, if required, statistics and codes.
 
@@ -208,7 +228,7 @@ def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec], 
     messages = [Message("announce", own.device, 0, own.device, meta, tensors)]
     if method.routing.statistics and own.statistics is not None:
         statistics = {
-            name: torch.from_numpy(np.ascontiguousarray(array)).to(torch.bfloat16)
+            name: torch.from_numpy(array) if name == "limits" else _rounded(array)
             for name, array in own.statistics.to_tensors().items()
         }
         messages.append(Message("router", own.device, 0, own.device, {"count": own.statistics.count}, statistics))

@@ -191,12 +191,12 @@ def _recipe(message: Message, layers: Sequence[LayerSpec], shared: Recipe) -> Re
 
 
 def _statistics(message: Message, width: int | None) -> Statistics:
-    check_tensors(message, _STATISTICS, ["embedding"])
+    check_tensors(message, _STATISTICS, ["embedding", "limits"])
     count = whole(fact(message.meta, "count"), f"the number of prompts of device {message.source}", 1, MOST_ROWS)
     k = message.tensors["mean"].numel() if width is None else width
     q = message.tensors["eigenvalues"].numel()
     whole(q, f"the number of eigenvalues of device {message.source}", 0, k)
-    shapes = {"eigenvalues": (q,), "eigenvectors": (k, q)}
+    shapes = {"eigenvalues": (q,), "eigenvectors": (k, q), "limits": (2,)}
     arrays = {name: numbers(message, name, shapes.get(name, (k,))).float().numpy() for name in message.tensors}
     try:
         return Statistics.from_tensors(arrays, count)

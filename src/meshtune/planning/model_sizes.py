@@ -114,6 +114,8 @@ def _router(skeleton: Skeleton, method: Method, router: RouterConfig) -> list[tu
         }  # fmt: skip
         if router.embeds:
             held["embedding"] = ("BF16", (k,))
+        if router.abstain != "off":
+            held["limits"] = ("F32", (2,))
         messages.append((Message("router", 0, 0, 0, {"count": router.prompts}), held))
     if method.routing.codes:
         codes = sum(places(skeleton.layers).values())

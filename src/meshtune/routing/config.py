@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -34,16 +34,22 @@ class RouterConfig(Settings):
     """How prompts are routed to experts.
 
     Attributes:
-        kind: the router of ``proposed``: ``whitened`` (soft), ``top1``, ``cosine``, ``arrow`` (token by token inside
-            the layers) or ``retrieval`` (the nearest mean of embeddings).
+        kind: the router of ``proposed``: ``whitened`` (soft), ``top1``, ``cosine``, ``arrow`` or ``spectr`` (token by
+            token inside the layers), ``lorauter`` (the most similar tasks) or ``retrieval`` (the nearest mean of
+            embeddings).
         also: further routers scored in addition, as ``proposed:<router>``.
         depth: share of the blocks that process the prompt before the router reads it.
         prompts: training prompts used for a device's statistics.
         sketch: number of eigenvectors in the covariance sketch that is sent.
         shrinkage: share of the diagonal in S'.
         temperature: T of the gates' softmax.
-        arrow_top_k: experts per token and layer in ``arrow``; all if there are fewer.
-        arrow_temperature: T of its softmax.
+        arrow_top_k: experts per token and layer in ``arrow`` and ``spectr``; all if there are fewer.
+        arrow_temperature: T of their softmax.
+        lorauter_top_k: experts per prompt in ``lorauter``; all if there are fewer.
+        lorauter_temperature: T of its softmax over similarities.
+        abstain: what happens to a prompt that resembles no known task: ``off``, nothing; ``hard``, the frozen model
+            answers; ``share``, the frozen model gets a share that grows with the distance.
+        false_refusals: the largest share of a known task's prompts that may count as unknown.
     """
 
     kind: Kind = "whitened"
@@ -55,6 +61,10 @@ class RouterConfig(Settings):
     temperature: Temperature = 8.0
     arrow_top_k: Count = 3
     arrow_temperature: Temperature = 1.0
+    lorauter_top_k: Count = 3
+    lorauter_temperature: Temperature = 0.2
+    abstain: Literal["off", "hard", "share"] = "off"
+    false_refusals: float = Field(0.05, gt=0, lt=1)
 
     @property
     def names(self) -> tuple[str, ...]:

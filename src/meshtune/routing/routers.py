@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meshtune.errors import UserError
+from meshtune.routing.abstention import Abstention
 from meshtune.routing.config import RouterConfig, check_router
 from meshtune.routing.features import Features
 from meshtune.routing.pooled import pool
@@ -33,10 +34,12 @@ class Router(ABC):
     Attributes:
         groups: the task keys it chooses between, in the order of its columns.
         by_token: whether weights are computed per token inside the layers; the gates then decide nothing.
+        abstention: decides how much of an answer the experts get; None if they always get all of it.
     """
 
     groups: tuple[str, ...]
     by_token = False
+    abstention: Abstention | None = None
 
     @abstractmethod
     def scores(self, seen: Features) -> Array:
@@ -153,6 +156,14 @@ def make_router(name: str, sources: Mapping[str, Sequence[Statistics]], settings
             announce.
     """
     router: Router = ROUTERS[check_router(name)](sources, settings)
+    if settings.abstain != "off" and not router.by_token:
+        every = [source for group in router.groups for source in sources[group]]
+        if all(source.limits is None for source in every):
+            raise UserError(
+                f"router.abstain={settings.abstain} needs limits, and the devices of this run announced none: start a "
+                "new run with it, and with more held-out rows (validation) if it has it"
+            )
+        router.abstention = Abstention(every, settings.shrinkage, soft=settings.abstain == "share")
     return router
 
 

@@ -32,7 +32,7 @@ class SharedB(AggregatingMethod):
     def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
         router, sources = prompts.fitted(), self.sources(member)
         gates = prompts.gates([group for group, _ in sources], member.own.group)
-        key = ("shared_b", self.masked, router.by_token, *self.contents(member))
+        key = ("shared_b", self.masked, type(router).__name__ if router.by_token else "", *self.contents(member))
         bank = factory.once(key, lambda: self._bank(member, router, factory))
         return Answer((None,) * len(sources), gates, bank)
 
