@@ -156,11 +156,11 @@ def test_prompts_of_one_core_count_as_one_choice() -> None:
 def test_what_is_left_to_the_frozen_model_is_told_and_changes_no_choice() -> None:
     """A prompt at the mean of the one device, one at its limit, and two far away."""
     router = Given(np.eye(3)[[0, 0, 1, 2]].tolist())
-    plain = _choices(router, SEEN, TRUTH, None, config())
+    plain = _choices(router, SEEN, TRUTH, range(4), config())
     device = replace(summarise(np.array([[-1.0], [1.0]])), limits=np.array([1.0, 4.0]))
     router.abstention = Abstention([device])
     seen = Features(np.array([[0.0], [2.0], [5.0], [-9.0]]))
-    assert _choices(router, seen, TRUTH, None, config()) == {**plain, "refused": 0.5}
+    assert _choices(router, seen, TRUTH, range(4), config()) == {**plain, "refused": 0.5}
 
 
 def test_a_router_that_decides_token_by_token_chooses_nothing() -> None:

@@ -50,7 +50,7 @@ def test_own_columns_are_the_mean_of_the_group_and_common_ones_of_everybody() ->
             common = sum(rows[d] * each[d][layer] for d in range(4)) / sum(rows.values())
             np.testing.assert_allclose(mixed[layer][:, :RANK], own[:, :RANK], rtol=0, atol=1e-6)
             np.testing.assert_allclose(mixed[layer][:, RANK:], common[:, RANK:], rtol=0, atol=1e-6)
-    answers = dict((g, e) for g, _, e in method().experts(members[3], factory))
+    answers = {g: e for g, _, e in method().experts(members[3], factory)}
     assert list(answers) == ["a", "b", "c"]
     for group, member in (("a", members[0]), ("b", members[1]), ("c", members[3])):
         torch.testing.assert_close(answers[group].values, member.expert.values, rtol=0, atol=0)
@@ -109,7 +109,7 @@ def test_devices_that_met_later_keep_their_positions_and_a_position_counts_who_t
         expected = np.where(masks[1][layer], total / np.maximum(weight, 1), 0).reshape(10, ROWS)
         np.testing.assert_allclose(mixed[layer][:, RANK:], expected[:, RANK:], rtol=0, atol=1e-6)
         np.testing.assert_allclose(mixed[layer][:, :RANK], each[1][layer][:, :RANK], rtol=0, atol=1e-6)
-    answer = dict((g, e) for g, _, e in method().experts(members[0], factory))["c"]
+    answer = {g: e for g, _, e in method().experts(members[0], factory)}["c"]
     assert isinstance(answer, SparseExpert)
     for layer, b in enumerate(dense(answer)):
         common = sum(rows[d] * each[d][layer] for d in range(4)) / sum(rows.values())

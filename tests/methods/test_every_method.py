@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from federations import LAYERS, announcement, ask, dense, federation, play
-from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.base import Method
+from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.registry import CATALOGUE, METHODS, get_method
 from meshtune.methods.state import Update
 
