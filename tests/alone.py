@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from meshtune.methods.registry import get_method
 from meshtune.model.loading import load
 from meshtune.node.announcements import announcement_of, recipes
 from meshtune.node.introductions import OF
+from meshtune.node.mask_search import search_masks
 from meshtune.node.node import Node
 from meshtune.node.updates import UpdateRules
+from meshtune.runs.observer import Silent
 from meshtune.simulator.introducing import nodes_of
 from meshtune.tasks.base import Question
 from meshtune.training.calibration import prompt_features
@@ -35,11 +38,16 @@ def live(folder: Path) -> dict[str, Any]:
     config = validate(facts["config"], "the recording")
     base = load(config.model, config.adapter.per_layer)
     method = get_method(facts["method"])
-    factory = ExpertFactory(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
+    layers = base.adapters.layers
+    factory = ExpertFactory(layers, config.adapter, config.seed, base.dtype, str(base.device), paper=config.paper)
     questions = [Question(**{**one, "options": tuple(one["options"])}) for one in facts["questions"]]
     data = DeviceData(facts["device"], facts["group"], questions, config.seed, config.train.max_tokens, base.tokenizer)
     recipe = recipes(config, base.adapters.layers)[data.group]
-    own = announcement_of(base, config, data, recipe, method.routing.codes, config.adapter.share)
+    share = config.adapter.share
+    own = announcement_of(base, config, data, recipe, method.routing.codes, share)
+    counts = [[len(positions) for positions in own.masks]]
+    for others in search_masks(base, config, [data], [method], {data.group: recipe}, Silent(), [share], counts):
+        own = replace(own, others=others)
     formed = {int(number): one for number, one in facts["formed"].items()}
     (node,) = nodes_of([method.announces(own, factory)], method, factory, dict(formed[0][1]), facts["reliable"])
     heard = [(one["round"], one["sender"], bytes.fromhex(one["data"])) for one in facts["heard"]]
