@@ -96,7 +96,7 @@ class Job:
             run(load_config(config, settings), path, Silent())
         except DivergedError:
             return float("inf")
-        scores = question_scores(read_scores(path), self.methods[0], "nll")
+        scores = question_scores(of_split(path, "validation"), self.methods[0], "nll")
         means = [sum(each.values()) / len(each) for each in scores.values()]
         return sum(means) / len(means)
 
@@ -106,9 +106,7 @@ class Job:
         best = min(tried, key=lambda rate: tried[rate])
         path = self.folder / best
         evaluate(path, Silent(), {"eval": {"split": "test", "questions": self.study.questions}})
-        results, records = load_results(path), read_scores(path)
-        mark = records[-1]["signature"]
-        asked = [record for record in records if record["signature"] == mark]
+        results, asked = load_results(path), of_split(path, "test")
         ends = {f"{self.rates[0]:g}", f"{self.rates[-1]:g}"}
         found = []
         for name in [label for label in results.methods if label == "frozen" or label.split(":")[0] in self.methods]:
@@ -127,6 +125,11 @@ class Job:
                 }
             )  # fmt: skip
         return found
+
+
+def of_split(path: Path, split: str) -> list[dict[str, Any]]:
+    """Return a run's scorings of the questions of one split, which a signature names first."""
+    return [record for record in read_scores(path) if record["signature"].startswith(f"{split}/")]
 
 
 def jobs(name: str, args: argparse.Namespace) -> Iterator[Job]:

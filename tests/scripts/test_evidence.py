@@ -1,0 +1,80 @@
+"""The script behind docs/evidence.md, on a random model: what it trains, picks and writes, and how it goes on."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "evidence.py"
+TINY = """
+model: {name: tiny-random}
+tasks: [sums, animals]
+train: {rounds: 1, steps: 2, batch: 2, lr: 1e-3, lora_lr: 1e-3, max_tokens: 64}
+router: {prompts: 8}
+adapter: {calibration_batches: 1, entropy_tokens: 16}
+eval: {questions: 4}
+"""
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("evidence", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["evidence"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def call(script: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: str) -> list[dict[str, Any]]:
+    monkeypatch.setattr(sys, "argv", ["evidence.py", "tiny", *words])
+    script.main()
+    found: list[dict[str, Any]] = json.loads((script.RESULTS / "tiny.json").read_text())
+    return found
+
+
+def test_every_length_picks_its_rate_and_goes_on_where_it_stopped(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    study = script.Study(str(tmp_path / "tiny.yaml"), questions=3, methods=("proposed", "lora"))
+    monkeypatch.setattr(script, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(script, "STUDIES", {"tiny": study})
+    out = tmp_path / "out"
+    words = ("--out", str(out), "--rows", "8", "4", "--rates", "1e-2", "1e-12")
+    found = call(script, monkeypatch, *words)
+    assert {(one["rows"], one["method"]) for one in found} == {
+        (rows, method) for rows in (4, 8) for method in ("frozen", "lora", "oracle", "proposed", "proposed:top1")
+    }
+    for one in found:
+        assert one["rate"] == min(one["tried"], key=lambda rate: one["tried"][rate]) or len(one["tried"]) == 2
+        assert one["tried"][f"{one['rate']:g}"] == min(one["tried"].values())
+        assert one["at_an_end"]  # of two rates either is
+        assert {task: len(each) for task, each in one["scores"]["nll"].items()} == {"sums": 3, "animals": 3}
+    runs = sorted(out.rglob("results.json"))
+    config = json.loads((runs[0].parent / "config.json").read_text())
+    rounds = {json.loads((run.parent / "config.json").read_text())["train"]["rounds"] for run in runs}
+    assert (rounds, config["train"]["steps"], config["train"]["batch"]) == ({1, 2}, 2, 2)
+    before = {file: file.stat().st_mtime_ns for file in out.rglob("round-*.safetensors")}
+    assert call(script, monkeypatch, *words) == found
+    assert {file: file.stat().st_mtime_ns for file in out.rglob("round-*.safetensors")} == before
+
+
+def test_records_are_replaced_by_model_rows_seed_and_method(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(script, "RESULTS", tmp_path)
+    key = {"model": "smollm2", "rows": 64, "seed": 0}
+    script.add("five", [{**key, "method": "lora", "rate": 1.0}, {**key, "method": "ffa", "rate": 1.0}])
+    script.add("five", [{**key, "method": "lora", "rate": 2.0}, {**key, "rows": 16, "method": "lora", "rate": 3.0}])
+    rows = json.loads((tmp_path / "five.json").read_text())
+    assert [(one["rows"], one["method"], one["rate"]) for one in rows] == [
+        (16, "lora", 3.0), (64, "ffa", 1.0), (64, "lora", 2.0),
+    ]  # fmt: skip
