@@ -132,7 +132,7 @@ def announcement_of(
     masks = tuple(top_positions(score, count) for score, count in zip(scores, counts, strict=True))
     seen = prompt_features(base, prompts[: config.router.prompts], config.router, config.train.micro_tokens)
     statistics = summarise(seen.hidden, config.router.sketch, seen.embedded)
-    if config.router.abstain != "off":
+    if config.router.abstain != "never":
         statistics = replace(statistics, limits=limits_of(base, config, data, statistics))
     mean = torch.cat([h.mean(dim=1) for h in inputs.values()]).numpy() if codes else None
     ranked = np.concatenate(scores)
