@@ -85,7 +85,7 @@ def test_embeddings_are_sent_where_a_router_asks_for_them(shape: Skeleton) -> No
 def test_limits_are_sent_where_unknown_tasks_are_refused(shape: Skeleton) -> None:
     """Two numbers of four bytes, and their entry in the message's header."""
     without, having = (
-        method_sizes(shape, "proposed", ADAPTER, PLAIN, RouterConfig(abstain=abstain)) for abstain in ("off", "hard")
+        method_sizes(shape, "proposed", ADAPTER, PLAIN, RouterConfig(abstain=abstain)) for abstain in ("never", "hard")
     )
     assert having.router - without.router == 8
 

@@ -171,7 +171,7 @@ def announcement_of(
         others[WITH_COMMON.name] = tuple(joined(a, b, recipe.rank, whole.common) for a, b in pairs)
     seen = prompt_features(base, prompts[: config.router.prompts], config.router, config.train.micro_tokens)
     statistics = summarise(seen.hidden, config.router.sketch, seen.embedded)
-    if config.router.abstain != "off":
+    if config.router.abstain != "never":
         statistics = replace(statistics, limits=limits_of(base, config, data, statistics))
     mean = torch.cat([h.mean(dim=1) for h in inputs.values()]).numpy() if codes else None
     ranked = np.concatenate(own)

@@ -114,7 +114,7 @@ def _router(skeleton: Skeleton, method: Method, router: RouterConfig) -> list[tu
         }  # fmt: skip
         if router.embeds:
             held["embedding"] = ("BF16", (k,))
-        if router.abstain != "off":
+        if router.abstain != "never":
             held["limits"] = ("F32", (2,))
         messages.append((Message("router", 0, 0, 0, {"count": router.prompts}), held))
     if method.routing.codes:

@@ -47,7 +47,7 @@ class RouterConfig(Settings):
         arrow_temperature: T of their softmax.
         lorauter_top_k: experts per prompt in ``lorauter``; all if there are fewer.
         lorauter_temperature: T of its softmax over similarities.
-        abstain: what happens to a prompt that resembles no known task: ``off``, nothing; ``hard``, the frozen model
+        abstain: what happens to a prompt that resembles no known task: ``never``, nothing; ``hard``, the frozen model
             answers; ``share``, the frozen model gets a share that grows with the distance.
         false_refusals: the largest share of a known task's prompts that may count as unknown.
     """
@@ -63,7 +63,7 @@ class RouterConfig(Settings):
     arrow_temperature: Temperature = 1.0
     lorauter_top_k: Count = 3
     lorauter_temperature: Temperature = 0.2
-    abstain: Literal["off", "hard", "share"] = "off"
+    abstain: Literal["never", "hard", "share"] = "never"
     false_refusals: float = Field(0.05, gt=0, lt=1)
 
     @property

@@ -156,7 +156,7 @@ def make_router(name: str, sources: Mapping[str, Sequence[Statistics]], settings
             announce.
     """
     router: Router = ROUTERS[check_router(name)](sources, settings)
-    if settings.abstain != "off" and not router.by_token:
+    if settings.abstain != "never" and not router.by_token:
         every = [source for group in router.groups for source in sources[group]]
         if all(source.limits is None for source in every):
             raise UserError(
