@@ -33,11 +33,11 @@ from meshtune.simulator.simulation import evaluate, run
 
 RESULTS = Path(__file__).parents[1] / "results"
 METRICS = ("nll", "option_nll", "acc", "rouge_l")
-ALIKE = (("oracle", "proposed"), ("hard_moe", "bank"))
+ALIKE = (("common_oracle", "common"), ("hard_moe", "proposed"))
 """Methods that train the same experts; the first, which no router can mislead, judges the rate."""
 SPARSE, LORA = (1e-3, 3e-3, 1e-2), (1e-3, 3e-3)
 GRIDS: dict[str, Sequence[float]] = {
-    "oracle": SPARSE, "hard_moe": SPARSE, "lora": LORA, "hard_moe_lora": (3e-4, 1e-3, 3e-3), "central": LORA,
+    "common_oracle": SPARSE, "hard_moe": SPARSE, "lora": LORA, "hard_moe_lora": (3e-4, 1e-3, 3e-3), "central": LORA,
     "ffa": SPARSE, "lori": SPARSE, "paper": (3e-3, 1e-2, 3e-2), "paper_masked": (3e-3, 1e-2, 3e-2), "local": SPARSE,
 }  # fmt: skip
 """The learning rates tried at every length, by the method that judges them."""
@@ -52,7 +52,7 @@ class Study:
     config: str
     settings: tuple[str, ...] = ()
     questions: int = 100
-    methods: tuple[str, ...] = ("proposed", "bank", "lora", "ffa", "lori", "hard_moe_lora", "central", "local")
+    methods: tuple[str, ...] = ("common", "proposed", "lora", "ffa", "lori", "hard_moe_lora", "central", "local")
 
 
 STUDIES = {

@@ -21,13 +21,13 @@ from meshtune.routing.features import Features
 from meshtune.routing.routers import Reader, WhitenedRouter
 from meshtune.routing.statistics import summarise
 
-RANK, COMMON = 2, 3
+RANK, COMMON = 2, 1
 
 LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 12, 10, False) for i in range(2)]
 
 GROUPS = ["a", "b", "a", "c"]
 
-ADAPTER = AdapterConfig(rank=RANK, alpha=4.0, common_rank=COMMON)
+ADAPTER = AdapterConfig(rank=RANK, alpha=4.0)
 
 
 def announcement(device: int) -> Announcement:
@@ -41,7 +41,7 @@ def announcement(device: int) -> Announcement:
         name: tuple(np.sort(draw.choice(size, 4, replace=False)) for size in sizes(LAYERS, RANK))
         for name in ("lori", "lori_uniform")
     }
-    own = (np.sort(draw.choice(size, 3, replace=False)) for size in sizes(LAYERS, RANK))
+    own = (np.sort(draw.choice(size, 3, replace=False)) for size in sizes(LAYERS, RANK - COMMON))
     common = (np.sort(draw.choice(size, 4, replace=False)) for size in sizes(LAYERS, COMMON))
     found["common"] = tuple(joined(a, b, RANK, COMMON) for a, b in zip(own, common, strict=True))
     return Announcement(device, group, 10 * (device + 1), recipe, masks, statistics, codes, found)

@@ -15,17 +15,17 @@ from meshtune.methods.common_bank import CommonBankMethod
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Member, Update
 
-ROWS = RANK + COMMON
+ROWS, OWN = RANK, RANK - COMMON
 
 
 def method() -> CommonBankMethod:
-    found = get_method("proposed")
+    found = get_method("common")
     assert isinstance(found, CommonBankMethod)
     return found
 
 
 def dense(expert: SparseExpert) -> list[np.ndarray]:
-    """Return B (d, r + c) of every layer."""
+    """Return B (d, r) of every layer."""
     return [expert.pair(layer)[1].double().numpy() for layer in LAYERS]
 
 
@@ -48,8 +48,8 @@ def test_own_columns_are_the_mean_of_the_group_and_common_ones_of_everybody() ->
         for layer in range(len(LAYERS)):
             own = sum(rows[d] * each[d][layer] for d in group) / sum(rows[d] for d in group)
             common = sum(rows[d] * each[d][layer] for d in range(4)) / sum(rows.values())
-            np.testing.assert_allclose(mixed[layer][:, :RANK], own[:, :RANK], rtol=0, atol=1e-6)
-            np.testing.assert_allclose(mixed[layer][:, RANK:], common[:, RANK:], rtol=0, atol=1e-6)
+            np.testing.assert_allclose(mixed[layer][:, :OWN], own[:, :OWN], rtol=0, atol=1e-6)
+            np.testing.assert_allclose(mixed[layer][:, OWN:], common[:, OWN:], rtol=0, atol=1e-6)
     answers = {g: e for g, _, e in method().experts(members[3], factory)}
     assert list(answers) == ["a", "b", "c"]
     for group, member in (("a", members[0]), ("b", members[1]), ("c", members[3])):
@@ -60,8 +60,8 @@ def test_all_groups_share_the_common_rows_of_a_and_nothing_else() -> None:
     members, _ = federation(method())
     first, second = (members[d].expert.pair(LAYERS[0])[0] for d in (0, 1))
     assert first.shape == (ROWS, 12)
-    torch.testing.assert_close(first[RANK:], second[RANK:], rtol=0, atol=0)
-    both = torch.cat([first[:RANK], second])  # two groups and what they have in common: orthonormal rows
+    torch.testing.assert_close(first[OWN:], second[OWN:], rtol=0, atol=0)
+    both = torch.cat([first[:OWN], second])  # two groups and what they have in common: orthonormal rows
     torch.testing.assert_close(both @ both.T, torch.eye(len(both)), rtol=0, atol=1e-5)
 
 
@@ -71,15 +71,15 @@ def test_the_group_votes_for_its_own_columns_and_everybody_for_the_common_ones()
     ballots = {
         d: [np.divmod(np.asarray(mask), ROWS) for mask in known[d].masks] for d in range(4)
     }  # (row, column) of every position
-    own = {d: [(r * RANK + c)[c < RANK] for r, c in ballot] for d, ballot in ballots.items()}
-    common = {d: [(r * COMMON + c - RANK)[c >= RANK] for r, c in ballot] for d, ballot in ballots.items()}
-    mine = vote([(d, own[d]) for d in (0, 2)], sizes(LAYERS, RANK))
+    own = {d: [(r * OWN + c)[c < OWN] for r, c in ballot] for d, ballot in ballots.items()}
+    common = {d: [(r * COMMON + c - OWN)[c >= OWN] for r, c in ballot] for d, ballot in ballots.items()}
+    mine = vote([(d, own[d]) for d in (0, 2)], sizes(LAYERS, OWN))
     everyone = vote([(d, common[d]) for d in range(4)], sizes(LAYERS, COMMON))
     begun = method().begin(known[2], known, factory)
     assert isinstance(begun, SparseExpert)
     for layer, mask in enumerate(begun.masks):
-        expected = {int(p // RANK * ROWS + p % RANK) for p in mine[layer]}
-        expected |= {int(p // COMMON * ROWS + RANK + p % COMMON) for p in everyone[layer]}
+        expected = {int(p // OWN * ROWS + p % OWN) for p in mine[layer]}
+        expected |= {int(p // COMMON * ROWS + OWN + p % COMMON) for p in everyone[layer]}
         assert mask.tolist() == sorted(expected)
 
 
@@ -103,18 +103,18 @@ def test_devices_that_met_later_keep_their_positions_and_a_position_counts_who_t
     for layer in range(len(LAYERS)):
         total, weight = np.zeros(10 * ROWS), np.zeros(10 * ROWS)
         for d in range(4):
-            here = masks[d][layer] & (np.arange(10 * ROWS) % ROWS >= RANK)
+            here = masks[d][layer] & (np.arange(10 * ROWS) % ROWS >= OWN)
             total += rows[d] * each[d][layer].reshape(-1) * here
             weight += rows[d] * here
         expected = np.where(masks[1][layer], total / np.maximum(weight, 1), 0).reshape(10, ROWS)
-        np.testing.assert_allclose(mixed[layer][:, RANK:], expected[:, RANK:], rtol=0, atol=1e-6)
-        np.testing.assert_allclose(mixed[layer][:, :RANK], each[1][layer][:, :RANK], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(mixed[layer][:, OWN:], expected[:, OWN:], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(mixed[layer][:, :OWN], each[1][layer][:, :OWN], rtol=0, atol=1e-6)
     answer = {g: e for g, _, e in method().experts(members[0], factory)}["c"]
     assert isinstance(answer, SparseExpert)
     for layer, b in enumerate(dense(answer)):
         common = sum(rows[d] * each[d][layer] for d in range(4)) / sum(rows.values())
-        np.testing.assert_allclose(b[:, RANK:], common[:, RANK:], rtol=0, atol=1e-6)
-        np.testing.assert_allclose(b[:, :RANK], each[3][layer][:, :RANK], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(b[:, OWN:], common[:, OWN:], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(b[:, :OWN], each[3][layer][:, :OWN], rtol=0, atol=1e-6)
 
 
 def _sparse(member: Member) -> SparseExpert:
@@ -123,5 +123,5 @@ def _sparse(member: Member) -> SparseExpert:
 
 
 def positions(member: Member) -> list[np.ndarray]:
-    """Return per layer which positions of B (d (r + c),) a device trains."""
+    """Return per layer which positions of B (d r,) a device trains."""
     return [np.isin(np.arange(10 * ROWS), mask.numpy()) for mask in _sparse(member).masks]

@@ -18,7 +18,7 @@ from meshtune.methods.state import Update
 
 
 def bank() -> BankMethod:
-    method = get_method("bank")
+    method = get_method("proposed")
     assert isinstance(method, BankMethod)
     return method
 

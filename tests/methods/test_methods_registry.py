@@ -88,5 +88,5 @@ def test_what_is_none_is_refused(name: str, part: str, package: Path, tmp_path: 
 
 def test_a_name_that_is_known_is_returned() -> None:
     assert check_method("ffa") == "ffa"
-    with pytest.raises(UserError, match=r"^there is no method called zz: choose from proposed, bank, lora, "):
+    with pytest.raises(UserError, match=r"^there is no method called zz: choose from proposed, lora, "):
         check_method("zz")

@@ -43,13 +43,12 @@ def announced(base: Base, name: str, router: RouterConfig) -> Announcement:
     """An announcement of device 0 with random masks and statistics, as ``name`` would make it."""
     layers, draw = base.adapters.layers, np.random.default_rng(0)
     masks = tuple(np.sort(draw.choice(s, round(0.1 * s), replace=False)) for s in sizes(layers, 16))
-    wide = tuple(np.sort(draw.choice(s, round(0.05 * s), replace=False)) for s in sizes(layers, 32))
     hidden = draw.standard_normal((router.prompts, base.width))
     codes = draw.standard_normal(sum(places(layers).values())).astype(np.float32)
     own = Announcement(
         0, "task", 10_000, Recipe(seed=0, kind="orthogonal", block=0, rank=16), masks,
         summarise(hidden, router.sketch, hidden if router.embeds else None), codes,
-        {"lori": masks, "lori_uniform": masks, "common": wide},
+        {"lori": masks, "lori_uniform": masks, "common": masks},
     )  # fmt: skip
     return get_method(name).announces(own, ExpertFactory(layers, ADAPTER, 0))
 

@@ -75,7 +75,7 @@ INT4: Tree = {
     "graph": {"kind": "ring"},
     "exchange": {"values": "int4"},
     "train": {"rounds": 3},
-    "methods": ["bank", "paper", "lora"],
+    "methods": ["proposed", "paper", "lora"],
 }
 AS_OTHERS = {"projection": "group", "masks": "calibrated"}
 MOVING: Tree = {
@@ -87,7 +87,7 @@ MOVING: Tree = {
     "clusters": {"s_max": 0.05, "inner_rounds": 2, "reform": 1, "masks": "negotiated"},
     "faults": {"dropout": 0.2},
     "train": {"rounds": 3},
-    "methods": ["bank", "paper", "lora"],
+    "methods": ["proposed", "paper", "lora"],
 }
 RUNS: dict[str, Run] = {
     "full": Run(
@@ -95,7 +95,7 @@ RUNS: dict[str, Run] = {
             "graph": {"kind": "full"},
             "train": {"steps": 2},
             "router": {"also": ["top1", "cosine", "arrow", "retrieval"]},
-            "methods": ["bank", "lora", "hard_moe", "hard_moe_lora", "local"],
+            "methods": ["proposed", "lora", "hard_moe", "hard_moe_lora", "local"],
         },
         exam={"eval": {"questions": 4}},
     ),
@@ -104,7 +104,7 @@ RUNS: dict[str, Run] = {
             "devices": {"count": 5},
             "graph": {"kind": "ring"},
             "train": {"rounds": 3},
-            "methods": ["bank", "paper", "shared_b", "lora"],
+            "methods": ["proposed", "paper", "shared_b", "lora"],
         }
     ),
     "random": Run(
@@ -115,7 +115,7 @@ RUNS: dict[str, Run] = {
             "exchange": {"values": "float32"},
             "adapter": {"projection": "gaussian", "per_layer": True, "budget": "uniform"},
             "train": {"rounds": 3, "optimizer": "sgd", "lr": 0.3, "lora_lr": 0.03},
-            "methods": ["bank", "paper", "ffa"],
+            "methods": ["proposed", "paper", "ffa"],
         }
     ),
     "no relay": Run(
@@ -124,7 +124,7 @@ RUNS: dict[str, Run] = {
             "exchange": {"values": "int8", "block": 32},
             "devices": {"count": 5},
             "template": "own",
-            "methods": ["bank", "hard_moe", "lora"],
+            "methods": ["proposed", "hard_moe", "lora"],
         }
     ),
     "int4": Run(INT4),
@@ -137,7 +137,7 @@ RUNS: dict[str, Run] = {
             "faults": {"dropout": 0.2},
             "train": {"rounds": 3},
             "eval": {"every": 2},
-            "methods": ["bank", "paper", "lora", "local"],
+            "methods": ["proposed", "paper", "lora", "local"],
         }
     ),
     "moving": Run(MOVING),
@@ -148,7 +148,7 @@ RUNS: dict[str, Run] = {
             "paper": AS_OTHERS,
             "radio": {},
             "clusters": {"s_max": 1.0, "masks": "negotiated", "inner_rounds": 1},
-            "methods": ["bank", "paper", "paper_masked", "shared_b"],
+            "methods": ["proposed", "paper", "paper_masked", "shared_b"],
         }
     ),
     "single cluster": Run(
@@ -157,7 +157,7 @@ RUNS: dict[str, Run] = {
             "places": {"positions": CIRCLE},
             "clusters": {"kind": "single", "inner_rounds": 2},
             "graph": {"kind": "ring"},
-            "methods": ["bank", "paper", "single_cluster", "lora"],
+            "methods": ["proposed", "paper", "single_cluster", "lora"],
         }
     ),
     "late and away": Run(
@@ -171,7 +171,7 @@ RUNS: dict[str, Run] = {
             "clusters": {"s_max": 0.3, "rate": "expected", "most": 3, "inner_rounds": 2},
             "faults": {"dropout": 0.2, "late": 0.4, "slowdown": 1e4},
             "train": {"rounds": 4},
-            "methods": ["bank", "paper_masked", "lora"],
+            "methods": ["proposed", "paper_masked", "lora"],
         }
     ),
     "all methods": Run(
@@ -188,7 +188,7 @@ RUNS: dict[str, Run] = {
             "devices": {"count": 3},
             "train": {"rows": 20, "max_tokens": 64},
             "router": {"temperature": 60.0},
-            "methods": ["bank", "lora"],
+            "methods": ["proposed", "lora"],
         },
         exam={"eval": {"questions": 2, "samples": 2, "temperature": 1.0}},
     ),

@@ -123,7 +123,7 @@ def test_a_difference_is_found_and_named(records: dict[str, Any]) -> None:
     record = records["clusters"]
     copy = json.loads(json.dumps(record))
     assert list(differences(record, copy)) == []
-    sending = copy["clock"]["bank"]["per_round"]["sending"]
+    sending = copy["clock"]["proposed"]["per_round"]["sending"]
     sending[2] *= 1 + 1e-10
     copy["adapters"]["lora"]["0"][1] *= 1 + 1e-7
     assert list(differences(record, copy)) == []

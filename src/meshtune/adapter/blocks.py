@@ -18,8 +18,8 @@ def capacity(widths: Iterable[int], rank: int, common: int = 0) -> int:
 
     Args:
         widths: the inputs k of the adapted layers.
-        rank: r, a group's own rows.
-        common: c, the rows that all groups have in common.
+        rank: r, the rows of a group's block.
+        common: c, the rows outside all blocks, which all groups have in common.
     """
     return max(0, min(widths) - common) // rank
 

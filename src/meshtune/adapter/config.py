@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from meshtune.errors import UserError
@@ -31,8 +30,7 @@ class AdapterConfig(Settings):
         per_layer: one A per layer instead of one per input site.
         density: share of B's positions that is trained, over all layers; in (0, 1]. ``planned``: as much as compute and
             a link allow, with a radio (method sections 4 and 7).
-        common: share of these positions that methods with a common expert give to it; in (0, 1) (method section 6).
-        common_rank: rows of its A; None for ``rank``.
+        common: share of the rank's rows that methods with a common expert give to it, (0, 1) (method section 6).
         budget: how the density is spread: ``entropy`` (eq. 20 to 22), ``uniform`` or ``size_weighted``.
         temperature: of the softmax over entropies.
         entropy_inputs: the vectors that the entropy is taken over: ``tokens``, or ``averaged``, one mean per prompt, as
@@ -47,7 +45,6 @@ class AdapterConfig(Settings):
     per_layer: bool = False
     density: Share = 0.1
     common: Annotated[float, Within(0.01, 0.99)] = 0.5
-    common_rank: Annotated[int, Within(1, MOST_RANK)] | None = None
     budget: Literal["entropy", "uniform", "size_weighted"] = "entropy"
     temperature: Temperature = 1.0
     entropy_inputs: Literal["tokens", "averaged"] = "tokens"
@@ -61,29 +58,14 @@ class AdapterConfig(Settings):
 
     @property
     def common_rows(self) -> int:
-        """``common_rank``, or the rank."""
-        return self.rank if self.common_rank is None else self.common_rank
-
-    def split(self, density: float, outputs: int) -> tuple[float, float]:
-        """Return the densities of a group's own expert and of the common one under the budget of ``density``.
-
-        Each is a share of the positions of its own B, (d, rank) and (d, common rows); both counts add up to the budget.
-
-        Args:
-            density: share of the positions of a B (d, rank).
-            outputs: d, added up over the layers.
+        """Number of rows of A that all groups have in common, at least one and at most all but one.
 
         Raises:
-            UserError: the common expert has fewer positions than its share of the budget.
+            UserError: the rank is 1.
         """
-        whole = round(density * outputs * self.rank)
-        common = min(whole - 1, max(1, round(self.common * density * outputs * self.rank)))
-        if common > outputs * self.common_rows:
-            raise UserError(
-                f"adapter.common={self.common:g} of density {density:g} is more than the common expert's positions: "
-                f"set adapter.common_rank={math.ceil(common / outputs)}"
-            )
-        return (whole - common) / (outputs * self.rank), common / (outputs * self.common_rows)
+        if self.rank == 1:
+            raise UserError("adapter.rank=1 leaves no row for a common expert beside the own one: set it to 2 or more")
+        return min(self.rank - 1, max(1, round(self.common * self.rank)))
 
     @property
     def share(self) -> float:

@@ -127,7 +127,7 @@ class SparseExpert(Expert):
         self.counts = [m.numel() for m in self.masks]
         self._places: list[Tensor] = []  # shared by all experts with this mask
         filled = torch.zeros(sum(self.counts), device=device) if values is None else values.to(device)
-        super().__init__(layers, projections.recipe.rows, scale, filled)
+        super().__init__(layers, projections.recipe.rank, scale, filled)
 
     def with_values(self, values: Tensor) -> SparseExpert:
         other = SparseExpert(self.layers, self.projections, self.masks, self.scale, values)

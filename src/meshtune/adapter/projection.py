@@ -36,9 +36,9 @@ class Recipe:
         seed: the federation's seed.
         kind: ``orthogonal`` or ``gaussian``.
         block: which rows the group owns.
-        rank: r, the number of the group's own rows.
+        rank: r, the number of rows of A.
         generator: version of the formulas below.
-        common: the number of rows that follow them and that all groups have in common.
+        common: how many of them, the last ones, all groups have in common instead of the group's own.
     """
 
     seed: int
@@ -47,11 +47,6 @@ class Recipe:
     rank: int
     generator: int = 1
     common: int = 0
-
-    @property
-    def rows(self) -> int:
-        """The number of rows of A, and so of columns of B."""
-        return self.rank + self.common
 
     def to_json(self) -> list[Any]:
         """Return plain values for a message; rows in common are left out if there are none."""
@@ -70,13 +65,14 @@ class Recipe:
                 f"a recipe is {quoted(data)}: expected seed, kind, block, rank, generator and any rows in common"
             )
         seed, kind, block, rank, generator, *common = data
+        rank = whole(rank, "a recipe's rank", 1, _MOST)
         return Recipe(
             whole(seed, "a recipe's seed", 0, None),
             text(kind, "a recipe's kind"),
             whole(block, "a recipe's block", 0, _MOST),
-            whole(rank, "a recipe's rank", 1, _MOST),
+            rank,
             whole(generator, "a recipe's generator", 1, _MOST),
-            *(whole(rows, "a recipe's rows in common", 1, _MOST) for rows in common),
+            *(whole(rows, "a recipe's rows in common", 1, rank - 1) for rows in common),
         )
 
 
@@ -127,7 +123,7 @@ def projection(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
     if recipe.kind == "gaussian":
         own = _gaussian(recipe.seed, recipe.block, recipe.rank, site, k)
         common = _gaussian(recipe.seed, "common", recipe.common, site, k)
-        return np.concatenate([own, common])
+        return np.concatenate([own[: recipe.rank - recipe.common], common])
     raise UserError(f"adapter.projection={recipe.kind} is not known: choose from {', '.join(KINDS)}")
 
 
@@ -169,7 +165,7 @@ def _cosine_rows(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
             "lower adapter.rank or set adapter.projection=gaussian"
         )
     order, signs = _shuffle(recipe.seed, site, k)
-    p = np.concatenate([order[start:stop], order[k - recipe.common :]])[:, None]
+    p = np.concatenate([order[start : stop - recipe.common], order[k - recipe.common :]])[:, None]
     # The angle is a multiple of pi/2k; reduced modulo 2 pi in integers to keep precision at large p n.
     turns = (p * (2 * np.arange(k, dtype=np.int64) + 1)) % (4 * k)
     rows = np.sqrt(2.0 / k) * np.cos(np.pi * turns / (2 * k))

@@ -1,6 +1,6 @@
 """Two experts in one update: what is common is averaged over everybody, what is a task's own stays apart.
 
-B (d, r + c) follows a projection whose first r rows belong to the device's group and whose last c rows all groups have
+B (d, r) follows a projection whose first r - c rows belong to the device's group and whose last c rows all groups have
 in common. Both parts are trained together and sent together. The common part B_0 is the mean over all devices whose
 update has arrived, the own part B_g the mean over the group's. Orthogonal rows leave no cross terms between the two:
 dW = (alpha/r) (B_0 A_0 + sum_g gate_g B_g A_g), as gates sum to 1 (method section 6).
@@ -84,7 +84,7 @@ def agreed(group: str, voters: Sequence[Announcement], factory: ExpertFactory) -
     parts = [[parted(mask, recipe.rank, recipe.common) for mask in one.masks] for one in voters]
     mine = [(v.device, [own for own, _ in each]) for v, each in zip(voters, parts, strict=True) if v.group == group]
     everyone = [(v.device, [common for _, common in each]) for v, each in zip(voters, parts, strict=True)]
-    own = vote(mine, sizes(layers, recipe.rank))
+    own = vote(mine, sizes(layers, recipe.rank - recipe.common))
     common = vote(everyone, sizes(layers, recipe.common), least=True)
     return [joined(a, b, recipe.rank, recipe.common) for a, b in zip(own, common, strict=True)]
 
@@ -101,7 +101,7 @@ def combined(first: SparseExpert, parts: Sequence[Part], trained: bool) -> Spars
             train it. Otherwise all positions, each averaged over all devices.
     """
     recipe = first.projections.recipe
-    room = sizes(first.layers, recipe.rows)
+    room = sizes(first.layers, recipe.rank)
     whole, found = torch.zeros(sum(room)), []
     for common in (True, False):
         counted = [part for part in parts if common or part.own]

@@ -86,7 +86,7 @@ class ExpertFactory:
         def masks() -> Sequence[NDArray[np.int64]]:
             if len(members) == 1:
                 return members[0].masks
-            return vote([(m.device, list(m.masks)) for m in members], sizes(self.layers, members[0].recipe.rows))
+            return vote([(m.device, list(m.masks)) for m in members], sizes(self.layers, members[0].recipe.rank))
 
         key = tuple((member.device, member.recipe, member.mask_digest) for member in members)
         return self.fresh(key, members[0].recipe, masks)
@@ -120,7 +120,7 @@ class ExpertFactory:
     def positions(self, announced: Announcement) -> Tensor:
         """Return the positions of a device's values in the concatenation of all layers' B (nnz,)."""
         if announced.mask_digest not in self._positions:
-            joined = join(announced.masks, sizes(self.layers, announced.recipe.rows))
+            joined = join(announced.masks, sizes(self.layers, announced.recipe.rank))
             self._positions[announced.mask_digest] = torch.from_numpy(joined)
         return self._positions[announced.mask_digest]
 

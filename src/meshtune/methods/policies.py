@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from meshtune.adapter.columns import parted
+from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.layer_budget import layer_counts
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.methods.config import PaperConfig
@@ -100,6 +102,14 @@ class MaskPolicy:
             return own.others[NEGOTIATED]
         return own.masks
 
+    def own_columns(self, adapter: AdapterConfig) -> int:
+        """Return how many columns of B belong to the device's group alone: only there masks can collide."""
+        return adapter.rank
+
+    def own_part(self, masks: Masks, adapter: AdapterConfig) -> Masks:
+        """Return the part of ``masks`` in these columns, as positions row * columns + column."""
+        return masks
+
     def search(self, host: Preparation) -> list[Masks] | None:
         """Return the masks of each of the host's devices; None if calibration, which all methods share, finds them.
 
@@ -110,13 +120,19 @@ class MaskPolicy:
 
 
 class CommonMasks(MaskPolicy):
-    """Calibrated masks over the columns of a group's own projection and of the one that all groups have in common."""
+    """Calibrated masks, chosen separately among a group's own columns and among those that all have in common."""
 
     name = "common"
     common = True
 
     def of(self, own: Announcement) -> Masks:
         return own.others.get(self.name, ())
+
+    def own_columns(self, adapter: AdapterConfig) -> int:
+        return adapter.rank - adapter.common_rows
+
+    def own_part(self, masks: Masks, adapter: AdapterConfig) -> Masks:
+        return tuple(parted(mask, adapter.rank, adapter.common_rows)[0] for mask in masks)
 
 
 class EveryPosition(MaskPolicy):

@@ -125,14 +125,15 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
             f"`density_from` {run}: its model is {theirs.model.name}, the plan's {config.model.name}, and their layers "
             f"differ in size ({error}): plan with the run's model"
         ) from error
-    masks = [method.masks.of(own) for own in announced]
+    masks = [method.masks.own_part(method.masks.of(own), theirs.adapter) for own in announced]
     if not all(masks):
         raise UserError(
             f"`density_from` {run}: it has no masks of {method.name}: name a run with {method.name} among its methods"
         )
     ours, told = ([task.key for task in one.device_tasks] for one in (config, theirs))
     differing = [device for device in range(count) if ours[device] != told[device]]
-    planned = _of_masks(config, layers, masks, [own.masks for own in announced], run)
+    columns = method.masks.own_columns(theirs.adapter)
+    planned = _of_masks(config, layers, masks, [own.masks for own in announced], run, columns)
     if not differing:
         return planned
     first = differing[0]
@@ -141,16 +142,21 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
 
 
 def _of_masks(
-    config: RunConfig, layers: Sequence[LayerSpec], masks: Sequence[Masks], calibrated: Sequence[Masks], run: Path
+    config: RunConfig,
+    layers: Sequence[LayerSpec],
+    masks: Sequence[Masks],
+    calibrated: Sequence[Masks],
+    run: Path,
+    rank: int,
 ) -> Planned:
-    room, rank = sizes(layers, config.adapter.rank), config.adapter.rank
+    room, whole = sizes(layers, rank), sizes(layers, config.adapter.rank)
     used = _counts(masks)
     density = float(used.sum(axis=1).max() / sum(room))
     share = density if config.adapter.density == "planned" else config.adapter.share
-    counts = _counts(calibrated) if all(calibrated) else _equal(room, [share] * len(masks))
+    counts = _counts(calibrated) if all(calibrated) else _equal(whole, [share] * len(masks))
     notes = [f"densities are those of the masks in {run}: {density:.3g} over all layers"]
     rate = config.clusters.rate
-    return Planned(of_masks(masks, room, rank, rate), rate, density, tuple(notes), counts, np.array(room))
+    return Planned(of_masks(masks, room, rank, rate), rate, density, tuple(notes), counts, np.array(whole))
 
 
 def _counts(masks: Sequence[Masks]) -> Ints:

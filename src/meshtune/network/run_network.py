@@ -105,13 +105,11 @@ def run_network(
     said = [method.announces(announced, factory) for announced in own]
     count = max(method.begin(a, {a.device: a}, factory).count for a in said)
     bits = 8.0 * update_bytes(count, config.exchange.values, config.exchange.block)
-    rank = factory.adapter.rank
-    counts = sizes(layers, rank)
-    masks = [
-        list((announced.masks or a.masks) if method.masks.selects else ())
-        for announced, a in zip(own, said, strict=True)
-    ]
-    masked = all(masks)
+    policy, rank = method.masks, factory.adapter.rank
+    found = [announced.masks if policy.selects else () for announced in own]
+    if policy.selects and not all(found):  # nobody trains calibrated masks: those of the method decide
+        found, rank = [policy.own_part(a.masks, factory.adapter) for a in said], policy.own_columns(factory.adapter)
+    counts, masks, masked = sizes(layers, rank), [list(one) for one in found], all(found)
     use = of_masks(masks, counts, rank, config.clusters.rate) if masked else expected([[1.0]] * len(own), [1])
     settings = clustering(config.clusters, masked)
 

@@ -65,8 +65,10 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
     common = config.adapter.common_rows if any(get_method(name).masks.common for name in config.methods) else 0
     room = capacity([layer.inputs for layer in layers], rank, common) if bounded else None
     if room is not None and len(groups) > room:
-        lower = layer.inputs // (len(groups) + 1) if common == rank else (layer.inputs - common) // len(groups)
-        remedy = f"lower adapter.rank to {lower} or " if lower > 0 else ""
+        if common:
+            ranks = (config.adapter.model_copy(update={"rank": one}) for one in range(lower, 1, -1))
+            lower = next((a.rank for a in ranks if len(groups) * a.rank + a.common_rows <= layer.inputs), 0)
+        remedy = f"lower adapter.rank to {lower} or " if lower else ""
         shared = f" beside {common} that they have in common" if common else ""
         raise UserError(
             f"{len(groups)} task groups of rank {rank} need {len(groups) * rank} rows{shared}, layer {layer.name} has "
@@ -134,7 +136,9 @@ def announce(
     if not others:
         return result
     # Clusters are formed for masks that are trained: calibrated ones stay only if some method trains them.
-    kept = any(m.masks.selects and m.masks.budgeted and not m.masks.own(config.paper) for m in methods)
+    kept = any(
+        m.masks.selects and m.masks.budgeted and not (m.masks.common or m.masks.own(config.paper)) for m in methods
+    )
     return [
         replace(own, others={**own.others, **more}, masks=own.masks if kept else ())
         for own, more in zip(result, others, strict=True)
@@ -145,36 +149,33 @@ def announcement_of(
     base: Base, config: RunConfig, data: DeviceData, recipe: Recipe, methods: Sequence[Method], density: float
 ) -> Announcement:
     """Compute one device's announcement including its scores, with all that ``methods`` need."""
-    layers, adapter = base.adapters.layers, config.adapter
-    codes, common = (any(found) for found in zip(*((m.routing.codes, m.masks.common) for m in methods), strict=True))
+    adapter = config.adapter
+    codes = any(method.routing.codes for method in methods)
     prompts = data.prompts(max(config.router.prompts, adapter.entropy_tokens // 4))
     weighed, averaged = adapter.budget != "uniform", adapter.entropy_inputs == "averaged"
     inputs = layer_inputs(base, prompts, adapter.entropy_tokens) if codes or (weighed and not averaged) else {}
     spread = averaged_inputs(base, prompts, adapter.entropy_tokens) if weighed and averaged else inputs
     spectrum = entropies(base, spread) if weighed else None
-    whole = replace(recipe, common=adapter.common_rows) if common else recipe
-    scores = calibration_scores(
-        base,
-        Projections(whole, base.dtype, str(base.device)),
-        data.calibration(adapter.calibration_batches, config.train.batch),
-        config.train.micro_tokens,
-    )
-    columns = [score.reshape(-1, whole.rows) for score in scores]
-    own = [part[:, : recipe.rank].reshape(-1) for part in columns]
-    masks = top_masks(own, adapter, spectrum, density)
+
+    def scored(of: Recipe) -> list[NDArray[np.floating[Any]]]:
+        batches = data.calibration(adapter.calibration_batches, config.train.batch)
+        return calibration_scores(
+            base, Projections(of, base.dtype, str(base.device)), batches, config.train.micro_tokens
+        )
+
+    plain = any(method.masks.selects and method.masks.budgeted and not method.masks.common for method in methods)
+    scores = scored(recipe) if plain else []
+    masks = top_masks(scores, adapter, spectrum, density)
     others = {}
-    if common:
-        shared = [part[:, recipe.rank :].reshape(-1) for part in columns]
-        mine, theirs = adapter.split(density, sum(layer.outputs for layer in layers))
-        parts = (top_masks(own, adapter, spectrum, mine), top_masks(shared, adapter, spectrum, theirs))
-        pairs = zip(*parts, strict=True)
-        others[WITH_COMMON.name] = tuple(joined(a, b, recipe.rank, whole.common) for a, b in pairs)
+    if any(method.masks.common for method in methods):
+        whole = replace(recipe, common=adapter.common_rows)
+        others[WITH_COMMON.name] = common_masks(scored(whole), whole, adapter, spectrum, density)
     seen = prompt_features(base, prompts[: config.router.prompts], config.router, config.train.micro_tokens)
     statistics = summarise(seen.hidden, config.router.sketch, seen.embedded)
     if config.router.abstain != "never":
         statistics = replace(statistics, limits=limits_of(base, config, data, statistics))
     mean = torch.cat([h.mean(dim=1) for h in inputs.values()]).numpy() if codes else None
-    ranked = np.concatenate(own)
+    ranked = np.concatenate(scores) if plain else None
     return Announcement(data.device, data.group, data.samples, recipe, masks, statistics, mean, others, scores=ranked)
 
 
@@ -192,9 +193,33 @@ def top_masks(
         entropies: of every layer, unless it is spread evenly.
         density: share of all positions to choose.
     """
+    if not scores:
+        return ()
     room = [score.size for score in scores]
     counts = layer_counts(entropies, room, density, kind=adapter.budget, temperature=adapter.temperature)
     return tuple(top_positions(score, count) for score, count in zip(scores, counts, strict=True))
+
+
+def common_masks(
+    scores: Sequence[NDArray[np.floating[Any]]],
+    recipe: Recipe,
+    adapter: AdapterConfig,
+    entropies: Sequence[float] | None,
+    density: float,
+) -> Masks:
+    """Return masks that choose among the group's own columns and among those in common separately.
+
+    Together they have as many positions as the budget of ``density`` allows. The arguments are those of
+    :func:`top_masks`, and ``recipe`` is that of the projections.
+    """
+    columns = recipe.rank - recipe.common
+    parts = [score.reshape(-1, recipe.rank) for score in scores]
+    own = [part[:, :columns].reshape(-1) for part in parts]
+    common = [part[:, columns:].reshape(-1) for part in parts]
+    mine = top_masks(own, adapter, entropies, density)
+    left = round(density * sum(score.size for score in scores)) - sum(mask.size for mask in mine)
+    theirs = top_masks(common, adapter, entropies, left / sum(score.size for score in common))
+    return tuple(joined(a, b, recipe.rank, recipe.common) for a, b in zip(mine, theirs, strict=True))
 
 
 def limits_of(base: Base, config: RunConfig, data: DeviceData, statistics: Statistics) -> NDArray[np.float64] | None:
@@ -222,7 +247,7 @@ def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec], 
     meta = facts(own, method, layers)
     tensors: dict[str, Tensor] = {}
     if method.kind.projected and not told:
-        counts = sizes(layers, own.recipe.rows)
+        counts = sizes(layers, own.recipe.rank)
         packed = encode_positions(join(own.masks, counts), sum(counts))
         tensors["mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
     messages = [Message("announce", own.device, 0, own.device, meta, tensors)]

@@ -125,7 +125,7 @@ def from_messages(
     if sparse or "recipe" in first.meta or "mask" in first.tensors:
         recipe = _recipe(first, layers, recipe)
         if "mask" in first.tensors:
-            masks = tuple(mask_of(first, sizes(layers, recipe.rows)))
+            masks = tuple(mask_of(first, sizes(layers, recipe.rank)))
         elif not masks:
             raise MalformedError(f"an announcement of device {first.source} came without its mask")
     statistics, codes = None, None
@@ -184,7 +184,7 @@ def _recipe(message: Message, layers: Sequence[LayerSpec], shared: Recipe) -> Re
     if found.kind == "orthogonal":
         room = capacity([layer.inputs for layer in layers], found.rank, found.common)
         whole(found.block, f"the block of device {message.source}", 0, room - 1)
-    told = Fingerprint.from_json(fact(message.meta, "fingerprint"), found.rows)
+    told = Fingerprint.from_json(fact(message.meta, "fingerprint"), found.rank)
     if not fingerprint(found, {layer.site: layer.inputs for layer in layers}).matches(told):
         raise ForeignError(f"device {message.source} generates another projection from {found}: versions differ")
     return found

@@ -5,7 +5,6 @@ Reading them does not need the training data, so a finished run can be queried o
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,6 @@ from torch import Tensor
 from meshtune.adapter.mask import pack, unpack
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.config.run_config import RunConfig
-from meshtune.methods.policies import WITH_COMMON
 from meshtune.methods.state import Announcement
 from meshtune.model.digest import tensors_digest
 from meshtune.node.announcements import recipes
@@ -31,12 +29,12 @@ def save_announcements(
     store: RunStore, config: RunConfig, layers: Sequence[LayerSpec], made: Sequence[Announcement], facts: dict[str, Any]
 ) -> None:
     """Store every device's announcement together with ``facts``."""
-    counts = _columns(config, layers)
+    counts = sizes(layers, config.adapter.rank)
     tensors: dict[str, Tensor] = {}
     for a in made:
         for name, masks in {"calibrated": a.masks, **a.others}.items():
             if masks:
-                tensors[f"{a.device}.mask.{name}"] = torch.from_numpy(pack(list(masks), counts[name]))
+                tensors[f"{a.device}.mask.{name}"] = torch.from_numpy(pack(list(masks), counts))
         if a.scores is not None:  # unrounded: the mask is their top positions, bit for bit
             tensors[f"{a.device}.scores"] = torch.from_numpy(a.scores)
         if a.codes is not None:
@@ -72,7 +70,7 @@ def _announced(
     config: RunConfig, layers: Sequence[LayerSpec], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
 ) -> list[Announcement]:
     recipe_of = recipes(config, layers)
-    counts = _columns(config, layers)
+    counts = sizes(layers, config.adapter.rank)
     for key in ("samples", "counts"):
         if not all(type(n) is int and 0 <= n <= LONGEST for n in facts[key]):
             raise ValueError(f"{key} are impossible")
@@ -84,7 +82,7 @@ def _announced(
         arrays = {k.removeprefix(prefix): v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
         names = [name for name in arrays if name.startswith("mask.")]
         packed = {name.removeprefix("mask."): arrays.pop(name) for name in names}
-        masks = {name: tuple(unpack(bitmap, counts[name])) for name, bitmap in packed.items()}
+        masks = {name: tuple(unpack(bitmap, counts)) for name, bitmap in packed.items()}
         codes, scores = arrays.pop("codes", None), arrays.pop("scores", None)
         result.append(
             Announcement(
@@ -100,10 +98,3 @@ def _announced(
             )
         )
     return result
-
-
-def _columns(config: RunConfig, layers: Sequence[LayerSpec]) -> Mapping[str, Sequence[int]]:
-    """Return the number of positions of every layer's B, by the name of the masks."""
-    rank, common = config.adapter.rank, config.adapter.common_rows
-    every = sizes(layers, rank)
-    return defaultdict(lambda: every, {WITH_COMMON.name: sizes(layers, rank + common)})

@@ -76,8 +76,7 @@ def method_sizes(
         UserError: there is no such method, or the density is outside (0, 1].
     """
     method = get_method(name)
-    columns = adapter.rank + (adapter.common_rows if method.masks.common else 0)
-    positions = sum(sizes(skeleton.layers, columns))
+    positions = sum(sizes(skeleton.layers, adapter.rank))
     density = adapter.share if method.masks.selects else 1.0  # without a mask all of B is trained
     trained = method.kind.count(skeleton.layers, adapter.rank, density, skeleton.parameters)
     update = update_bytes(trained, exchange.values, exchange.block) if method.sharing.sends else 0
@@ -85,7 +84,7 @@ def method_sizes(
     fits = update <= PayloadLimits().total and elements <= PayloadLimits().elements
     mask, statistics, control = 0, 0, 0
     if method.sharing.sends:
-        mask = mask_bytes(positions, trained / positions) if method.kind.projected else 0
+        mask = mask_bytes(positions, density) if method.kind.projected else 0
         control = _announced(skeleton, method, adapter, mask) - mask
         for message, tensors in _router(skeleton, method, router or RouterConfig()):
             inside = sum(DTYPES[dtype] * math.prod(shape) for dtype, shape in tensors.values())

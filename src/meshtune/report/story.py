@@ -16,8 +16,7 @@ from meshtune.report.scores import paired, question_scores
 
 RIVALS = {
     "lora": "LoRA averaged every round",
-    "oracle": "the same experts with a perfect router (oracle)",
-    "hard_moe": "single experts with a perfect router (hard_moe)",
+    "hard_moe": "the same experts with a perfect router (hard_moe)",
 }
 
 
@@ -118,7 +117,7 @@ def _rival(results: Results, records: Records, metric: str, subject: str, rival:
     if average is None or gap is None:
         return ""
     name = RIVALS[rival]
-    verb = "gets" if rival == "lora" else "get"
+    verb = "get" if rival == "hard_moe" else "gets"
     text = f"{name[0].upper()}{name[1:]} {verb} {value_text(average.value, metric)}"
     return f"{text}; {subject} is {than(claim(gap, metric), 'that')}."
 

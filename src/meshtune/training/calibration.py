@@ -126,7 +126,7 @@ def calibration_scores(
         micro_tokens: see :class:`meshtune.training.trainer.TrainConfig`.
     """
     layers = base.adapters.layers
-    everywhere = [np.arange(size) for size in sizes(layers, projections.recipe.rows)]
+    everywhere = [np.arange(size) for size in sizes(layers, projections.recipe.rank)]
     probe = SparseExpert(layers, projections, everywhere, 1.0)
     probe.values.requires_grad_()
     for batch in batches:

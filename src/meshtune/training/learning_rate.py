@@ -140,7 +140,7 @@ def find_rates(
     if kinds:
         observer(PhaseStarted("rates", len(kinds)))
     for number, kind in enumerate(kinds):
-        found[kind] = _find(base, config, kind, devices, own, factory)
+        found[kind] = _find(base, config, kind, methods, devices, own, factory)
         observer(Progress("rates", number + 1, len(kinds)))
     return found
 
@@ -149,6 +149,7 @@ def _find(
     base: Base,
     config: RunConfig,
     kind: str,
+    methods: Sequence[Method],
     devices: Sequence[DeviceData],
     own: Sequence[Announcement],
     factory: ExpertFactory,
@@ -156,8 +157,10 @@ def _find(
     started = time.perf_counter()
     lengths = [sum(len(row.tokens) for row in data.batch(0, config.train.batch)) for data in devices]
     who = trying(config, [data.group for data in devices], lengths)
+    first = next(method for method in methods if method.kind.name == kind)
     fresh: list[Expert] = [
-        factory.lora() if kind == "lora" else factory.alone(_masked(own[device], factory)) for device in who
+        factory.lora() if kind == "lora" else factory.alone(_masked(first.announces(own[device], factory), factory))
+        for device in who
     ]
     batches = [[devices[device].batch(step, config.train.batch) for step in range(STEPS)] for device in who]
     trial = config.train.model_copy(update={"rounds": 1, "steps": STEPS, "warmup": 1})
@@ -193,7 +196,7 @@ def _masked(own: Announcement, factory: ExpertFactory) -> Announcement:
     """Return ``own`` with its mask, or with all positions of B if no method of the run calibrates one."""
     if own.masks:
         return own
-    every = sizes(factory.layers, own.recipe.rows)
+    every = sizes(factory.layers, own.recipe.rank)
     return replace(own, masks=tuple(np.arange(size, dtype=np.int64) for size in every))
 
 

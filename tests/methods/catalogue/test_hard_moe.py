@@ -1,4 +1,4 @@
-"""A perfect router over the experts of ``bank``."""
+"""A perfect router over the experts of ``proposed``."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def test_a_task_that_it_has_no_expert_of_is_answered_by_its_own() -> None:
     assert ask(method, members[0], factory).gates.tolist() == [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
 
 
-def test_its_experts_are_those_of_the_bank() -> None:
+def test_its_experts_are_those_of_proposed() -> None:
     held = []
-    for name in ("bank", "hard_moe"):
+    for name in ("proposed", "hard_moe"):
         method = get_method(name)
         members, factory = federation(method)
         play(method, members, factory)

@@ -1,0 +1,28 @@
+"""``common``: a common expert that all devices average beside their own tasks' experts, which a router selects.
+
+y = W0 x + (alpha/r) [B_0 A_0 x + sum_g gate_g(x) (B_g o M_g) A_g x]. Each device trains the common expert and its own
+group's together, sends B's values, and answers every prompt with the gates of a training-free router over the task
+statistics it received (method sections 6 and 8).
+"""
+
+from __future__ import annotations
+
+from meshtune.methods.base import Answer, Prompts
+from meshtune.methods.common_bank import CommonBankMethod
+from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import BY_STATISTICS
+from meshtune.methods.state import Member
+
+
+class Common(CommonBankMethod):
+    """A bank with a part in common, weighed by a router."""
+
+    name = "common"
+    routing = BY_STATISTICS
+    ceiling = "common_oracle"
+
+    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
+        return self.routed(member, prompts, factory)
+
+
+METHOD = Common()
