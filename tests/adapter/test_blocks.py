@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshtune.adapter.blocks import Claim, lowest_free, resolve
+from meshtune.adapter.blocks import Claim, capacity, lowest_free, resolve
 from meshtune.errors import UserError
 
 CLAIMS = st.lists(st.builds(Claim, st.integers(0, 9), st.integers(0, 4), st.sampled_from("abcd")), max_size=12)
@@ -38,3 +38,8 @@ def test_of_two_claims_the_lower_device_wins() -> None:
     assert resolve([*first, Claim(7, 1, "sums")]) == {"maps": 0, "sums": 1}
     assert resolve([*first, Claim(7, 1, "sums"), Claim(2, 0, "odds")]) == {"odds": 0, "sums": 1}
     assert resolve([Claim(9, 3, "sums"), Claim(12, 0, "sums")]) == {"sums": 3}  # one block a group
+
+
+def test_rows_in_common_leave_fewer_blocks() -> None:
+    assert (capacity([64, 128], 16), capacity([64, 128], 16, 8), capacity([64, 128], 16, 48)) == (4, 3, 1)
+    assert capacity([8], 16, 4) == 0

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from letters import LAYERS, RANK, SIZES, announced, replace_codes
+from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.mask import join
+from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe
 from meshtune.config.config_file import validate
 from meshtune.config.run_config import RunConfig
@@ -176,12 +178,12 @@ class Told(Silent):
 
 
 @pytest.fixture
-def worked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool, float]]:
-    """Announcements are made up; what was asked for is kept: device, with codes or not, density."""
-    found: list[tuple[int, bool, float]] = []
+def worked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, tuple[str, ...], float]]:
+    """Announcements are made up; what was asked for is kept: device, for which methods, density."""
+    found: list[tuple[int, tuple[str, ...], float]] = []
 
-    def of(base: Any, settings: Any, data: Any, recipe: Any, codes: bool, density: float) -> Announcement:
-        found.append((data.device, codes, density))
+    def of(base: Any, settings: Any, data: Any, recipe: Any, methods: Any, density: float) -> Announcement:
+        found.append((data.device, tuple(method.name for method in methods), density))
         return Announcement(data.device, data.group, data.samples, recipe, scores=np.ones(3))
 
     monkeypatch.setattr(announcements, "announcement_of", of)
@@ -206,7 +208,7 @@ def test_what_no_method_needs_is_not_worked_out(worked: list[Any]) -> None:
 def test_every_device_is_worked_out_with_its_own_density(worked: list[Any]) -> None:
     told = Told()
     found = made(config("ab", methods=("proposed", "lora")), told, densities=(0.25, 0.5))
-    assert worked == [(0, False, 0.25), (1, False, 0.5)]
+    assert worked == [(0, ("proposed", "lora"), 0.25), (1, ("proposed", "lora"), 0.5)]
     assert told.events == [PhaseStarted("prepare", 2), Progress("prepare", 1, 2), Progress("prepare", 2, 2)]
     assert [one.recipe.block for one in found] == [0, 1]
     assert all(one.scores is None for one in found)  # only who negotiates needs them later
@@ -233,7 +235,7 @@ def test_calibrated_masks_stay_only_if_a_method_trains_them(
     """Clusters are formed for them where there are any, and the layers' counts are theirs in any case."""
     masks, counts = (np.arange(3), np.arange(5)), []
 
-    def of(base: Any, settings: Any, data: Any, recipe: Any, codes: bool, density: float) -> Announcement:
+    def of(base: Any, settings: Any, data: Any, recipe: Any, methods: Any, density: float) -> Announcement:
         return Announcement(data.device, data.group, data.samples, recipe, masks)
 
     def search(*rest: Any) -> list[Any]:
@@ -266,3 +268,29 @@ def test_masks_that_are_searched_for_are_added_at_rates_that_are_settled_then(
     found = made(config("ab", methods=("lori",)), densities=(0.25, 0.5), settle=settle)
     assert [one.others for one in found] == [{"lori": ("first",)}, {"lori": ("second",)}]
     assert seen == [[0, 1], (77, (0.25, 0.5), [[], []])]
+
+
+def test_columns_in_common_are_chosen_apart_and_use_up_the_budget() -> None:
+    """Two layers of d = 4 and 6 rows behind 3 own rows and 2 in common; density 0.3 of 50 positions is 15."""
+    draw = np.random.default_rng(0)
+    scores = [draw.random(4 * 5), draw.random(6 * 5)]
+    recipe = Recipe(0, "orthogonal", 0, 5, common=2)
+    found = announcements.common_masks(scores, recipe, AdapterConfig(budget="uniform", rank=5), None, 0.3)
+    assert sum(mask.size for mask in found) == 15
+    own = sum(int((mask % 5 < 3).sum()) for mask in found)
+    assert own == 9  # 0.3 of 30
+    for score, mask in zip(scores, found, strict=True):
+        for columns in (range(3), range(3, 5)):
+            here = np.isin(np.arange(score.size) % 5, columns)
+            chosen = np.isin(np.arange(score.size), mask) & here
+            assert score[chosen].min() > score[here & ~chosen].max()
+
+
+def test_ranks_that_leave_rows_in_common_are_told() -> None:
+    """Six groups of rank 4 fill the 24 inputs; two rows in common do not fit beside them, but 6 x 3 + 2 rows do."""
+    assert len(recipes(config("abcdef"), LAYERS)) == 6
+    with pytest.raises(UserError, match=r"need 24 rows beside 2 that they have in common, .* lower adapter.rank to 3 "):
+        recipes(config("abcdef", methods=("common",)), LAYERS)
+    assert len(recipes(config("abcdef", rank=3, methods=("common",)), LAYERS)) == 6
+    with pytest.raises(UserError, match="leaves no row for a common expert"):
+        recipes(config("ab", rank=1, methods=("common",)), LAYERS)

@@ -33,17 +33,18 @@ GROUPS = ["a", "b", "a", "c"]
 Graph = Mapping[int, Sequence[int]]
 
 
-def announcement(device: int, place: int, group: str, block: int) -> Announcement:
+def announcement(device: int, place: int, group: str, block: int, kind: str) -> Announcement:
     draw = np.random.default_rng(place)
     masks = tuple(np.sort(draw.choice(size, 16, replace=False)) for size in sizes(LAYERS, RANK))
-    recipe = Recipe(seed=3, kind="orthogonal", block=block, rank=RANK)
+    recipe = Recipe(seed=3, kind=kind, block=block, rank=RANK)
     return Announcement(device, group, 10 * (place + 1), recipe, masks)
 
 
 def federation(name: str, ids: Sequence[int]) -> tuple[list[Node], Graph, FederationState]:
     """Devices in a ring, each with a device of its own place in it, who know each other."""
     method, factory = get_method(name), ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
-    own = [announcement(one, place, GROUPS[place], ord(GROUPS[place]) - 97) for place, one in enumerate(ids)]
+    kind = "gaussian" if name == "paper" else "orthogonal"  # there are as many blocks as ids, whatever they are
+    own = [announcement(one, place, GROUPS[place], ord(GROUPS[place]) - 97, kind) for place, one in enumerate(ids)]
     nodes = nodes_of([method.announces(one, factory) for one in own], method, factory, {}, True)
     graph = {one: sorted({ids[place - 1], ids[(place + 1) % len(ids)]}) for place, one in enumerate(ids)}
     state = FederationState({name: nodes}, Ledger())
@@ -109,7 +110,9 @@ def test_a_device_joins_when_rounds_were_played() -> None:
     block = claims[new].block
     assert block is not None
     method, factory = nodes[0].method, nodes[0].rules.factory
-    (joined,) = nodes_of([method.announces(announcement(new, 4, "d", block), factory)], method, factory, {}, True)
+    (joined,) = nodes_of(
+        [method.announces(announcement(new, 4, "d", block, "orthogonal"), factory)], method, factory, {}, True
+    )
     joined.begin_round(nodes[0].rules)
     nodes = [*nodes, joined]
     state.nodes["proposed"] = nodes

@@ -200,7 +200,7 @@ def recipe(place: int, value: Any) -> dict[str, Any]:
         (told(recipe(2, -1)), "is -1"),
         (told(recipe(2, 0)), "generates another projection"),
         (told(recipe(4, 2)), "of generator 2, expected 1"),
-        (told({"recipe": RECIPE[:4]}), "expected seed, kind, block, rank and generator"),
+        (told({"recipe": RECIPE[:4]}), "expected seed, kind, block, rank, generator"),
         (told({"recipe": {}}), "expected seed"),
         (told({"fingerprint": None}), "is None"),
         (told({"fingerprint": {"integers": "0" * 16}}), "lacks its probes"),

@@ -25,7 +25,8 @@ from meshtune.wire.plain_values import fact, floats, text, whole
 KINDS = ("orthogonal", "gaussian")
 PROBES = 8
 _HASH = 16  # hexadecimal digits of a fingerprint's hash
-_MOST = (1 << 31) - 1  # maximum of a recipe's integers other than the seed
+MOST = (1 << 31) - 1
+"""The highest of a recipe's integers other than the seed."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,13 @@ class Recipe:
                 f"a recipe is {quoted(data)}: expected seed, kind, block, rank, generator and any rows in common"
             )
         seed, kind, block, rank, generator, *common = data
-        rank = whole(rank, "a recipe's rank", 1, _MOST)
+        rank = whole(rank, "a recipe's rank", 1, MOST)
         return Recipe(
             whole(seed, "a recipe's seed", 0, None),
             text(kind, "a recipe's kind"),
-            whole(block, "a recipe's block", 0, _MOST),
+            whole(block, "a recipe's block", 0, MOST),
             rank,
-            whole(generator, "a recipe's generator", 1, _MOST),
+            whole(generator, "a recipe's generator", 1, MOST),
             *(whole(rows, "a recipe's rows in common", 1, rank - 1) for rows in common),
         )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from meshtune.adapter.expert import Projections, SparseExpert
 from meshtune.adapter.mask import top_positions
-from meshtune.adapter.projection import Recipe
+from meshtune.adapter.projection import MOST, Recipe
 from meshtune.adapter.sites import sizes
 from meshtune.methods.config import PaperConfig
 from meshtune.methods.policies import MaskPolicy
@@ -28,8 +28,13 @@ RATED = "paper"
 
 
 def recipe_of(paper: PaperConfig, group: Recipe, device: int) -> Recipe:
-    """Return the recipe of a device's A: with one per device block ``device``, else that of its ``group``."""
-    return replace(group, block=device) if paper.projection == "device" else group
+    """Return the recipe of a device's A: with one per device block ``device``, else that of its ``group``.
+
+    Ids may be as large as 2^63, Gaussian blocks only as :data:`~meshtune.adapter.projection.MOST`, so these wrap around.
+    """
+    if paper.projection == "group":
+        return group
+    return replace(group, block=device % (MOST + 1) if group.kind == "gaussian" else device)
 
 
 class PaperMasks(MaskPolicy):
