@@ -3,6 +3,7 @@
     python benchmarks/evidence.py five --out runs/evidence --rows 64 256
     python benchmarks/evidence.py seven --out runs/evidence --rows 64 128 256 1024 --seeds 0 1 2
     python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods proposed lora --model gemma
+    python benchmarks/evidence.py five --table
 
 A study names a configuration, its methods and a grid of learning rates for each. Training to R rows a device takes
 R / (steps x batch) rounds, so a longer training exchanges more often. At every length every rate is trained and judged
@@ -10,8 +11,8 @@ on rows set aside; the best one is then scored on the test questions. Where the 
 is recorded. Methods that train alike are trained once.
 
 Every run is a folder below --out, so the script goes on where it was stopped; it says what is left after each. What
-is found is added to results/STUDY.json, with every question's score, so that tables, intervals and figures can be made
-from that file alone (benchmarks/evidence_page.py).
+is found is added to results/STUDY.json, with every question's score, so that tables and intervals can be made from that
+file alone: --table prints it. A star marks a rate at an end of its grid.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from typing import Any
 from meshtune.config.config_file import load_config
 from meshtune.errors import DivergedError
 from meshtune.report.results_file import load_results
-from meshtune.report.scores import question_scores, read_scores
+from meshtune.report.scores import paired, question_scores, read_scores
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import evaluate, run
 
@@ -97,8 +98,7 @@ class Job:
         except DivergedError:
             return float("inf")
         scores = question_scores(of_split(path, "validation"), self.methods[0], "nll")
-        means = [sum(each.values()) / len(each) for each in scores.values()]
-        return sum(means) / len(means)
+        return averaged(scores)
 
     def done(self) -> list[dict[str, Any]]:
         """Return the record of every method: rates tried, bytes, and every test question's scores."""
@@ -144,6 +144,35 @@ def jobs(name: str, args: argparse.Namespace) -> Iterator[Job]:
                 yield Job(study, args.model, rows, seed, methods, folder, args.rates or GRIDS[methods[0]])
 
 
+def table(name: str, rival: str = "lora") -> str:
+    """Return the results of a study as Markdown: NLL, option-NLL and accuracy, and paired differences to ``rival``."""
+    rows = json.loads((RESULTS / f"{name}.json").read_text())
+    lines = [
+        "| model | rows a device | seed | method | rate | one update, bytes | NLL | option-NLL | accuracy | NLL - "
+        f"`{rival}`, 95% interval |",
+        "|---|---:|---:|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for one in rows:
+        same = [r for r in rows if all(r[key] == one[key] for key in ("model", "rows", "seed"))]
+        other = next((r for r in same if r["method"] == rival), None)
+        gap = None if other is None or other is one else paired(one["scores"]["nll"], other["scores"]["nll"], "nll")
+        end = "*" if one["at_an_end"] and one["method"] != "frozen" else ""
+        cells = [
+            one["model"], str(one["rows"]), str(one["seed"]), f"`{one['method']}`",
+            "-" if one["method"] == "frozen" else f"{one['rate']:g}{end}",
+            f"{one['update_bytes']:,}" if one["update_bytes"] else "-",
+            *(f"{averaged(one['scores'][metric]):.3f}" if metric in one["scores"] else "-" for metric in METRICS[:3]),
+            "-" if gap is None else f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def averaged(scores: Mapping[str, Mapping[str, float]]) -> float:
+    """Return the mean over tasks of the mean over questions."""
+    return sum(sum(each.values()) / len(each) for each in scores.values()) / len(scores)
+
+
 def add(name: str, found: list[dict[str, Any]]) -> None:
     """Add records to the results of a study, in place of earlier ones of the same model, rows, seed and method."""
     path = RESULTS / f"{name}.json"
@@ -159,22 +188,23 @@ def add(name: str, found: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=list(STUDIES))
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/evidence"))
+    parser.add_argument("--table", action="store_true", help="print what was found so far, as Markdown")
     parser.add_argument("--rows", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", help="the study's by default")
     parser.add_argument("--rates", type=float, nargs="+", help="learning rates to try instead of the methods' grids")
     parser.add_argument("--model", choices=list(MODELS), default="smollm2")
     args = parser.parse_args()
+    if args.table:
+        print(table(args.study))
+        return
     left = list(jobs(args.study, args))
     for number, job in enumerate(left, start=1):
         started = time.perf_counter()
         found = job.done()
         add(args.study, found)
-        means = []
-        for one in found:
-            tasks = one["scores"]["nll"].values()
-            means.append(f"{one['method']} {sum(sum(t.values()) / len(t) for t in tasks) / len(tasks):.3f}")
+        means = [f"{one['method']} {averaged(one['scores']['nll']):.3f}" for one in found]
         print(
             f"{number}/{len(left)} {job.rows} rows, seed {job.seed}, rate {found[0]['rate']:g}: {', '.join(means)} "
             f"({time.perf_counter() - started:.0f} s)",
