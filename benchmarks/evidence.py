@@ -3,6 +3,7 @@
     python benchmarks/evidence.py five --out runs/evidence --rows 64 256
     python benchmarks/evidence.py seven --out runs/evidence --rows 64 128 256 1024 --seeds 0 1 2
     python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods proposed lora --model gemma
+    python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods hard_moe --set adapter.density=0.5
     python benchmarks/evidence.py five --table
 
 A study names a configuration, its methods and a grid of learning rates for each. Training to R rows a device takes
@@ -33,6 +34,8 @@ from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import evaluate, run
 
 RESULTS = Path(__file__).parents[1] / "results"
+KEY = ("model", "rows", "seed", "settings", "method")
+"""What a record is known by."""
 METRICS = ("nll", "option_nll", "acc", "rouge_l")
 ALIKE = (("common_oracle", "common"), ("hard_moe", "proposed"))
 """Methods that train the same experts; the first, which no router can mislead, judges the rate."""
@@ -81,6 +84,7 @@ class Job:
     methods: tuple[str, ...]
     folder: Path
     rates: Sequence[float]
+    changes: Sequence[str] = ()
 
     def trained(self, rate: float) -> float:
         """Train at ``rate`` if that is not done; return the NLL on rows set aside, mean over tasks and devices."""
@@ -91,7 +95,7 @@ class Job:
         settings = [
             *self.study.settings, *MODELS[self.model], f"seed={self.seed}", f"methods=[{','.join(self.methods)}]",
             "train.rates={}", *(f"train.{key}={rate}" for key in ("lr", "lora_lr", "full_lr")),
-            f"train.rounds={rounds}", "eval.split=validation", "eval.questions=60", "eval.write=false",
+            f"train.rounds={rounds}", "eval.split=validation", "eval.questions=60", "eval.write=false", *self.changes,
         ]  # fmt: skip
         try:
             run(load_config(config, settings), path, Silent())
@@ -114,7 +118,8 @@ class Job:
             scores = {metric: question_scores(asked, name, metric) for metric in METRICS}
             found.append(
                 {
-                    "model": self.model, "rows": self.rows, "seed": self.seed, "method": name, "rate": float(best),
+                    "model": self.model, "rows": self.rows, "seed": self.seed, "method": name,
+                    "settings": list(self.changes), "rate": float(best),
                     "tried": {rate: round(value, 4) for rate, value in tried.items()}, "at_an_end": best in ends,
                     "update_bytes": cost.payload_bytes if cost else 0,
                     "bytes": sum(cost.bytes.values()) if cost else 0,
@@ -141,7 +146,10 @@ def jobs(name: str, args: argparse.Namespace) -> Iterator[Job]:
         for seed in args.seeds:
             for methods in families:
                 folder = args.out / name / args.model / f"rows-{rows}" / f"seed-{seed}" / methods[0]
-                yield Job(study, args.model, rows, seed, methods, folder, args.rates or GRIDS[methods[0]])
+                folder = folder.with_name("+".join([methods[0], *args.settings]))
+                yield Job(
+                    study, args.model, rows, seed, methods, folder, args.rates or GRIDS[methods[0]], args.settings
+                )
 
 
 def table(name: str, rival: str = "lora") -> str:
@@ -158,7 +166,8 @@ def table(name: str, rival: str = "lora") -> str:
         gap = None if other is None or other is one else paired(one["scores"]["nll"], other["scores"]["nll"], "nll")
         end = "*" if one["at_an_end"] and one["method"] != "frozen" else ""
         cells = [
-            one["model"], str(one["rows"]), str(one["seed"]), f"`{one['method']}`",
+            one["model"], str(one["rows"]), str(one["seed"]),
+            " ".join([f"`{one['method']}`", *(f"`{change}`" for change in one["settings"])]),
             "-" if one["method"] == "frozen" else f"{one['rate']:g}{end}",
             f"{one['update_bytes']:,}" if one["update_bytes"] else "-",
             *(f"{averaged(one['scores'][metric]):.3f}" if metric in one["scores"] else "-" for metric in METRICS[:3]),
@@ -174,12 +183,12 @@ def averaged(scores: Mapping[str, Mapping[str, float]]) -> float:
 
 
 def add(name: str, found: list[dict[str, Any]]) -> None:
-    """Add records to the results of a study, in place of earlier ones of the same model, rows, seed and method."""
+    """Add records to the results of a study, in place of earlier ones of the same :data:`KEY`."""
     path = RESULTS / f"{name}.json"
     rows = json.loads(path.read_text()) if path.is_file() else []
-    keys = [(one["model"], one["rows"], one["seed"], one["method"]) for one in found]
-    rows = [one for one in rows if (one["model"], one["rows"], one["seed"], one["method"]) not in keys]
-    rows = sorted([*rows, *found], key=lambda one: (one["model"], one["rows"], one["seed"], one["method"]))
+    keys = [[one[part] for part in KEY] for one in found]
+    rows = [one for one in rows if [one[part] for part in KEY] not in keys]
+    rows = sorted([*rows, *found], key=lambda one: [one[part] for part in KEY])
     RESULTS.mkdir(exist_ok=True)
     text = ",\n".join(json.dumps(one, separators=(",", ":")) for one in rows)
     path.write_text(f"[\n{text}\n]\n")
@@ -194,6 +203,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", help="the study's by default")
     parser.add_argument("--rates", type=float, nargs="+", help="learning rates to try instead of the methods' grids")
+    parser.add_argument("--set", action="append", default=[], dest="settings", help="settings on top of the study's")
     parser.add_argument("--model", choices=list(MODELS), default="smollm2")
     args = parser.parse_args()
     if args.table:

@@ -67,14 +67,36 @@ def test_every_length_picks_its_rate_and_goes_on_where_it_stopped(
     assert {file: file.stat().st_mtime_ns for file in out.rglob("round-*.safetensors")} == before
 
 
-def test_records_are_replaced_by_model_rows_seed_and_method(
+def test_records_are_replaced_by_their_key(script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(script, "RESULTS", tmp_path)
+    key: dict[str, Any] = {"model": "smollm2", "rows": 64, "seed": 0, "settings": []}
+    script.add("five", [{**key, "method": "lora", "rate": 1.0}, {**key, "method": "ffa", "rate": 1.0}])
+    script.add("five", [{**key, "method": "lora", "rate": 2.0}, {**key, "rows": 16, "method": "lora", "rate": 3.0}])
+    script.add("five", [{**key, "method": "lora", "rate": 4.0, "settings": ["adapter.rank=8"]}])
+    rows = json.loads((tmp_path / "five.json").read_text())
+    assert [(one["rows"], one["method"], one["rate"]) for one in rows] == [
+        (16, "lora", 3.0), (64, "ffa", 1.0), (64, "lora", 2.0), (64, "lora", 4.0),
+    ]  # fmt: skip
+
+
+def test_the_table_has_paired_differences_of_the_same_length_and_seed(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(script, "RESULTS", tmp_path)
-    key = {"model": "smollm2", "rows": 64, "seed": 0}
-    script.add("five", [{**key, "method": "lora", "rate": 1.0}, {**key, "method": "ffa", "rate": 1.0}])
-    script.add("five", [{**key, "method": "lora", "rate": 2.0}, {**key, "rows": 16, "method": "lora", "rate": 3.0}])
-    rows = json.loads((tmp_path / "five.json").read_text())
-    assert [(one["rows"], one["method"], one["rate"]) for one in rows] == [
-        (16, "lora", 3.0), (64, "ffa", 1.0), (64, "lora", 2.0),
-    ]  # fmt: skip
+    shared: dict[str, Any] = {
+        "model": "m",
+        "seed": 0,
+        "settings": [],
+        "rate": 1e-3,
+        "at_an_end": True,
+        "update_bytes": 5,
+    }
+    for rows, shift in ((64, 0.0), (256, 1.0)):
+        lora = {"a": {"1": 1.0, "2": 2.0}, "b": {"3": 3.0, "4": 5.0}}
+        ours = {"a": {"1": 0.5 + shift, "2": 1.5 + shift}, "b": {"3": 2.0 + shift, "4": 4.0 + shift}}
+        for method, scores in (("lora", lora), ("common", ours)):
+            script.add("five", [{**shared, "rows": rows, "method": method, "scores": {"nll": scores}}])
+    lines = script.table("five").splitlines()
+    assert lines[2].startswith("| m | 64 | 0 | `common` | 0.001* | 5 | 2.000 | - | - | -0.750 [")
+    assert lines[3] == "| m | 64 | 0 | `lora` | 0.001* | 5 | 2.750 | - | - | - |"
+    assert lines[4].startswith("| m | 256 | 0 | `common` | 0.001* | 5 | 3.000 | - | - | +0.250 [")
