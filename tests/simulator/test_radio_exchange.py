@@ -254,7 +254,9 @@ def test_a_group_in_two_clusters_stands_behind_the_mean_of_both() -> None:
     w.play()
     member, factory, method = w.state.members["shared_b"][3], w.factory, w.method
     assert isinstance(method, AggregatingMethod)
-    router: Any = SimpleNamespace(groups=["a", "b", "c"], by_token=False, gates=lambda seen: np.ones((1, 3)) / 3)
+    router: Any = SimpleNamespace(
+        groups=["a", "b", "c"], by_token=False, abstention=None, gates=lambda seen: np.ones((1, 3)) / 3
+    )
     answer = method.answer(member, Prompts(["a"], router, Features(np.zeros((1, 6)))), factory)
     assert answer.bank is not None
     left, right = (method.expansion(member, devices, factory) for devices in ((0, 1), (2, 3)))
