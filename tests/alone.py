@@ -44,10 +44,10 @@ def live(folder: Path) -> dict[str, Any]:
     data = DeviceData(facts["device"], facts["group"], questions, config.seed, config.train.max_tokens, base.tokenizer)
     recipe = recipes(config, base.adapters.layers)[data.group]
     share = config.adapter.share
-    own = announcement_of(base, config, data, recipe, method.routing.codes, share)
+    own = announcement_of(base, config, data, recipe, [method], share)
     counts = [[len(positions) for positions in own.masks]]
     for others in search_masks(base, config, [data], [method], {data.group: recipe}, Silent(), [share], counts):
-        own = replace(own, others=others)
+        own = replace(own, others={**own.others, **others})
     formed = {int(number): one for number, one in facts["formed"].items()}
     (node,) = nodes_of([method.announces(own, factory)], method, factory, dict(formed[0][1]), facts["reliable"])
     heard = [(one["round"], one["sender"], bytes.fromhex(one["data"])) for one in facts["heard"]]

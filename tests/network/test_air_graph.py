@@ -100,6 +100,7 @@ def test_a_plan_has_the_links_of_its_run(tmp_path: Path, settings: dict[str, Any
 def test_a_stopped_run_over_a_ring_goes_on_bit_for_bit(tmp_path: Path, settings: dict[str, Any]) -> None:
     more = {"radio": {"loss": {"probability": 0.1, "packet": 500}}, "faults": {"dropout": 0.2}, "methods": ["paper"]}
     clusters = {"kind": "single", "inner_rounds": 2, "masks": "negotiated"}
+    more["paper"] = {"projection": "group", "masks": "calibrated"}  # the masks that can be negotiated
     config = over_a_graph(settings, {"kind": "exponential"}, 3, clusters=clusters, **more)
     watch = Watch()
     run(config, tmp_path / "whole", watch)

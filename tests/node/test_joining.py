@@ -67,7 +67,7 @@ def play(nodes: Sequence[Node], state: FederationState) -> None:
     exchange_round(nodes, UpdateRules(method, factory, ExchangeConfig(), state.round), FreeExchange(), state)
 
 
-@pytest.mark.parametrize("name", ["proposed", "paper", "lora"])
+@pytest.mark.parametrize("name", ["proposed", "common", "paper", "lora"])
 @settings(max_examples=15, deadline=None)
 @given(ids=st.lists(st.integers(0, 2**63 - 1), min_size=4, max_size=4, unique=True))
 def test_a_device_may_have_any_id(name: str, ids: list[int]) -> None:

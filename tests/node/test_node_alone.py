@@ -95,8 +95,20 @@ def simulated(config: RunConfig) -> tuple[RunInputs, Node, dict[str, Any]]:
         ("proposed", {**RADIO, "exchange": {"values": "int4"}}),
         pytest.param("paper", RADIO, marks=SLOW),
         ("proposed", MOVING),
+        ("common", RADIO),
+        pytest.param("common", {**MOVING, "exchange": {"values": "int4"}}, marks=SLOW),
     ],
-    ids=["ring", "differences", "averages", "aggregates", "radio", "clusters", "moving"],
+    ids=[
+        "ring",
+        "differences",
+        "averages",
+        "aggregates",
+        "radio",
+        "clusters",
+        "moving",
+        "common",
+        "common_moving",
+    ],
 )
 def test_a_node_alone_becomes_what_it_was_among_others(
     name: str, more: dict[str, Any], tmp_path: Path, settings: dict[str, Any]

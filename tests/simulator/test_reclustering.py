@@ -235,7 +235,18 @@ ROAM: dict[str, Any] = {
 @pytest.mark.parametrize("form", ["bfloat16", "int4"])
 @pytest.mark.parametrize(
     "name",
-    ["proposed", "hard_moe", "hard_moe_lora", "paper", "paper_masked", "single_cluster", "shared_b", "lora", "ffa"],
+    [
+        "proposed",
+        "common",
+        "hard_moe",
+        "hard_moe_lora",
+        "paper",
+        "paper_masked",
+        "single_cluster",
+        "shared_b",
+        "lora",
+        "ffa",
+    ],
 )
 def test_devices_may_come_and_go_as_they_like(name: str, form: str) -> None:
     start = [(-90.0, 0.0), (-80.0, 10.0), (90.0, 0.0), (85.0, 5.0), (0.0, 95.0), (5.0, 85.0)]
