@@ -60,3 +60,12 @@ def test_a_vote_by_brute_force(members: list[list[np.ndarray]], random: object) 
 def test_collisions_by_counting(members: list[list[np.ndarray]]) -> None:
     used = [(layer, int(p)) for mask in members for layer, positions in enumerate(mask) for p in positions]
     assert collision_rate(members, SIZES) == sum(used.count(p) >= 2 for p in set(used)) / sum(SIZES)
+
+
+def test_a_vote_may_keep_as_many_positions_as_the_smallest_mask() -> None:
+    """Of masks of 3, 2 and 2 positions the first with 2 counts: of 1 and 3, with two votes each, and 0, its own."""
+    masks = [(0, [np.array([1, 2, 3])]), (1, [np.array([0, 3])]), (2, [np.array([1, 4])])]
+    assert vote(masks, [5])[0].size == 3
+    assert vote(masks, [5], least=True)[0].tolist() == [1, 3]
+    split = [(0, [np.array([0, 1]), np.array([2])]), (1, [np.array([3]), np.array([0])])]  # 3 positions and 2
+    assert [mask.tolist() for mask in vote(split, [4, 4], least=True)] == [[3], [0]]

@@ -263,7 +263,8 @@ def test_devices_may_come_and_go_as_they_like(name: str, form: str) -> None:
         for member in members:
             assert member.clusters == network.formed.clusters.index
             assert set(member.held) <= set(member.known)
-            assert member.expert.count == members[0].expert.count
+            if not w.method.masks.common:  # these masks are drawn without regard to which columns are in common
+                assert member.expert.count == members[0].expert.count
             assert torch.isfinite(member.expert.values).all()
             if isinstance(w.method, AggregatingMethod) and not w.method.whole:
                 mates = {d for d, of in member.clusters.items() if of == member.clusters[member.device]}

@@ -38,15 +38,15 @@ def vote(
 ) -> list[NDArray[np.int64]]:
     """Return the mask that a group agrees on: the positions with most votes, layer by layer.
 
-    Every layer keeps as many positions as in the mask of the lowest device id. Ties go to positions in that mask, then
-    to the lower position. Only masks are compared, never scores.
+    Every layer keeps as many positions as in the first mask, that of the lowest device id. Ties go to positions in that
+    mask, then to the lower position. Only masks are compared, never scores.
 
     Args:
         masks: (device id, mask) of every member.
         sizes: d r of every layer.
-        least: keep as many positions as in the smallest of the masks instead.
+        least: the first mask is the one with the fewest positions, then of the lowest device id.
     """
-    ordered = sorted(masks, key=lambda pair: pair[0])
+    ordered = sorted(masks, key=lambda pair: (sum(mask.size for mask in pair[1]) if least else 0, pair[0]))
     first = ordered[0][1]
     agreed = []
     for layer, size in enumerate(sizes):
@@ -54,8 +54,7 @@ def vote(
         for _, mask in ordered:
             votes[mask[layer]] += 2
         votes[first[layer]] += 1
-        count = min(mask[layer].size for _, mask in ordered) if least else first[layer].size
-        agreed.append(top_positions(votes, count))
+        agreed.append(top_positions(votes, first[layer].size))
     return agreed
 
 
