@@ -60,8 +60,8 @@ class Study:
 
 
 STUDIES = {
-    "five": Study("configs/smollm2-groups.yaml", ("devices={per_task: 1}",)),
-    "groups": Study("configs/smollm2-groups.yaml"),
+    "five": Study("configs/smollm2-groups.yaml", ("devices={per_task: 1}", "train.steps=16")),
+    "groups": Study("configs/smollm2-groups.yaml", ("train.steps=16",)),
     "seven": Study("configs/smollm2-tasks.yaml"),
     "paper": Study("configs/smollm2-paper.yaml", questions=200),
     "embedded": Study("configs/embedded-paper.yaml", questions=50),
@@ -95,7 +95,7 @@ class Job:
         settings = [
             *self.study.settings, *MODELS[self.model], f"seed={self.seed}", f"methods=[{','.join(self.methods)}]",
             "train.rates={}", *(f"train.{key}={rate}" for key in ("lr", "lora_lr", "full_lr")),
-            f"train.rounds={rounds}", "eval.split=validation", "eval.questions=60", "eval.write=false", *self.changes,
+            f"train.rounds={rounds}", "eval.split=validation", "eval.questions=20", "router.also=[]", "eval.write=false", *self.changes,
         ]  # fmt: skip
         try:
             run(load_config(config, settings), path, Silent())

@@ -51,7 +51,7 @@ def test_every_length_picks_its_rate_and_goes_on_where_it_stopped(
     words = ("--out", str(out), "--rows", "8", "4", "--rates", "1e-2", "1e-12")
     found = call(script, monkeypatch, *words)
     assert {(one["rows"], one["method"]) for one in found} == {
-        (rows, method) for rows in (4, 8) for method in ("frozen", "lora", "hard_moe", "proposed", "proposed:top1")
+        (rows, method) for rows in (4, 8) for method in ("frozen", "lora", "hard_moe", "proposed")
     }
     for one in found:
         assert one["rate"] == min(one["tried"], key=lambda rate: one["tried"][rate]) or len(one["tried"]) == 2
