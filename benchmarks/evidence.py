@@ -95,7 +95,8 @@ class Job:
         settings = [
             *self.study.settings, *MODELS[self.model], f"seed={self.seed}", f"methods=[{','.join(self.methods)}]",
             "train.rates={}", *(f"train.{key}={rate}" for key in ("lr", "lora_lr", "full_lr")),
-            f"train.rounds={rounds}", "eval.split=validation", "eval.questions=20", "router.also=[]", "eval.write=false",
+            f"train.rounds={rounds}",
+            "eval.split=validation", "eval.questions=20", "router.also=[]", "eval.write=false",
             *self.changes,
         ]  # fmt: skip
         try:
