@@ -71,6 +71,7 @@ def test_a_row_and_a_regret_cluster_questions_by_core() -> None:
     scores = [scoring(name, "sums", [0], nll, cores=cores) for name, nll in (
         ("proposed", [1.0, 1.0, 4.0, 6.0]), ("hard_moe", [1.0] * 4),
     )]  # fmt: skip
+    scores.append(scoring("local", "sums", [0], [2.0], cores=["y"]))  # asked fewer questions of a task not its own
     found = _regret(scores, "proposed", 0, config(train={"lr": 1e-3}))
     assert found["regret_stderr"] == pytest.approx(np.sqrt(1.5 * 26) / 4)
 

@@ -100,3 +100,9 @@ def test_the_table_has_paired_differences_of_the_same_length_and_seed(
     assert lines[2].startswith("| m | 64 | 0 | `common` | 0.001* | 5 | 2.000 | - | - | -0.750 [")
     assert lines[3] == "| m | 64 | 0 | `lora` | 0.001* | 5 | 2.750 | - | - | - |"
     assert lines[4].startswith("| m | 256 | 0 | `common` | 0.001* | 5 | 3.000 | - | - | +0.250 [")
+
+
+def test_the_page_has_the_table_of_what_was_found(script: ModuleType) -> None:
+    page = (SCRIPT.parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+    shown = page.split("<!-- five -->\n")[1].split("<!-- /five -->")[0]
+    assert shown.strip() == script.table("five")

@@ -252,7 +252,7 @@ def _regret(
     ceiling = get_method(routed).ceiling
     mine = [s for s in scores if device in s["devices"]]
     of = {(s["method"], s["task"]): np.asarray(s["nll"]) for s in mine}
-    cores = {s["task"]: s.get("cores") for s in mine}
+    cores = {s["task"]: s.get("cores") for s in mine if s["method"] == label}
     gaps = {task: of[label, task] - of[ceiling, task] for m, task in of if m == label and (ceiling, task) in of}
     if not gaps or config.train.peak("sparse", routed) != config.train.peak("sparse", ceiling):
         return {"regret": None, "regret_stderr": None}
