@@ -66,7 +66,16 @@ COMMON: Tree = {
     "adapter": {"rank": 4, "entropy_tokens": 64, "calibration_batches": 2},
     "router": {"prompts": 12, "sketch": 4, "temperature": 1000.0, "also": ["top1"]},
     "paper": {"reading": "unrouted"},
-    "train": {"rounds": 2, "steps": 1, "batch": 2, "warmup": 0, "lr": 3e-3, "lora_lr": 1e-3, "full_lr": 1e-4},
+    "train": {
+        "rounds": 2,
+        "steps": 1,
+        "batch": 2,
+        "warmup": 0,
+        "lr": 3e-3,
+        "lora_lr": 1e-3,
+        "core_lr": 1e-2,
+        "full_lr": 1e-4,
+    },
     "eval": {"questions": 3, "elsewhere": 2},
 }
 CIRCLE = [[100.0, 0.0], [50.0, 86.6], [-50.0, 86.6], [-100.0, 0.0], [-50.0, -86.6], [50.0, -86.6]]

@@ -153,7 +153,18 @@ class SparseExpert(Expert):
         return recipe + b"".join(m.cpu().numpy().tobytes() for m in self.masks) + repr(self.scale).encode()
 
 
-class LoraExpert(Expert):
+class PairExpert(Expert):
+    """A and B of a layer both follow from the flat vector, by :meth:`split`, through which gradients flow."""
+
+    def split(self, values: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return A (r, k) and B (d, r) of every layer under ``values``."""
+        raise NotImplementedError
+
+    def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:
+        return self.split(self.values.detach())[layer.index]
+
+
+class LoraExpert(PairExpert):
     """Plain LoRA: A and B both dense and trained. The flat vector holds A then B of every layer in turn."""
 
     kind = "lora"
@@ -183,15 +194,11 @@ class LoraExpert(Expert):
         return LoraExpert(self.layers, self.rank, self.scale, values, device=str(self.values.device))
 
     def split(self, values: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return (A, B) views into ``values`` for every layer."""
         parts = torch.split(values, self.counts)
         return [
             (parts[2 * i].view(shape_a), parts[2 * i + 1].view(shape_b))
             for i, (shape_a, shape_b) in enumerate(self.shapes)
         ]
-
-    def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:
-        return self.split(self.values.detach())[layer.index]
 
     def _identity(self) -> bytes:
         return f"lora/{self.rank}/{self.scale}".encode()

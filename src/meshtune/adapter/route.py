@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from meshtune.adapter.expert import Expert, LoraExpert, SparseExpert
+from meshtune.adapter.expert import Expert, PairExpert, SparseExpert
 from meshtune.adapter.sites import LayerSpec
 from meshtune.adapter.thin_products import Share, expand, project
 
@@ -67,7 +67,7 @@ class Segments:
         for expert, rows in runs:
             if expert is not None and rows:
                 values = expert.values if trainable else expert.values.detach()
-                if isinstance(expert, LoraExpert):
+                if isinstance(expert, PairExpert):
                     parts: Sequence[Any] = expert.split(values)
                 else:
                     assert isinstance(expert, SparseExpert)
@@ -84,7 +84,7 @@ class Segments:
         spans = self._spans(x, lengths)
         shares: list[Share] = []
         for (_, _, expert, parts), (start, stop) in zip(self._runs, spans, strict=True):
-            if isinstance(expert, LoraExpert):
+            if isinstance(expert, PairExpert):
                 a, b = parts[layer.index]
                 shares.append(Share(start, stop, a, b, None, expert.scale))
             else:

@@ -17,7 +17,7 @@ Rate = Annotated[
     Worded(AUTO, "give a learning rate, 1e-12 to 1e+06, or auto", ge=1e-12, le=1e6, allow_inf_nan=False),
 ]
 """A learning rate, or ``auto``: one is searched for before the first round."""
-LR_KEYS = {"sparse": "lr", "lora": "lora_lr", "full": "full_lr"}
+LR_KEYS = {"sparse": "lr", "lora": "lora_lr", "core": "core_lr", "full": "full_lr"}
 """The key of the highest learning rate, by kind of expert."""
 EMBEDDED = "embedded"
 TINY = "tiny-random"
@@ -76,8 +76,8 @@ class TrainConfig(Settings):
         rounds: rounds of local training and exchange.
         steps: optimiser steps per round.
         batch: rows per step and device.
-        lr: learning rate of sparse experts; lora_lr: of LoRA experts; full_lr: of all weights. ``auto`` searches for
-            one of the first two on held-out rows (:mod:`meshtune.training.learning_rate`).
+        lr: learning rate of sparse experts; lora_lr: of LoRA experts; core_lr: of r x r cores; full_lr: of all weights.
+            ``auto`` searches for one of the first three on training rows (:mod:`meshtune.training.learning_rate`).
         rates: learning rates of single methods by name, overriding that of their kind.
         optimizer: ``adam`` (no weight decay) or plain ``sgd``.
         warmup: optimiser steps over which the rate rises linearly from 0; then it falls linearly to
@@ -96,6 +96,7 @@ class TrainConfig(Settings):
     batch: Annotated[int, Within(1, 100_000)] = 4
     lr: Rate = AUTO
     lora_lr: Rate = AUTO
+    core_lr: Rate = AUTO
     full_lr: Annotated[float, Within(1e-12, 1e6)] = 1e-4
     rates: dict[str, Rate] = {}  # noqa: RUF012 (frozen)
     optimizer: Literal["adam", "sgd"] = "adam"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.core_expert import CoreExpert
 from meshtune.adapter.expert import Expert, LoraExpert, Projections, SparseExpert
 from meshtune.adapter.full_expert import FullExpert
 from meshtune.adapter.mask import join, vote
@@ -51,6 +52,7 @@ class ExpertFactory:
         self.seed = seed
         self._dtype, self._device, self._weights = dtype, device, weights
         self._full: FullExpert | None = None
+        self._core: CoreExpert | None = None
         self._projections: dict[Recipe, Projections] = {}
         self._fresh: dict[tuple[object, ...], SparseExpert] = {}
         self._cache = ContentCache()
@@ -66,6 +68,14 @@ class ExpertFactory:
     def lora(self) -> LoraExpert:
         """Return a fresh LoRA expert, the same on every device, so that averages are meaningful."""
         return LoraExpert(self.layers, self.adapter.rank, self.adapter.scale, seed=self.seed, device=self._device)
+
+    def core(self) -> CoreExpert:
+        """Return a fresh expert of r x r cores, the same on every device; its A and B are made once."""
+        if self._core is None:
+            self._core = CoreExpert.fresh(
+                self.layers, self.adapter.rank, self.adapter.scale, seed=self.seed, device=self._device
+            )
+        return self._core
 
     def full(self) -> FullExpert:
         """Return the base model itself as the trained expert."""

@@ -30,7 +30,8 @@ RATED = "paper"
 def recipe_of(paper: PaperConfig, group: Recipe, device: int) -> Recipe:
     """Return the recipe of a device's A: with one per device block ``device``, else that of its ``group``.
 
-    Ids may be as large as 2^63, Gaussian blocks only as :data:`~meshtune.adapter.projection.MOST`, so these wrap around.
+    Ids may be as large as 2^63, Gaussian blocks only as :data:`~meshtune.adapter.projection.MOST`, so these wrap
+    around.
     """
     if paper.projection == "group":
         return group

@@ -56,6 +56,15 @@ class LoraAdapter(AdapterKind):
         return rank * sum(layer.inputs + layer.outputs for layer in layers)
 
 
+class CoreAdapter(AdapterKind):
+    """The r x r core of every layer, between a fixed A and a fixed B."""
+
+    name = "core"
+
+    def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
+        return rank * rank * len(layers)
+
+
 class FullWeights(AdapterKind):
     """Every weight of the model."""
 
@@ -178,7 +187,7 @@ class Routing:
         return tuple(dict.fromkeys((paper.reading, *paper.also))) if self.codes else ()
 
 
-SPARSE, LORA, FULL = SparseAdapter(), LoraAdapter(), FullWeights()
+SPARSE, LORA, CORE, FULL = SparseAdapter(), LoraAdapter(), CoreAdapter(), FullWeights()
 CALIBRATED, NEGOTIABLE, EVERY_POSITION = MaskPolicy(), MaskPolicy(negotiable=True), EveryPosition()
 WITH_COMMON = CommonMasks()
 NOTHING_SENT = Sharing(sends=False)

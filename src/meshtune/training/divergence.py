@@ -9,7 +9,7 @@ from meshtune.config.run_config import RunConfig
 from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.methods.base import Method
 
-SAFE = {"sparse": 3e-3, "lora": 1e-3, "full": 1e-4}
+SAFE = {"sparse": 3e-3, "lora": 1e-3, "core": 1e-2, "full": 1e-4}
 """Per kind of expert, a learning rate that is safe for a base model of usual width."""
 
 

@@ -158,10 +158,7 @@ def _find(
     lengths = [sum(len(row.tokens) for row in data.batch(0, config.train.batch)) for data in devices]
     who = trying(config, [data.group for data in devices], lengths)
     first = next(method for method in methods if method.kind.name == kind)
-    fresh: list[Expert] = [
-        factory.lora() if kind == "lora" else factory.alone(_masked(first.announces(own[device], factory), factory))
-        for device in who
-    ]
+    fresh = [_fresh(kind, first, own[device], factory) for device in who]
     batches = [[devices[device].batch(step, config.train.batch) for step in range(STEPS)] for device in who]
     trial = config.train.model_copy(update={"rounds": 1, "steps": STEPS, "warmup": 1})
 
@@ -190,6 +187,12 @@ def rate_of(best: float, train: TrainConfig) -> float:
     """
     length = sum(train.rate(1.0, number) for number in range(train.rounds * train.steps))
     return float(f"{best * min(1.0, math.sqrt(LENGTH / length)):.2g}")
+
+
+def _fresh(kind: str, method: Method, own: Announcement, factory: ExpertFactory) -> Expert:
+    if kind == "lora":
+        return factory.lora()
+    return factory.core() if kind == "core" else factory.alone(_masked(method.announces(own, factory), factory))
 
 
 def _masked(own: Announcement, factory: ExpertFactory) -> Announcement:

@@ -72,7 +72,6 @@ def forecast_memory(
     everywhere = sum(sizes(layers, rank))
     share = config.adapter.share if densities is None else sum(densities) / len(densities)
     sparse = share * everywhere
-    dense = rank * sum(layer.inputs + layer.outputs for layer in layers)
     device = 0.0
     found = [m.masks for m in methods if m.kind.projected]
     names = {masks.name if masks.own(config.paper) or not masks.selects else CALIBRATED.name for masks in found}
@@ -81,7 +80,8 @@ def forecast_memory(
     for method in methods:
         if method.kind.frozen_base:
             projected = sparse if method.masks.selects else everywhere
-            device += SCALAR * (projected if method.kind.projected else dense)
+            count = method.kind.count(layers, rank, share, base.parameters)
+            device += SCALAR * (projected if method.kind.projected else count)
     if any(method.masks.trains(config.paper) for method in methods):
         device = max(device, (DENSE + POSITION) * everywhere)  # a whole dense run first
     each = max(FULL, SENT * len(devices) + 4)
