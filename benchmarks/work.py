@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -145,13 +145,20 @@ class _Given(DeviceData):
         return rows
 
 
+def kind_of(base: Base, devices: int, rank: int) -> Literal["orthogonal", "gaussian"]:
+    """Return the kind of A: a small model has too few orthogonal blocks for many groups."""
+    room = capacity([layer.inputs for layer in base.adapters.layers], rank)
+    return "orthogonal" if devices <= room else "gaussian"
+
+
 def our_jobs(base: Base, batches: Batches) -> list[Job]:
     """Return a fresh sparse expert for every device, with its rows."""
     draw = np.random.default_rng(0)
     jobs = []
+    kind = kind_of(base, len(batches), RANK)
     for device, mine in enumerate(batches):
         masks = [np.sort(draw.choice(s, int(s * DENSITY), replace=False)) for s in sizes(base.adapters.layers, RANK)]
-        recipe = Recipe(seed=0, kind="orthogonal", block=device, rank=RANK)
+        recipe = Recipe(seed=0, kind=kind, block=device, rank=RANK)
         projections = Projections(recipe, base.dtype, str(base.device))
         jobs.append(Job(SparseExpert(base.adapters.layers, projections, masks, ALPHA / RANK), mine, 1e-3))
     return jobs
@@ -172,8 +179,7 @@ def federation(
         train=TrainConfig(rounds=rounds, steps=steps, batch=size, micro_tokens=MICRO),
     )
     layers = base.adapters.layers
-    room = capacity([layer.inputs for layer in layers], rank)
-    kind = "orthogonal" if devices <= room else "gaussian"  # a small model has too few blocks for many groups
+    kind = kind_of(base, devices, rank)
     draw = np.random.default_rng(0)
     own = []
     for device in range(devices):
