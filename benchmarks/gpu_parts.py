@@ -241,7 +241,7 @@ def curve(args: argparse.Namespace) -> Found:
     label = Path(args.model).stem
     evidence.MODELS[label] = []
     run_inputs.load = cache(load)  # hundreds of runs on one base: it is loaded once
-    wanted = argparse.Namespace(**{**vars(args), "model": label})
+    wanted = argparse.Namespace(**{**vars(args), "model": label, "settings": []})
     jobs = list(evidence.jobs(args.device, wanted))
     signal.signal(signal.SIGALRM, up)
     for number, job in enumerate(jobs):  # short ones first

@@ -50,7 +50,8 @@ def test_the_kind_of_a_method_is_that_of_the_experts_it_trains(name: str) -> Non
     members, _ = federation(method)
     kind: AdapterKind = method.kind
     assert {member.expert.kind for member in members} == {kind.name}
-    assert all((not member.expert.values.any()) == kind.projected for member in members)  # B = 0 behind projections
+    zero = kind.projected or kind.name == "core"  # B = 0 behind projections, R = 0 between fixed matrices
+    assert all((not member.expert.values.any()) == zero for member in members)
 
 
 def test_negotiated_masks_are_taken_only_by_who_adds_expansions() -> None:

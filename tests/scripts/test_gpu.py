@@ -42,6 +42,7 @@ def rehearse(folder: Path, *words: str) -> tuple[list[str], list[dict[str, Any]]
     return done.stdout.splitlines(), json.loads(file.read_text()) if file.exists() else []
 
 
+@pytest.mark.slow
 def test_a_rehearsal_measures_everything_and_goes_on(tmp_path: Path) -> None:
     words = ("--minutes", "30", "--rows", "16", "--seeds", "0", "--methods", "lora", "--rates", "1e-3")
     lines, records = rehearse(tmp_path, *words)
