@@ -290,7 +290,7 @@ def test_ranks_that_leave_rows_in_common_are_told() -> None:
     """Six groups of rank 4 fill the 24 inputs; two rows in common do not fit beside them, but 6 x 3 + 2 rows do."""
     assert len(recipes(config("abcdef"), LAYERS)) == 6
     with pytest.raises(UserError, match=r"need 24 rows beside 2 that they have in common, .* lower adapter.rank to 3 "):
-        recipes(config("abcdef", methods=("common",)), LAYERS)
-    assert len(recipes(config("abcdef", rank=3, methods=("common",)), LAYERS)) == 6
+        recipes(config("abcdef", methods=("common",), adapter={"common": 0.5}), LAYERS)
+    assert len(recipes(config("abcdef", rank=3, methods=("common",), adapter={"common": 0.5}), LAYERS)) == 6
     with pytest.raises(UserError, match="leaves no row for a common expert"):
         recipes(config("ab", rank=1, methods=("common",)), LAYERS)

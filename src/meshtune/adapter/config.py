@@ -44,7 +44,7 @@ class AdapterConfig(Settings):
     projection: Literal["orthogonal", "gaussian"] = "orthogonal"
     per_layer: bool = False
     density: Share = 0.1
-    common: Annotated[float, Within(0.01, 0.99)] = 0.5
+    common: Annotated[float, Within(0.01, 0.99)] = 0.25
     budget: Literal["entropy", "uniform", "size_weighted"] = "entropy"
     temperature: Temperature = 1.0
     entropy_inputs: Literal["tokens", "averaged"] = "tokens"
