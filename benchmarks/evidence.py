@@ -90,7 +90,7 @@ class Job:
         """Train at ``rate`` if that is not done; return the NLL on rows set aside, mean over tasks and devices."""
         path = self.folder / f"{rate:g}"
         config = self.study.config
-        base = load_config(config, [*self.study.settings])
+        base = load_config(config, [*self.study.settings, *self.changes])
         rounds = max(1, round(self.rows / (base.train.steps * base.train.batch)))
         settings = [
             *self.study.settings, *MODELS[self.model], f"seed={self.seed}", f"methods=[{','.join(self.methods)}]",

@@ -99,8 +99,8 @@ class Fingerprint:
         return {"integers": self.integers, "probes": [float(f"{p:.6g}") for p in self.probes]}
 
     @staticmethod
-    def from_json(data: Any, rows: int) -> Fingerprint:
-        """The inverse of :meth:`to_json`, for projections of ``rows`` rows.
+    def from_json(data: Any, rank: int) -> Fingerprint:
+        """The inverse of :meth:`to_json`, for projections of ``rank`` rows.
 
         Raises:
             PayloadError: a part is missing, is of another type or length, or is not finite.
@@ -108,7 +108,7 @@ class Fingerprint:
         if not isinstance(data, Mapping):
             raise MalformedError(f"a fingerprint is {quoted(data)}: expected integers and probes")
         integers = text(fact(data, "integers"), "a fingerprint's integers", _HASH)
-        return Fingerprint(integers, floats(fact(data, "probes"), "a fingerprint's probes", min(PROBES, rows)))
+        return Fingerprint(integers, floats(fact(data, "probes"), "a fingerprint's probes", min(PROBES, rank)))
 
 
 def projection(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:

@@ -57,7 +57,7 @@ class CommonBankMethod(BankMethod):
             shape = self.begin(member.known[device], member.known, factory)
             assert isinstance(shape, SparseExpert)
             shapes[device] = shape
-        first = shapes[devices[0] if own is None else own]
+        first, trained = shapes[devices[0] if own is None else own], own is not None
         parts = [
             Part(member.held[device].values, shapes[device], float(member.known[device].samples), device in devices)
             for device in everybody
@@ -65,7 +65,7 @@ class CommonBankMethod(BankMethod):
         digests = (
             (member.held[d].digest, p.shape.form, p.weight, p.own) for d, p in zip(everybody, parts, strict=True)
         )
-        return factory.once(("common", first.form, own, *digests), lambda: combined(first, parts, own is not None))
+        return factory.once(("common", first.form, trained, *digests), lambda: combined(first, parts, trained))
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,13 @@ def combined(first: SparseExpert, parts: Sequence[Part], trained: bool) -> Spars
     recipe = first.projections.recipe
     room = sizes(first.layers, recipe.rank)
     whole, found = torch.zeros(sum(room)), []
+    placed = [flat_positions(part.shape) for part in parts]
+    shared = [torch.from_numpy(is_common(at.numpy(), recipe.rank, recipe.common)) for at in placed]
     for common in (True, False):
-        counted = [part for part in parts if common or part.own]
-        places = [flat_positions(part.shape) for part in counted]
-        chosen = [torch.from_numpy(is_common(at.numpy(), recipe.rank, recipe.common) == common) for at in places]
-        values = [part.values[keep] for part, keep in zip(counted, chosen, strict=True)]
-        places = [at[keep] for at, keep in zip(places, chosen, strict=True)]
-        whole += aggregate(values, places, [part.weight for part in counted], sum(room), masked=trained)
+        each = zip(parts, placed, shared, strict=True)
+        counted = [(part, at, here if common else ~here) for part, at, here in each if common or part.own]
+        values, places = [part.values[keep] for part, _, keep in counted], [at[keep] for _, at, keep in counted]
+        whole += aggregate(values, places, [part.weight for part, *_ in counted], sum(room), masked=trained)
         found += places
     if trained:
         return first.with_values(whole[flat_positions(first)].to(first.values.device))
