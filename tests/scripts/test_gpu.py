@@ -14,18 +14,15 @@ from typing import Any
 
 import pytest
 
+from script_modules import load_script
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 CONTENT = bytes(range(256)) * 11
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gpu", FOLDER / "gpu.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(FOLDER / "gpu.py")
 
 
 def rehearse(folder: Path, *words: str) -> tuple[list[str], list[dict[str, Any]]]:

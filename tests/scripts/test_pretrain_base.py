@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import re
 import sys
@@ -20,6 +19,7 @@ from meshtune.seeds import stream
 from meshtune.tasks import TASKS
 from meshtune.tasks.generated import GeneratedTask
 from meshtune.world.corpus import documents
+from script_modules import load_script
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "pretrain_base.py"
 TINY = "--steps 6 --width 32 --blocks 1 --mlp 32 --heads 2 --rows 2 --tokens 64 --save-every 2".split()  # noqa: SIM905
@@ -28,12 +28,7 @@ GENERATED = [name for name, task in TASKS.items() if isinstance(task, GeneratedT
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pretrain_base", SCRIPT)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture(scope="module")
