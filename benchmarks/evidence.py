@@ -11,6 +11,8 @@ R / (steps x batch) rounds, so a longer training exchanges more often. At every 
 on rows set aside; the best one is then scored on the test questions. Where the best rate is at an end of its grid, that
 is recorded. Methods that train alike are trained once.
 
+Products with frozen weights are rounded to bfloat16 (model.products), for all methods alike.
+
 Every run is a folder below --out, so the script goes on where it was stopped; it says what is left after each. What
 is found is added to results/STUDY.json, with every question's score, so that tables and intervals can be made from that
 file alone: --table prints it. A star marks a rate at an end of its grid.
@@ -21,16 +23,18 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from meshtune.config.config_file import load_config
 from meshtune.errors import DivergedError
+from meshtune.evaluation.exam import FROZEN
 from meshtune.report.results_file import load_results
 from meshtune.report.scores import paired, question_scores, read_scores
 from meshtune.runs.observer import Silent
+from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import evaluate, run
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -93,7 +97,8 @@ class Job:
         base = load_config(config, [*self.study.settings, *self.changes])
         rounds = max(1, round(self.rows / (base.train.steps * base.train.batch)))
         settings = [
-            *self.study.settings, *MODELS[self.model], f"seed={self.seed}", f"methods=[{','.join(self.methods)}]",
+            *self.study.settings, *MODELS[self.model], "model.products=bfloat16", f"seed={self.seed}",
+            f"methods=[{','.join(self.methods)}]",
             "train.rates={}", *(f"train.{key}={rate}" for key in ("lr", "lora_lr", "full_lr")),
             f"train.rounds={rounds}",
             "eval.split=validation", "eval.questions=20", "router.also=[]", "eval.write=false",
@@ -111,6 +116,7 @@ class Job:
         tried = {f"{rate:g}": self.trained(rate) for rate in self.rates}
         best = min(tried, key=lambda rate: tried[rate])
         path = self.folder / best
+        share_frozen(path, self.folder.parents[2].glob(f"rows-*/seed-{self.seed}/*/*/scores.jsonl"))
         evaluate(path, Silent(), {"eval": {"split": "test", "questions": self.study.questions}})
         results, asked = load_results(path), of_split(path, "test")
         ends = {f"{self.rates[0]:g}", f"{self.rates[-1]:g}"}
@@ -132,6 +138,20 @@ class Job:
                 }
             )  # fmt: skip
         return found
+
+
+def share_frozen(path: Path, others: Iterable[Path]) -> None:
+    """Copy the frozen model's scores into the run ``path`` from ``others`` of the same seed, and so questions."""
+    store, mine = RunStore(path), json.loads((path / "config.json").read_text())
+    have = {(record["signature"], record["task"]) for record in store.read_scores() if record["method"] == FROZEN}
+    for other in sorted(others):
+        if json.loads((other.parent / "config.json").read_text())["model"] != mine["model"]:
+            continue
+        for record in read_scores(other.parent):
+            key = (record["signature"], record["task"])
+            if record["method"] == FROZEN and key not in have:
+                store.append_scores({**record, "round": mine["train"]["rounds"]})
+                have.add(key)
 
 
 def of_split(path: Path, split: str) -> list[dict[str, Any]]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
+from meshtune.config.learning_config import ModelConfig
+from meshtune.decoding.scoring import row_losses
+from meshtune.errors import UserError
 from meshtune.model import frozen_products as products
+from meshtune.model.encoding import Row
+from meshtune.model.loading import load
 
 needed = pytest.mark.skipif(not products.available(), reason="this torch has no oneDNN product")
 
@@ -55,3 +62,49 @@ def test_without_the_operator_nothing_changes(monkeypatch: pytest.MonkeyPatch) -
     assert products.quicken_products(module) == 0
     x = torch.randn(100, 8)
     torch.testing.assert_close(products.multiply(x, module.weight, module.bias), module(x))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [1, products.FEWEST, 200])
+def test_rounded_products_round_both_factors_and_the_result(rows: int, bias: bool) -> None:
+    torch.manual_seed(rows)
+    module = nn.Linear(512, 520, bias=bias).requires_grad_(False)
+    assert products.round_products(nn.Sequential(module)) == 1
+    x = torch.randn(1, rows, 512, requires_grad=True)
+    y = module(x)
+    weight, rounded = module.weight.bfloat16().double(), x.detach().bfloat16().double()
+    expected = rounded @ weight.T + (module.bias.double() if bias else 0)
+    torch.testing.assert_close(y.double(), expected, rtol=2**-8, atol=1e-3)
+    upstream = torch.randn_like(y)
+    (found,) = torch.autograd.grad((y * upstream).sum(), x)
+    torch.testing.assert_close(found.double(), upstream.bfloat16().double() @ weight, rtol=2**-8, atol=1e-3)
+    assert y.dtype == found.dtype == torch.float32
+
+
+def test_another_processor_rounds_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = torch.randn(200, 512), torch.randn(600, 512).bfloat16()
+    here = products.rounded_product(x, weight)
+    monkeypatch.setattr(products, "multiplies_bfloat16", lambda: False)
+    there = products.rounded_product(x, weight)
+    torch.testing.assert_close(here, there, rtol=2**-7, atol=1e-3)  # sums may be in another order
+    assert (here == there).float().mean() > 0.98
+
+
+def test_a_weight_that_learns_is_not_rounded() -> None:
+    module = nn.Linear(512, 512)
+    products.round_products(module)
+    x = torch.randn(100, 512)
+    assert torch.equal(module(x), torch.nn.functional.linear(x, module.weight, module.bias))
+
+
+@pytest.mark.parametrize("others", [{"dtype": "bfloat16"}, {"bits": 8}])
+def test_only_float32_weights_have_products_to_round(others: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="leave model.dtype=float32 and set no model.bits"):
+        load(ModelConfig(name="tiny-random", products="bfloat16", **others))
+
+
+def test_a_base_with_rounded_products_is_near_the_exact_one() -> None:
+    exact, rounded = (load(ModelConfig(products=products)) for products in ("model", "bfloat16"))
+    rows = [Row(tuple(range(20, 60)), 50)]
+    before, after = (row_losses(base, None, rows, 1024)[0] for base in (exact, rounded))
+    assert 0 < abs(before - after) < 0.02 * before

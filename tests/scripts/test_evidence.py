@@ -44,6 +44,14 @@ def test_every_length_picks_its_rate_and_goes_on_where_it_stopped(
     monkeypatch.setattr(script, "STUDIES", {"tiny": study})
     out = ("--out", str(tmp_path / "out"))
     words = (*out, "--rows", "8", "4", "--rates", "1e-2", "1e-12", "--methods", "lora")
+    shared: list[bool] = []
+    evaluate = script.evaluate
+
+    def observed(path: Path, *rest: Any) -> None:
+        shared.append(any(record["method"] == "frozen" for record in script.of_split(path, "test")))
+        evaluate(path, *rest)
+
+    monkeypatch.setattr(script, "evaluate", observed)
     found = call(script, monkeypatch, *words)
     assert {(one["rows"], one["method"]) for one in found} == {
         (rows, method) for rows in (4, 8) for method in ("frozen", "lora")
@@ -55,6 +63,7 @@ def test_every_length_picks_its_rate_and_goes_on_where_it_stopped(
         assert {task: len(each) for task, each in one["scores"]["nll"].items()} == {"sums": 3, "animals": 3}
     runs = [json.loads(file.read_text())["train"] for file in tmp_path.rglob("config.json")]
     assert {(one["rounds"], one["steps"], one["batch"]) for one in runs} == {(1, 2, 2), (2, 2, 2)}
+    assert shared == [False, True]  # the frozen model is scored once
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("round-*.safetensors")}
     assert call(script, monkeypatch, *words) == found
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("round-*.safetensors")} == before

@@ -56,6 +56,8 @@ class ModelConfig(Settings):
     Attributes:
         name: ``embedded``, hub id, folder, ``.gguf`` file or ``tiny-random``; ``$VARIABLES`` are expanded.
         dtype: element type of the frozen weights and activations.
+        products: ``bfloat16`` rounds the products with frozen float32 weights, and only these, to bfloat16: faster on
+            processors with AVX-512 BF16 or AMX. ``model`` computes them in ``dtype``.
         bits: 8 or 4 store the blocks' frozen weights in this many bits, through bitsandbytes; None leaves them
             unchanged.
         device: ``auto`` uses a GPU if there is one.
@@ -64,6 +66,7 @@ class ModelConfig(Settings):
 
     name: str = EMBEDDED
     dtype: str = "float32"
+    products: Literal["model", "bfloat16"] = "model"
     bits: Literal[8, 4] | None = None
     device: str = "auto"
     compile: bool = False

@@ -98,6 +98,11 @@ def load(config: ModelConfig, per_layer: bool = False) -> Base:
             f"model.dtype={printable(config.dtype, 40)} is not a floating-point type that can be learnt on: use "
             "float32, bfloat16 or float16"
         )
+    if config.products != "model" and (config.dtype != "float32" or config.bits is not None):
+        raise UserError(
+            f"model.products={config.products} rounds products of float32 weights: leave model.dtype=float32 and set "
+            "no model.bits"
+        )
     dtype: torch.dtype = getattr(torch, config.dtype)
     name = locate(config)
     keep_freed_memory()
@@ -116,7 +121,10 @@ def load(config: ModelConfig, per_layer: bool = False) -> Base:
     if not placed:
         raise UserError(f"model.device={config.device} cannot be used (it holds no numbers): cpu always can")
     check_finite(model, name)
-    return open_base(model, tokenizer, config.name, per_layer, config.compile)
+    base = open_base(model, tokenizer, config.name, per_layer, config.compile)
+    if config.products == "bfloat16":  # only now: the fast paths are checked in the model's own arithmetic
+        base.round_products()
+    return base
 
 
 def _pretrained(name: str, dtype: torch.dtype, bits: int | None, more: Mapping[str, Any]) -> tuple[Any, Any]:
