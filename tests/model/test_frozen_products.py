@@ -99,7 +99,7 @@ def test_a_weight_that_learns_is_not_rounded() -> None:
 
 @pytest.mark.parametrize("others", [{"dtype": "bfloat16"}, {"bits": 8}])
 def test_only_float32_weights_have_products_to_round(others: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match="leave model.dtype=float32 and set no model.bits"):
+    with pytest.raises(UserError, match=r"leave model\.dtype=float32 and set no model\.bits"):
         load(ModelConfig(name="tiny-random", products="bfloat16", **others))
 
 
