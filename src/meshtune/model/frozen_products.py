@@ -102,7 +102,7 @@ def available() -> bool:
 @cache
 def multiplies_bfloat16() -> bool:
     """Return whether this processor multiplies bfloat16 without converting it to float32 first."""
-    capable = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not say
+    capable: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not say
     return available() and bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
 
 
