@@ -29,14 +29,14 @@ from meshtune.simulator.simulation import run
 ABLATIONS = ("adapter.budget=uniform", "adapter.density=1")
 UNIFORM, DENSE = ABLATIONS
 CLAIMS = (
-    ("proposed", "lora", "the bank against averaged LoRA"),
-    ("proposed", "ffa", "the bank against one averaged B"),
-    ("proposed", "lori", "the bank against LoRI"),
-    ("proposed", "fpft", "the bank against averaging all weights"),
-    ("proposed", "central", "the bank against pooled data"),
-    ("proposed", "paper", "the bank against eq. 24 and 26"),
-    ("proposed", "hard_moe", "distance to the perfect router"),
-    ("proposed", "shared_b", "one expansion a group against one for all"),
+    ("bank", "lora", "the bank against averaged LoRA"),
+    ("bank", "ffa", "the bank against one averaged B"),
+    ("bank", "lori", "the bank against LoRI"),
+    ("bank", "fpft", "the bank against averaging all weights"),
+    ("bank", "central", "the bank against pooled data"),
+    ("bank", "paper", "the bank against eq. 24 and 26"),
+    ("bank", "hard_moe", "distance to the perfect router"),
+    ("bank", "shared_b", "one expansion a group against one for all"),
     ("paper", "lora", "the paper's method against averaged LoRA"),
     ("paper", "lori", "the paper's method against LoRI"),
     ("paper", "fpft", "the paper's method against averaging all weights"),

@@ -30,7 +30,7 @@ def accuracies(results: dict) -> dict[str, float]:
     for row in results["rows"]:
         if row["metric"] == "acc":
             found.setdefault(row["method"], []).append(row["value"])
-            if owner.get(row["device"]) == row["task"] and row["method"] in ("proposed", "local"):
+            if owner.get(row["device"]) == row["task"] and row["method"] in ("bank", "local"):
                 found.setdefault(f"{row['method']} own task", []).append(row["value"])
                 if len(results["header"]["groups"][row["task"]]) > 1:
                     found.setdefault(f"{row['method']} shared task", []).append(row["value"])
@@ -60,9 +60,9 @@ def main() -> None:
         values = [row[name] for row in table]
         print(f"{name:22s} {over_seeds(values).with_sd('.3f')}")
     for other in AGAINST:
-        gaps = [row["proposed"] - row[other] for row in table]
-        print(f"proposed - {other:11s} {over_seeds(gaps).with_interval('+.3f')}")
-    gaps = [row["proposed shared task"] - row["local shared task"] for row in table]
+        gaps = [row["bank"] - row[other] for row in table]
+        print(f"bank - {other:11s} {over_seeds(gaps).with_interval('+.3f')}")
+    gaps = [row["bank shared task"] - row["local shared task"] for row in table]
     print(f"two devices - one      {over_seeds(gaps).with_interval('+.3f')}")
     print(f"± is the standard deviation (n - 1) over {len(table)} seeds, brackets the 95% interval over these seeds")
 

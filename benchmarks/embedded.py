@@ -68,7 +68,7 @@ def one_seed(config: RunConfig, base: Base) -> dict[str, list[float]]:
     devices = deal(config, base.tokenizer)
     asked = exam_questions(config)
     papers = exams(config, base.tokenizer, asked)
-    own = announce(base, config, devices, [get_method("proposed")], Silent())
+    own = announce(base, config, devices, [get_method("bank")], Silent())
     factory = ExpertFactory(base.adapters.layers, config.adapter, config.seed, base.dtype, str(base.device))
     steps, size = config.train.steps, config.train.batch
     sparse, lora = get_method("local"), get_method("hard_moe_lora")

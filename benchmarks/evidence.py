@@ -2,7 +2,7 @@
 
     python benchmarks/evidence.py five --out runs/evidence --rows 64 256
     python benchmarks/evidence.py seven --out runs/evidence --rows 64 128 256 1024 --seeds 0 1 2
-    python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods proposed lora --model gemma
+    python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods bank lora --model gemma
     python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods hard_moe --set adapter.density=0.5
     python benchmarks/evidence.py five --table
 
@@ -41,11 +41,11 @@ RESULTS = Path(__file__).parents[1] / "results"
 KEY = ("model", "rows", "seed", "settings", "method")
 """What a record is known by."""
 METRICS = ("nll", "option_nll", "acc", "rouge_l")
-ALIKE = (("common_oracle", "common"), ("hard_moe", "proposed"))
+ALIKE = (("oracle", "proposed"), ("hard_moe", "bank"))
 """Methods that train the same experts; the first, which no router can mislead, judges the rate."""
 SPARSE, LORA = (1e-3, 3e-3, 1e-2), (1e-3, 3e-3)
 GRIDS: dict[str, Sequence[float]] = {
-    "common_oracle": SPARSE, "hard_moe": SPARSE, "lora": LORA, "hard_moe_lora": (3e-4, 1e-3, 3e-3), "central": LORA,
+    "oracle": SPARSE, "hard_moe": SPARSE, "lora": LORA, "hard_moe_lora": (3e-4, 1e-3, 3e-3), "central": LORA,
     "ffa": SPARSE, "lori": SPARSE, "paper": (3e-3, 1e-2, 3e-2), "paper_masked": (3e-3, 1e-2, 3e-2), "local": SPARSE,
 }  # fmt: skip
 """The learning rates tried at every length, by the method that judges them."""
@@ -60,7 +60,7 @@ class Study:
     config: str
     settings: tuple[str, ...] = ()
     questions: int = 100
-    methods: tuple[str, ...] = ("common", "proposed", "lora", "ffa", "lori", "hard_moe_lora", "central", "local")
+    methods: tuple[str, ...] = ("proposed", "bank", "lora", "ffa", "lori", "hard_moe_lora", "central", "local")
 
 
 STUDIES = {

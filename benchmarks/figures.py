@@ -169,7 +169,7 @@ def collisions(args: argparse.Namespace) -> None:
         adapter={"rank": args.rank, "density": args.density, "budget": "uniform"}, clusters={"rate": "expected"},
     )  # fmt: skip
     shape = skeleton(config.model)
-    bits = 8 * method_sizes(shape, "proposed", config.adapter, config.exchange).update
+    bits = 8 * method_sizes(shape, "bank", config.adapter, config.exchange).update
     counts = list(range(2, 16))
     together, apart = [], []
     for count in counts:

@@ -6,7 +6,7 @@
 
 Runs the configuration at every rate of the grid, scores the rows that were cut from the training split, and prints the
 task-averaged NLL of each method at each rate; --set cuts tasks, rounds, steps or questions. Every rate is a run of its
-own below --out, so the script goes on where it was stopped. Methods that train alike (proposed as hard_moe,
+own below --out, so the script goes on where it was stopped. Methods that train alike (bank as hard_moe,
 single_cluster and shared_b as paper) need not be asked for twice; a router's choice is left out by asking hard_moe.
 
 With --found the configuration also runs with the rates that it finds itself (auto), and each method's NLL there is set

@@ -21,7 +21,7 @@ from meshtune.model.skeleton import skeleton
 from meshtune.planning.model_sizes import MethodSizes, method_sizes
 from meshtune.report.size_tables import paper_table, sizes_table
 
-METHODS_SHOWN = ("proposed", "paper", "lora", "ffa", "lori", "fpft")
+METHODS_SHOWN = ("bank", "paper", "lora", "ffa", "lori", "fpft")
 FORMS = ("bfloat16", "int8", "int4")
 
 
@@ -42,7 +42,7 @@ def main() -> None:
         }
         title = f"{name}: {shape.parameters:,} weights, {len(shape.layers)} layers, rank {args.rank}, "
         print(sizes_table(title + f"density {args.density:g}", found).markdown())
-        dense, sparse = (method_sizes(shape, m, adapter, ExchangeConfig()) for m in ("lora", "proposed"))
+        dense, sparse = (method_sizes(shape, m, adapter, ExchangeConfig()) for m in ("lora", "bank"))
         beside[name] = dense, sparse, sum(sizes(shape.layers, args.rank))
     print(paper_table(beside).markdown())
 

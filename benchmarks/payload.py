@@ -3,7 +3,7 @@
     python benchmarks/payload.py
     python benchmarks/payload.py --figure runs/distortion.png --seeds 0 1 2
 
-Plays rounds of the embedded tasks, `proposed` alone and in int4, and takes what devices really send.
+Plays rounds of the embedded tasks, `bank` alone and in int4, and takes what devices really send.
 With $MESHTUNE_MODELS set, SmolLM2's sizes follow from the bits per value and per mask position that were measured.
 With --figure: bytes of an update against accuracy and loss, for each form of values, over seeds; its runs lie below
 --out and are not played again.
@@ -47,7 +47,7 @@ STEADY, MEAN = 70.0, 50.0  # at least so many times less than dense LoRA: one la
 SECONDS = 1.0  # at most so many times as long as zstd, level 3, on the same values in bf16
 WANTED = 248_832  # SmolLM2-135M's values at density 0.1 and rank 16
 CONFIG = Path(__file__).parents[1] / "configs" / "embedded-paper.yaml"
-ALONE = ("methods=[proposed]", "router.also=[]")
+ALONE = ("methods=[bank]", "router.also=[]")
 SHORT = (*ALONE, "eval.questions=2", "eval.elsewhere=1")
 TICKS = (5, 6, 8, 10, 15, 20, 30)
 CASES = [("bfloat16", 128), ("int8", 128), ("int4", 64), ("int4", 128), ("int4", 256), ("int4", 1024)]
@@ -63,7 +63,7 @@ class Sent:
 
 
 def play(rounds: int, settings: Sequence[str], folder: Path) -> list[list[Sent]]:
-    """Play a run of ``proposed`` in ``folder``; return every round's updates, one per device."""
+    """Play a run of ``bank`` in ``folder``; return every round's updates, one per device."""
     sent: list[Sent] = []
     plain = engine.encode_difference
 
@@ -86,7 +86,7 @@ def announced(folder: Path, settings: Sequence[str]) -> tuple[Sequence[LayerSpec
     config = load_config(CONFIG, [*SHORT, *settings])
     layers = load(config.model).adapters.layers
     own, _ = load_announcements(RunStore.open(folder), config, layers)
-    messages = [to_messages(a, get_method("proposed"), layers)[0] for a in own]
+    messages = [to_messages(a, get_method("bank"), layers)[0] for a in own]
     positions = sum(sizes(layers, config.adapter.rank))
     bits = statistics.mean(8 * m.tensors["mask"].numel() / positions for m in messages)
     return layers, [len(encode(m)) for m in messages], bits
@@ -210,7 +210,7 @@ def measure(rounds: int = 10, steps: int = 5, block: int = 128, settings: Sequen
 def distortion(
     seeds: Sequence[int], out: Path, settings: Sequence[str] = (), cases: Sequence[tuple[str, int]] = CASES
 ) -> list[dict]:
-    """Run `proposed` on the embedded tasks, every form of values; return bytes, accuracy and loss, one entry a seed."""
+    """Run `bank` on the embedded tasks, every form of values; return bytes, accuracy and loss, one entry a seed."""
     table = []
     for form, block in cases:
         found: dict[str, Any] = {"values": form, "block": block, "bytes": [], "acc": [], "nll": []}
@@ -220,9 +220,9 @@ def distortion(
                 more = [f"seed={seed}", f"exchange.values={form}", f"exchange.block={block}", *settings]
                 run(load_config(CONFIG, [*ALONE, *more]), folder, Silent())
             results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-            found["bytes"].append(results["header"]["methods"]["proposed"]["payload_bytes"])
+            found["bytes"].append(results["header"]["methods"]["bank"]["payload_bytes"])
             for metric in ("acc", "nll"):
-                mine = [r["value"] for r in results["rows"] if (r["method"], r["metric"]) == ("proposed", metric)]
+                mine = [r["value"] for r in results["rows"] if (r["method"], r["metric"]) == ("bank", metric)]
                 found[metric].append(float(np.mean(mine)))
         table.append(found)
         shown = [over_seeds(found[m]).with_sd("9.4f") for m in ("acc", "nll")]

@@ -57,7 +57,7 @@ def main() -> None:
         eval=EvalConfig(questions=8, micro_tokens=MICRO),
     )
     base = load(config.model)
-    devices, methods = deal(config, base.tokenizer), [get_method("proposed")]
+    devices, methods = deal(config, base.tokenizer), [get_method("bank")]
     asks = [Ask(rows) for exam in exams(config, base.tokenizer, exam_questions(config)) for rows in exam.rows]
 
     def prepare() -> None:

@@ -103,7 +103,7 @@ def configure(model: str, rank: int, devices: int, groups: int = 8, **clusters: 
             "devices": {"count": devices},
             "adapter": {"rank": rank, "density": 0.1, "budget": "uniform"},
             "train": {"rounds": 4, "steps": 20, "batch": 4, "max_tokens": 256},
-            "methods": ["proposed"],
+            "methods": ["bank"],
             "radio": {"range": REACH},
             "places": {"radius": REACH * math.sqrt(devices / IN_RANGE)},
             "clusters": {"rate": "expected", **clusters},
@@ -139,7 +139,7 @@ def reduced(found: Plan, config: RunConfig, seconds: float) -> Planned:
     """Return what is shown of a plan that took ``seconds``."""
     piece, members = piece_of(config), [len(cluster.members) for cluster in found.clusters]
     devices, largest = sum(members), int(np.argmax(members))
-    traffic = [device.bytes["proposed"] for device in found.devices]
+    traffic = [device.bytes["bank"] for device in found.devices]
     run = sum(sum(one.run.values()) for one in traffic)
     within, between = (sum(getattr(one, name) for one in traffic) for name in ("round", "between"))
     links = [link for link in found.links if link.between]
@@ -210,14 +210,14 @@ def flown(devices: int, seed: int = 0) -> dict[str, Pair]:
     radius = REACH * math.sqrt(devices / IN_RANGE)
     places = in_disc(radius, devices, seed).tolist()
     flying = world(
-        "proposed", [(x, y) for x, y in places], ("abcdefgh" * devices)[:devices],
+        "bank", [(x, y) for x, y in places], ("abcdefgh" * devices)[:devices],
         radio={"fading": "none", "range": REACH}, clusters={"s_max": 0.1, "rate": "expected", "inner_rounds": 2},
     )  # fmt: skip
     announced = copies(flying)
     flying.play()
     ledger = flying.state.ledger = Counted()
     flying.play()
-    network, (_, first, second) = flying.network.formed, flying.state.clocks["proposed"]
+    network, (_, first, second) = flying.network.formed, flying.state.clocks["bank"]
     members = [len(cluster) for cluster in network.clusters.clusters]
     index, ends = network.clusters.index, Counter[int]()
     for link in network.backbone.links:
@@ -241,7 +241,7 @@ def _leaf(members: Sequence[int], ends: Mapping[int, int]) -> int:
 
 def copies(flying: World) -> int:
     """Return the announcements that leave all devices in a run's handshake; small experts have one message each."""
-    ledger, own = Counted(), [member.own for member in flying.state.members["proposed"]]
+    ledger, own = Counted(), [member.own for member in flying.state.members["bank"]]
     shake_hands(own, flying.method, flying.network.formed.graph, ledger)
     return ledger.own.total() + ledger.passed.total()
 

@@ -167,7 +167,7 @@ def our_jobs(base: Base, batches: Batches) -> list[Job]:
 def federation(
     base: Base, batches: Batches, rank: int = RANK, density: float = DENSITY, rounds: int = 50
 ) -> Callable[[], float]:
-    """Return what plays one round of the proposed method after the other and returns the mean loss.
+    """Return what plays one round of the bank method after the other and returns the mean loss.
 
     One group a device, a full graph, everything a round has: training, payloads, ledger, mixing. What devices work out
     once before the first round is not in it: masks are drawn at random.
@@ -186,7 +186,7 @@ def federation(
         masks = tuple(np.sort(draw.choice(s, max(1, int(s * density)), replace=False)) for s in sizes(layers, rank))
         recipe = Recipe(seed=0, kind=kind, block=device, rank=rank)
         own.append(Announcement(device, str(device), 1, recipe, masks))
-    method = get_method("proposed")
+    method = get_method("bank")
     factory = ExpertFactory(layers, config.adapter, 0, base.dtype, str(base.device))
     graph = neighbours("full", devices)
     state = begin([method], graph, own, layers, factory)

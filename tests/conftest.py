@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
     "router": {"prompts": 12, "sketch": 4, "also": ["top1", "cosine"]},
     "train": {"rounds": 2, "steps": 2, "batch": 2, "warmup": 0, "lr": 3e-3, "lora_lr": 1e-3, "core_lr": 1e-2},
     "eval": {"questions": 4, "elsewhere": 2},
-    "methods": ["proposed", "lora", "hard_moe", "hard_moe_lora", "local"],
+    "methods": ["bank", "lora", "hard_moe", "hard_moe_lora", "local"],
 }
 
 

@@ -17,7 +17,7 @@ TREE: dict[str, Any] = {
     "places": {"positions": [[0, 0], [30, 0], [0, 40], [110, 0], [900, 0]]},
     "devices": {"count": 5},
     "clusters": {"most": 3},
-    "methods": ["proposed"],
+    "methods": ["bank"],
 }
 
 

@@ -42,7 +42,7 @@ class Letter:
     read: Callable[[bytes], Any]
 
 
-def announced(device: int, method: str = "proposed", kind: str = "orthogonal") -> Announcement:
+def announced(device: int, method: str = "bank", kind: str = "orthogonal") -> Announcement:
     """Return what a device says of itself."""
     draw = np.random.default_rng(device)
     masks = tuple(np.sort(draw.choice(size, 400, replace=False)) for size in SIZES)
@@ -70,7 +70,7 @@ class Exchange:
     What device 0 holds of it is of the round before, or of none.
     """
 
-    def __init__(self, form: str, method: str = "proposed", holds: bool = True) -> None:
+    def __init__(self, form: str, method: str = "bank", holds: bool = True) -> None:
         self.method, self.factory = get_method(method), ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
         self.settings = ExchangeConfig(values=form, block=32)  # type: ignore[arg-type]
         self.members = members(self.method, self.factory)
@@ -121,9 +121,9 @@ def read_announcement(data: bytes, position: int, parts: list[Message], told: bo
     arrived = [decode(data) if at == position else message for at, message in enumerate(parts)]
     masks = announced(1).masks if told else ()
     shared = announced(0, kind=kind).recipe
-    found = from_messages(arrived, LAYERS, shared, masks, method=get_method("proposed"), width=WIDTH)
+    found = from_messages(arrived, LAYERS, shared, masks, method=get_method("bank"), width=WIDTH)
     factory = ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
-    get_method("proposed").begin(found, {found.device: found}, factory)
+    get_method("bank").begin(found, {found.device: found}, factory)
     statistics: Mapping[str, Any] = {} if found.statistics is None else found.statistics.to_tensors()
     said = (found.device, found.group, found.samples, found.recipe, found.voted, found.mask_digest)
     return said, {name: array.tolist() for name, array in statistics.items()}, repr(found.codes)
@@ -144,7 +144,7 @@ def letters() -> dict[str, Letter]:
     update("keyframe", inputs, inputs.message(known=0))
     lora = Exchange("bfloat16", "lora")
     update("update lora", lora, lora.message())
-    method = replace_codes(get_method("proposed"))
+    method = replace_codes(get_method("bank"))
     for kind in ("orthogonal", "gaussian"):
         for told in (False, True):
             parts = to_messages(announced(1, kind=kind), method, LAYERS, told)

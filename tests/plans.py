@@ -29,7 +29,7 @@ def config(**changes: Any) -> RunConfig:
         "places": {"positions": SQUARE},
         "clusters": {"rate": "expected"},
         "compute": {"cycles_per_token": 1e7, "frequency": 1e9},
-        "methods": ["proposed", "lora", "local"],
+        "methods": ["bank", "lora", "local"],
     }
     for key, value in changes.items():
         tree[key] = {**tree[key], **value} if isinstance(value, dict) and key in tree else value  # type: ignore[dict-item]
@@ -40,7 +40,7 @@ def config(**changes: Any) -> RunConfig:
 def bits() -> float:
     """Bits of an update that links are planned for."""
     shape = skeleton(config().model)
-    return 8 * method_sizes(shape, "proposed", config().adapter, config().exchange).update
+    return 8 * method_sizes(shape, "bank", config().adapter, config().exchange).update
 
 
 def total(u: int, *squares: float) -> float:

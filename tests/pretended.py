@@ -13,7 +13,7 @@ from meshtune.cli.main import app
 RESULTS = {
     "format": "meshtune-results",
     "version": 1,
-    "header": {"methods": {"proposed": {"parameters_updated": 7, "bytes": {"values": 5}, "payload_bytes": 5}}},
+    "header": {"methods": {"bank": {"parameters_updated": 7, "bytes": {"values": 5}, "payload_bytes": 5}}},
     "rows": [
         {
             "method": m,
@@ -26,7 +26,7 @@ RESULTS = {
             "n": 9,
         }
         | {"stderr": 0.1}
-        for m, v in (("frozen", 4.0), ("proposed", 2.0))
+        for m, v in (("frozen", 4.0), ("bank", 2.0))
         for metric in ("nll", "acc")
     ],
 }

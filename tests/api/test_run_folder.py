@@ -26,7 +26,7 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory, whole_settings: dict[str, Any], told: list[meshtune.Event]
 ) -> meshtune.Run:
     config = meshtune.load_config(
-        whole_settings, {"methods": ["proposed", "local"], "eval.questions": 2, "train.steps": STEPS}
+        whole_settings, {"methods": ["bank", "local"], "eval.questions": 2, "train.steps": STEPS}
     )
     return meshtune.run(config, tmp_path_factory.mktemp("runs") / "mine", on_event=told.append)
 
@@ -56,10 +56,10 @@ def test_events_come_typed_and_in_order(finished: meshtune.Run, told: list[mesht
     steps_done = [event for event in told if isinstance(event, meshtune.StepDone)]
     assert [(e.round, e.step) for e in steps_done] == [(r, s) for r in (1, 2) for s in range(1, STEPS + 1)]
     assert all((e.rounds, e.steps) == (ROUNDS, STEPS) and e.tokens_per_second > 0 for e in steps_done)
-    assert set(steps_done[0].losses) == {f"{method}/{n}" for method in ("proposed", "local") for n in range(3)}
+    assert set(steps_done[0].losses) == {f"{method}/{n}" for method in ("bank", "local") for n in range(3)}
     rounds = [event for event in told if isinstance(event, meshtune.RoundDone)]
     assert [event.round for event in rounds] == [1, 2]
-    assert 0 < sum(rounds[0].bytes["proposed"].values()) < sum(rounds[1].bytes["proposed"].values())
+    assert 0 < sum(rounds[0].bytes["bank"].values()) < sum(rounds[1].bytes["bank"].values())
     assert sum(rounds[1].bytes["local"].values()) == 0
     order = [e for e in told if isinstance(e, meshtune.StepDone | meshtune.RoundDone)]
     assert [type(e) for e in order] == ([meshtune.StepDone] * STEPS + [meshtune.RoundDone]) * ROUNDS
@@ -85,7 +85,7 @@ def test_devices_share_one_base_and_answer_as_the_command_does(finished: meshtun
     opened = meshtune.open_run(finished.path, told.append)
     first, second = opened.device(1), opened.device(2, "local")
     assert [e for e in told if isinstance(e, meshtune.PhaseStarted)] == [meshtune.PhaseStarted("load", 1)]
-    assert (first.id, first.method, first.router) == (1, "proposed", "whitened")
+    assert (first.id, first.method, first.router) == (1, "bank", "whitened")
     for device, more in ((first, []), (second, ["--method", "local"])):
         reply = device.ask("Cut board 3", tokens=6)
         asked = ["ask", str(finished.path), "Cut board 3", "--tokens", "6", "--format", "json"]
@@ -121,8 +121,8 @@ def test_the_exam_is_sat_again(finished: meshtune.Run, tmp_path: Path) -> None:
     opened = meshtune.open_run(tmp_path / "copy")
     opened.evaluate(questions=1, routers=["arrow"])
     results = opened.results
-    assert "proposed:arrow" in results.methods
-    assert {row.n for row in results.rows if row.metric == "acc" and row.method == "proposed"} == {1}
+    assert "bank:arrow" in results.methods
+    assert {row.n for row in results.rows if row.metric == "acc" and row.method == "bank"} == {1}
     with pytest.raises(meshtune.UserError, match="there is no router called arow: did you mean arrow"):
         opened.evaluate(routers=["arow"])
 

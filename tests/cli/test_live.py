@@ -13,7 +13,7 @@ from meshtune.cli.progress import Lines
 from meshtune.cli.watching import watch
 from meshtune.runs.events import Note, PhaseStarted, Progress, RoundDone, Scored, StepDone
 
-LOSSES = {"proposed/0": 2.0, "proposed/1": 4.0, "lora/0": 5.0}
+LOSSES = {"bank/0": 2.0, "bank/1": 4.0, "lora/0": 5.0}
 
 
 def step(number: int, round: int = 1) -> StepDone:
@@ -35,7 +35,7 @@ def test_the_live_view_shows_losses_bytes_and_progress(monkeypatch: pytest.Monke
         observer(Progress("load", 1, 1))
         observer(Note("[resuming] after round 1"))
         observer(step(5, round=2))
-        observer(RoundDone(2, {"proposed": {"values": 1_500_000}}))
+        observer(RoundDone(2, {"bank": {"values": 1_500_000}}))
         observer(PhaseStarted("score", 2))
         observer(Scored("piqa", 1, 2))
         observer(Progress("score", 1, 2))
@@ -57,7 +57,7 @@ def test_the_live_view_shows_losses_bytes_and_progress(monkeypatch: pytest.Monke
 def test_ten_devices_and_five_methods_fit_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     live = Live(io.StringIO())
-    methods = ("proposed", "lora", "hard_moe", "hard_moe_lora", "local")
+    methods = ("bank", "lora", "hard_moe", "hard_moe_lora", "local")
     losses = {f"{method}/{device}": 0.5 + 2 * device for method in methods for device in range(10)}
     live(PhaseStarted("prepare", 10))
     live(Progress("prepare", 10, 10))
@@ -70,7 +70,7 @@ def test_ten_devices_and_five_methods_fit_80_columns(monkeypatch: pytest.MonkeyP
     assert "hard_moe_lora 0.50 2.50 4.50 6.50 8.50 10.5 12.5 14.5 16.5 18.5 9.50 123 MB" in lines
     assert any(line.startswith("training ") and "round 2/4  123,457 tok/s" in line for line in lines)
     assert "first" not in "".join(lines)
-    live(StepDone(2, 4, 6, 40, {"proposed/10": 1.0}, 123_456.7))
+    live(StepDone(2, 4, 6, 40, {"bank/10": 1.0}, 123_456.7))
     console.print(live.view())
     assert "first 10 of 11 devices" in console.export_text()
 
@@ -111,7 +111,7 @@ def test_a_step_counts_behind_the_rounds_before_it_and_the_mean_is_over_devices(
     console = Console(record=True, width=120, file=io.StringIO())
     console.print(live.view())
     lines = [line.split() for line in console.export_text().splitlines()]
-    assert ["proposed", "2.00", "4.00", "3.00"] in lines
+    assert ["bank", "2.00", "4.00", "3.00"] in lines
     assert ["lora", "5.00", "5.00"] in lines
     (task,) = live._progress.tasks
     assert (task.completed, task.total) == (15, 20)

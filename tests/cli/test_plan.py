@@ -23,7 +23,7 @@ TREE: dict[str, Any] = {
     "adapter": {"rank": 4},
     "radio": {"range": 100.0},
     "places": {"positions": [[0, 0], [30, 0], [0, 40], [400, 0]]},
-    "methods": ["proposed", "lora"],
+    "methods": ["bank", "lora"],
 }
 
 
@@ -51,7 +51,7 @@ def test_json_says_what_the_table_says(file: Path) -> None:
     lines = out[out.index("\nDevices\n") :].splitlines()
     for device in tree["devices"]:
         cells = re.split(r"  +", next(line for line in lines if line.startswith(f"{device['device']} ")))
-        sent = device["bytes"]["proposed"]
+        sent = device["bytes"]["bank"]
         assert cells[1:5] == [
             device["task"],
             str(device["cluster"]),

@@ -82,7 +82,7 @@ def test_a_run_ends_in_words_and_in_what_to_try_next(engine: Callable[..., list[
     shown = call("run", tmp_path / "c.yaml", "--out", tmp_path / "out").stdout
     words, _, rest = shown.partition("What happened\n")[2].partition("\nWritten: ")
     assert words.startswith("1 device learnt 1 task, in 1 round;")
-    assert "With the exchange (proposed) a device reaches 2.00 over all tasks" in " ".join(words.split())
+    assert "With the exchange (bank) a device reaches 2.00 over all tasks" in " ".join(words.split())
     assert f"\nTry next:\n  meshtune run {tmp_path}/out/config.json --out {tmp_path}/lean --set " in rest
     assert shown.endswith(f"  meshtune compare {tmp_path}/out {tmp_path}/lean\n")
 

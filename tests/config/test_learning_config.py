@@ -49,7 +49,7 @@ def test_a_methods_own_rate_goes_before_that_of_its_kind() -> None:
     assert (config.peak("sparse"), config.key("sparse")) == (1e-2, "train.lr")
     assert (config.peak("sparse", "local"), config.key("sparse", "local")) == (3e-3, "train.rates.local")
     assert (config.peak("full", "fpft"), config.key("full", "fpft")) == (1e-5, "train.full_lr")
-    asked = [("sparse", "proposed"), ("sparse", "ffa"), ("lora", "lora"), ("full", "fpft")]
+    asked = [("sparse", "bank"), ("sparse", "ffa"), ("lora", "lora"), ("full", "fpft")]
     assert [config.unsettled(*one) for one in asked] == [False, True, True, False]
     for kind, method, key in (("lora", "lora", "train.lora_lr"), ("sparse", "ffa", "train.rates.ffa")):
         said = f"{key}=auto is found when a run starts: give a number here"

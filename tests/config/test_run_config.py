@@ -16,7 +16,7 @@ from meshtune.config.config_file import load_config, validate
 def test_a_task_name_is_a_whole_configuration(file: Path) -> None:
     config = read(file, TASK)
     assert (config.tasks[0].task, config.tasks[0].key, config.tasks[0].source) == ("boolq", "boolq", None)
-    assert config.methods == ("proposed", "lora", "hard_moe", "local")
+    assert config.methods == ("proposed", "lora", "oracle", "local")
     assert config == validate({"tasks": ["boolq"]}, "test") == load_config(None, ["tasks=[boolq]"])
 
 

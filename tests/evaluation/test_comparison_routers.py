@@ -35,7 +35,7 @@ FURTHER = ("top1", "cosine", "arrow", "spectr", "lorauter", "retrieval")
 QUESTIONS, SKETCH, PROMPTS = 8, 4, 16
 CONFIG = demo_config(
     [
-        f"tasks=[{', '.join(TASKS)}]", "devices.count=3", "methods=[proposed, shared_b, hard_moe]", "train.rounds=2",
+        f"tasks=[{', '.join(TASKS)}]", "devices.count=3", "methods=[bank, shared_b, hard_moe]", "train.rounds=2",
         "train.steps=6", f"eval.questions={QUESTIONS}", "eval.every=null",
         f"router.prompts={PROMPTS}", f"router.sketch={SKETCH}", f"router.also=[{', '.join(FURTHER)}]",
     ]
@@ -72,9 +72,7 @@ def embedded(base: Base, prompts: Sequence[Sequence[int]]) -> np.ndarray:
 
 def test_every_router_is_scored_and_only_those_that_choose_have_a_confusion(finished: Path) -> None:
     rows = results(finished)["rows"]
-    labels = [
-        f"{method}{further}" for method in ("proposed", "shared_b") for further in ("", *(f":{r}" for r in FURTHER))
-    ]
+    labels = [f"{method}{further}" for method in ("bank", "shared_b") for further in ("", *(f":{r}" for r in FURTHER))]
     assert {row["method"] for row in rows} == {"frozen", "hard_moe", *labels}
     found = results(finished)["header"]["router"]
     assert list(found) == ["whitened", *FURTHER]
@@ -87,10 +85,10 @@ def test_every_router_is_scored_and_only_those_that_choose_have_a_confusion(fini
         else:
             assert [sum(counts) for counts in score["confusion"]] == [QUESTIONS] * len(TASKS)
     of = {(r["method"], r["task"]): r["value"] for r in rows if r["metric"] == "nll" and r["device"] == 0}
-    gap = np.mean([of["proposed:arrow", task] - of["hard_moe", task] for task in TASKS])
+    gap = np.mean([of["bank:arrow", task] - of["hard_moe", task] for task in TASKS])
     assert found["arrow"]["regret"] == pytest.approx(gap)
     assert of["shared_b:spectr", "claims"] != of["shared_b:arrow", "claims"]
-    assert len({round(of[f"proposed{r}", "claims"], 9) for r in ("", ":arrow", ":spectr")}) == 3
+    assert len({round(of[f"bank{r}", "claims"], 9) for r in ("", ":arrow", ":spectr")}) == 3
 
 
 def test_retrieval_goes_by_the_embedding_matrix(finished: Path, base: Base) -> None:
@@ -120,7 +118,7 @@ def test_retrieval_goes_by_the_embedding_matrix(finished: Path, base: Base) -> N
 def test_the_mean_embedding_is_counted_on_the_air(finished: Path, base: Base) -> None:
     """Three devices send two others, in bf16: mean, diagonal, embedding, the sketch and its eigenvalues."""
     once = 2 * ((3 + SKETCH) * base.width + SKETCH)
-    for method in ("proposed", "shared_b"):
+    for method in ("bank", "shared_b"):
         assert results(finished)["header"]["methods"][method]["bytes"]["router"] == 3 * 2 * once
 
 
@@ -136,10 +134,10 @@ def test_a_stopped_run_goes_on_bit_for_bit(finished: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("method", "router"),
     [
-        ("proposed", "arrow"),
-        ("proposed", "retrieval"),
-        ("proposed", "spectr"),
-        ("proposed", "lorauter"),
+        ("bank", "arrow"),
+        ("bank", "retrieval"),
+        ("bank", "spectr"),
+        ("bank", "lorauter"),
         ("shared_b", "spectr"),
     ],
 )
@@ -199,12 +197,12 @@ def test_embeddings_are_looked_at_only_where_a_router_asks_for_them(base: Base) 
 def test_a_run_can_be_scored_with_arrow_later_but_not_with_what_was_not_announced(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    settings |= {"methods": ["proposed"], "model": {"name": "tiny-random"}}
+    settings |= {"methods": ["bank"], "model": {"name": "tiny-random"}}
     folder = run(validate(settings, "test"), tmp_path / "run", Silent())
     before = results(folder)["header"]["exam"]
     evaluate(folder, Silent(), {"router": {"also": ["top1", "arrow"]}})
     found = results(folder)
-    assert "proposed:arrow" in {row["method"] for row in found["rows"]}
+    assert "bank:arrow" in {row["method"] for row in found["rows"]}
     assert found["header"]["exam"] == before  # what was scored need not be scored again
     evaluate(folder, Silent(), {"router": {"also": ["arrow"], "arrow_top_k": 1}})
     assert results(folder)["header"]["exam"] == f"{before}/arrow1,1.0"

@@ -32,7 +32,7 @@ from meshtune.runs.store import RunStore
 from meshtune.tasks.base import Question
 from meshtune.wire.ledger import Ledger
 
-ROUTING = ("proposed", "paper", "lora", "hard_moe")
+ROUTING = ("bank", "paper", "lora", "hard_moe")
 
 
 def config(**more: Any) -> RunConfig:
@@ -51,7 +51,7 @@ def test_the_frozen_model_and_every_device_under_every_router_sit_it() -> None:
     assert [(one.label, one.router, one.member.device) for one in found] == [
         (label, router, device)
         for label, router in [
-            ("frozen", None), ("proposed", "top1"), ("proposed:cosine", "cosine"), ("paper", "diag"),
+            ("frozen", None), ("bank", "top1"), ("bank:cosine", "cosine"), ("paper", "diag"),
             ("paper:plain", "plain"), ("lora", None), ("hard_moe", None),
         ]
         for device in (0, 1)
@@ -61,7 +61,7 @@ def test_the_frozen_model_and_every_device_under_every_router_sit_it() -> None:
 
 
 def test_routers_are_fitted_to_what_arrived_and_shared_by_who_knows_the_same() -> None:
-    members, factory = federation(get_method("proposed"))
+    members, factory = federation(get_method("bank"))
     settings = config(router={"shrinkage": 0.25, "temperature": 3.0}, paper={"top_k": 5})
     router = router_of(members[0], "whitened", settings, factory)
     assert isinstance(router, WhitenedRouter)

@@ -69,10 +69,10 @@ def test_a_row_and_a_regret_cluster_questions_by_core() -> None:
     (row,) = _rows(scoring("lora", "sums", [0], [0.0, 0.0, 3.0, 5.0], cores=cores), 0)
     assert (row["n"], row["cores"], row["stderr"]) == (4, 3, pytest.approx(np.sqrt(1.5 * 26) / 4))
     scores = [scoring(name, "sums", [0], nll, cores=cores) for name, nll in (
-        ("proposed", [1.0, 1.0, 4.0, 6.0]), ("hard_moe", [1.0] * 4),
+        ("bank", [1.0, 1.0, 4.0, 6.0]), ("hard_moe", [1.0] * 4),
     )]  # fmt: skip
     scores.append(scoring("local", "sums", [0], [2.0], cores=["y"]))  # asked fewer questions of a task not its own
-    found = _regret(scores, "proposed", 0, config(train={"lr": 1e-3}))
+    found = _regret(scores, "bank", 0, config(train={"lr": 1e-3}))
     assert found["regret_stderr"] == pytest.approx(np.sqrt(1.5 * 26) / 4)
 
 
@@ -94,26 +94,26 @@ def test_scorings_stand_in_the_order_of_exams_methods_and_devices() -> None:
 def test_regret_is_what_the_router_costs_over_the_oracle_question_by_question() -> None:
     """Gaps of 1, 3 and of 0, 1, 2: means 2 and 1, squared errors 2 / 2 and 1 / 3."""
     scores = [
-        scoring("proposed", "a", [0, 1], [2.0, 5.0]), scoring("hard_moe", "a", [0], [1.0, 2.0]),
-        scoring("proposed", "b", [0], [1.0, 2.0, 3.0]), scoring("hard_moe", "b", [0, 1], [1.0, 1.0, 1.0]),
-        scoring("proposed", "a", [2], [9.0, 9.0]), scoring("proposed", "c", [0], [1.0]),
-        scoring("proposed:top1", "a", [0], [1.0, 2.0]),
+        scoring("bank", "a", [0, 1], [2.0, 5.0]), scoring("hard_moe", "a", [0], [1.0, 2.0]),
+        scoring("bank", "b", [0], [1.0, 2.0, 3.0]), scoring("hard_moe", "b", [0, 1], [1.0, 1.0, 1.0]),
+        scoring("bank", "a", [2], [9.0, 9.0]), scoring("bank", "c", [0], [1.0]),
+        scoring("bank:top1", "a", [0], [1.0, 2.0]),
     ]  # fmt: skip
-    found = _regret(scores, "proposed", 0, config(train={"lr": 1e-3}))
+    found = _regret(scores, "bank", 0, config(train={"lr": 1e-3}))
     assert found == {
         "regret": pytest.approx(1.5),
         "regret_stderr": pytest.approx(np.sqrt(1 + 1 / 3) / 2),
         "regret_by_task": {"a": 2.0, "b": 1.0},
     }
-    assert _regret(scores, "proposed:top1", 0, config(train={"lr": 1e-3}))["regret"] == 0
+    assert _regret(scores, "bank:top1", 0, config(train={"lr": 1e-3}))["regret"] == 0
 
 
 def test_there_is_no_regret_without_an_oracle_that_trained_alike() -> None:
-    scores = [scoring("proposed", "a", [0], [2.0]), scoring("hard_moe", "a", [0], [1.0])]
+    scores = [scoring("bank", "a", [0], [2.0]), scoring("hard_moe", "a", [0], [1.0])]
     none = {"regret": None, "regret_stderr": None}
-    assert _regret(scores[:1], "proposed", 0, config(train={"lr": 1e-3})) == none
-    assert _regret(scores, "proposed", 0, config(train={"lr": 1e-3, "rates": {"hard_moe": 2e-3}})) == none
-    one = _regret(scores, "proposed", 0, config(train={"lr": 1e-3, "rates": {"hard_moe": 1e-3}}))
+    assert _regret(scores[:1], "bank", 0, config(train={"lr": 1e-3})) == none
+    assert _regret(scores, "bank", 0, config(train={"lr": 1e-3, "rates": {"hard_moe": 2e-3}})) == none
+    one = _regret(scores, "bank", 0, config(train={"lr": 1e-3, "rates": {"hard_moe": 1e-3}}))
     assert (one["regret"], one["regret_stderr"]) == (1.0, 0.0)
 
 
@@ -215,7 +215,7 @@ def test_what_a_method_cost() -> None:
 def test_a_rate_says_which_key_gave_it_and_whether_it_was_looked_for() -> None:
     settings = config(train={"lr": 2e-3, "lora_lr": 1e-3, "rates": {"ffa": 5e-4}})
     rates = {"sparse": {"rate": 2e-3}, "event": "rates"}
-    assert [_rate(get_method(name), settings, rates)["lr"] for name in ("proposed", "ffa", "lora")] == [
+    assert [_rate(get_method(name), settings, rates)["lr"] for name in ("bank", "ffa", "lora")] == [
         {"key": "train.lr", "value": 2e-3, "found": True},
         {"key": "train.rates.ffa", "value": 5e-4, "found": False},
         {"key": "train.lora_lr", "value": 1e-3, "found": False},
@@ -230,7 +230,7 @@ def test_orthogonal_projections_are_incoherent_and_gaussian_ones_are_not() -> No
     assert found["gaussian"] is not None
     assert 0.05 < found["gaussian"] < 1
     assert _coherence(config(methods=["lora"]), base) is None
-    few = {"tasks": ["boolq"], "devices": {"count": 3}, "methods": ["proposed", "paper"]}
+    few = {"tasks": ["boolq"], "devices": {"count": 3}, "methods": ["bank", "paper"]}
     assert _coherence(config(**few), base) == pytest.approx(0, abs=1e-6)  # one group, three devices with their own A
     loose = config(**few, adapter={"rank": 2, "projection": "gaussian"})
     made = [projection(Recipe(loose.federation_seed, "gaussian", d, 2), "attn_in", 12) for d in range(3)]

@@ -32,7 +32,7 @@ class Held:
 
 
 def test_tokens_are_counted_as_they_are_trained_and_scored(world: Path, whole_settings: dict[str, Any]) -> None:
-    tree = {**whole_settings, "data": str(world), "model": {"name": TINY}, "methods": ["proposed", "local", "lora"]}
+    tree = {**whole_settings, "data": str(world), "model": {"name": TINY}, "methods": ["bank", "local", "lora"]}
     config = validate(tree, "test")
     devices = deal(config, byte_tokenizer())
     methods = [get_method(name) for name in config.methods]
@@ -41,7 +41,7 @@ def test_tokens_are_counted_as_they_are_trained_and_scored(world: Path, whole_se
     labels = {"frozen": None, **{m.name: m for m in methods}}
     found = forecast_time(Speed(2.0, 3.0), config, methods, devices, state, papers, labels)
     each = [len(row.tokens) for d in devices for n in range(4) for row in d.batch(n, 2)]
-    assert found.training == 2.0 * 2 * sum(each)  # 2 rounds of 2 steps; proposed and local share, lora trains its own
+    assert found.training == 2.0 * 2 * sum(each)  # 2 rounds of 2 steps; bank and local share, lora trains its own
     asked = sum(rows[0].prompt + sum(r.answer for r in rows) for paper in papers for rows in paper.rows)
     assert found.scoring == 3.0 * asked * (1 + 1 + len(devices) + 1)  # all hold one bank; each is local for itself
     assert not found.writes
@@ -78,7 +78,7 @@ def test_a_run_tells_its_time_and_keeps_what_it_told(
     monkeypatch.setattr(duration, "measure_speed", lambda *_: Speed(1.0, 0.0))
     monkeypatch.setattr("meshtune.simulator.simulation.measure_speed", lambda *_: Speed(1.0, 0.0))
     watch = Watch()
-    tree = {**whole_settings, "data": str(world), "model": {"name": TINY}, "methods": ["proposed"]}
+    tree = {**whole_settings, "data": str(world), "model": {"name": TINY}, "methods": ["bank"]}
     folder = run(validate(tree, "test"), tmp_path / "run", watch)
     (told,) = (event for event in RunStore.open(folder).events() if event["event"] == "forecast")
     assert told["training"] > 300

@@ -12,7 +12,7 @@ from meshtune.model.base import Base
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import run
 
-METHODS = ["proposed", "lora", "local", "paper", "shared_b", "fpft"]
+METHODS = ["bank", "lora", "local", "paper", "shared_b", "fpft"]
 
 
 @pytest.fixture(scope="module")

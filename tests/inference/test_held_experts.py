@@ -16,7 +16,7 @@ from meshtune.config.config_file import validate
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import run
 
-METHODS = ["proposed", "lora", "local", "paper", "fpft"]
+METHODS = ["bank", "lora", "local", "paper", "fpft"]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def added(device: meshtune.Device, expert: Any, number: int, x: torch.Tensor) ->
             return layer(x.clone()) - frozen
 
 
-@pytest.mark.parametrize("method", ["proposed", "lora", "local", "paper"])
+@pytest.mark.parametrize("method", ["bank", "lora", "local", "paper"])
 def test_an_update_is_what_the_adapted_layer_adds(finished: meshtune.Run, method: str) -> None:
     device = finished.device(0, method)
     changed = 0
@@ -92,7 +92,7 @@ def test_who_trained_what_is_said(finished: meshtune.Run) -> None:
     def held(method: str) -> set[tuple[str, tuple[int, ...]]]:
         return {(expert.task, expert.devices) for expert in finished.device(0, method).experts()}
 
-    assert held("proposed") == {("boolq", (0,)), ("arc_easy", (1,)), ("piqa", (5,))}
+    assert held("bank") == {("boolq", (0,)), ("arc_easy", (1,)), ("piqa", (5,))}
     assert held("lora") == {("every task", (0, 1, 5))}
     assert held("local") == held("paper") == {("boolq", (0,))}
     assert held("frozen") == set()

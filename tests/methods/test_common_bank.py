@@ -19,7 +19,7 @@ ROWS, OWN = RANK, RANK - COMMON
 
 
 def method() -> CommonBankMethod:
-    found = get_method("common")
+    found = get_method("proposed")
     assert isinstance(found, CommonBankMethod)
     return found
 

@@ -18,7 +18,7 @@ from meshtune.methods.state import Update
 
 
 def bank() -> BankMethod:
-    method = get_method("proposed")
+    method = get_method("bank")
     assert isinstance(method, BankMethod)
     return method
 

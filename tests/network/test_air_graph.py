@@ -25,7 +25,7 @@ def over_a_graph(settings: dict[str, Any], graph: dict[str, Any], rounds: int = 
     tree = {
         **settings,
         "devices": {"count": 6},
-        "methods": ["proposed", "paper", "lora"],
+        "methods": ["bank", "paper", "lora"],
         "paper": {"reading": "unrouted"},
         "radio": {"fading": "none"},
         "places": {"positions": CIRCLE},
@@ -55,7 +55,7 @@ def test_over_a_ring_all_end_with_the_newest_of_all_and_the_plan_knows(
     assert all(link.served for link in planned.links)
     assert network["why"]["0"].endswith("graph.kind=ring links device 0 to 1 and 5")
     assert planned.devices[0].reason == network["why"]["0"]
-    assert versions(folder, 2, "proposed") == versions(folder, 2, "paper") == [dict.fromkeys(range(6), 2)] * 6
+    assert versions(folder, 2, "bank") == versions(folder, 2, "paper") == [dict.fromkeys(range(6), 2)] * 6
     assert set(versions(folder, 2, "lora")[0]) == {0, 1, 5}
     for method in planned.methods:
         ran = header(folder)["methods"][method.method]
@@ -84,7 +84,7 @@ def test_a_plan_has_the_links_of_its_run(tmp_path: Path, settings: dict[str, Any
     more = {
         "radio": {"fading": "none", "range": 100.0},
         "places": {"radius": 120.0},
-        "methods": ["proposed"],
+        "methods": ["bank"],
         "seed": 4,
     }
     config = over_a_graph(settings, graph, 1, **more)
@@ -114,7 +114,7 @@ def test_a_stopped_run_over_a_ring_goes_on_bit_for_bit(tmp_path: Path, settings:
 
 def test_a_ring_that_breaks_is_told(tmp_path: Path, settings: dict[str, Any]) -> None:
     places = {"positions": [*CIRCLE[:4], (1000.0, 0.0), (1050.0, 0.0)]}
-    more = {"radio": {"fading": "none", "range": 120.0}, "places": places, "methods": ["proposed"]}
+    more = {"radio": {"fading": "none", "range": 120.0}, "places": places, "methods": ["bank"]}
     config = over_a_graph(settings, {"kind": "ring"}, 1, **more)
     watch = Watch()
     folder = run(config, tmp_path / "broken", watch)
@@ -157,9 +157,9 @@ def test_settings_that_do_not_go_together_are_one_sentence(
 
 
 def test_an_exponential_graph_over_free_links(tmp_path: Path, settings: dict[str, Any]) -> None:
-    tree = {"radio": None, "places": {}, "clusters": {}, "methods": ["proposed"], "devices": {"count": 6}}
+    tree = {"radio": None, "places": {}, "clusters": {}, "methods": ["bank"], "devices": {"count": 6}}
     folder = run(
         over_a_graph(settings, {"kind": "exponential", "relay": False}, 1, **tree), tmp_path / "free", Silent()
     )
-    held = versions(folder, 1, "proposed")
+    held = versions(folder, 1, "bank")
     assert set(held[0]) == {0, 1, 2, 4, 5}  # 1, 2 and 4 places on, and those that 0 is for: 5, 4 and 2

@@ -53,7 +53,7 @@ def config(**changes: Any) -> RunConfig:
         "radio": {"bandwidth": W, "range": 100},
         "places": {"positions": SQUARE},
         "clusters": {"rate": "expected"},
-        "methods": ["proposed", "local"],
+        "methods": ["bank", "local"],
     }
     for key, value in changes.items():
         tree[key] = {**tree[key], **value} if isinstance(value, dict) and key in tree else value
@@ -241,7 +241,7 @@ def test_a_plan_has_the_densities_of_a_run() -> None:
 
 
 def test_a_run_trains_what_was_planned_and_says_so(tmp_path: Path, settings: dict[str, Any]) -> None:
-    tree = config(methods=["proposed", "lori"], train={"rounds": 1, "steps": 1}).model_dump(mode="json")
+    tree = config(methods=["bank", "lori"], train={"rounds": 1, "steps": 1}).model_dump(mode="json")
     kept = {key: settings[key] for key in ("data", "validation", "router", "eval")}
     whole = validate({**tree, **kept}, "test")
     watch, expected = Watch(), planned(whole)
@@ -259,7 +259,7 @@ def test_a_run_trains_what_was_planned_and_says_so(tmp_path: Path, settings: dic
             used = int(np.unpackbits(masks[f"{device}.mask.{name}"]).sum())
             assert used == expected[group].values
     largest = expected["piqa"].values
-    assert header["methods"]["proposed"]["parameters_updated"] == largest
+    assert header["methods"]["bank"]["parameters_updated"] == largest
     assert 8 * header["network"]["payload_bytes"] == update(largest)
     assert plan(whole).payload == header["network"]["payload_bytes"]
     assert try_next(folder, header["config"])[1].endswith("--set adapter.density=0.1")
@@ -270,6 +270,6 @@ def test_the_forecast_counts_every_devices_own(settings: dict[str, Any]) -> None
     base = load(whole.model)
     devices = deal(whole, base.tokenizer)
     shares = densities_of(whole, planned(whole))
-    state = forecast_memory(base, whole, [get_method("proposed")], devices, shares).state
+    state = forecast_memory(base, whole, [get_method("bank")], devices, shares).state
     values = sum(round(share * POSITIONS) for share in shares)
     assert state == pytest.approx((SCALAR + POSITION) * values, rel=1e-3, abs=0)

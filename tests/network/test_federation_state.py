@@ -15,7 +15,7 @@ from meshtune.node.node import Node
 from meshtune.wire.ledger import Ledger
 
 PLACES = [(0.0, 0.0), (10.0, 0.0), (20.0, 0.0)]
-NAMES = ("proposed", "local", "lora", "central")
+NAMES = ("bank", "local", "lora", "central")
 
 
 @pytest.fixture
@@ -64,12 +64,12 @@ def test_every_node_has_one_job_and_only_equal_ones_are_shared(state: Federation
 def test_methods_share_a_job_until_anything_differs(state: FederationState) -> None:
     def mates(device: int, **train: Any) -> list[str]:
         found = shared(config(**train), state)
-        (job,) = [job for jobs in found.values() for job in jobs if ("proposed", device) in job]
+        (job,) = [job for jobs in found.values() for job in jobs if ("bank", device) in job]
         return [name for name, _ in job]
 
-    assert [mates(device) for device in range(3)] == [["proposed", "local"]] * 3  # both begin with the same expert
-    assert mates(0, rates={"local": 2e-3}) == ["proposed"]
-    first, second, _ = (node.member for node in state.nodes["proposed"])
+    assert [mates(device) for device in range(3)] == [["bank", "local"]] * 3  # both begin with the same expert
+    assert mates(0, rates={"local": 2e-3}) == ["bank"]
+    first, second, _ = (node.member for node in state.nodes["bank"])
     first.expert = first.expert.with_values(first.expert.values + 1)
     second.history = (*second.history, "x")
-    assert [mates(device) for device in range(3)] == [["proposed"], ["proposed"], ["proposed", "local"]]
+    assert [mates(device) for device in range(3)] == [["bank"], ["bank"], ["bank", "local"]]

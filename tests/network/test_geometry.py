@@ -135,8 +135,8 @@ def test_more_pairs_than_can_be_held_are_one_sentence_with_a_range_that_helps(mo
 
 def test_clusters_are_formed_for_the_first_sparse_method_that_sends() -> None:
     for names, chosen in (
-        (("local", "lora", "proposed"), "proposed"),
-        (("lora", "proposed", "lori"), "proposed"),
+        (("local", "lora", "bank"), "bank"),
+        (("lora", "bank", "lori"), "bank"),
         (("local", "lora"), "lora"),
         (("local",), "local"),
     ):

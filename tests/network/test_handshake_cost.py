@@ -25,7 +25,7 @@ def letter(sender: int, receiver: int, count: int) -> Envelope:
 
 
 def network(**radio: Any) -> RunNetwork:
-    return world("proposed", PLACES, radio={"fading": "none", **radio}).network
+    return world("bank", PLACES, radio={"fading": "none", **radio}).network
 
 
 def power(count: int, u: int, losses: float) -> float:

@@ -84,9 +84,9 @@ def finished(whole_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFa
     """A run of the tiny random base, and its settings with places."""
     tree = {**whole_settings, "model": {"name": "tiny-random"}, "train": {**whole_settings["train"], "rounds": 1}}
     folder = tmp_path_factory.mktemp("plan") / "run"
-    run(validate({**tree, "methods": ["proposed"]}, "the test"), folder, Silent())
+    run(validate({**tree, "methods": ["bank"]}, "the test"), folder, Silent())
     where = {"positions": SQUARE[:3]}
-    return validate({**tree, "methods": ["proposed", "lora"], "places": where, "radio": {}}, "the test"), folder
+    return validate({**tree, "methods": ["bank", "lora"], "places": where, "radio": {}}, "the test"), folder
 
 
 def masks_of(folder: Path, config: RunConfig) -> list[list[np.ndarray]]:

@@ -29,20 +29,20 @@ def sited(**radio: Any) -> tuple[RunConfig, Site, dict[int, tuple[int, ...]]]:
 
 def test_the_default_radio_carries_the_default_density_of_a_small_model() -> None:
     config, site, graph = sited()
-    assert crowded(site, config.exchange, graph, {"proposed": SMOLLM2}) == []
-    assert crowded(site, config.exchange, {0: (), 1: ()}, {"proposed": 10**12}) == []
+    assert crowded(site, config.exchange, graph, {"bank": SMOLLM2}) == []
+    assert crowded(site, config.exchange, {0: (), 1: ()}, {"bank": 10**12}) == []
 
 
 @pytest.mark.parametrize(("bandwidth", "missing"), [(360e3, 8), (2e3, 12)])
 def test_what_does_not_fit_is_told_with_a_setting_that_mends_it(bandwidth: float, missing: int) -> None:
     config, site, graph = sited(bandwidth=bandwidth)
-    [note] = crowded(site, config.exchange, graph, {"proposed": SMOLLM2, "tiny": 1})
-    assert note.startswith("an update of proposed has 497,")
+    [note] = crowded(site, config.exchange, graph, {"bank": SMOLLM2, "tiny": 1})
+    assert note.startswith("an update of bank has 497,")
     assert f"does not fit on {missing} of 12 links within radio.gamma=0.5 s" in note
     found = re.search(r"set radio\.(\w+)=(\S+),", note)
     assert found is not None
     config, site, graph = sited(**{"bandwidth": bandwidth, found[1]: float(found[2])})
-    assert crowded(site, config.exchange, graph, {"proposed": SMOLLM2}) == []
+    assert crowded(site, config.exchange, graph, {"bank": SMOLLM2}) == []
 
 
 def test_a_run_says_so_before_its_first_round(tmp_path: Any) -> None:
@@ -51,7 +51,7 @@ def test_a_run_says_so_before_its_first_round(tmp_path: Any) -> None:
         "model": {"name": "tiny-random"},
         "tasks": ["claims", "sums"],
         "devices": {"count": 3},
-        "methods": ["proposed", "lora"],
+        "methods": ["bank", "lora"],
         "adapter": {"rank": 4, "budget": "uniform", "calibration_batches": 1},
         "router": {"prompts": 4, "also": []},
         "train": {"rounds": 1, "steps": 1, "batch": 1, "lr": 1e-3, "lora_lr": 1e-3, "max_tokens": 32},
@@ -66,8 +66,8 @@ def test_a_run_says_so_before_its_first_round(tmp_path: Any) -> None:
     assert told[0].startswith("an update of lora has ")
     clocks = {name: method["clock"] for name, method in header(folder)["methods"].items()}
     assert f"does not fit on {clocks['lora']['outages']} of 6 links" in told[0]
-    assert clocks["proposed"]["outages"] == 0
+    assert clocks["bank"]["outages"] == 0
     watch = Watch()
     run(validate({**tree, "radio": {"bandwidth": 2e2, "fading": "none"}}, "test"), tmp_path / "none", watch)
-    assert any(text.startswith("an update of proposed has ") for text in watch.texts)
+    assert any(text.startswith("an update of bank has ") for text in watch.texts)
     run(validate({**tree, "radio": {"fading": "none"}}, "test"), tmp_path / "wide", Silent())

@@ -13,7 +13,7 @@ PAIRS = [(0.0, 0.0), (10.0, 0.0), (210.0, 0.0), (220.0, 0.0)]
 TWO: dict[str, Any] = {"s_max": 1.0, "most": 2}
 
 
-def notes(places: list[tuple[float, float]] = PAIRS, name: str = "proposed", **settings: Any) -> list[str]:
+def notes(places: list[tuple[float, float]] = PAIRS, name: str = "bank", **settings: Any) -> list[str]:
     return network_notes(world(name, places, **settings).network)
 
 
@@ -56,7 +56,7 @@ def test_pairs_of_a_graph_that_are_out_of_reach_are_counted() -> None:
 
 
 def test_masks_that_collide_more_than_allowed_are_told_with_what_was_expected() -> None:
-    network = world("proposed", PAIRS, clusters={**TWO, "inner_rounds": 2}).network
+    network = world("bank", PAIRS, clusters={**TWO, "inner_rounds": 2}).network
     rates = network.formed.clusters.rates
     tight = replace(network, measured=(0.25, 1.0), formed=replace(
         network.formed, clusters=replace(network.formed.clusters, s_max=0.3)

@@ -49,7 +49,7 @@ def config_of(name: str, **changes: Any) -> RunConfig:
         "devices": {"count": 1 if name == "one device" else 12},
         "adapter": {"rank": 4, "density": 0.1, "budget": "uniform"},
         "train": {"rounds": 4, "steps": 3, "batch": 2, "max_tokens": 50},
-        "methods": ["proposed"],
+        "methods": ["bank"],
         "places": {"radius": 150.0},
         "radio": radio,
         "clusters": {"rate": "expected", **clusters},

@@ -30,11 +30,11 @@ class Swapping:
 
 def jumping() -> World:
     moves = {"positions": PAIRS, "mobility": "waypoint", "radius": 6000.0}
-    return world("proposed", PAIRS, "", Swapping(), places=moves, **TWO)  # type: ignore[arg-type]
+    return world("bank", PAIRS, "", Swapping(), places=moves, **TWO)  # type: ignore[arg-type]
 
 
 def test_facts_are_those_of_the_network_in_plain_values() -> None:
-    network = world("proposed", PAIRS, **TWO).network
+    network = world("bank", PAIRS, **TWO).network
     facts = json.loads(json.dumps(network.facts()))
     assert facts["clusters"] == [[0, 1], [2, 3]]
     assert facts["links"] == [[1, 2]]
@@ -53,8 +53,8 @@ def test_facts_are_those_of_the_network_in_plain_values() -> None:
 
 
 def test_collisions_are_measured_in_the_masks_themselves() -> None:
-    w = world("proposed", PAIRS, **TWO)
-    own = [member.own.masks for member in w.state.members["proposed"]]
+    w = world("bank", PAIRS, **TWO)
+    own = [member.own.masks for member in w.state.members["bank"]]
     for cluster, rate in zip(((0, 1), (2, 3)), w.network.measured, strict=True):
         pairs = zip(*(own[device] for device in cluster), strict=True)
         both = sum(len(np.intersect1d(a, b)) for a, b in pairs)
@@ -78,7 +78,7 @@ def test_devices_that_move_have_another_network_at_another_time() -> None:
 
 def test_every_device_is_explained_once_for_all_that_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    network = world("proposed", [(0, 0), (10, 0), (20, 0)]).network
+    network = world("bank", [(0, 0), (10, 0), (20, 0)]).network
     explain = radio_network.explain
     monkeypatch.setattr(
         radio_network, "explain", lambda clusters, device, most: asked.append(device) or explain(clusters, device, most)

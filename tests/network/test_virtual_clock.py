@@ -42,7 +42,7 @@ def test_tokens_are_those_of_the_rows_that_each_round_trains() -> None:
 
 def test_seconds_and_joules_are_cycles_over_and_times_the_frequency() -> None:
     one = pace(compute={"cycles_per_token": 5e6, "frequency": 1e9, "kappa": 1e-28})
-    method = get_method("proposed")
+    method = get_method("bank")
     np.testing.assert_allclose(one.seconds(method, 7), one.tokens * 5e-3)
     np.testing.assert_allclose(one.energy(method, 7), one.tokens * 5e6 * 1e-28 * 1e18)
     assert one.ends(method, 7, 1) == pytest.approx(81 * 5e-3 + 1.5 * 0.5)
@@ -62,7 +62,7 @@ def test_one_device_does_the_work_of_a_method_that_pools_all_rows() -> None:
 
 def test_a_round_may_have_its_end_given_but_not_before_anybody_can_be_done() -> None:
     slow = {"cycles_per_token": 5e6, "frequency": 1e9}
-    assert pace(compute=slow, round_seconds=3.0).ends(get_method("proposed"), 7, 1) == 3.0
+    assert pace(compute=slow, round_seconds=3.0).ends(get_method("bank"), 7, 1) == 3.0
     with pytest.raises(UserError, match=r"before the fastest device has computed \(0\.105 s\).*at least 0\.605"):
         pace(compute=slow, round_seconds=0.6)
 

@@ -33,7 +33,7 @@ WIDE = [describe(0, "model.layers.0.mlp.up_proj", 96, 10, False), *LAYERS]  # 96
 AS_OTHERS = {"projection": "group", "masks": "calibrated"}
 
 
-def config(keys: str = "abc", rank: int = RANK, methods: tuple[str, ...] = ("proposed",), **changes: Any) -> RunConfig:
+def config(keys: str = "abc", rank: int = RANK, methods: tuple[str, ...] = ("bank",), **changes: Any) -> RunConfig:
     tasks = [{"task": "boolq", "key": key} for key in keys]
     adapter = {"rank": rank, **changes.pop("adapter", {})}
     return validate({"tasks": tasks, "methods": list(methods), "adapter": adapter, **changes}, "the test")
@@ -82,7 +82,7 @@ def test_where_blocks_run_out_the_remedy_is_told(settings: RunConfig, sentence: 
 
 def test_a_block_per_device_takes_more_blocks_and_the_remedies_are_told() -> None:
     def devices(count: int, **changes: Any) -> RunConfig:
-        return config("abc", methods=("proposed", "paper"), devices={"count": count}, **changes)
+        return config("abc", methods=("bank", "paper"), devices={"count": count}, **changes)
 
     assert len(recipes(devices(6), WIDE)) == 3  # 24 inputs, rank 4
     with pytest.raises(UserError) as caught:
@@ -98,7 +98,7 @@ def test_a_block_per_device_takes_more_blocks_and_the_remedies_are_told() -> Non
         devices(7, rank=3),
         devices(7, adapter={"projection": "gaussian"}),
         devices(7, paper={"projection": "group"}),
-        config("abc", methods=("proposed", "shared_b"), devices={"count": 7}),
+        config("abc", methods=("bank", "shared_b"), devices={"count": 7}),
     ):
         assert [recipe.block for recipe in recipes(settings, WIDE).values()] == [0, 1, 2]
 
@@ -116,7 +116,7 @@ def test_blocks_bound_only_sparse_experts_behind_orthogonal_projections() -> Non
 
 def test_an_announcement_holds_its_mask_and_what_else_the_method_asks_for() -> None:
     own = announced(1)
-    first, second, third = to_messages(own, replace_codes(get_method("proposed")), LAYERS)
+    first, second, third = to_messages(own, replace_codes(get_method("bank")), LAYERS)
     for message in (first, second, third):
         assert (message.sender, message.source, message.round) == (1, 1, 0)
     assert (first.kind, first.meta["group"], first.meta["samples"]) == ("announce", "b", 20)
@@ -136,7 +136,7 @@ def test_limits_are_said_unrounded() -> None:
     own = announced(1)
     assert own.statistics is not None
     own = replace(own, statistics=replace(own.statistics, limits=np.array([1.001, 2.002])))
-    _, message = to_messages(own, get_method("proposed"), LAYERS)
+    _, message = to_messages(own, get_method("bank"), LAYERS)
     assert torch.equal(message.tensors["limits"], torch.tensor([1.001, 2.002]))
 
 
@@ -158,13 +158,13 @@ def test_limits_are_distances_of_held_out_prompts_from_what_others_receive(monke
 
 def test_what_is_known_or_not_needed_is_not_said() -> None:
     own = announced(1)
-    (told, *_) = to_messages(own, get_method("proposed"), LAYERS, told=True)
+    (told, *_) = to_messages(own, get_method("bank"), LAYERS, told=True)
     assert told.tensors == {}
-    assert told.meta == facts(own, get_method("proposed"), LAYERS)
+    assert told.meta == facts(own, get_method("bank"), LAYERS)
     (only,) = to_messages(own, get_method("lora"), LAYERS)
     assert (only.tensors, only.meta) == ({}, {"group": "b", "samples": 20})
     bare = replace(own, statistics=None, codes=None)
-    assert len(to_messages(bare, replace_codes(get_method("proposed")), LAYERS)) == 1
+    assert len(to_messages(bare, replace_codes(get_method("bank")), LAYERS)) == 1
     assert "voted" not in facts(own, get_method("lora"), LAYERS)
     assert facts(replace(own, voted=True), get_method("lora"), LAYERS)["voted"] is True
 
@@ -207,8 +207,8 @@ def test_what_no_method_needs_is_not_worked_out(worked: list[Any]) -> None:
 
 def test_every_device_is_worked_out_with_its_own_density(worked: list[Any]) -> None:
     told = Told()
-    found = made(config("ab", methods=("proposed", "lora")), told, densities=(0.25, 0.5))
-    assert worked == [(0, ("proposed", "lora"), 0.25), (1, ("proposed", "lora"), 0.5)]
+    found = made(config("ab", methods=("bank", "lora")), told, densities=(0.25, 0.5))
+    assert worked == [(0, ("bank", "lora"), 0.25), (1, ("bank", "lora"), 0.5)]
     assert told.events == [PhaseStarted("prepare", 2), Progress("prepare", 1, 2), Progress("prepare", 2, 2)]
     assert [one.recipe.block for one in found] == [0, 1]
     assert all(one.scores is None for one in found)  # only who negotiates needs them later
@@ -224,7 +224,7 @@ def test_every_device_is_worked_out_with_its_own_density(worked: list[Any]) -> N
     ("methods", "paper", "kept"),
     [
         (("paper", "lori", "lora"), {}, False),
-        (("paper", "proposed"), {}, True),
+        (("paper", "bank"), {}, True),
         (("paper", "shared_b"), {}, True),
         (("paper", "lori"), {"projection": "group", "masks": "calibrated"}, True),
     ],
@@ -290,7 +290,7 @@ def test_ranks_that_leave_rows_in_common_are_told() -> None:
     """Six groups of rank 4 fill the 24 inputs; two rows in common do not fit beside them, but 6 x 3 + 2 rows do."""
     assert len(recipes(config("abcdef"), LAYERS)) == 6
     with pytest.raises(UserError, match=r"need 24 rows beside 2 that they have in common, .* lower adapter.rank to 3 "):
-        recipes(config("abcdef", methods=("common",), adapter={"common": 0.5}), LAYERS)
-    assert len(recipes(config("abcdef", rank=3, methods=("common",), adapter={"common": 0.5}), LAYERS)) == 6
+        recipes(config("abcdef", methods=("proposed",), adapter={"common": 0.5}), LAYERS)
+    assert len(recipes(config("abcdef", rank=3, methods=("proposed",), adapter={"common": 0.5}), LAYERS)) == 6
     with pytest.raises(UserError, match="leaves no row for a common expert"):
-        recipes(config("ab", rank=1, methods=("common",)), LAYERS)
+        recipes(config("ab", rank=1, methods=("proposed",)), LAYERS)

@@ -16,7 +16,7 @@ from node.test_updates import DEVICES, FULL, play, start
 ROUND = 3
 
 
-def holding(name: str = "proposed") -> tuple[Node, UpdateRules]:
+def holding(name: str = "bank") -> tuple[Node, UpdateRules]:
     """Device 0 after some rounds in which it heard everybody, before the next one is exchanged."""
     method, state, factory = start(name)
     for _ in range(ROUND - 1):

@@ -47,17 +47,17 @@ def test_differences_are_passed_on_over_a_ring() -> None:
     """In the rounds between, versions stay with neighbours: whoever hears of a device later is told in full."""
     where = [(float(x), 0.0) for x in range(7)]
     more = {"clusters": {"kind": "single", "inner_rounds": 2}, "exchange": {"values": "int8"}}
-    w = world("proposed", where, "a" * 7, graph={"kind": "ring"}, **more)
+    w = world("bank", where, "a" * 7, graph={"kind": "ring"}, **more)
     for number in range(1, 5):
         w.play()
         newest = {source for source, version in w.versions(0).items() if version == number}
         assert newest == (set(range(7)) if number % 2 == 0 else {0, 1, 6})
-    held = [member.held for member in w.state.members["proposed"]]
+    held = [member.held for member in w.state.members["bank"]]
     assert all(torch.equal(held[0][source].values, held[source][source].values) for source in range(7))
 
 
 def test_a_ring_opens_where_a_device_is_away() -> None:
-    w = world("proposed", [(float(x), 0.0) for x in range(5)], clusters={"kind": "single"}, graph={"kind": "ring"})
+    w = world("bank", [(float(x), 0.0) for x in range(5)], clusters={"kind": "single"}, graph={"kind": "ring"})
     assert w.network.formed.without({2}) == {0: (1, 4), 1: (0,), 3: (4,), 4: (0, 3)}
 
 

@@ -137,11 +137,11 @@ def shaken(w: World, graph: Any = None) -> tuple[Counted, list[dict[tuple[int, i
 
 def sent_by(ledger: Ledger, device: int) -> dict[str, int]:
     """Return what left a device, by kind, the kinds it sent nothing of left out."""
-    return {kind: count for kind, count in ledger.per_device("proposed")[device].items() if count and kind != INVENTORY}
+    return {kind: count for kind, count in ledger.per_device("bank")[device].items() if count and kind != INVENTORY}
 
 
 def test_bytes_are_by_kind_from_the_source_and_relayed_from_others() -> None:
-    w = world("proposed", ROW[:4], radio={"range": 50.0}, clusters={"kind": "single"})
+    w = world("bank", ROW[:4], radio={"range": 50.0}, clusters={"kind": "single"})
     ledger, hops, own = shaken(w, path(4))
     splits = []
     for announcement in own:
@@ -161,8 +161,8 @@ def test_bytes_are_by_kind_from_the_source_and_relayed_from_others() -> None:
 
 def test_facts_that_nobody_reads_any_more_do_no_harm() -> None:
     """An announcement named its sender's neighbours once; such messages are read as ever."""
-    w = world("proposed", ROW[:2])
-    own = w.state.members["proposed"][0].own
+    w = world("bank", ROW[:2])
+    own = w.state.members["bank"][0].own
     (message,) = to_messages(own, w.method, LAYERS)
     old = decode(encode(replace(message, meta={**message.meta, "near": [1]})))
     assert from_messages([old], LAYERS, own.recipe).mask_digest == own.mask_digest
@@ -170,7 +170,7 @@ def test_facts_that_nobody_reads_any_more_do_no_harm() -> None:
 
 @pytest.mark.parametrize("count", [2, 5, 9])
 def test_in_a_full_graph_everybody_says_it_to_everybody(count: int) -> None:
-    w = world("proposed", ROW[:count], "a" * count, clusters={"kind": "single"})
+    w = world("bank", ROW[:count], "a" * count, clusters={"kind": "single"})
     ledger, hops, own = shaken(w, neighbours("full", count))
     for device, announcement in enumerate(own):
         (message,) = to_messages(announcement, w.method, LAYERS)
@@ -206,7 +206,7 @@ def test_a_plan_counts_the_announcements_of_a_run_device_by_device(
     where: list[tuple[float, float]], clusters: dict[str, Any], graph: dict[str, Any], radio: dict[str, Any], cast: str
 ) -> None:
     w = world(
-        "proposed",
+        "bank",
         where,
         "a" * len(where),
         radio={"fading": "none", "cast": cast, **radio},
@@ -229,7 +229,7 @@ def test_a_plan_counts_the_announcements_of_a_run_device_by_device(
     (method,) = found.methods
     once = method.mask + method.router + method.control
     for device in found.devices:
-        run = device.bytes["proposed"].run
+        run = device.bytes["bank"].run
         assert run["masks"] == ledger.own[device.device] * method.mask
         assert run["router"] == ledger.own[device.device] * method.router
         assert run["relayed"] == ledger.passed[device.device] * once

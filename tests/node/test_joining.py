@@ -67,7 +67,7 @@ def play(nodes: Sequence[Node], state: FederationState) -> None:
     exchange_round(nodes, UpdateRules(method, factory, ExchangeConfig(), state.round), FreeExchange(), state)
 
 
-@pytest.mark.parametrize("name", ["proposed", "common", "paper", "lora"])
+@pytest.mark.parametrize("name", ["bank", "proposed", "paper", "lora"])
 @settings(max_examples=15, deadline=None)
 @given(ids=st.lists(st.integers(0, 2**63 - 1), min_size=4, max_size=4, unique=True))
 def test_a_device_may_have_any_id(name: str, ids: list[int]) -> None:
@@ -91,7 +91,7 @@ def test_a_device_may_have_any_id(name: str, ids: list[int]) -> None:
 def test_a_device_joins_when_rounds_were_played() -> None:
     """It hears which blocks are taken, claims one for a task that nobody had, and is in everybody's bank afterwards."""
     ids, new = [7, 2**40, 3, 12], 1
-    nodes, graph, state = federation("proposed", ids)
+    nodes, graph, state = federation("bank", ids)
     for _ in range(2):
         play(nodes, state)
     room = capacity([layer.inputs for layer in LAYERS], RANK)
@@ -115,7 +115,7 @@ def test_a_device_joins_when_rounds_were_played() -> None:
     )
     joined.begin_round(nodes[0].rules)
     nodes = [*nodes, joined]
-    state.nodes["proposed"] = nodes
+    state.nodes["bank"] = nodes
     introduce(nodes, {one: sorted(near) for one, near in links.items()}, state.ledger)
     joined.begin()
     for node in nodes:

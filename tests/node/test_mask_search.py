@@ -152,10 +152,10 @@ def test_masks_are_listed_by_device_and_calibrated_ones_are_not_searched_for(
         methods = [get_method(name) for name in names]
         return search_masks(BASE, config(*names), DEVICES, methods, RECIPES, Silent(), DENSITIES)
 
-    assert found("proposed", "lora", "local") == []
+    assert found("bank", "lora", "local") == []
     lori = get_method("lori")
     host: list[MaskSearch] = []
     monkeypatch.setattr(type(lori.masks), "search", lambda policy, one: host.append(one) or ["first", "second"])
-    assert found("proposed", "lori") == [{lori.masks.name: "first"}, {lori.masks.name: "second"}]
+    assert found("bank", "lori") == [{lori.masks.name: "first"}, {lori.masks.name: "second"}]
     assert isinstance(host[0], MaskSearch)
     assert not trained

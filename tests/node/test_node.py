@@ -29,15 +29,15 @@ ROUNDS = 4
 @lru_cache
 def history(form: str) -> tuple[list[Envelope], list[Member]]:
     """Return all that was sent to device 0 in some rounds, and what every device holds after them."""
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     air = Recorder()
     for _ in range(ROUNDS):
         play(method, state, factory, FULL, form, transport=air)
-    return [one for one in air.sent if one.receiver == 0], state.members["proposed"]
+    return [one for one in air.sent if one.receiver == 0], state.members["bank"]
 
 
 def rules(form: str, factory: Any) -> UpdateRules:
-    return UpdateRules(get_method("proposed"), factory, ExchangeConfig(values=form, block=32), ROUNDS)  # type: ignore[arg-type]
+    return UpdateRules(get_method("bank"), factory, ExchangeConfig(values=form, block=32), ROUNDS)  # type: ignore[arg-type]
 
 
 def fetch(reader: Node, others: Sequence[Node]) -> None:
@@ -64,8 +64,8 @@ def fetch(reader: Node, others: Sequence[Node]) -> None:
 def test_orders_repetitions_delays_and_losses_end_in_the_same_bank(data: st.DataObject, form: str) -> None:
     sent, after = history(form)
     arriving = data.draw(st.lists(st.sampled_from(range(len(sent))), max_size=2 * len(sent)))
-    _, state, factory = start("proposed")
-    member = state.members["proposed"][0]
+    _, state, factory = start("bank")
+    member = state.members["bank"][0]
     member.held[0] = after[0].held[0]
     reader = Node(member, rules(form, factory), reliable=False)
     for number in arriving:
@@ -106,11 +106,11 @@ def test_a_run_in_which_messages_arrive_damaged_ends_and_loses_nothing_else() ->
     """One in a hundred: each is refused and counted, its receiver goes on with the version before, and catches up."""
     for form in ("bfloat16", "int8", "int4"):
         for graph in (FULL, RING):
-            method, state, factory = start("proposed")
+            method, state, factory = start("bank")
             air = Damaging(0.01)
             for _ in range(40):
                 play(method, state, factory, graph, form, transport=air, damages=True)
-            nodes = state.nodes["proposed"]
+            nodes = state.nodes["bank"]
             assert len(air.damaged) > 5
             assert sum(node.refused.total() for node in nodes) >= len(air.damaged)
             for node in nodes:
@@ -132,8 +132,8 @@ def test_a_run_in_which_messages_arrive_damaged_ends_and_loses_nothing_else() ->
 def test_refusals_are_counted_by_what_was_wrong() -> None:
     """Damage, a stranger, a difference to what is not held, a round to come, and a claim beyond all bounds."""
     sent, _ = history("int4")
-    _, state, factory = start("proposed")
-    reader = Node(state.members["proposed"][0], rules("int4", factory))
+    _, state, factory = start("bank")
+    reader = Node(state.members["bank"][0], rules("int4", factory))
     one = next(one for one in sent if one.version == 2)
     reader.receive(one.sender, one.data[:-1] + bytes([one.data[-1] ^ 1]))
     reader.receive((one.sender + 1) % DEVICES, one.data)
@@ -148,8 +148,8 @@ def test_refusals_are_counted_by_what_was_wrong() -> None:
 def test_a_neighbour_may_be_some_rounds_ahead() -> None:
     """What comes early waits for its round, a checkpoint between; the bank is that of devices that keep step."""
     sent, after = history("bfloat16")
-    _, state, factory = start("proposed")
-    reader = Node(state.members["proposed"][0], rules("bfloat16", factory), reliable=False)
+    _, state, factory = start("bank")
+    reader = Node(state.members["bank"][0], rules("bfloat16", factory), reliable=False)
 
     def begin(node: Node, number: int, ahead: int) -> None:
         node.begin_round(replace(rules("bfloat16", factory), round=number, ahead=ahead))
@@ -166,8 +166,8 @@ def test_a_neighbour_may_be_some_rounds_ahead() -> None:
         return f"{len(tensors) - 1}"
 
     saved = reader.snapshot(put)
-    _, again, _ = start("proposed")
-    resumed = Node(again.members["proposed"][0], rules("bfloat16", factory), reliable=False)
+    _, again, _ = start("bank")
+    resumed = Node(again.members["bank"][0], rules("bfloat16", factory), reliable=False)
     updates = reader.member.held
     resumed.restore(saved, lambda first, *more: updates[first] if more else tensors[first])
     for number in (2, 3):
@@ -184,8 +184,8 @@ def test_a_neighbour_may_be_some_rounds_ahead() -> None:
 def test_what_is_too_old_is_refused_within_a_stated_bound() -> None:
     sent, _ = history("bfloat16")
     for behind, oldest in ((None, 1), (2, 2), (0, 4)):
-        _, state, factory = start("proposed")
-        reader = Node(state.members["proposed"][0], replace(rules("bfloat16", factory), behind=behind), reliable=False)
+        _, state, factory = start("bank")
+        reader = Node(state.members["bank"][0], replace(rules("bfloat16", factory), behind=behind), reliable=False)
         for one in sent:
             reader.receive(one.sender, one.data)
         old = [one for one in sent if one.version < oldest]

@@ -88,15 +88,15 @@ def simulated(config: RunConfig) -> tuple[RunInputs, Node, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("name", "more"),
     [
-        ("proposed", RING),
-        pytest.param("proposed", {**RING, "exchange": {"values": "int4"}, "train": {"rounds": 3}}, marks=SLOW),
+        ("bank", RING),
+        pytest.param("bank", {**RING, "exchange": {"values": "int4"}, "train": {"rounds": 3}}, marks=SLOW),
         pytest.param("lora", {"graph": {"kind": "full"}}, marks=SLOW),
         pytest.param("paper", RING, marks=SLOW),
-        ("proposed", {**RADIO, "exchange": {"values": "int4"}}),
+        ("bank", {**RADIO, "exchange": {"values": "int4"}}),
         pytest.param("paper", RADIO, marks=SLOW),
-        ("proposed", MOVING),
-        ("common", RADIO),
-        pytest.param("common", {**MOVING, "exchange": {"values": "int4"}}, marks=SLOW),
+        ("bank", MOVING),
+        ("proposed", RADIO),
+        pytest.param("proposed", {**MOVING, "exchange": {"values": "int4"}}, marks=SLOW),
     ],
     ids=[
         "ring",
@@ -106,7 +106,7 @@ def simulated(config: RunConfig) -> tuple[RunInputs, Node, dict[str, Any]]:
         "radio",
         "clusters",
         "moving",
-        "common",
+        "proposed",
         "common_moving",
     ],
 )

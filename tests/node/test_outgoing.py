@@ -12,10 +12,10 @@ from node.test_updates import FULL, play, start
 
 
 def test_an_update_and_a_message_of_the_nodes_own() -> None:
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     for _ in range(2):
         play(method, state, factory, FULL, "bfloat16")
-    member = state.members["proposed"][2]
+    member = state.members["bank"][2]
     rules = UpdateRules(method, factory, ExchangeConfig(), 2)
     for source in (2, 5):
         one = update_envelope(member, 4, source, 1, rules)

@@ -129,7 +129,7 @@ def test_nobody_passes_on_where_nobody_relays() -> None:
     inputs = Exchange("bfloat16")
     message = inputs.message(sender=2)
     inputs.deliver(inputs.receiver(), message)
-    for method, relay in (("proposed", False), ("ffa", True)):
+    for method, relay in (("bank", False), ("ffa", True)):
         rules = UpdateRules(get_method(method), inputs.factory, ExchangeConfig(), ROUND, relay)
         with pytest.raises(PayloadError, match="device 2 relayed a message of device 1, but nobody relays here"):
             inputs.deliver(inputs.receiver(), message, rules)
@@ -139,7 +139,7 @@ def told(
     changes: Mapping[str, Any] | None = None, drop: str = "", which: int = 0, kind: str = "orthogonal", **parts: Any
 ) -> list[Message]:
     """Return a device's announcement, statistics and codes with changes in the meta of one, or other ``parts``."""
-    found = to_messages(announced(1, kind=kind), replace_codes(get_method("proposed")), LAYERS)
+    found = to_messages(announced(1, kind=kind), replace_codes(get_method("bank")), LAYERS)
     meta = {**found[which].meta, **(changes or {})}
     meta.pop(drop, None)
     found[which] = decode(encode(replace(found[which], **{"meta": meta, **parts})))
@@ -148,7 +148,7 @@ def told(
 
 def hear(messages: list[Message], kind: str = "orthogonal", **more: Any) -> Announcement:
     recipe = announced(0, kind=kind).recipe
-    return from_messages(messages, LAYERS, recipe, method=get_method("proposed"), width=WIDTH, **more)
+    return from_messages(messages, LAYERS, recipe, method=get_method("bank"), width=WIDTH, **more)
 
 
 def test_an_announcement_says_what_was_announced() -> None:

@@ -15,10 +15,10 @@ from node.test_updates import FULL, play, start
 
 def relay_of(device: int, holds: set[int], form: str = "bfloat16") -> tuple[Relay, UpdateRules]:
     """A device that holds the updates of some devices, its own among them, of round 2."""
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     for _ in range(2):
         play(method, state, factory, FULL, form)
-    member = state.members["proposed"][device]
+    member = state.members["bank"][device]
     member.held = {source: update for source, update in member.held.items() if source in holds | {device}}
     rules = UpdateRules(method, factory, ExchangeConfig(values=form, block=32), 2)  # type: ignore[arg-type]
     return Relay(member), rules

@@ -29,11 +29,11 @@ def test_memory_carries_everything_in_order() -> None:
 
 def test_every_copy_counts_for_its_sender_and_what_is_passed_on_as_relayed() -> None:
     ledger = Ledger()
-    transport = CountedTransport(Losing(), ledger, "proposed", 3)
+    transport = CountedTransport(Losing(), ledger, "bank", 3)
     assert list(transport.carry(SENT)) == SENT[-1:]
-    assert ledger.per_device("proposed")[0]["values"] == 40
-    assert ledger.per_device("proposed")[0]["control"] == 20
-    assert ledger.per_device("proposed")[2]["relayed"] == 30
-    assert list(ledger.per_round("proposed")) == [3]
-    assert sum(ledger.total("proposed").values()) == 90
+    assert ledger.per_device("bank")[0]["values"] == 40
+    assert ledger.per_device("bank")[0]["control"] == 20
+    assert ledger.per_device("bank")[2]["relayed"] == 30
+    assert list(ledger.per_round("bank")) == [3]
+    assert sum(ledger.total("bank").values()) == 90
     assert sum(ledger.total("lora").values()) == 0

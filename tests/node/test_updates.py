@@ -99,7 +99,7 @@ class Recorder(MemoryTransport):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["proposed", "lora"])
+@pytest.mark.parametrize("name", ["bank", "lora"])
 @pytest.mark.parametrize("changing", [False, True])
 def test_all_who_hold_a_version_hold_the_same_bits(form: str, name: str, changing: bool) -> None:
     """Directly, relayed or by keyframe: over graphs that change every round a receiver often lacks the version before.
@@ -131,7 +131,7 @@ def test_all_who_hold_a_version_hold_the_same_bits(form: str, name: str, changin
                     assert other.held[source].version == update.version
         if changing:
             graph = random_graph(draw)
-    relayed = {True, False} if name == "proposed" else {True}
+    relayed = {True, False} if name == "bank" else {True}
     differences = {True, False} if changing else {True}
     assert ways == {(d, r) for d in (differences if form.startswith("int") else {False}) for r in relayed}
 
@@ -139,11 +139,11 @@ def test_all_who_hold_a_version_hold_the_same_bits(form: str, name: str, changin
 @pytest.mark.parametrize("form", FORMS)
 def test_one_tensor_holds_one_version(form: str) -> None:
     """Equal experts are trained and scored once only where they are seen to be equal."""
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     for _ in range(4):
         play(method, state, factory, RING, form)
     tensors: dict[tuple[int, int], set[int]] = {}
-    for member in state.members["proposed"]:
+    for member in state.members["bank"]:
         for update in member.held.values():
             tensors.setdefault((update.source, update.version), set()).add(id(update.values))
     assert all(len(ids) == 1 for ids in tensors.values())
@@ -152,13 +152,13 @@ def test_one_tensor_holds_one_version(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
 def test_the_ledger_counts_every_byte_that_was_sent(form: str, graph: dict[int, list[int]]) -> None:
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     air = Recorder()
     for number in range(1, 5):
         play(method, state, factory, graph, form, transport=air)
         direct = [m for m in air.messages if m.sender == m.source]
         relayed = [m for m in air.messages if m.sender != m.source]
-        counted = state.ledger.per_round("proposed")[number]
+        counted = state.ledger.per_round("bank")[number]
         assert counted["values"] == sum(m.tensors["values"].nbytes for m in direct)
         assert counted["values"] + counted["control"] == sum(len(encode(m)) for m in direct)
         assert counted["relayed"] == sum(len(encode(m)) for m in relayed)
@@ -171,7 +171,7 @@ def test_nothing_that_training_did_is_lost(form: str) -> None:
 
     So the reconstructions and what is still to be sent sum to what was trained, and that rest stays one round's.
     """
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     trained = torch.zeros(120, dtype=torch.float64)
     weights = {0: 10 / 40, 2: 30 / 40}
     for _ in range(20):
@@ -179,7 +179,7 @@ def test_nothing_that_training_did_is_lost(form: str) -> None:
         for device, weight in weights.items():
             draw = np.random.default_rng([state.round, device])
             trained += weight * torch.from_numpy(draw.laplace(size=120).astype("f4")).double() * 0.01
-    members = state.members["proposed"]
+    members = state.members["bank"]
     got = members[0].expert.values.double()
     owed = torch.zeros(120, dtype=torch.float64)
     for device, weight in weights.items():
@@ -191,7 +191,7 @@ def test_nothing_that_training_did_is_lost(form: str) -> None:
     assert members[1].residual is None  # alone in its group: what was left out is still in its own values
 
 
-@pytest.mark.parametrize("name", ["proposed", "lora", "local"])
+@pytest.mark.parametrize("name", ["bank", "lora", "local"])
 def test_without_training_everyone_comes_to_the_exact_values(name: str) -> None:
     method, state, factory = start(name)
     play(method, state, factory, FULL, "int4")
@@ -224,16 +224,16 @@ def update(meta: dict[str, Any], values: torch.Tensor, number: int = 3) -> Messa
     ],
 )
 def test_updates_that_cannot_be_read_are_refused(message: Message, part: str) -> None:
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     with pytest.raises(PayloadError, match=part):
-        receive(state.members["proposed"][0], message, UpdateRules(method, factory, ExchangeConfig(values="int4"), 3))
+        receive(state.members["bank"][0], message, UpdateRules(method, factory, ExchangeConfig(values="int4"), 3))
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_values_that_are_not_finite_are_not_published(form: str, value: float) -> None:
-    method, state, factory = start("proposed")
-    member = state.members["proposed"][2]
+    method, state, factory = start("bank")
+    member = state.members["bank"][2]
     values = torch.zeros(member.expert.count)
     values[5] = value
     member.expert = member.expert.with_values(values)
@@ -245,19 +245,19 @@ def test_values_that_are_not_finite_are_not_published(form: str, value: float) -
 @pytest.mark.parametrize("form", FORMS)
 def test_values_beyond_bfloat16_are_published_where_the_form_holds_them(form: str) -> None:
     """3.4e38 rounds to infinity in bfloat16; a difference sends as much as it can, and the rest with the next."""
-    method, state, factory = start("proposed")
-    member = state.members["proposed"][3]
+    method, state, factory = start("bank")
+    member = state.members["bank"][3]
     member.expert = member.expert.with_values(torch.full((member.expert.count,), 3.4e38))
     if form == "bfloat16":
         with pytest.raises(DivergedError, match="beyond what bfloat16 holds"):
             play(method, state, factory, FULL, form, train=False)
         return
     play(method, state, factory, FULL, form, train=False)
-    assert torch.isfinite(state.members["proposed"][0].held[3].values).all()
+    assert torch.isfinite(state.members["bank"][0].held[3].values).all()
 
 
 def test_more_values_than_a_message_holds_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     monkeypatch.setattr("meshtune.node.updates.encode", lambda message: encode(message, PayloadLimits(elements=100)))
-    with pytest.raises(UserError, match=r"proposed sends 120 values at once, more than a message may hold \("):
+    with pytest.raises(UserError, match=r"bank sends 120 values at once, more than a message may hold \("):
         play(method, state, factory, FULL, "bfloat16")

@@ -46,22 +46,22 @@ def test_a_lone_device_is_told_why_and_costs_no_sending(planned: Plan) -> None:
     assert lone.alone == lone.reason == told
     assert told in planned.notes
     assert (lone.power, lone.energy, lone.delay, lone.outage) == (0, 0, None, None)
-    assert sum(lone.bytes["proposed"].run.values()) == 0
+    assert sum(lone.bytes["bank"].run.values()) == 0
     assert [refused.kind for refused in lone.refused] == ["range"] * 3
 
 
 def test_bytes_are_copies_to_each_neighbour(planned: Plan) -> None:
-    proposed, lora, local = planned.methods
-    size = method_sizes(skeleton(config().model), "proposed", config().adapter, config().exchange)
-    run = planned.devices[0].bytes["proposed"].run
-    assert planned.devices[0].bytes["proposed"].round == 2 * size.update
+    bank, lora, local = planned.methods
+    size = method_sizes(skeleton(config().model), "bank", config().adapter, config().exchange)
+    run = planned.devices[0].bytes["bank"].run
+    assert planned.devices[0].bytes["bank"].round == 2 * size.update
     assert run["values"] == 4 * 2 * 2 * planned.values
     assert run["masks"] == 2 * size.mask
     assert run["router"] == 2 * size.router
     assert run["control"] == 4 * 2 * (size.update - 2 * planned.values) + 2 * size.control
     assert run["relayed"] == 0
-    assert proposed.run == {kind: 3 * count for kind, count in run.items()}
-    assert lora.seconds == pytest.approx(GAMMA * lora.update / proposed.update)
+    assert bank.run == {kind: 3 * count for kind, count in run.items()}
+    assert lora.seconds == pytest.approx(GAMMA * lora.update / bank.update)
     assert (local.update, local.seconds, sum(local.run.values())) == (0, None, 0)
 
 

@@ -48,7 +48,7 @@ def announced(base: Base, name: str, router: RouterConfig) -> Announcement:
     own = Announcement(
         0, "task", 10_000, Recipe(seed=0, kind="orthogonal", block=0, rank=16), masks,
         summarise(hidden, router.sketch, hidden if router.embeds else None), codes,
-        {"lori": masks, "lori_uniform": masks, "common": masks},
+        {"lori": masks, "lori_uniform": masks, "proposed": masks},
     )  # fmt: skip
     return get_method(name).announces(own, ExpertFactory(layers, ADAPTER, 0))
 
@@ -76,7 +76,7 @@ def test_every_methods_expert_and_messages_are_as_planned(base: Base, shape: Ske
 
 def test_embeddings_are_sent_where_a_router_asks_for_them(shape: Skeleton) -> None:
     without, having = (
-        method_sizes(shape, "proposed", ADAPTER, PLAIN, RouterConfig(also=also)) for also in ((), ("retrieval",))
+        method_sizes(shape, "bank", ADAPTER, PLAIN, RouterConfig(also=also)) for also in ((), ("retrieval",))
     )
     assert having.router - without.router == 2 * shape.width
 
@@ -84,7 +84,7 @@ def test_embeddings_are_sent_where_a_router_asks_for_them(shape: Skeleton) -> No
 def test_limits_are_sent_where_unknown_tasks_are_refused(shape: Skeleton) -> None:
     """Two numbers of four bytes, and their entry in the message's header."""
     without, having = (
-        method_sizes(shape, "proposed", ADAPTER, PLAIN, RouterConfig(abstain=abstain)) for abstain in ("never", "hard")
+        method_sizes(shape, "bank", ADAPTER, PLAIN, RouterConfig(abstain=abstain)) for abstain in ("never", "hard")
     )
     assert having.router - without.router == 8
 
@@ -97,7 +97,7 @@ def test_the_published_models_at_rank_32() -> None:
         found = {m: method_sizes(skeleton(ModelConfig(name=name)), m, AdapterConfig(rank=32), PLAIN) for m in METHODS}
         assert found["lora"].parameters == 28 * 32 * (outputs + inputs)
         assert found["ffa"].parameters == 28 * 32 * outputs
-        assert found["proposed"].parameters == round(0.1 * 28 * 32 * outputs)
+        assert found["bank"].parameters == round(0.1 * 28 * 32 * outputs)
         assert found["fpft"].share == 1
         assert found["lora"].fits
         assert not found["fpft"].fits

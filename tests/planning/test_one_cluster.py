@@ -24,7 +24,7 @@ class Flown:
     passed: list[int]
 
 
-def both(count: int, graph: dict[str, Any], name: str = "proposed", **radio: Any) -> Flown:
+def both(count: int, graph: dict[str, Any], name: str = "bank", **radio: Any) -> Flown:
     """Devices of one group at drawn places, one round that ends in an exchange."""
     where = [(x, y) for x, y in np.random.default_rng(count).uniform(0, 100, (count, 2)).tolist()]
     w = world(
@@ -63,7 +63,7 @@ def test_a_plan_counts_the_copies_that_a_round_sends(
     count: int, graph: dict[str, Any], radio: dict[str, Any], cast: str
 ) -> None:
     flown = both(count, graph, cast=cast, **radio)
-    plan, tick = flown.plan, flown.world.state.clocks["proposed"][-1]
+    plan, tick = flown.plan, flown.world.state.clocks["bank"][-1]
     assert (plan.load.own + plan.load.out).tolist() == flown.own
     assert plan.load.passed.tolist() == flown.passed
     assert tick.seconds == pytest.approx(2 + 0.75 + plan.seconds)
@@ -91,11 +91,11 @@ def test_energy_is_that_of_the_windows_up_to_headers() -> None:
     flown = both(8, {"kind": "ring"})
     network = flown.world.network
     first = flow(geometry_of(network.site), network.formed.inner, network.formed.bits).budget.sender_energy.sum()
-    spent = flown.world.state.clocks["proposed"][-1].sending
+    spent = flown.world.state.clocks["bank"][-1].sending
     assert first + flown.plan.energy.sum() == pytest.approx(spent, rel=0.05, abs=0)
 
 
-@pytest.mark.parametrize(("name", "relay"), [("lora", True), ("proposed", False)])
+@pytest.mark.parametrize(("name", "relay"), [("lora", True), ("bank", False)])
 def test_what_is_not_passed_on_stays_with_neighbours(name: str, relay: bool) -> None:
     flown = both(7, {"kind": "ring", "relay": relay}, name)
     assert (flown.plan.windows, sum(flown.passed)) == (0, 0)
@@ -106,7 +106,7 @@ def test_what_is_not_passed_on_stays_with_neighbours(name: str, relay: bool) -> 
 def test_devices_that_one_can_pay_for_one_at_a_time_are_reckoned_with() -> None:
     """Power for about half of a full graph's links at once: some go in later windows, by themselves or by others."""
     flown = both(9, {"kind": "full"}, power_dbm=-103.0)
-    assert flown.world.state.clocks["proposed"][-1].outages > 0
+    assert flown.world.state.clocks["bank"][-1].outages > 0
     assert (flown.plan.load.own + flown.plan.load.out).tolist() == flown.own
     assert flown.plan.load.passed.tolist() == flown.passed
     assert sum(flown.passed) > 0

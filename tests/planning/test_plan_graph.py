@@ -32,7 +32,7 @@ def config(graph: dict[str, Any], count: int = 8, **changes: Any) -> RunConfig:
         "radio": {"bandwidth": W},
         "places": {"positions": CIRCLE},
         "clusters": {"kind": "single", "rate": "expected"},
-        "methods": ["proposed", "lora"],
+        "methods": ["bank", "lora"],
         "graph": graph,
     }
     return validate({**tree, **changes}, "the test")
@@ -49,14 +49,14 @@ def test_a_ring_has_two_links_a_device_and_passes_the_rest_on() -> None:
     assert len(found.links) == 16
     assert found.parts == (8,)
     assert found.exchanges == 2
-    proposed, lora = found.methods
-    once = proposed.mask + proposed.router + proposed.control
+    bank, lora = found.methods
+    once = bank.mask + bank.router + bank.control
     # Five of seven others are not heard: to eight devices, in two of four rounds; announcements once.
-    assert proposed.run["relayed"] == 2 * 8 * 5 * proposed.update + 8 * 5 * once
+    assert bank.run["relayed"] == 2 * 8 * 5 * bank.update + 8 * 5 * once
     assert lora.run["relayed"] == 8 * 5 * (lora.mask + lora.router + lora.control)
-    assert proposed.run["values"] == 4 * 8 * 2 * 2 * found.values
-    assert sum(device.bytes["proposed"].between for device in found.devices) == 8 * 5 * found.payload
-    assert all(device.bytes["proposed"].round == 2 * found.payload for device in found.devices)
+    assert bank.run["values"] == 4 * 8 * 2 * 2 * found.values
+    assert sum(device.bytes["bank"].between for device in found.devices) == 8 * 5 * found.payload
+    assert all(device.bytes["bank"].round == 2 * found.payload for device in found.devices)
     assert "are relayed hop by hop every 2 rounds, in 3 windows, 2.25 s" in "".join(found.notes)
     assert found.devices[3].reason is not None
     assert found.devices[3].reason.endswith("graph.kind=ring links device 3 to 2 and 4")
@@ -79,7 +79,7 @@ def test_an_exponential_graph_passes_less_on() -> None:
     found = plan(config({"kind": "exponential"}))
     assert found.devices[0].neighbours == (1, 2, 4, 6, 7)
     assert found.methods[0].run["values"] == 4 * 8 * 5 * 2 * found.values
-    assert sum(device.bytes["proposed"].between for device in found.devices) == 8 * 2 * found.payload
+    assert sum(device.bytes["bank"].between for device in found.devices) == 8 * 2 * found.payload
 
 
 def test_a_geometric_graph_is_within_its_radius_and_a_random_one_draws_neighbours() -> None:

@@ -29,7 +29,7 @@ def test_what_negotiating_does_to_densities_is_exact() -> None:
 
     def told(**changes: Any) -> str:
         as_others = {"projection": "group", "masks": "calibrated"}
-        changes = {"methods": ["proposed", "paper"], "paper": as_others, **changes}
+        changes = {"methods": ["bank", "paper"], "paper": as_others, **changes}
         notes = plan(config(**{**changes, "clusters": {"rate": "expected", "s_max": 1.0, "masks": "negotiated"}})).notes
         (note,) = [note for note in notes if note.startswith("clusters.masks=negotiated")]
         return note
@@ -44,7 +44,7 @@ def test_what_negotiating_does_to_densities_is_exact() -> None:
     dense = told(adapter={"density": 0.75})
     assert f"so that one trains up to {round(0.75 * positions) - positions // 2:,} values fewer;" in dense
     assert "with up to" not in told(tasks=["boolq"])
-    assert told(methods=["proposed"]).startswith("clusters.masks=negotiated changes nothing: no method of the run adds")
+    assert told(methods=["bank"]).startswith("clusters.masks=negotiated changes nothing: no method of the run adds")
 
 
 def test_a_plain_plan_says_that_computing_is_an_upper_bound_and_no_more() -> None:

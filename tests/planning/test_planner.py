@@ -77,10 +77,10 @@ def test_a_round_leaves_every_turn_of_a_shared_band_its_time() -> None:
 def test_a_broadcast_counts_once() -> None:
     found = plan(config(radio={"bandwidth": W, "range": 100, "cast": "broadcast"}))
     assert found.devices[0].power == pytest.approx(total(1, 1600), rel=1e-9, abs=0)
-    assert found.devices[0].bytes["proposed"].round == found.payload
+    assert found.devices[0].bytes["bank"].round == found.payload
     several = chain(radio={"bandwidth": W, "range": 70, "cast": "broadcast"})
     # Device 2 sends its own and 3's over its link to 1 with what came over 3-4, and passes the two of 0 and 1 on to 3.
-    assert several.devices[2].bytes["proposed"].between == several.payload * (1 + 3 + 2)
+    assert several.devices[2].bytes["bank"].between == several.payload * (1 + 3 + 2)
 
 
 def test_limits_are_the_formulas_and_a_density_beyond_them_is_said() -> None:

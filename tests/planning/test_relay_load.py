@@ -22,7 +22,7 @@ def test_between_clusters_every_update_reaches_every_device_once() -> None:
     # Over 1-2 go the two of its left, and back the four of its right; 3-4 likewise.
     assert between == {(1, 2): 2, (3, 4): 4, (2, 1): 4, (4, 3): 2}
     update = found.payload
-    traffic = [device.bytes["proposed"] for device in found.devices]
+    traffic = [device.bytes["bank"] for device in found.devices]
     # Device 1 passes device 0's update on to 2, and the four that come from there to 0; itself it sends to 2.
     assert traffic[1].between == update * (1 + 1 + 4)
     assert traffic[2].between == update * (1 + 3 + 2)

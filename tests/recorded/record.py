@@ -84,7 +84,7 @@ INT4: Tree = {
     "graph": {"kind": "ring"},
     "exchange": {"values": "int4"},
     "train": {"rounds": 3},
-    "methods": ["proposed", "paper", "lora"],
+    "methods": ["bank", "paper", "lora"],
 }
 AS_OTHERS = {"projection": "group", "masks": "calibrated"}
 MOVING: Tree = {
@@ -96,7 +96,7 @@ MOVING: Tree = {
     "clusters": {"s_max": 0.05, "inner_rounds": 2, "reform": 1, "masks": "negotiated"},
     "faults": {"dropout": 0.2},
     "train": {"rounds": 3},
-    "methods": ["proposed", "paper", "lora"],
+    "methods": ["bank", "paper", "lora"],
 }
 RUNS: dict[str, Run] = {
     "full": Run(
@@ -104,7 +104,7 @@ RUNS: dict[str, Run] = {
             "graph": {"kind": "full"},
             "train": {"steps": 2},
             "router": {"also": ["top1", "cosine", "arrow", "retrieval"]},
-            "methods": ["proposed", "lora", "hard_moe", "hard_moe_lora", "local"],
+            "methods": ["bank", "lora", "hard_moe", "hard_moe_lora", "local"],
         },
         exam={"eval": {"questions": 4}},
     ),
@@ -113,7 +113,7 @@ RUNS: dict[str, Run] = {
             "devices": {"count": 5},
             "graph": {"kind": "ring"},
             "train": {"rounds": 3},
-            "methods": ["proposed", "paper", "shared_b", "lora"],
+            "methods": ["bank", "paper", "shared_b", "lora"],
         }
     ),
     "random": Run(
@@ -124,7 +124,7 @@ RUNS: dict[str, Run] = {
             "exchange": {"values": "float32"},
             "adapter": {"projection": "gaussian", "per_layer": True, "budget": "uniform"},
             "train": {"rounds": 3, "optimizer": "sgd", "lr": 0.3, "lora_lr": 0.03},
-            "methods": ["proposed", "paper", "ffa"],
+            "methods": ["bank", "paper", "ffa"],
         }
     ),
     "no relay": Run(
@@ -133,7 +133,7 @@ RUNS: dict[str, Run] = {
             "exchange": {"values": "int8", "block": 32},
             "devices": {"count": 5},
             "template": "own",
-            "methods": ["proposed", "hard_moe", "lora"],
+            "methods": ["bank", "hard_moe", "lora"],
         }
     ),
     "int4": Run(INT4),
@@ -146,7 +146,7 @@ RUNS: dict[str, Run] = {
             "faults": {"dropout": 0.2},
             "train": {"rounds": 3},
             "eval": {"every": 2},
-            "methods": ["proposed", "paper", "lora", "local"],
+            "methods": ["bank", "paper", "lora", "local"],
         }
     ),
     "moving": Run(MOVING),
@@ -157,7 +157,7 @@ RUNS: dict[str, Run] = {
             "paper": AS_OTHERS,
             "radio": {},
             "clusters": {"s_max": 1.0, "masks": "negotiated", "inner_rounds": 1},
-            "methods": ["proposed", "paper", "paper_masked", "shared_b"],
+            "methods": ["bank", "paper", "paper_masked", "shared_b"],
         }
     ),
     "single cluster": Run(
@@ -166,7 +166,7 @@ RUNS: dict[str, Run] = {
             "places": {"positions": CIRCLE},
             "clusters": {"kind": "single", "inner_rounds": 2},
             "graph": {"kind": "ring"},
-            "methods": ["proposed", "paper", "single_cluster", "lora"],
+            "methods": ["bank", "paper", "single_cluster", "lora"],
         }
     ),
     "late and away": Run(
@@ -180,7 +180,7 @@ RUNS: dict[str, Run] = {
             "clusters": {"s_max": 0.3, "rate": "expected", "most": 3, "inner_rounds": 2},
             "faults": {"dropout": 0.2, "late": 0.4, "slowdown": 1e4},
             "train": {"rounds": 4},
-            "methods": ["proposed", "paper_masked", "lora"],
+            "methods": ["bank", "paper_masked", "lora"],
         }
     ),
     "all methods": Run(
@@ -197,7 +197,7 @@ RUNS: dict[str, Run] = {
             "devices": {"count": 3},
             "train": {"rows": 20, "max_tokens": 64},
             "router": {"temperature": 60.0},
-            "methods": ["proposed", "lora"],
+            "methods": ["bank", "lora"],
         },
         exam={"eval": {"questions": 2, "samples": 2, "temperature": 1.0}},
     ),

@@ -123,7 +123,7 @@ def test_a_difference_is_found_and_named(records: dict[str, Any]) -> None:
     record = records["clusters"]
     copy = json.loads(json.dumps(record))
     assert list(differences(record, copy)) == []
-    sending = copy["clock"]["proposed"]["per_round"]["sending"]
+    sending = copy["clock"]["bank"]["per_round"]["sending"]
     sending[2] *= 1 + 1e-10
     copy["adapters"]["lora"]["0"][1] *= 1 + 1e-7
     assert list(differences(record, copy)) == []
@@ -136,7 +136,7 @@ def test_a_difference_is_found_and_named(records: dict[str, Any]) -> None:
     assert [text.partition(":")[0] for _, text in found] == [
         "bytes/paper/values/1",
         "bytes/paper/tickets",
-        "clock/proposed/per_round/sending/2",
+        "clock/bank/per_round/sending/2",
         "adapters/lora/0/1",
         "banks/local/5",
     ]

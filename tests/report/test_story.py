@@ -21,7 +21,7 @@ def test_every_figure_is_the_one_worked_out_by_hand() -> None:
         ", and 85% on its own.",
         "LoRA averaged every round gets 55%; proposed is clearly better than that "
         f"(+30.0 points, 95% interval {low:+.1f} to {high:+.1f} over 80 questions).",
-        "The same experts with a perfect router (hard_moe) get 85%; proposed is exactly as good as that "
+        "Single experts with a perfect router (hard_moe) get 85%; proposed is exactly as good as that "
         "(the same on all 80 questions).",
         "All devices together sent 2.00 MB, 20 times less than LoRA (40.0 MB).",
         "Every device is clearly better than the frozen model at every task; "

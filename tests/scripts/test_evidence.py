@@ -39,7 +39,7 @@ def test_every_length_picks_its_rate_and_goes_on_where_it_stopped(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
-    study = script.Study(str(tmp_path / "tiny.yaml"), questions=3, methods=("proposed", "lora"))
+    study = script.Study(str(tmp_path / "tiny.yaml"), questions=3, methods=("bank", "lora"))
     monkeypatch.setattr(script, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(script, "STUDIES", {"tiny": study})
     out = ("--out", str(tmp_path / "out"))
@@ -67,8 +67,8 @@ def test_every_length_picks_its_rate_and_goes_on_where_it_stopped(
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("round-*.safetensors")}
     assert call(script, monkeypatch, *words) == found
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("round-*.safetensors")} == before
-    found = call(script, monkeypatch, *out, "--rows", "4", "--rates", "1e-2", "--methods", "proposed")
-    assert [one["method"] for one in found if one["rows"] == 4] == ["frozen", "hard_moe", "lora", "proposed"]
+    found = call(script, monkeypatch, *out, "--rows", "4", "--rates", "1e-2", "--methods", "bank")
+    assert [one["method"] for one in found if one["rows"] == 4] == ["frozen", "hard_moe", "lora", "bank"]
 
 
 def test_records_are_replaced_by_their_key(script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -98,12 +98,12 @@ def test_the_table_has_paired_differences_of_the_same_length_and_seed(
     for rows, shift in ((64, 0.0), (256, 1.0)):
         lora = {"a": {"1": 1.0, "2": 2.0}, "b": {"3": 3.0, "4": 5.0}}
         ours = {"a": {"1": 0.5 + shift, "2": 1.5 + shift}, "b": {"3": 2.0 + shift, "4": 4.0 + shift}}
-        for method, scores in (("lora", lora), ("common", ours)):
+        for method, scores in (("lora", lora), ("proposed", ours)):
             script.add("five", [{**shared, "rows": rows, "method": method, "scores": {"nll": scores}}])
     lines = script.table("five").splitlines()
-    assert lines[2].startswith("| m | 64 | 0 | `common` | 0.001* | 5 | 2.000 | - | - | -0.750 [")
+    assert lines[2].startswith("| m | 64 | 0 | `proposed` | 0.001* | 5 | 2.000 | - | - | -0.750 [")
     assert lines[3] == "| m | 64 | 0 | `lora` | 0.001* | 5 | 2.750 | - | - | - |"
-    assert lines[4].startswith("| m | 256 | 0 | `common` | 0.001* | 5 | 3.000 | - | - | +0.250 [")
+    assert lines[4].startswith("| m | 256 | 0 | `proposed` | 0.001* | 5 | 3.000 | - | - | +0.250 [")
 
 
 def test_the_page_has_the_table_of_what_was_found(script: ModuleType) -> None:

@@ -59,7 +59,7 @@ def test_a_plan_is_what_the_closed_forms_say(numbers: Any, devices: int, more: d
         assert one.pairs[key].found == pytest.approx(one.pairs[key].formula * header, rel=1e-12)
     for key in ("crossing", "airtime", "computing"):
         assert one.pairs[key].found == pytest.approx(one.pairs[key].formula, rel=1e-12)
-    size = method_sizes(skeleton(config.model), "proposed", config.adapter, ExchangeConfig())
+    size = method_sizes(skeleton(config.model), "bank", config.adapter, ExchangeConfig())
     assert size.router == piece.router
     assert piece.mask < size.mask < 1.1 * piece.mask
     assert one.pairs["once"].found == pytest.approx((devices - 1) * size.once, rel=1e-12)

@@ -21,7 +21,7 @@ from whole_runs import Watch, assert_same_state, header
 
 AIR: dict[str, Any] = {
     "devices": {"count": 6},
-    "methods": ["proposed", "paper", "lora", "local"],
+    "methods": ["bank", "paper", "lora", "local"],
     "paper": {"reading": "unrouted"},
     "radio": {"loss": {"probability": 0.1, "packet": 500}},
     "compute": {"spread": 2.0},
@@ -75,19 +75,19 @@ def test_clocks_are_told_round_by_round_and_agree_with_the_log(finished: tuple[P
         assert clock["joules"] == pytest.approx(sum(rounds["sending"]) + sum(rounds["computing"]))
         assert ("repeated" in facts["bytes"]) == (name != "local")
         assert facts["clock"]["airtime"] == 0 or name != "local"
-    proposed = methods["proposed"]["clock"]["per_round"]
-    assert proposed["seconds"][1] == proposed["seconds"][3] < proposed["seconds"][2]  # which has the exchange
-    assert proposed["away"] == methods["lora"]["clock"]["per_round"]["away"]
-    assert sum(proposed["away"]) > 0
+    bank = methods["bank"]["clock"]["per_round"]
+    assert bank["seconds"][1] == bank["seconds"][3] < bank["seconds"][2]  # which has the exchange
+    assert bank["away"] == methods["lora"]["clock"]["per_round"]["away"]
+    assert sum(bank["away"]) > 0
     logged = [event["clocks"] for event in RunStore.open(finished[0]).events() if event["event"] == "round"]
-    assert [entry["proposed"]["seconds"] for entry in logged] == pytest.approx(
-        [sum(proposed["seconds"][: number + 1]) for number in range(1, 4)]
+    assert [entry["bank"]["seconds"] for entry in logged] == pytest.approx(
+        [sum(bank["seconds"][: number + 1]) for number in range(1, 4)]
     )
 
 
 def test_scores_by_round_make_curves_against_seconds_and_joules(finished: tuple[Path, Watch]) -> None:
     curves = header(finished[0])["curves"]
-    assert set(curves) == {"proposed", "proposed:top1", "proposed:cosine", "paper", "lora", "local"}
+    assert set(curves) == {"bank", "bank:top1", "bank:cosine", "paper", "lora", "local"}
     rows = json.loads((finished[0] / "results.json").read_text())["rows"]
     for label, points in curves.items():
         clock = header(finished[0])["methods"][label.split(":")[0]]["clock"]
@@ -130,7 +130,7 @@ def test_it_can_be_evaluated_and_asked_as_any_run(finished: tuple[Path, Watch]) 
     before = header(finished[0])["network"]
     evaluate(finished[0], Silent(), {"eval": {"questions": 2}})
     assert header(finished[0])["network"] == before
-    for method in ("proposed", "paper"):
+    for method in ("bank", "paper"):
         reply = DeviceLoader(finished[0], Silent()).load(device=5, method=method).choose("Is 3 even?", ["yes", "no"])
         assert sum(odds for _, odds in reply.options) == pytest.approx(1.0)
     evaluate(finished[0], Silent())
@@ -139,7 +139,7 @@ def test_it_can_be_evaluated_and_asked_as_any_run(finished: tuple[Path, Watch]) 
 def moving(settings: dict[str, Any]) -> RunConfig:
     """Six devices that roam a disc in which not all hear each other."""
     more = {
-        "methods": ["proposed", "paper", "lora"],
+        "methods": ["bank", "paper", "lora"],
         "radio": {"range": 60.0},
         "places": {"radius": 60.0, "mobility": "waypoint", "speed": [10.0, 20.0]},
         "clusters": {"s_max": 0.05, "reform": 1},
@@ -163,15 +163,15 @@ def test_a_stopped_run_of_devices_that_move_finds_its_networks_again(tmp_path: P
     assert logged == again
     assert "method" not in logged[0]
     assert [(event["round"], event["method"]) for event in logged[1:]] == [
-        (number, method) for number in (2, 3) for method in ("proposed", "paper", "lora")
+        (number, method) for number in (2, 3) for method in ("bank", "paper", "lora")
     ]
     clocks = results[0]["header"]["methods"]
     for event in logged[1:]:
         passed = clocks[event["method"]]["clock"]["per_round"]["seconds"][: event["round"]]
         assert event["time"] == sum(passed)
-    proposed, _, lora = logged[4:]  # behind an exchange between clusters, in which one of them relays
-    assert proposed["time"] > lora["time"]
-    assert proposed["positions"] != lora["positions"]
+    bank, _, lora = logged[4:]  # behind an exchange between clusters, in which one of them relays
+    assert bank["time"] > lora["time"]
+    assert bank["positions"] != lora["positions"]
     changed = {event["round"] for event in logged[1:] if event["moved"]}
     assert changed
     assert len([text for text in watch.texts if "used other clusters" in text]) == len(changed)
@@ -180,7 +180,7 @@ def test_a_stopped_run_of_devices_that_move_finds_its_networks_again(tmp_path: P
 
 def test_masks_that_collide_more_than_allowed_are_told(tmp_path: Path, settings: dict[str, Any]) -> None:
     """Two devices of one task: with `expected` rates they may be together, their real masks crowd on the same rows."""
-    settings |= {"tasks": ["boolq"], "methods": ["proposed"], "devices": {"count": 2}, "faults": {}, "radio": {}}
+    settings |= {"tasks": ["boolq"], "methods": ["bank"], "devices": {"count": 2}, "faults": {}, "radio": {}}
     watch = Watch()
     tight = {"s_max": 0.02, "rate": "expected", "inner_rounds": 1}
     changed = {**settings, "clusters": tight, "train": {**settings["train"], "rounds": 1, "steps": 1}}

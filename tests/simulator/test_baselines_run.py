@@ -20,7 +20,7 @@ from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import run
 
-ELSEWHERE = ("proposed", "lora", "hard_moe", "hard_moe_lora", "local")  # in the settings of most other whole runs
+ELSEWHERE = ("bank", "lora", "hard_moe", "hard_moe_lora", "local")  # in the settings of most other whole runs
 CHEAP = [name for name in CATALOGUE if name not in ELSEWHERE]
 
 

@@ -31,7 +31,7 @@ HARSH: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", ["proposed", "paper", "lora"])
+@pytest.mark.parametrize("name", ["bank", "paper", "lora"])
 @pytest.mark.parametrize("every", [None, 1])
 def test_a_round_goes_on_from_a_checkpoint_bit_for_bit(name: str, every: int | None) -> None:
     settings = copy.deepcopy(HARSH)
@@ -59,11 +59,11 @@ def test_a_round_goes_on_from_a_checkpoint_bit_for_bit(name: str, every: int | N
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
 def test_an_exchange_goes_on_from_a_checkpoint_bit_for_bit(form: str, graph: dict[int, list[int]]) -> None:
-    method, whole, factory = start("proposed")
+    method, whole, factory = start("bank")
     for _ in range(3):
         play(method, whole, factory, graph, form)
     tensors, facts = pack_state(whole)
-    _, fresh, other = start("proposed")
+    _, fresh, other = start("bank")
     cut = unpack_state(fresh, {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(facts)))
     messages = []
     for state, shop in ((whole, factory), (cut, other)):
@@ -88,20 +88,20 @@ def edited(facts: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 def test_each_distinct_tensor_stands_there_once() -> None:
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     play(method, state, factory, FULL, "bfloat16")
     tensors, facts = pack_state(state)
-    members = state.members["proposed"]
+    members = state.members["bank"]
     held = {id(update.values): update.values for member in members for update in member.held.values()}
     different = [member.expert.values for member in members] + list(held.values())
     different += [tensor for member in members for tensor in member.moments.values()]
     distinct = {(tensor.dtype, tuple(tensor.shape), tuple(tensor.double().tolist())) for tensor in different}
     assert len(tensors) == len(distinct)
-    named = {key for node in facts["nodes"]["proposed"] for _, _, *keys in node["held"] for key in keys}
+    named = {key for node in facts["nodes"]["bank"] for _, _, *keys in node["held"] for key in keys}
     assert named < set(tensors)
 
 
-FIRST = ("nodes", "proposed", 0)
+FIRST = ("nodes", "bank", 0)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ FIRST = ("nodes", "proposed", 0)
         (("round",), -1, "round"),
         (("round",), "1", "round"),
         (("seconds",), {"train": -1.0}, "seconds"),
-        (("nodes", "proposed"), [], "proposed has not 6 devices"),
-        (("nodes",), {}, "proposed has not 6 devices"),
+        (("nodes", "bank"), [], "bank has not 6 devices"),
+        (("nodes",), {}, "bank has not 6 devices"),
         ((*FIRST, "values"), "none", "device 0 has no such tensor"),
         ((*FIRST, "values"), "other", "device 0 has not 120 values"),
         ((*FIRST, "values"), "bytes", "device 0 has no such tensor"),
@@ -131,40 +131,40 @@ FIRST = ("nodes", "proposed", 0)
         ((*FIRST, "theirs"), [[1, 0]], "theirs"),
         (("ledger", "bytes"), [[1, 1, 0, "values", 5]], "the ledger: a method or a kind is no name"),
         (("ledger", "bytes"), [["x", 1, 0, "values", -5]], "the ledger: a round, a device or a count of bytes"),
-        (("clocks",), {"proposed": [{"seconds": 1.0}]}, "sending"),
+        (("clocks",), {"bank": [{"seconds": 1.0}]}, "sending"),
     ],
 )
 def test_what_is_no_state_of_such_a_run_is_refused_and_nothing_of_it_used(
     path: tuple[Any, ...], value: Any, why: str
 ) -> None:
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     play(method, state, factory, FULL, "bfloat16")
     tensors, facts = pack_state(state)
     tensors |= {"other": torch.zeros(7), "bytes": torch.zeros(120, dtype=torch.uint8)}
-    _, fresh, _ = start("proposed")
-    before = [member.expert.values.clone() for member in fresh.members["proposed"]]
+    _, fresh, _ = start("bank")
+    before = [member.expert.values.clone() for member in fresh.members["bank"]]
     with pytest.raises(ValueError, match=why):
         unpack_state(fresh, tensors, edited(facts, path, value))
     assert fresh.round == 0
-    for member, values in zip(fresh.members["proposed"], before, strict=True):
+    for member, values in zip(fresh.members["bank"], before, strict=True):
         assert torch.equal(member.expert.values, values)
         assert not member.held
     assert unpack_state(fresh, tensors, facts).round == 1
 
 
 def test_a_clock_has_a_tick_for_every_round_and_the_handshake() -> None:
-    w = world("proposed", PAIRS, **TWO)
+    w = world("bank", PAIRS, **TWO)
     w.play()
     tensors, facts = pack_state(w.state)
-    for ticks in ([], facts["clocks"]["proposed"][:1]):
-        again = world("proposed", PAIRS, **TWO).state
-        with pytest.raises(ValueError, match="the clock of proposed has not 2 rounds"):
-            unpack_state(again, tensors, edited(facts, ("clocks", "proposed"), ticks))
+    for ticks in ([], facts["clocks"]["bank"][:1]):
+        again = world("bank", PAIRS, **TWO).state
+        with pytest.raises(ValueError, match="the clock of bank has not 2 rounds"):
+            unpack_state(again, tensors, edited(facts, ("clocks", "bank"), ticks))
 
 
 def test_methods_that_are_run_no_more_are_left_out() -> None:
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     play(method, state, factory, FULL, "bfloat16")
     tensors, facts = pack_state(state)
-    more = edited(facts, ("nodes", "gone"), facts["nodes"]["proposed"][:2])
-    assert list(unpack_state(start("proposed")[1], tensors, more).nodes) == ["proposed"]
+    more = edited(facts, ("nodes", "gone"), facts["nodes"]["bank"][:2])
+    assert list(unpack_state(start("bank")[1], tensors, more).nodes) == ["bank"]

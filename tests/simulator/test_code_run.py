@@ -75,7 +75,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory, whole_settings: dict[str,
         "router": {**whole_settings["router"], "also": []},
         "train": {"rounds": 1, "steps": 1, "batch": 2, "warmup": 0, "lr": 3e-3, "lora_lr": 1e-3},
         "eval": {"questions": 6, "unsafe_code": True},
-        "methods": ["proposed", "hard_moe", "local"],
+        "methods": ["bank", "hard_moe", "local"],
     }
 
 

@@ -26,7 +26,7 @@ PLACES = [(0.0, 0.0), (10.0, 0.0), (210.0, 0.0), (220.0, 0.0)]
 
 def config(radio: Any = None, **changes: Any) -> RunConfig:
     tasks = [{"task": "boolq", "key": key} for key in "ab"]
-    tree = {"tasks": tasks, "devices": {"count": 4}, "methods": ["proposed", "paper"], "radio": radio, **changes}
+    tree = {"tasks": tasks, "devices": {"count": 4}, "methods": ["bank", "paper"], "radio": radio, **changes}
     return validate(tree if radio is None else {**tree, "places": {"positions": PLACES}}, "the test")
 
 
@@ -80,4 +80,4 @@ def test_groups_of_a_cluster_agree_on_masks_where_a_method_takes_them() -> None:
     for pair in ((0, 1), (2, 3)):
         assert collision_rate([masks[device] for device in pair], SIZES) == 0
     assert network.facts()["negotiated"]["among"] == [[0, 1], [2, 3]]
-    assert connected(config({}, clusters=clusters, methods=["proposed"]))[1].agreement is None
+    assert connected(config({}, clusters=clusters, methods=["bank"]))[1].agreement is None

@@ -62,7 +62,7 @@ def test_the_embedded_base_loads_in_a_moment() -> None:
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three devices with three tasks, half of the demo's steps."""
     settings = [
-        "tasks=[claims, animals, crowds]", "devices.count=3", "methods=[proposed, local]", "train.rounds=2",
+        "tasks=[claims, animals, crowds]", "devices.count=3", "methods=[bank, local]", "train.rounds=2",
         "train.steps=20", "eval.questions=40", "router.prompts=32",
     ]  # fmt: skip
     return run(demo_config(settings), tmp_path_factory.mktemp("taught") / "run", Silent())
@@ -76,7 +76,7 @@ def test_the_frozen_base_does_not_know_the_tasks(taught: Path) -> None:
 
 
 def test_devices_learn_their_task_and_answer_each_others_after_the_exchange(taught: Path) -> None:
-    alone, own, together = accuracy(taught, "local"), accuracy(taught, "local", own=True), accuracy(taught, "proposed")
+    alone, own, together = accuracy(taught, "local"), accuracy(taught, "local", own=True), accuracy(taught, "bank")
     for task in ("animals", "crowds"):
         assert own[task] >= 0.4
         assert together[task] >= own[task] - 0.1  # every device, not only the one that learnt it
@@ -88,15 +88,15 @@ def test_devices_learn_their_task_and_answer_each_others_after_the_exchange(taug
 @pytest.mark.parametrize("seed", [0])
 def test_the_demo_shows_what_it_says(seed: int, tmp_path: Path) -> None:
     folder = run(demo_config([f"seed={seed}"]), tmp_path / "demo", Silent())
-    frozen, proposed = accuracy(folder, "frozen"), accuracy(folder, "proposed")
+    frozen, bank = accuracy(folder, "frozen"), accuracy(folder, "bank")
     lora, oracle = fmean(accuracy(folder, "lora").values()), fmean(accuracy(folder, "hard_moe").values())
     for task in TASKS:
         kind = get_task(task)
         assert frozen[task] < 0.3 or abs(frozen[task] - kind.chance) <= 0.2  # 50 questions
-        assert proposed[task] >= 0.6
-    assert fmean(proposed.values()) >= 0.8
-    assert fmean(proposed.values()) >= lora + 0.2
-    assert fmean(proposed.values()) >= oracle - 0.02
+        assert bank[task] >= 0.6
+    assert fmean(bank.values()) >= 0.8
+    assert fmean(bank.values()) >= lora + 0.2
+    assert fmean(bank.values()) >= oracle - 0.02
 
 
 def test_the_demo_has_ten_devices_and_some_tasks_on_two() -> None:

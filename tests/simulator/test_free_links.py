@@ -31,15 +31,15 @@ class DamagingOnce:
 
 
 def test_everything_arrives_and_is_counted_for_its_sender() -> None:
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     air, heard = Recorder(), list[tuple[float, Envelope]]()
     play(method, state, factory, FULL, "bfloat16", transport=air)
-    per = state.ledger.per_device("proposed")
+    per = state.ledger.per_device("bank")
     for device in range(DEVICES):
         sent = [one for one in air.sent if one.sender == device]
         assert len(sent) >= DEVICES - 1
         assert sum(per[device].values()) == sum(len(one.data) for one in sent)
-    nodes = state.nodes["proposed"]
+    nodes = state.nodes["bank"]
     FreeExchange(listener=lambda now, one: heard.append((now, one))).exchange(method, nodes, 2, Ledger())
     assert len(heard) >= DEVICES * (DEVICES - 1)
     assert {now for now, _ in heard} == {0.0}
@@ -78,10 +78,10 @@ def test_all_have_published_before_anybody_sends() -> None:
 
 
 def test_what_came_damaged_is_told_of_and_sent_again_in_the_same_round() -> None:
-    method, state, factory = start("proposed")
+    method, state, factory = start("bank")
     air: Any = DamagingOnce()
     play(method, state, factory, FULL, "bfloat16", transport=air, damages=True)
-    nodes: list[Node] = state.nodes["proposed"]
+    nodes: list[Node] = state.nodes["bank"]
     assert sum(node.refused.total() for node in nodes) == 1
     damaged = air.carried[0][0]
     assert nodes[damaged.receiver].refused == {"MalformedError": 1}

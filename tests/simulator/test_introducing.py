@@ -24,7 +24,7 @@ PATH = {0: (1,), 1: (0, 2), 2: (1,)}
 
 def made(count: int, clusters: dict[int, int] | None = None, reliable: bool = True) -> list[Node]:
     """Nodes of two groups, each with a mask of its own."""
-    method, factory = get_method("proposed"), ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
+    method, factory = get_method("bank"), ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
     own = []
     for device in range(count):
         masks = tuple(np.arange(device, device + 9) for _ in sizes(LAYERS, RANK))
@@ -46,14 +46,14 @@ def test_a_path_by_hand() -> None:
     hops, control = introduce(nodes, PATH, ledger, lambda now, one: heard.append((now, one)), now=4.0)
     assert [sorted(hop) for hop in hops] == [[(0, 1), (1, 0), (1, 2), (2, 1)], [(1, 0), (1, 2)]]
     assert [sorted(node.member.known) for node in nodes] == [[0, 1, 2]] * 3
-    counted = ledger.total("proposed")
+    counted = ledger.total("bank")
     apart = counted.pop(INVENTORY)
     assert sum(counted.values()) == sum(count for hop in hops for count in hop.values())
     assert apart == sum(len(one.data) for said in control for one in said)
     assert counted["relayed"] == hops[1][1, 0] + hops[1][1, 2]
     assert sum(len(one.data) for _, one in heard) == sum(counted.values()) + apart
     assert {now for now, _ in heard} == {4.0}
-    assert list(ledger.per_round("proposed")) == [0]
+    assert list(ledger.per_round("bank")) == [0]
 
 
 @settings(max_examples=25, deadline=None)

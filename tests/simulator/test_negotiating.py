@@ -197,7 +197,7 @@ def test_a_handshake_takes_the_turns_as_well() -> None:
     where = [(0, 0), (30, 0), (0, 40)]
     config = validate(
         {
-            "tasks": ["boolq", "piqa"], "devices": {"count": 3}, "methods": ["proposed", "paper"],
+            "tasks": ["boolq", "piqa"], "devices": {"count": 3}, "methods": ["bank", "paper"],
             "radio": {"fading": "none"}, "places": {"positions": where},
             "clusters": {"s_max": 1.0, "masks": "negotiated"},
         },
@@ -220,9 +220,9 @@ def test_a_handshake_takes_the_turns_as_well() -> None:
     assert replace(tick, inventory=0.0, inventory_seconds=0.0) == handshake_cost(network, hops)
     assert 0 < tick.inventory < 1e-12
     assert state.clocks["paper"][0].seconds == 4 * config.radio.gamma  # type: ignore[union-attr]
-    assert state.clocks["proposed"][0].seconds == config.radio.gamma  # type: ignore[union-attr]
+    assert state.clocks["bank"][0].seconds == config.radio.gamma  # type: ignore[union-attr]
     for device in range(3):
-        member, banked = state.members["paper"][device], state.members["proposed"][device]
+        member, banked = state.members["paper"][device], state.members["bank"][device]
         assert {d: a.masks for d, a in member.known.items()}.keys() == {0, 1, 2}
         for other, a in member.known.items():
             assert all(np.array_equal(x, y) for x, y in zip(a.masks, network.agreement.masks[other], strict=True))

@@ -29,36 +29,36 @@ TWO = {"clusters": {"s_max": 1.0, "most": 2, "inner_rounds": 2}}
 
 
 def test_two_devices_take_the_time_and_energy_of_the_link_between_them() -> None:
-    w = world("proposed", PAIR)
+    w = world("bank", PAIR)
     w.play()
-    tick = w.state.clocks["proposed"][1]
+    tick = w.state.clocks["bank"][1]
     bits = update_bits(32)
     assert tick.sending == pytest.approx(2 * least_power(bits, 100.0) * 0.5, rel=1e-9, abs=0)
     assert tick.airtime == pytest.approx(2 * 0.5)
     assert tick.computing == 4.0
     assert tick.seconds == 2.0 + 1.5 * 0.5
     assert (tick.outages, tick.lost, tick.late, tick.away) == (0, 0, 0, 0)
-    counted = w.state.ledger.per_round("proposed")[1]
+    counted = w.state.ledger.per_round("bank")[1]
     assert 8 * (counted["values"] + counted["control"]) == 2 * bits
     assert w.versions(0) == w.versions(1) == {0: 1, 1: 1}
 
 
 def test_an_announcement_takes_as_many_windows_as_power_asks_for() -> None:
     """Power for an update over 100 m, and not for an announcement at once."""
-    w = world("proposed", PAIR, radio={"fading": "none", "power_dbm": -100.0})
-    counted = w.state.ledger.per_round("proposed")[0]
+    w = world("bank", PAIR, radio={"fading": "none", "power_dbm": -100.0})
+    counted = w.state.ledger.per_round("bank")[0]
     bits = 8.0 * (sum(counted.values()) - counted["inventory"]) / 2
     p_max = 10 ** (-100.0 / 10) / 1000
     most = 20e6 * 0.5 * math.log2(1 + p_max * 1e-4 / (10 ** (-17.4) / 1000 * 20e6))
     count = math.ceil(bits / most)
     assert count > 1
-    tick = w.state.clocks["proposed"][0]
+    tick = w.state.clocks["bank"][0]
     assert tick.seconds == pytest.approx(0.5 * count)
     assert tick.sending == pytest.approx(2 * count * 0.5 * least_power(bits / count, 100.0), rel=1e-9, abs=0)
 
 
 def test_foreign_updates_arrive_only_in_rounds_between_clusters() -> None:
-    w = world("proposed", PAIRS, **TWO)
+    w = world("bank", PAIRS, **TWO)
     assert w.network.formed.clusters.clusters == ((0, 1), (2, 3))
     assert [(link.low, link.high) for link in w.network.formed.backbone.links] == [(1, 2)]
     seen = []
@@ -74,20 +74,20 @@ def test_foreign_updates_arrive_only_in_rounds_between_clusters() -> None:
 
 def test_no_link_carries_a_version_twice_and_every_hop_is_a_window() -> None:
     """Between the pairs: 1 and 2 send what they hold, two updates each; then 2 and 1 pass two on to their mates."""
-    w = world("proposed", PAIRS, **TWO)
+    w = world("bank", PAIRS, **TWO)
     w.play()
-    first = w.state.clocks["proposed"][-1]
+    first = w.state.clocks["bank"][-1]
     w.play()
-    second = w.state.clocks["proposed"][-1]
+    second = w.state.clocks["bank"][-1]
     # 1 -> 2 has updates 0, then 1, and 2 -> 1 has 2, then 3; a window later each is passed on to the mate.
     assert second.seconds == pytest.approx(first.seconds + 3 * 1.5 * 0.5)
-    counted = w.state.ledger.per_round("proposed")[2]
+    counted = w.state.ledger.per_round("bank")[2]
     own, passed = update_bits(32, 2) / 8, counted["relayed"]
     assert counted["values"] + counted["control"] == (4 + 2) * own  # within pairs, and 1 and 2 across
     assert 6 * own < passed < 6 * own + 6 * 64  # 0 and 3 across, two each on to the mates
     w.play()
     w.play()
-    later = w.state.ledger.per_round("proposed")
+    later = w.state.ledger.per_round("bank")
     assert later[3]["relayed"] == 0
     assert later[4]["relayed"] == passed
 
@@ -106,7 +106,7 @@ def test_another_link_stands_in_for_a_device_that_is_away() -> None:
     seed = next(
         s for s in range(99) if away(FaultsConfig(dropout=0.3), s, 4, 2).tolist() == [False, True, False, False]
     )
-    w = world("proposed", PAIRS, faults={"dropout": 0.3}, seed=seed, **TWO)
+    w = world("bank", PAIRS, faults={"dropout": 0.3}, seed=seed, **TWO)
     assert w.network.formed.without({1}) == {0: (2,), 2: (0, 3), 3: (2,)}
     assert w.network.formed.without(()) == w.network.formed.graph
     w.play()
@@ -140,12 +140,12 @@ def test_who_is_away_is_left_out_of_the_mean_and_rejoins() -> None:
 
 def test_a_group_goes_on_without_a_mate_that_is_away() -> None:
     """Devices 0 and 2 are of one group: while 2 is away, 0 keeps its own values to the last bit."""
-    w = world("proposed", [(0.0, 0.0), (30.0, 0.0), (0.0, 30.0)], "aba", faults={"dropout": 0.4}, seed=4)
+    w = world("bank", [(0.0, 0.0), (30.0, 0.0), (0.0, 30.0)], "aba", faults={"dropout": 0.4}, seed=4)
     lone = together = 0
     for number in range(1, 8):
         gone = away(w.config.faults, 4, 3, number)
         w.play()
-        first, _, third = w.state.members["proposed"]
+        first, _, third = w.state.members["bank"]
         if gone[0] or gone[2]:
             lone += 1
             assert not torch.equal(first.expert.values, third.expert.values)
@@ -174,10 +174,10 @@ def test_fading_puts_links_in_outage_as_often_as_rayleigh_has_it() -> None:
     """One neighbour, p_max equal to the power on mean gain: a link is down with probability 1 - 1/e."""
     bits = update_bits(32)
     dbm = 10 * math.log10(least_power(bits, 100.0) * 1000) + 1e-6
-    w = world("proposed", PAIR, radio={"power_dbm": dbm}, clusters={"inner_rounds": 1000}, train={"rounds": 400})
+    w = world("bank", PAIR, radio={"power_dbm": dbm}, clusters={"inner_rounds": 1000}, train={"rounds": 400})
     for _ in range(400):
         w.play()
-    down = summary(w.state.clocks["proposed"])["outages"] / 2  # both directions fade alike
+    down = summary(w.state.clocks["bank"])["outages"] / 2  # both directions fade alike
     assert down == pytest.approx(400 * (1 - math.exp(-1)), abs=4 * math.sqrt(400 * 0.23))
 
 
@@ -198,10 +198,10 @@ def test_who_computes_too_long_sends_nothing_and_hears_all() -> None:
 
 def test_a_part_that_is_cut_off_goes_on_by_itself() -> None:
     far = [(0.0, 0.0), (10.0, 0.0), (5000.0, 0.0), (5010.0, 0.0), (9000.0, 0.0)]
-    w = world("proposed", far, radio={"fading": "none", "range": 100.0}, clusters={"s_max": 1.0, "inner_rounds": 1})
+    w = world("bank", far, radio={"fading": "none", "range": 100.0}, clusters={"s_max": 1.0, "inner_rounds": 1})
     w.play()
     assert [set(w.versions(d)) for d in range(5)] == [{0, 1}, {0, 1}, {2, 3}, {2, 3}, {4}]
-    assert set(w.state.members["proposed"][0].known) == {0, 1}
+    assert set(w.state.members["bank"][0].known) == {0, 1}
 
 
 def test_every_cluster_has_its_own_aggregate_behind_its_own_projections() -> None:
@@ -276,7 +276,7 @@ def test_a_group_in_two_clusters_stands_behind_the_mean_of_both() -> None:
 @pytest.mark.parametrize("form", ["bfloat16", "int4"])
 def test_everything_arrives_over_every_kind_of_radio(radio: dict[str, Any], form: str) -> None:
     exchange = {"values": form, "block": 32}
-    w = world("proposed", PAIRS, radio={"fading": "none", **radio}, exchange=exchange, **TWO)
+    w = world("bank", PAIRS, radio={"fading": "none", **radio}, exchange=exchange, **TWO)
     for number in range(1, 5):
         w.play()
         assert all(w.versions(device)[mate] == number for device, mate in ((0, 1), (1, 0), (2, 3), (3, 2)))
@@ -284,9 +284,9 @@ def test_everything_arrives_over_every_kind_of_radio(radio: dict[str, Any], form
             assert all(w.versions(device) == dict.fromkeys(range(4), number) for device in range(4))
     turns = 2 if radio.get("spectrum") == "shared" else 1  # nobody hears while it sends
     assert w.network.formed.slots == turns
-    assert w.state.clocks["proposed"][1].seconds == pytest.approx(2.0 + (turns + 0.5) * 0.5)
-    published = {d: w.state.members["proposed"][d].held[d].values for d in range(4)}
-    for member in w.state.members["proposed"]:
+    assert w.state.clocks["bank"][1].seconds == pytest.approx(2.0 + (turns + 0.5) * 0.5)
+    published = {d: w.state.members["bank"][d].held[d].values for d in range(4)}
+    for member in w.state.members["bank"]:
         assert all(torch.equal(member.held[d].values, published[d]) for d in range(4))
 
 
@@ -307,11 +307,11 @@ def test_who_can_pay_for_one_neighbour_at_a_time_serves_the_other_in_a_later_win
     p_max = 1.5 * least_power(update_bits(32), 100.0)
     assert p_max < 2 * least_power(update_bits(32), 100.0, u=2)
     radio = {"fading": "none", "power_dbm": 10 * math.log10(1000 * p_max)}
-    w = world("proposed", [(0.0, 0.0), (100.0, 0.0), (-100.0, 0.0)], radio=radio, clusters={"kind": "single"})
+    w = world("bank", [(0.0, 0.0), (100.0, 0.0), (-100.0, 0.0)], radio=radio, clusters={"kind": "single"})
     w.play()
     assert w.versions(0) == {0: 1, 1: 1, 2: 1}
     assert sorted([0 in w.versions(1), 0 in w.versions(2)]) == [False, True]
-    assert w.state.clocks["proposed"][1].outages == 1
+    assert w.state.clocks["bank"][1].outages == 1
     w.play()
     assert [w.versions(device) for device in range(3)] == [dict.fromkeys(range(3), 2)] * 3
-    assert w.state.clocks["proposed"][2].outages == 1  # that of the round itself; none is given up
+    assert w.state.clocks["bank"][2].outages == 1  # that of the round itself; none is given up

@@ -29,7 +29,7 @@ def opened(seed: int = 0, **radio: Any) -> RadioRound:
     site = open_site(validate({**tree, "radio": settings}, "the test"))
     assert site is not None
     tick = RoundCost()
-    return RadioRound(site, np.array(PLACES), "proposed", 1, Ledger(), tick, VirtualClock([], tick))
+    return RadioRound(site, np.array(PLACES), "bank", 1, Ledger(), tick, VirtualClock([], tick))
 
 
 def letter(sender: int, receiver: int, count: int, source: int | None = None) -> Envelope:
@@ -49,7 +49,7 @@ def test_a_frame_is_as_long_as_the_longest_message_and_what_cannot_be_paid_is_ne
     assert one.tick.sending == pytest.approx(joules, rel=1e-6, abs=0)
     assert one.tick.airtime == pytest.approx(2 * 0.5)
     assert (one.tick.lost, one.tick.outages) == (0, 0)
-    by = one.ledger.per_device("proposed")
+    by = one.ledger.per_device("bank")
     assert (by[0]["values"], by[0]["control"]) == (1_500_000 - 20, 20)
     assert by[2]["relayed"] == 1000
     assert list(by) == [0, 2]
@@ -63,7 +63,7 @@ def test_who_begins_too_late_is_not_heard_though_it_pays() -> None:
         assert outcomes == [outcome, ARRIVED]
         assert lasts == 0.75
         assert one.tick.lost == (outcome is LOST)
-        assert sum(one.ledger.per_device("proposed")[0].values()) == 1000
+        assert sum(one.ledger.per_device("bank")[0].values()) == 1000
         assert one.tick.airtime == pytest.approx(1.0)
 
 
@@ -123,11 +123,11 @@ def test_lost_packets_are_sent_again_and_counted_to_the_byte(cast: str, monkeypa
 
 
 def test_a_broadcast_leaves_a_device_once() -> None:
-    w = world("proposed", [(0.0, 0.0), (30.0, 0.0), (0.0, 40.0)], radio={"fading": "none", "cast": "broadcast"})
+    w = world("bank", [(0.0, 0.0), (30.0, 0.0), (0.0, 40.0)], radio={"fading": "none", "cast": "broadcast"})
     w.play()
-    counted = w.state.ledger.per_round("proposed")[1]
+    counted = w.state.ledger.per_round("bank")[1]
     assert counted["values"] + counted["control"] == 3 * update_bits(32) / 8
-    tick = w.state.clocks["proposed"][1]
+    tick = w.state.clocks["bank"][1]
     bits = update_bits(32)
     longest = (40.0, 50.0, 50.0)  # each pays for its weakest neighbour
     assert tick.sending == pytest.approx(sum(least_power(bits, metres) * 0.5 for metres in longest), rel=1e-9, abs=0)

@@ -22,7 +22,7 @@ CUT = (
     "adapter.calibration_batches=2",
     "eval.questions=8",
     "eval.elsewhere=2",
-    "methods=[proposed,lora,hard_moe]",
+    "methods=[bank,lora,hard_moe]",
 )
 
 
@@ -36,15 +36,15 @@ def test_three_devices_learn_from_each_other(
     folder = run(load_config(ROOT / "configs" / "smollm2-tasks.yaml", CUT), tmp_path / "real", Silent())
     found = load_results(folder)
     for task in found.tasks:
-        before, after = found.cell("frozen", task, "nll"), found.cell("proposed", task, "nll")
+        before, after = found.cell("frozen", task, "nll"), found.cell("bank", task, "nll")
         assert before is not None
         assert after is not None
         assert after.value < before.value, task
-    first, last = found.average("frozen", "nll"), found.average("proposed", "nll")
+    first, last = found.average("frozen", "nll"), found.average("bank", "nll")
     assert first is not None
     assert last is not None
     assert last.value < first.value - 0.5
     assert found.header.router["whitened"].accuracy > 0.8
     methods = json.loads((folder / "results.json").read_text())["header"]["methods"]
     for key in ("parameters_updated", "payload_bytes"):
-        assert methods["proposed"][key] <= 0.06 * methods["lora"][key]
+        assert methods["bank"][key] <= 0.06 * methods["lora"][key]

@@ -58,10 +58,10 @@ def least_power(bits: float, metres: float, u: int = 1) -> float:
 
 
 def test_devices_that_swap_places_swap_clusters() -> None:
-    w = jumping("proposed", PAIRS, SWAPPED)
+    w = jumping("bank", PAIRS, SWAPPED)
     for _ in range(2):
         w.play()
-        assert network_of(w.network, w.state.clocks["proposed"], w.state.round).formed.clusters.clusters == (
+        assert network_of(w.network, w.state.clocks["bank"], w.state.round).formed.clusters.clusters == (
             (0, 1),
             (2, 3),
         )
@@ -69,7 +69,7 @@ def test_devices_that_swap_places_swap_clusters() -> None:
     assert w.versions(0) == dict.fromkeys(range(4), 2)
     w.play()
     (formed,) = w.radio.formed
-    assert (formed.round, formed.method, formed.moved, formed.apart) == (3, "proposed", (1, 2), None)
+    assert (formed.round, formed.method, formed.moved, formed.apart) == (3, "bank", (1, 2), None)
     assert formed.network.formed.clusters.clusters == ((0, 2), (1, 3))
     assert [(link.low, link.high) for link in formed.network.formed.backbone.links] == [(1, 2)]
     assert [w.versions(device) for device in range(4)] == [
@@ -79,9 +79,9 @@ def test_devices_that_swap_places_swap_clusters() -> None:
     assert facts["clusters"] == [[0, 2], [1, 3]]
     assert facts["links"] == [[1, 2]]
     assert facts["positions"] == [list(place) for place in SWAPPED]
-    assert facts["time"] == elapsed(w.state.clocks["proposed"][:3])
+    assert facts["time"] == elapsed(w.state.clocks["bank"][:3])
     assert reclustering_note([formed]) == (
-        "round 3 used other clusters, as devices have moved: proposed 2 of 2 devices, 1 and 2 changed"
+        "round 3 used other clusters, as devices have moved: bank 2 of 2 devices, 1 and 2 changed"
     )
     w.play()
     assert [w.versions(device) for device in range(4)] == [dict.fromkeys(range(4), 4)] * 4
@@ -109,7 +109,7 @@ def test_a_mix_is_over_the_cluster_that_a_device_is_in_now(name: str) -> None:
     torch.testing.assert_close(member.expert.values, total[own] / divisor, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["proposed", "lora"])
+@pytest.mark.parametrize("name", ["bank", "lora"])
 def test_who_does_not_move_is_played_with_as_if_nobody_could(name: str) -> None:
     radio = {"power_dbm": -95.0, "loss": {"probability": 0.2, "packet": 64}}
     more: dict[str, Any] = {"radio": radio, "faults": {"dropout": 0.2}}
@@ -128,25 +128,25 @@ def test_who_does_not_move_is_played_with_as_if_nobody_could(name: str) -> None:
 
 def test_what_is_first_heard_is_charged_to_the_byte_and_the_joule() -> None:
     """Two pairs out of range of each other come together: 1 and 2 tell each other of two devices, then their mates."""
-    w = jumping("proposed", FAR, NEAR, radio={"fading": "none", "range": 100.0})
-    plain = jumping("proposed", FAR, FAR, radio={"fading": "none", "range": 100.0})
+    w = jumping("bank", FAR, NEAR, radio={"fading": "none", "range": 100.0})
+    plain = jumping("bank", FAR, FAR, radio={"fading": "none", "range": 100.0})
     for _ in range(3):
         w.play()
         plain.play()
-    members = w.state.members["proposed"]
+    members = w.state.members["bank"]
     assert [sorted(member.known) for member in members] == [[0, 1, 2, 3]] * 4
     size = [
         sum(len(encode(m)) for m in to_messages(replace(member.own, voted=True), w.method, LAYERS))
         for member in members
     ]
-    before, after = (each.state.ledger.per_round("proposed")[3] for each in (plain, w))
+    before, after = (each.state.ledger.per_round("bank")[3] for each in (plain, w))
     relayed = 2 * (size[0] + size[3]) + size[1] + size[2]
     assert after["relayed"] - before["relayed"] == relayed
     direct = sum(after[kind] - before[kind] for kind in ("masks", "control", "router", "values"))
     assert direct == size[1] + size[2]
     assert after["values"] == before["values"]
-    assert w.state.ledger.per_round("proposed")[0] == plain.state.ledger.per_round("proposed")[0]
-    told_, had = w.state.clocks["proposed"][3], plain.state.clocks["proposed"][3]
+    assert w.state.ledger.per_round("bank")[0] == plain.state.ledger.per_round("bank")[0]
+    told_, had = w.state.clocks["bank"][3], plain.state.clocks["bank"][3]
     assert told_.seconds == pytest.approx(had.seconds + 2 * 0.5)
     left, right = 8.0 * (size[0] + size[1]), 8.0 * (size[2] + size[3])
     watts = [least_power(bits, metres) for bits, metres in ((left, 50), (right, 50), (right, 10), (left, 10))]
@@ -156,15 +156,15 @@ def test_what_is_first_heard_is_charged_to_the_byte_and_the_joule() -> None:
 
 
 def test_nobody_who_is_known_is_announced_again() -> None:
-    w = jumping("proposed", PAIRS, SWAPPED)
-    plain = world("proposed", PAIRS, clusters=TWO)
+    w = jumping("bank", PAIRS, SWAPPED)
+    plain = world("bank", PAIRS, clusters=TWO)
     for _ in range(3):
         w.play()
         plain.play()
-    one, other = (ledger.per_round("proposed")[3] for ledger in (w.state.ledger, plain.state.ledger))
+    one, other = (ledger.per_round("bank")[3] for ledger in (w.state.ledger, plain.state.ledger))
     assert one.pop("inventory") > 0  # new neighbours are told what is held, and nothing else
     assert one == {kind: count for kind, count in other.items() if kind != "inventory"}
-    assert w.state.clocks["proposed"][3].seconds == plain.state.clocks["proposed"][3].seconds
+    assert w.state.clocks["bank"][3].seconds == plain.state.clocks["bank"][3].seconds
 
 
 def dense(w: World, values: torch.Tensor, expert: SparseExpert) -> torch.Tensor:
@@ -174,12 +174,12 @@ def dense(w: World, values: torch.Tensor, expert: SparseExpert) -> torch.Tensor:
 
 def test_mates_who_meet_on_their_way_keep_their_masks_and_answer_with_their_exact_mean() -> None:
     """Devices 0 and 2 are of one group and in two parts: each votes alone. In round 4 they hear of each other."""
-    w = jumping("proposed", FAR, NEAR, "abac", radio={"fading": "none", "range": 100.0})
+    w = jumping("bank", FAR, NEAR, "abac", radio={"fading": "none", "range": 100.0})
     method = w.method
     assert isinstance(method, BankMethod)
     for _ in range(4):
         w.play()
-    first, _, third, _ = w.state.members["proposed"]
+    first, _, third, _ = w.state.members["bank"]
     masks = [torch.from_numpy(np.concatenate(member.own.masks)) for member in (first, third)]
     assert not torch.equal(*masks)
     said = first.known[2]
@@ -189,7 +189,7 @@ def test_mates_who_meet_on_their_way_keep_their_masks_and_answer_with_their_exac
     assert first.held[2].version == third.held[0].version == 4
     shapes = [method.begin(member.own, {member.device: member.own}, w.factory) for member in (first, third)]
     both = [dense(w, first.held[d].values, shape) for d, shape in zip((0, 2), shapes, strict=True)]
-    for member in w.state.members["proposed"]:
+    for member in w.state.members["bank"]:
         found = method.of_group(member, "a", w.factory)
         assert isinstance(found, SparseExpert)
         torch.testing.assert_close(dense(w, found.values, found), (10 * both[0] + 30 * both[1]) / 40)
@@ -206,15 +206,15 @@ def test_mates_who_meet_on_their_way_keep_their_masks_and_answer_with_their_exac
 
 def test_a_group_that_voted_is_introduced_with_what_it_trains() -> None:
     """0 and 1 are mates and agreed on a mask; 2, of the same group, learns of it, and takes part in no vote."""
-    w = jumping("proposed", FAR, NEAR, "aaab", radio={"fading": "none", "range": 100.0})
-    trained = [member.expert for member in w.state.members["proposed"]]
+    w = jumping("bank", FAR, NEAR, "aaab", radio={"fading": "none", "range": 100.0})
+    trained = [member.expert for member in w.state.members["bank"]]
     for _ in range(4):
         w.play()
-    for member, start in zip(w.state.members["proposed"], trained, strict=True):
+    for member, start in zip(w.state.members["bank"], trained, strict=True):
         assert isinstance(start, SparseExpert)
         assert isinstance(member.expert, SparseExpert)
         assert all(map(torch.equal, member.expert.masks, start.masks))
-    known = w.state.members["proposed"][2].known
+    known = w.state.members["bank"][2].known
     voted = trained[0]
     assert isinstance(voted, SparseExpert)
     for mate in (0, 1):
@@ -236,8 +236,8 @@ ROAM: dict[str, Any] = {
 @pytest.mark.parametrize(
     "name",
     [
+        "bank",
         "proposed",
-        "common",
         "hard_moe",
         "hard_moe_lora",
         "paper",
@@ -282,13 +282,13 @@ def test_devices_may_come_and_go_as_they_like(name: str, form: str) -> None:
 
 
 def test_clusters_are_formed_anew_when_it_is_said_and_never_of_those_who_stand_still() -> None:
-    still = world("proposed", PAIRS).config
+    still = world("bank", PAIRS).config
     assert every(still) is None
     assert [behind(still, number) for number in (1, 2, 50)] == [0, 0, 0]
-    moving = jumping("proposed", PAIRS, PAIRS).config
+    moving = jumping("bank", PAIRS, PAIRS).config
     assert every(moving) == 2
     assert [behind(moving, number) for number in range(1, 8)] == [0, 0, 2, 2, 4, 4, 6]
-    often = jumping("proposed", PAIRS, PAIRS, clusters={**TWO, "reform": 3}).config
+    often = jumping("bank", PAIRS, PAIRS, clusters={**TWO, "reform": 3}).config
     assert [behind(often, number) for number in range(1, 8)] == [0, 0, 0, 3, 3, 3, 6]
 
 
@@ -308,15 +308,15 @@ def test_links_of_a_geometric_graph_follow_devices() -> None:
     before = [(0.0, 0.0), (20.0, 0.0), (60.0, 0.0), (80.0, 0.0)]
     after = [before[0], before[2], before[1], before[3]]
     graph = {"kind": "geometric", "radius": 30.0}
-    w = jumping("proposed", before, after, clusters={"kind": "single", "inner_rounds": 1}, graph=graph)
+    w = jumping("bank", before, after, clusters={"kind": "single", "inner_rounds": 1}, graph=graph)
     assert w.network.formed.inner == {0: (1,), 1: (0,), 2: (3,), 3: (2,)}
     w.play()
     assert set(w.versions(0)) == {0, 1}
     w.play()
-    again = network_of(w.network, w.state.clocks["proposed"], 2)
+    again = network_of(w.network, w.state.clocks["bank"], 2)
     assert again.formed.inner == {0: (2,), 1: (3,), 2: (0,), 3: (1,)}
     (formed,) = w.radio.formed
     assert formed.moved == ()  # nobody changes sides where there is one cluster
     assert {source: version for source, version in w.versions(0).items() if version == 2} == {0: 2, 2: 2}
     # Device 1 takes along what it heard, 2 likewise: once met, each is told of everybody, and provides what it holds.
-    assert set(w.state.members["proposed"][3].known) == set(w.versions(3)) == {0, 1, 2, 3}
+    assert set(w.state.members["bank"][3].known) == set(w.versions(3)) == {0, 1, 2, 3}

@@ -73,32 +73,32 @@ def test_a_checkpoint_of_a_round_that_cannot_be_is_damaged(store: RunStore) -> N
 
 
 def test_a_run_begins_with_those_who_know_their_part_of_the_graph() -> None:
-    w = world("proposed", PAIRS)
-    own = [member.own for member in w.state.members["proposed"]]
+    w = world("bank", PAIRS)
+    own = [member.own for member in w.state.members["bank"]]
     apart = {0: (1,), 1: (0,), 2: (), 3: ()}
     state = begin([w.method, get_method("local")], apart, own, LAYERS, w.factory)
-    assert list(state.nodes) == ["proposed", "local"]
-    assert [sorted(member.known) for member in state.members["proposed"]] == [[0, 1], [0, 1], [2], [3]]
+    assert list(state.nodes) == ["bank", "local"]
+    assert [sorted(member.known) for member in state.members["bank"]] == [[0, 1], [0, 1], [2], [3]]
     assert [sorted(member.known) for member in state.members["local"]] == [[0], [1], [2], [3]]
     assert [node.links for node in state.nodes["local"]] == [(1,), (0,), (), ()]
-    assert sum(state.ledger.total("proposed").values()) > 0
+    assert sum(state.ledger.total("bank").values()) > 0
     assert sum(state.ledger.total("local").values()) == 0
     assert (state.clocks, state.round) == ({}, 0)
-    assert all(member.expert.count == 32 for member in state.members["proposed"])
+    assert all(member.expert.count == 32 for member in state.members["bank"])
     flown = w.state
     assert [len(clock) for clock in flown.clocks.values()] == [1]
-    assert flown.clocks["proposed"][0].seconds > 0
-    assert flown.members["proposed"][2].clusters == w.network.formed.clusters.index
+    assert flown.clocks["bank"][0].seconds > 0
+    assert flown.members["bank"][2].clusters == w.network.formed.clusters.index
 
 
 def test_a_state_is_restored_as_it_was_or_is_called_damaged(store: RunStore) -> None:
-    w = world("proposed", PAIRS)
+    w = world("bank", PAIRS)
     w.play()
     tensors, facts = pack_state(w.state)
     kept: Any = json.loads(json.dumps(facts))
 
     def again(loaded: Loaded | None) -> Any:
-        fresh = world("proposed", PAIRS)
+        fresh = world("bank", PAIRS)
         return restore(fresh.state, loaded, store, [fresh.method], fresh.factory, fresh.network)
 
     state, past = again(Loaded(1, tensors, kept))
@@ -106,6 +106,6 @@ def test_a_state_is_restored_as_it_was_or_is_called_damaged(store: RunStore) -> 
     assert pack_state(state)[1] == facts
     fresh, past = again(None)
     assert (fresh.round, past) == (0, [])
-    with pytest.raises(DamagedError, match=r"is damaged \(.*proposed has not 4 devices"):
+    with pytest.raises(DamagedError, match=r"is damaged \(.*bank has not 4 devices"):
         again(Loaded(1, tensors, {**kept, "nodes": {}}))
     assert issubclass(DamagedError, UserError)

@@ -23,7 +23,7 @@ from meshtune.simulator.resume import begin
 from meshtune.simulator.rounds import play_round
 from meshtune.training.trainer import Job
 
-NAMES = ["proposed", "local", "lora", "central"]
+NAMES = ["bank", "local", "lora", "central"]
 PLACES = [(0.0, 0.0), (10.0, 0.0), (20.0, 0.0)]
 BASE: Any = object()
 
@@ -46,10 +46,10 @@ class Federation:
     """Three devices under four methods over free links; rows say whose they are and of which step."""
 
     def __init__(self) -> None:
-        w = world("proposed", PLACES)
+        w = world("bank", PLACES)
         self.factory = w.factory
         self.methods: list[Method] = [get_method(name) for name in NAMES]
-        own = [member.own for member in w.state.members["proposed"]]
+        own = [member.own for member in w.state.members["bank"]]
         graph = {0: (1, 2), 1: (0, 2), 2: (0, 1)}
         self.state: FederationState = begin(self.methods, graph, own, LAYERS, self.factory)
         self.devices: Any = [
@@ -85,13 +85,13 @@ def test_equal_jobs_are_trained_once_and_every_node_has_its_result(passes: list[
     assert sorted(len(jobs) for jobs in passes) == [
         3,
         4,
-    ]  # sparse: proposed and local share; LoRA: three and one of all
+    ]  # sparse: bank and local share; LoRA: three and one of all
     assert {job.lr for jobs in passes for job in jobs if job.expert.kind == "sparse"} == {1e-3}
     lora = next(jobs for jobs in passes if len(jobs) == 4)
     (whole,) = [job for job in lora if len({row[0] for row in job.batches[0]}) == 3]  # type: ignore[index]
     assert whole.batches == [[(d, step) for d in range(3) for _ in range(2)] for step in range(2)]
     assert sorted(losses) == sorted(f"{name}/{device}" for name in NAMES for device in range(3))
-    assert [losses[f"local/{d}"] for d in range(3)] == [losses[f"proposed/{d}"] for d in range(3)] == [0.5, 1.5, 2.5]
+    assert [losses[f"local/{d}"] for d in range(3)] == [losses[f"bank/{d}"] for d in range(3)] == [0.5, 1.5, 2.5]
     assert [losses[f"central/{d}"] for d in range(3)] == [0.5] * 3
     assert [(step.round, step.rounds, step.step, step.steps) for step in told.steps] == [
         (1, 3, n, 4) for n in (1, 2, 3, 4)

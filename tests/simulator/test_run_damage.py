@@ -31,7 +31,7 @@ from whole_runs import Watch, assert_same_state
 
 SMALL: dict[str, Any] = {
     "tasks": ["boolq", "piqa"],
-    "methods": ["proposed", "lora"],
+    "methods": ["bank", "lora"],
     "train": {"rounds": 2, "steps": 1, "batch": 1, "warmup": 0},
     "eval": {"questions": 2, "elsewhere": 1, "every": 1},
     "radio": {"range": 500.0},
@@ -173,7 +173,7 @@ def test_scores_that_are_gone_are_scored_again_and_earlier_rounds_are_left_out_o
     notes = again(folder).texts
     assert any("some scores after round 1 are gone (lora)" in text for text in notes)
     whole, left = curves(finished), curves(folder)
-    assert left["proposed"] == whole["proposed"]
+    assert left["bank"] == whole["bank"]
     assert left["lora"] == whole["lora"][1:]
     assert rows(folder) == rows(finished)
 
@@ -554,7 +554,7 @@ def test_thousands_of_flipped_bits_and_cuts_in_text(finished: Path, folder: Path
 def test_tensors_of_a_wrong_size_are_refused(folder: Path) -> None:
     store = RunStore(folder)
     tensors, facts = store.load("round-0002")
-    key = facts["nodes"]["proposed"][0]["values"]
+    key = facts["nodes"]["bank"][0]["values"]
     for tensor in (torch.zeros(3), torch.zeros(2, 2), tensors[key].double()):
         store.save("round-0002", {**tensors, key: tensor}, facts)
         with pytest.raises(UserError, match=r"round-0002\.safetensors is damaged \(device 0 has "):

@@ -65,7 +65,7 @@ def test_rates_that_were_found_stand_in_for_auto_and_are_logged_once(
     for _ in range(2):
         made = rated(inputs, found, store, watch)
         assert made.config.train.peak("lora", "lora") == 0.004
-        assert made.config.train.peak("sparse", "proposed") == inputs.config.train.peak("sparse", "proposed")
+        assert made.config.train.peak("sparse", "bank") == inputs.config.train.peak("sparse", "bank")
     assert len([event for event in store.events() if event["event"] == "rates"]) == 1
     assert watch.texts[0].startswith("learning rates found: train.lora_lr=0.004 (3 rates tried, 0.01 the best over ")
     assert rated(inputs, {}, store, watch) is inputs

@@ -59,7 +59,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, whole_settings: dict[str,
 def test_every_device_answers_every_task_under_every_method(finished: tuple[Path, dict[str, Any]]) -> None:
     folder, settings = finished
     found = {(r["method"], r["device"], r["task"], r["metric"]) for r in rows(folder)}
-    methods = ["frozen", *settings["methods"], "proposed:top1", "proposed:cosine"]
+    methods = ["frozen", *settings["methods"], "bank:top1", "bank:cosine"]
     assert found == {
         (method, device, task, metric)
         for method in methods
@@ -69,7 +69,7 @@ def test_every_device_answers_every_task_under_every_method(finished: tuple[Path
     }
     header = json.loads((folder / "results.json").read_text())["header"]
     assert header["groups"] == {"boolq": [0, 3], "arc_easy": [1, 4], "piqa": [2, 5]}
-    assert header["methods"]["proposed"]["parameters_updated"] < 0.1 * header["methods"]["lora"]["parameters_updated"]
+    assert header["methods"]["bank"]["parameters_updated"] < 0.1 * header["methods"]["lora"]["parameters_updated"]
     assert header["methods"]["local"]["bytes"] == dict.fromkeys(("values", "masks", "router", "control", "relayed"), 0)
     counts = header["router"]["whitened"]["confusion"]
     assert sum(map(sum, counts)) == 3 * 4
@@ -87,12 +87,12 @@ def test_devices_of_a_full_graph_agree_and_local_ones_do_not(finished: tuple[Pat
 def test_value_bytes_are_counted_by_hand(finished: tuple[Path, dict[str, Any]]) -> None:
     """6 devices, 5 receivers each, 2 rounds, bf16: values alone are nnz * 2 bytes a copy."""
     header = json.loads((finished[0] / "results.json").read_text())["header"]
-    for method in ("proposed", "hard_moe", "lora", "hard_moe_lora"):
+    for method in ("bank", "hard_moe", "lora", "hard_moe_lora"):
         count = header["methods"][method]["parameters_updated"]
         assert header["methods"][method]["bytes"]["values"] == 6 * 5 * 2 * count * 2
     positions = header["model"]["expansion_positions"]
-    assert header["methods"]["proposed"]["bytes"]["masks"] < 6 * 5 * 0.7 * positions / 8  # a bitmap: a bit each
-    assert header["methods"]["proposed"]["parameters_updated"] == round(0.1 * positions)
+    assert header["methods"]["bank"]["bytes"]["masks"] < 6 * 5 * 0.7 * positions / 8  # a bitmap: a bit each
+    assert header["methods"]["bank"]["parameters_updated"] == round(0.1 * positions)
 
 
 @pytest.mark.parametrize(("kind", "at"), [("round", 1), ("exam", 2)])
@@ -108,7 +108,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
 
 
 def test_a_stopped_run_of_int4_differences_goes_on_byte_for_byte(tmp_path: Path, settings: dict[str, Any]) -> None:
-    settings |= {"devices": {"count": 4}, "graph": {"kind": "ring"}, "methods": ["proposed", "lora"]}
+    settings |= {"devices": {"count": 4}, "graph": {"kind": "ring"}, "methods": ["bank", "lora"]}
     settings["exchange"] = {"values": "int4"}
     settings["train"] |= {"rounds": 3, "steps": 1}
     run(config(settings), tmp_path / "whole", Silent())
@@ -118,21 +118,21 @@ def test_a_stopped_run_of_int4_differences_goes_on_byte_for_byte(tmp_path: Path,
     assert_same_state(tmp_path / "whole", tmp_path / "cut", 3)
     assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
     header = json.loads((tmp_path / "cut" / "results.json").read_text())["header"]
-    for method in ("proposed", "lora"):
+    for method in ("bank", "lora"):
         count = header["methods"][method]["parameters_updated"]
         assert 0 < header["methods"][method]["bytes"]["values"] < 4 * 2 * 3 * 0.6 * count
 
 
 def test_experts_cross_a_ring_by_relay(tmp_path: Path, settings: dict[str, Any]) -> None:
-    settings |= {"devices": {"count": 6}, "graph": {"kind": "ring"}, "methods": ["proposed", "hard_moe"]}
+    settings |= {"devices": {"count": 6}, "graph": {"kind": "ring"}, "methods": ["bank", "hard_moe"]}
     settings["tasks"] = [{"task": t, "key": f"{t}{n}"} for n in range(2) for t in ("boolq", "arc_easy", "piqa")]
     settings["train"] |= {"rounds": 3, "steps": 1}
     folder = run(config(settings), tmp_path / "ring", Silent())
     facts = RunStore.open(folder).load_round(3)[1]
-    held = {source: version for source, version, *_ in facts["nodes"]["proposed"][0]["held"]}
+    held = {source: version for source, version, *_ in facts["nodes"]["bank"][0]["held"]}
     assert held == {0: 3, 1: 3, 5: 3, 2: 2, 4: 2, 3: 1}  # one hop a round: version = rounds - (hops - 1)
     header = json.loads((folder / "results.json").read_text())["header"]
-    assert header["methods"]["proposed"]["bytes"]["relayed"] > header["methods"]["hard_moe"]["bytes"]["relayed"] > 0
+    assert header["methods"]["bank"]["bytes"]["relayed"] > header["methods"]["hard_moe"]["bytes"]["relayed"] > 0
 
 
 def test_an_announcement_is_brought_to_the_far_side_of_a_ring_once(tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -208,7 +208,7 @@ def test_memory_is_told_before_and_the_cut_of_micro_batches_outlives_a_stop(
     tmp_path: Path, whole_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A resumed run cuts its micro-batches as it began, also where memory would by now allow others."""
-    settings = {**whole_settings, "methods": ["proposed"]}
+    settings = {**whole_settings, "methods": ["bank"]}
     plan = {"train": {**settings["train"], "rounds": 2, "checkpoint": True}}
     whole = run(config(settings, **plan), tmp_path / "whole", Silent())
     with pytest.raises(KeyboardInterrupt):

@@ -32,7 +32,7 @@ def lacking(
         **whole_settings,
         "data": str(folder / "data"),
         "devices": {"count": 1},
-        "methods": ["proposed", "hard_moe", "local"],
+        "methods": ["bank", "hard_moe", "local"],
         "train": {**whole_settings["train"], "rounds": 1},
         "tasks": ["boolq", {"task": "arc_easy", "also": ["arc_challenge"]}, "piqa"],
         "radio": {},
@@ -66,9 +66,9 @@ def test_routers_are_judged_by_what_can_be_right(lacking: tuple[Path, list[str]]
 
 def test_curves_are_averages_of_what_was_learnt(lacking: tuple[Path, list[str]]) -> None:
     results = load_results(lacking[0])
-    last = header(lacking[0])["curves"]["proposed"][-1]
-    found = results.average("proposed", "nll")
-    alone = results.cell("proposed", "boolq", "nll")
+    last = header(lacking[0])["curves"]["bank"][-1]
+    found = results.average("bank", "nll")
+    alone = results.cell("bank", "boolq", "nll")
     assert found is not None
     assert alone is not None
     assert last["nll"] == pytest.approx(found.value) == pytest.approx(alone.value)

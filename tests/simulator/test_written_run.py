@@ -59,7 +59,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, whole_settings: dict[str, 
         "devices": {"per_task": 2},
         "router": {**whole_settings["router"], "also": ["top1"]},
         "eval": {"questions": 4, "elsewhere": ELSEWHERE},
-        "methods": ["proposed", "lora", "hard_moe", "local"],
+        "methods": ["bank", "lora", "hard_moe", "local"],
     }
 
 
@@ -92,7 +92,7 @@ def records(folder: Path, task: str = "adding") -> list[dict[str, Any]]:
 
 def test_a_written_task_has_answers_and_no_option_nll(finished: tuple[Path, Any, Any]) -> None:
     found = records(finished[0])
-    assert {r["method"] for r in found} == {"frozen", "proposed", "proposed:top1", "lora", "hard_moe", "local"}
+    assert {r["method"] for r in found} == {"frozen", "bank", "bank:top1", "lora", "hard_moe", "local"}
     for record in found:
         assert "option_nll" not in record
         assert record["acc"] == record["acc_norm"] == [float(len(text) % 2 == 0) for text in record["answers"]]
@@ -174,7 +174,7 @@ def test_an_exam_that_was_stopped_while_it_was_written_keeps_what_it_has(
 
 
 def test_a_device_says_the_same_when_it_is_asked_alone(finished: tuple[Path, Any, Any]) -> None:
-    who = [(None, "proposed", 1), ("top1", "proposed:top1", 2), (None, "lora", 0), (None, "local", 3)]
+    who = [(None, "bank", 1), ("top1", "bank:top1", 2), (None, "lora", 0), (None, "local", 3)]
     for router, label, device in [*who, (None, "frozen", 0)]:
         speaker = DeviceLoader(finished[0], Silent()).load(device, label.split(":")[0], router)
         (record,) = (r for r in records(finished[0]) if r["method"] == label and device in r["devices"])

@@ -92,10 +92,10 @@ def test_sgd_that_overflows_ends_in_a_sentence_whose_remedy_works(
     call: Callable[..., Any], tmp_path: Path, form: str, rate: str
 ) -> None:
     """A rate of 1e39 is more than a float32 holds, which torch says in a traceback; lower ones make NaN or infinity."""
-    changes = ["methods=[proposed]", "train.optimizer=sgd", "train.warmup=0", f"exchange.values={form}"]
+    changes = ["methods=[bank]", "train.optimizer=sgd", "train.warmup=0", f"exchange.values={form}"]
     with rate_of(float(rate)):
         line = sentence(call("first", *changes, "train.lr=1"))
-    assert re.match(r"error: proposed diverged on device \d+ in round \d+, its ", line)
+    assert re.match(r"error: bank diverged on device \d+ in round \d+, its ", line)
     assert "run the same configuration in another folder (--out) with --set train.lr=" in line
     if (form, rate) == USUAL[0]:
         assert "diverged" not in sentence(call("first", *changes, *advised(line)))  # the same folder is refused
@@ -111,12 +111,12 @@ def test_the_last_good_checkpoint_stays(
     call: Callable[..., Any], tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """3.39e38 is more than bfloat16 holds, and less than float32; infinity is too much for all."""
-    changes = ["methods=[proposed]", f"exchange.values={form}"]
+    changes = ["methods=[bank]", f"exchange.values={form}"]
     value = 3.4e38 if form == "bfloat16" else float("inf")
     with monkeypatch.context() as patch:
         poisoned(patch, 2, 1, value)
         line = sentence(call("first", *changes))
-    assert "proposed diverged on device 1 in round 2, its values are " in line
+    assert "bank diverged on device 1 in round 2, its values are " in line
     assert RunStore.open(tmp_path / "first").latest_round() == 1
     whole = call("first", *changes)  # goes on after round 1: nothing of the round that was lost is in it
     assert whole.exit_code == 0, whole.output
@@ -155,7 +155,7 @@ def test_a_rate_of_a_methods_own_and_a_narrow_base_are_named(settings: dict[str,
     assert told.endswith("--set train.rates.lora=1e-03 --set model.dtype=float32")
     assert in_flags(remedy(config, None)).endswith("with --set model.dtype=float32")
     lower = validate({**settings, "train": {"lr": 2e-4}}, "test")
-    assert "train.lr=2e-05" in remedy(lower, get_method("proposed"))
+    assert "train.lr=2e-05" in remedy(lower, get_method("bank"))
 
 
 def test_an_announcement_that_is_refused_ends_a_run_in_a_sentence() -> None:

@@ -85,7 +85,7 @@ def test_every_group_has_its_turn_the_shortest_rows_first() -> None:
 
 
 def auto(settings: dict[str, Any], **train: Any) -> RunConfig:
-    settings = {**settings, "methods": ["proposed", "lora"]}
+    settings = {**settings, "methods": ["bank", "lora"]}
     return validate({**settings, "train": {**settings["train"], "lr": "auto", "lora_lr": "auto", **train}}, "test")
 
 
@@ -94,7 +94,7 @@ def test_a_found_rate_is_kept_told_and_used(tmp_path: Path, settings: dict[str, 
     folder = run(auto(settings), tmp_path / "found", watch)
     [event] = [event for event in RunStore.open(folder).events() if event["event"] == "rates"]
     found = header(folder)
-    for kind, key, method in (("sparse", "lr", "proposed"), ("lora", "lora_lr", "lora")):
+    for kind, key, method in (("sparse", "lr", "bank"), ("lora", "lora_lr", "lora")):
         used = {"key": f"train.{key}", "value": event[kind]["rate"], "found": True}
         assert found["methods"][method]["lr"] == used
         assert found["rates"][kind] == event[kind]
@@ -115,12 +115,12 @@ def test_a_stopped_run_goes_on_with_its_rate(tmp_path: Path, settings: dict[str,
         run(auto(settings), tmp_path / "cut", Watch(stop=1))
     run(auto(settings), tmp_path / "cut", Watch())
     assert_same_state(whole, tmp_path / "cut", 2)
-    assert header(whole)["methods"]["proposed"]["lr"] == header(tmp_path / "cut")["methods"]["proposed"]["lr"]
+    assert header(whole)["methods"]["bank"]["lr"] == header(tmp_path / "cut")["methods"]["bank"]["lr"]
     assert sum(event["event"] == "rates" for event in RunStore.open(tmp_path / "cut").events()) == 1
 
 
 def test_only_what_is_left_open_is_looked_for(tmp_path: Path, settings: dict[str, Any]) -> None:
-    config = auto(settings, lora_lr=1e-3, rates={"proposed": 2e-3})
+    config = auto(settings, lora_lr=1e-3, rates={"bank": 2e-3})
     folder = run(config, tmp_path / "given", Watch())
     assert not [event for event in RunStore.open(folder).events() if event["event"] == "rates"]
     config = auto(settings, lora_lr=1e-3, lr=1e-3, rates={"lora": "auto"})
@@ -129,7 +129,7 @@ def test_only_what_is_left_open_is_looked_for(tmp_path: Path, settings: dict[str
     assert set(event) == {"event", "lora"}
     used = {"key": "train.rates.lora", "value": event["lora"]["rate"], "found": True}
     assert header(folder)["methods"]["lora"]["lr"] == used
-    assert header(folder)["methods"]["proposed"]["lr"] == {"key": "train.lr", "value": 1e-3, "found": False}
+    assert header(folder)["methods"]["bank"]["lr"] == {"key": "train.lr", "value": 1e-3, "found": False}
 
 
 def test_methods_without_a_calibrated_mask_have_a_rate_too(tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ def test_rates_are_found_for_adam_only(tmp_path: Path, settings: dict[str, Any])
 
 
 WORLD = [
-    "tasks=[animals, machines]", "devices.count=2", "methods=[proposed]", "train.rounds=1", "train.steps=8",
+    "tasks=[animals, machines]", "devices.count=2", "methods=[bank]", "train.rounds=1", "train.steps=8",
     "radio=null", "eval.questions=20", "eval.write=false", "eval.every=null", "router.prompts=8", "router.also=[]",
     "adapter.budget=uniform",
 ]  # fmt: skip
@@ -178,7 +178,7 @@ def test_an_absurd_rate_is_told_and_what_is_told_mends_it(tmp_path: Path) -> Non
     assert "of device 1 (machines): NLL " in told  # the other one is bad enough already
     assert told.endswith("in another folder with the setting `train.lr=auto`")
     [event] = [event for event in RunStore.open(high).events() if event["event"] == "round"]
-    assert event["own_tasks"]["proposed/1"]["nll"] > event["own_tasks"]["proposed/1"]["frozen"]
+    assert event["own_tasks"]["bank/1"]["nll"] > event["own_tasks"]["bank/1"]["frozen"]
     page = told_of(high)
     assert "clearly worse than the frozen model" in page
     assert "the setting `train.lr=auto`" in page
@@ -186,7 +186,7 @@ def test_an_absurd_rate_is_told_and_what_is_told_mends_it(tmp_path: Path) -> Non
     watch = Watch()
     mended = run(demo_config([*WORLD, "train.lr=auto"]), tmp_path / "mended", watch)
     assert not worse(watch)
-    before, after = own_nll(mended, "frozen"), own_nll(mended, "proposed")
+    before, after = own_nll(mended, "frozen"), own_nll(mended, "bank")
     assert after[0] < before[0]
-    assert after[1] < before[1] < own_nll(high, "proposed")[1]
+    assert after[1] < before[1] < own_nll(high, "bank")[1]
     assert "the setting" not in told_of(mended)

@@ -64,14 +64,14 @@ def test_the_state_of_every_kind_of_method_is_counted(settings: dict[str, Any]) 
         return forecast_memory(base, run, [get_method(name) for name in names], devices).state / len(devices)
 
     assert state("lora") == pytest.approx(TRAINED * trained("lora"), rel=1e-2)
-    assert state("proposed") == pytest.approx((TRAINED + PLACED) * trained("proposed"), rel=1e-2)
-    both = TRAINED * (trained("proposed") + trained("paper")) + PLACED * trained("proposed")
-    assert state("proposed", "paper") == pytest.approx(both, rel=1e-2)
+    assert state("bank") == pytest.approx((TRAINED + PLACED) * trained("bank"), rel=1e-2)
+    both = TRAINED * (trained("bank") + trained("paper")) + PLACED * trained("bank")
+    assert state("bank", "paper") == pytest.approx(both, rel=1e-2)
     apart = both + PLACED * trained("paper")
-    assert state("proposed", "paper", projection="device") == pytest.approx(apart, rel=1e-2)
+    assert state("bank", "paper", projection="device") == pytest.approx(apart, rel=1e-2)
     for masks in ("trained", "trained_signed"):
         dense = (DENSE_RUN + PLACED) * trained("ffa")
-        assert state("proposed", "paper", masks=masks) == pytest.approx(dense, rel=1e-2)
+        assert state("bank", "paper", masks=masks) == pytest.approx(dense, rel=1e-2)
     assert state("ffa") == pytest.approx((TRAINED + PLACED) * trained("ffa"), rel=1e-2)
     assert state("lori") == pytest.approx(
         (DENSE_RUN + PLACED) * trained("ffa"), rel=1e-2

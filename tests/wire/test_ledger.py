@@ -17,19 +17,19 @@ NONE = dict.fromkeys(KINDS, 0)
 def three_devices() -> Ledger:
     """Devices 0 - 1 - 2 in a line: a handshake, two rounds, and in the second one relay by device 1."""
     ledger = Ledger()
-    ledger.record("proposed", 0, 0, 1, {"values": 0, "masks": 30, "router": 0, "control": 7}, relayed=False)
-    ledger.record("proposed", 0, 0, 1, {"values": 0, "masks": 0, "router": 50, "control": 5}, relayed=False)
+    ledger.record("bank", 0, 0, 1, {"values": 0, "masks": 30, "router": 0, "control": 7}, relayed=False)
+    ledger.record("bank", 0, 0, 1, {"values": 0, "masks": 0, "router": 50, "control": 5}, relayed=False)
     for round_ in (1, 2):
-        ledger.record("proposed", round_, 0, 1, {"values": 100, "control": 10}, relayed=False)
-        ledger.record("proposed", round_, 1, 0, {"values": 200, "control": 10}, relayed=False)
-        ledger.record("proposed", round_, 1, 2, {"values": 200, "control": 10}, relayed=False)
-    ledger.record("proposed", 2, 1, 2, {"values": 100, "control": 12}, relayed=True)
+        ledger.record("bank", round_, 0, 1, {"values": 100, "control": 10}, relayed=False)
+        ledger.record("bank", round_, 1, 0, {"values": 200, "control": 10}, relayed=False)
+        ledger.record("bank", round_, 1, 2, {"values": 200, "control": 10}, relayed=False)
+    ledger.record("bank", 2, 1, 2, {"values": 100, "control": 12}, relayed=True)
     ledger.record("lora", 1, 0, 1, {"values": 999, "control": 1}, relayed=False)
     return ledger
 
 
 def test_totals_by_hand(three_devices: Ledger) -> None:
-    assert three_devices.total("proposed") == {
+    assert three_devices.total("bank") == {
         "values": 2 * (100 + 200 + 200),
         "masks": 30,
         "router": 50,
@@ -41,12 +41,12 @@ def test_totals_by_hand(three_devices: Ledger) -> None:
 
 
 def test_rounds_and_devices_by_hand(three_devices: Ledger) -> None:
-    assert three_devices.per_round("proposed") == {
+    assert three_devices.per_round("bank") == {
         0: {**NONE, "masks": 30, "router": 50, "control": 12},
         1: {**NONE, "values": 500, "control": 30},
         2: {**NONE, "values": 500, "control": 30, "relayed": 112},
     }
-    assert three_devices.per_device("proposed") == {
+    assert three_devices.per_device("bank") == {
         0: {"values": 200, "masks": 30, "router": 50, "control": 32, "relayed": 0},
         1: {"values": 800, "masks": 0, "router": 0, "control": 40, "relayed": 112},
     }
@@ -55,27 +55,27 @@ def test_rounds_and_devices_by_hand(three_devices: Ledger) -> None:
 
 
 def test_steady_payload_is_one_update_of_the_newest_round(three_devices: Ledger) -> None:
-    assert three_devices.payload_bytes("proposed") == 210
+    assert three_devices.payload_bytes("bank") == 210
     assert three_devices.payload_bytes("lora") == 1000
     assert three_devices.payload_bytes("local") == 0
-    three_devices.record("proposed", 3, 0, 1, {"values": 60, "control": 5}, relayed=False)
-    assert three_devices.payload_bytes("proposed") == 65
-    three_devices.record("proposed", 4, 1, 2, {"values": 900, "control": 5}, relayed=True)
-    assert three_devices.payload_bytes("proposed") == 65
+    three_devices.record("bank", 3, 0, 1, {"values": 60, "control": 5}, relayed=False)
+    assert three_devices.payload_bytes("bank") == 65
+    three_devices.record("bank", 4, 1, 2, {"values": 900, "control": 5}, relayed=True)
+    assert three_devices.payload_bytes("bank") == 65
 
 
 def test_what_is_no_message_is_refused_and_leaves_no_trace(three_devices: Ledger) -> None:
     before = three_devices.to_json()
     for relayed in (False, True):
         with pytest.raises(ValueError, match="gossip is not a kind of bytes"):
-            three_devices.record("proposed", 3, 0, 1, {"values": 5, "gossip": 1}, relayed=relayed)
+            three_devices.record("bank", 3, 0, 1, {"values": 5, "gossip": 1}, relayed=relayed)
         with pytest.raises(ValueError, match="-1 bytes of control"):
-            three_devices.record("proposed", 3, 0, 1, {"values": 5, "control": -1}, relayed=relayed)
+            three_devices.record("bank", 3, 0, 1, {"values": 5, "control": -1}, relayed=relayed)
     assert three_devices.to_json() == before
 
 
 records = st.tuples(
-    st.sampled_from(["proposed", "lora"]),
+    st.sampled_from(["bank", "lora"]),
     st.integers(0, 3),
     st.integers(0, 3),
     st.integers(0, 3),
@@ -97,7 +97,7 @@ def test_a_ledger_from_a_checkpoint_goes_on_like_the_first(
         first.record(*record)
         second.record(*record)
     assert second.to_json() == first.to_json()
-    for method in ("proposed", "lora"):
+    for method in ("bank", "lora"):
         everything = sum(sum(r[4].values()) for r in before + after if r[0] == method)
         assert sum(second.total(method).values()) == everything
         for parts in (second.per_round(method), second.per_device(method)):

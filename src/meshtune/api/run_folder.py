@@ -75,7 +75,7 @@ class Run:
 
         Raises:
             UserError: no round is finished; there is no such device, method or router; or the method needs to know the
-                task of a prompt, like ``hard_moe``.
+                task of a prompt, like ``oracle``.
         """
         if router is not None:
             check_router(router)

@@ -60,7 +60,7 @@ class RunConfig(Settings):
     round_seconds: Annotated[float, Within(1e-6, 1e9, "s")] | None = None
     faults: FaultsConfig = FaultsConfig()
     eval: EvalConfig = EvalConfig()
-    methods: tuple[str, ...] = Field(("proposed", "lora", "hard_moe", "local"), min_length=1)
+    methods: tuple[str, ...] = Field(("proposed", "lora", "oracle", "local"), min_length=1)
 
     @model_validator(mode="after")
     def _not_too_many(self) -> RunConfig:

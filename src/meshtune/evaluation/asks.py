@@ -1,6 +1,6 @@
 """The requests of an exam: each distinct (answering expert, question) pair once, however many devices share it.
 
-Devices with the same bank answer identically, ``hard_moe`` uses the same experts as ``proposed`` if the router is
+Devices with the same bank answer identically, ``hard_moe`` uses the same experts as ``bank`` if the router is
 right, and ``local`` uses its own again. So results are looked up by what answers, not by which device asks.
 """
 

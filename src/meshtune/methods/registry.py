@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from meshtune.methods.base import Method
 
 CATALOGUE: dict[str, str] = {
-    "proposed": "sparse experts with orthogonal projections, kept apart in a bank and combined by a router",
+    "proposed": "sparse experts after orthogonal projections: a part averaged by all, the tasks' own routed",
     "lora": "plain LoRA, A and B trained and averaged with the neighbours' (the usual baseline)",
-    "hard_moe": "one sparse expert per task and a perfect router: the ceiling of 'proposed'",
+    "oracle": "the experts of 'proposed' with a perfect router: its ceiling",
+    "bank": "'proposed' without the part in common: nothing is averaged across tasks",
+    "hard_moe": "the experts of 'bank' with a perfect router: its ceiling",
     "hard_moe_lora": "one dense LoRA expert per task and a perfect router: the paper's hard-routing MoE",
-    "common": "'proposed' with a part of every expert averaged over all devices",
-    "common_oracle": "'common' with a perfect router: its ceiling",
     "local": "own sparse expert only, no exchange",
     "paper": "the paper's own: an A per device (eq. 16), expansions averaged in a cluster (eq. 24), routed by eq. 26",
     "paper_masked": "'paper', each position averaged over the devices whose mask uses it",

@@ -23,7 +23,7 @@ TALLEST = 7.5  # inches; the most that the matrices take, however many devices t
 NAMES = {
     "local": "local (alone)",
     "lora": "lora (averaged)",
-    "common_oracle": "common_oracle (perfect router)",
+    "oracle": "oracle (perfect router)",
     "hard_moe": "hard_moe (perfect router)",
     "hard_moe_lora": "hard_moe_lora (dense)",
 }

@@ -118,7 +118,7 @@ class Results(BaseModel):
     @property
     def best(self) -> str | None:
         """The method that counts as 100% of the gain: dense LoRA experts by oracle, else sparse ones."""
-        return next((name for name in ("hard_moe_lora", "hard_moe") if name in self.methods), None)
+        return next((name for name in ("hard_moe_lora", "oracle", "hard_moe") if name in self.methods), None)
 
     def share_of_gain(self, method: str, scale: Results | None = None) -> float | None:
         """Return (frozen - method) / (frozen - best) on the task-averaged NLL.

@@ -76,6 +76,6 @@ def _style(name: str, first: str | None, names: Sequence[str]) -> dict[str, Any]
         return {"color": PROPOSED, "linewidth": 2.6, "marker": "o", "markersize": 5}
     others = [colour for colour in COLOURS if colour != PROPOSED]
     rank = [other for other in names if other != first].index(name)
-    dashed = "--" if name.startswith("hard_moe") else "-"  # an upper bound, often right below another line
+    dashed = "--" if name.startswith(("oracle", "hard_moe")) else "-"  # an upper bound, often right below another line
     colour = OTHER if name == "local" else others[rank % len(others)]
     return {"color": colour, "linewidth": 1.6, "marker": "o", "markersize": 3.5, "linestyle": dashed}

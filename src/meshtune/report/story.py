@@ -16,7 +16,8 @@ from meshtune.report.scores import paired, question_scores
 
 RIVALS = {
     "lora": "LoRA averaged every round",
-    "hard_moe": "the same experts with a perfect router (hard_moe)",
+    "oracle": "the same experts with a perfect router (oracle)",
+    "hard_moe": "single experts with a perfect router (hard_moe)",
 }
 
 
@@ -117,7 +118,7 @@ def _rival(results: Results, records: Records, metric: str, subject: str, rival:
     if average is None or gap is None:
         return ""
     name = RIVALS[rival]
-    verb = "get" if rival == "hard_moe" else "gets"
+    verb = "get" if "experts" in RIVALS[rival] else "gets"
     text = f"{name[0].upper()}{name[1:]} {verb} {value_text(average.value, metric)}"
     return f"{text}; {subject} is {than(claim(gap, metric), 'that')}."
 

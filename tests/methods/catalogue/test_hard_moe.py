@@ -1,4 +1,4 @@
-"""A perfect router over the experts of ``proposed``."""
+"""A perfect router over the experts of ``bank``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_task_that_it_has_no_expert_of_is_answered_by_its_own() -> None:
 
 def test_its_experts_are_those_of_proposed() -> None:
     held = []
-    for name in ("proposed", "hard_moe"):
+    for name in ("bank", "hard_moe"):
         method = get_method(name)
         members, factory = federation(method)
         play(method, members, factory)

@@ -1,20 +1,16 @@
-"""The default method: a bank, weighed by a router."""
+"""A bank with a part in common, weighed by a router."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 
-from federations import ask, federation, play
-from meshtune.adapter.arrow_routing import Arrow
-from meshtune.methods.base import Prompts
+from federations import COMMON, LAYERS, RANK, ask, federation, play
+from meshtune.adapter.route import Bank
 from meshtune.methods.registry import get_method
-from meshtune.routing.arrow import ArrowRouter
-from meshtune.routing.features import Features
-from meshtune.routing.routers import Router
-from meshtune.routing.statistics import Array
 
 
-def test_proposed_routes_clear_prompts_like_the_oracle() -> None:
+def test_it_routes_clear_prompts_like_the_oracle() -> None:
     method = get_method("proposed")
     members, factory = federation(method)
     play(method, members, factory)
@@ -22,39 +18,19 @@ def test_proposed_routes_clear_prompts_like_the_oracle() -> None:
     np.testing.assert_allclose(gates, np.eye(3), atol=1e-6)
 
 
-class Given(Router):
-    """A router that says the same of every prompt."""
-
-    groups = ("a", "b", "c")
-
-    def __init__(self, *gates: float) -> None:
-        self._gates = np.array(gates)
-
-    def scores(self, seen: Features) -> Array:
-        return np.tile(self._gates, (len(seen), 1))
-
-    gates = scores
-
-
-def test_gates_are_shared_among_the_experts_it_holds_in_their_order() -> None:
-    method = get_method("proposed")
-    members, factory = federation(method)
-    published = play(method, members, factory, silent=1)  # nobody but itself hears of b
-    prompts = Prompts(["a"], Given(0.2, 0.5, 0.3), Features(np.zeros((1, 6))))
-    answer = method.answer(members[3], prompts, factory)
-    np.testing.assert_allclose(answer.gates, [[0.4, 0.6]])
-    mean = (10 * published[0].values + 30 * published[2].values) / 40
-    for expert, expected in zip(answer.experts, (mean, published[3].values), strict=True):
-        assert expert is not None
-        np.testing.assert_allclose(expert.values, expected, rtol=0, atol=1e-6)
-    assert answer.bank is None
-
-
-def test_a_router_inside_the_layers_gets_the_experts_as_its_bank() -> None:
+def test_its_answer_is_the_common_update_and_the_gated_ones_of_the_groups() -> None:
+    """dW = (alpha/r) (B_0 A_0 + sum_g gate_g B_g A_g), added up layer by layer."""
     method = get_method("proposed")
     members, factory = federation(method)
     play(method, members, factory)
-    prompts = Prompts(["a"], ArrowRouter(["a", "b", "c"], top_k=2), Features(np.zeros((1, 6))))
-    answer = method.answer(members[0], prompts, factory)
-    assert isinstance(answer.bank, Arrow)
-    assert answer.bank.digest == Arrow([expert for expert in answer.experts if expert is not None], 2).digest
+    experts = [expert for expert in ask(method, members[0], factory).experts if expert is not None]
+    gates = torch.tensor([[0.5, 0.2, 0.3]])
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 7, 12))).float()
+    for layer in LAYERS:
+        pairs = [expert.pair(layer) for expert in experts]
+        expected = x.double() @ (pairs[0][1][:, -COMMON:] @ pairs[0][0][-COMMON:]).double().T  # B_0 A_0, of any expert
+        for gate, (a, b) in zip(gates[0].double(), pairs, strict=True):
+            expected += gate * (x.double() @ (b[:, :-COMMON] @ a[:-COMMON]).double().T)
+        found = Bank(experts).route(gates).apply(layer, x, torch.zeros(1, 7, 10))
+        torch.testing.assert_close(found.double(), 4.0 / RANK * expected, rtol=0, atol=1e-5)
+        assert pairs[0][1].shape == (10, RANK)

@@ -219,7 +219,7 @@ Carry = Callable[[Sequence[Envelope]], None]
 
 
 def federation() -> tuple[list[Node], ExpertFactory]:
-    method, factory = get_method("proposed"), ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
+    method, factory = get_method("bank"), ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
     return nodes_of([announced(device) for device in range(3)], method, factory, {}, True), factory
 
 

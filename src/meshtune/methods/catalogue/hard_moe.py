@@ -1,4 +1,4 @@
-"""``hard_moe``: the experts of ``proposed`` with the task of every prompt known: the ceiling of a perfect router."""
+"""``hard_moe``: the experts of ``bank`` with the task of every prompt known: the ceiling of a perfect router."""
 
 from __future__ import annotations
 

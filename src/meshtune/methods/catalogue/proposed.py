@@ -1,25 +1,25 @@
-"""``proposed``: sparse experts over orthogonal projections, kept separate in a bank, selected by a router.
+"""``proposed``: a common expert that all devices average beside their own tasks' experts, which a router selects.
 
-y = W0 x + (alpha/r) sum_g gate_g(x) (B_g o M_g) A_g x. Each device trains its own group's expert, sends B's values,
-and answers every prompt with the gates of a training-free router over the task statistics it received (method
-sections 6 and 8).
+y = W0 x + (alpha/r) [B_0 A_0 x + sum_g gate_g(x) (B_g o M_g) A_g x]. Each device trains the common expert and its own
+group's together, sends B's values, and answers every prompt with the gates of a training-free router over the task
+statistics it received (method sections 6 and 8).
 """
 
 from __future__ import annotations
 
 from meshtune.methods.base import Answer, Prompts
-from meshtune.methods.expert_bank import BankMethod
+from meshtune.methods.common_bank import CommonBankMethod
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import BY_STATISTICS
 from meshtune.methods.state import Member
 
 
-class Proposed(BankMethod):
+class Proposed(CommonBankMethod):
     """The default method."""
 
     name = "proposed"
     routing = BY_STATISTICS
-    ceiling = "hard_moe"
+    ceiling = "oracle"
 
     def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
         return self.routed(member, prompts, factory)

@@ -1,6 +1,6 @@
 """``shared_b``: eq. 24's aggregate after the routed projections only.
 
-y = W0 x + (alpha/r) sum_g gate_g(x) Bbar_g A_g x: averaged as in ``paper``, routed as ``proposed``. Bbar_g is that of
+y = W0 x + (alpha/r) sum_g gate_g(x) Bbar_g A_g x: averaged as in ``paper``, routed as ``bank``. Bbar_g is that of
 the cluster of group g, or the mean if there are several. It stores one expansion per cluster, however many groups there
 are. Since it routes to groups, a group has one projection, and masks are calibrated after that.
 """

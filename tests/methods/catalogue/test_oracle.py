@@ -1,4 +1,4 @@
-"""A perfect router over the experts of ``common``."""
+"""A perfect router over the experts of ``proposed``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from meshtune.methods.registry import get_method
 
 
 def test_every_prompt_is_answered_by_the_expert_of_its_own_task() -> None:
-    method = get_method("common_oracle")
+    method = get_method("oracle")
     members, factory = federation(method)
     play(method, members, factory)
     answer = ask(method, members[1], factory)  # prompts of a, b and c
@@ -18,7 +18,7 @@ def test_every_prompt_is_answered_by_the_expert_of_its_own_task() -> None:
 
 def test_its_experts_are_those_of_common() -> None:
     held = []
-    for name in ("common", "common_oracle"):
+    for name in ("proposed", "oracle"):
         method = get_method(name)
         members, factory = federation(method)
         play(method, members, factory)

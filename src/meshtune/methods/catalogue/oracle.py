@@ -1,4 +1,4 @@
-"""``common_oracle``: the experts of ``common`` with the task of every prompt known: the ceiling of its router."""
+"""``oracle``: the experts of ``proposed`` with the task of every prompt known: the ceiling of its router."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from meshtune.methods.policies import ORACLE
 from meshtune.methods.state import Member
 
 
-class CommonOracle(CommonBankMethod):
+class Oracle(CommonBankMethod):
     """A common expert, one expert per task, and the perfect router."""
 
-    name = "common_oracle"
+    name = "oracle"
     routing = ORACLE
 
     def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
         return self.perfect(member, prompts.groups, factory)
 
 
-METHOD = CommonOracle()
+METHOD = Oracle()
