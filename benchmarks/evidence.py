@@ -4,7 +4,6 @@
     python benchmarks/evidence.py seven --out runs/evidence --rows 64 128 256 1024 --seeds 0 1 2
     python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods bank lora --model gemma
     python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods hard_moe --set adapter.density=0.5
-    python benchmarks/evidence.py five --table
 
 A study names a configuration, its methods and a grid of learning rates for each. Training to R rows a device takes
 R / (steps x batch) rounds, so a longer training exchanges more often. At every length every rate is trained and judged
@@ -15,7 +14,7 @@ Products with frozen weights are rounded to bfloat16 (model.products), for all m
 
 Every run is a folder below --out, so the script goes on where it was stopped; it says what is left after each. What
 is found is added to results/STUDY.json, with every question's score, so that tables and intervals can be made from that
-file alone: --table prints it. A star marks a rate at an end of its grid.
+file alone (benchmarks/evidence_page.py).
 """
 
 from __future__ import annotations
@@ -23,21 +22,22 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from evidence_page import RESULTS, averaged
 
 from meshtune.config.config_file import load_config
 from meshtune.errors import DivergedError
 from meshtune.evaluation.exam import FROZEN
 from meshtune.report.results_file import load_results
-from meshtune.report.scores import paired, question_scores, read_scores
+from meshtune.report.scores import question_scores, read_scores
 from meshtune.runs.observer import Silent
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import evaluate, run
 
-RESULTS = Path(__file__).parents[1] / "results"
 KEY = ("model", "rows", "seed", "settings", "method")
 """What a record is known by."""
 METRICS = ("nll", "option_nll", "acc", "rouge_l")
@@ -174,36 +174,6 @@ def jobs(name: str, args: argparse.Namespace) -> Iterator[Job]:
                 )
 
 
-def table(name: str, rival: str = "lora") -> str:
-    """Return the results of a study as Markdown: NLL, option-NLL and accuracy, and paired differences to ``rival``."""
-    rows = json.loads((RESULTS / f"{name}.json").read_text())
-    lines = [
-        "| model | rows a device | seed | method | rate | one update, bytes | NLL | option-NLL | accuracy | NLL - "
-        f"`{rival}`, 95% interval |",
-        "|---|---:|---:|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for one in rows:
-        same = [r for r in rows if all(r[key] == one[key] for key in ("model", "rows", "seed"))]
-        other = next((r for r in same if r["method"] == rival), None)
-        gap = None if other is None or other is one else paired(one["scores"]["nll"], other["scores"]["nll"], "nll")
-        end = "*" if one["at_an_end"] and one["method"] != "frozen" else ""
-        cells = [
-            one["model"], str(one["rows"]), str(one["seed"]),
-            " ".join([f"`{one['method']}`", *(f"`{change}`" for change in one["settings"])]),
-            "-" if one["method"] == "frozen" else f"{one['rate']:g}{end}",
-            f"{one['update_bytes']:,}" if one["update_bytes"] else "-",
-            *(f"{averaged(one['scores'][metric]):.3f}" if metric in one["scores"] else "-" for metric in METRICS[:3]),
-            "-" if gap is None else f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]",
-        ]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def averaged(scores: Mapping[str, Mapping[str, float]]) -> float:
-    """Return the mean over tasks of the mean over questions."""
-    return sum(sum(each.values()) / len(each) for each in scores.values()) / len(scores)
-
-
 def add(name: str, found: list[dict[str, Any]]) -> None:
     """Add records to the results of a study, in place of earlier ones of the same :data:`KEY`."""
     path = RESULTS / f"{name}.json"
@@ -220,7 +190,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=list(STUDIES))
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"))
-    parser.add_argument("--table", action="store_true", help="print what was found so far, as Markdown")
     parser.add_argument("--rows", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", help="the study's by default")
@@ -228,9 +197,6 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="settings", help="settings on top of the study's")
     parser.add_argument("--model", choices=list(MODELS), default="smollm2")
     args = parser.parse_args()
-    if args.table:
-        print(table(args.study))
-        return
     left = list(jobs(args.study, args))
     for number, job in enumerate(left, start=1):
         started = time.perf_counter()

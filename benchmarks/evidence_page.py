@@ -176,10 +176,42 @@ def draw(study: str, path: Path, model: str = "smollm2") -> None:
     figure.savefig(path, dpi=130, facecolor="white")
 
 
+def kept(name: str) -> str:
+    """Return a table of results/methods.json: measured before the runs at several lengths, and still valid."""
+    found = json.loads((RESULTS / "methods.json").read_text())[name]
+    numbers = [not any(cell.strip("`")[:1].isalpha() for cell in column) for column in zip(*found["rows"], strict=True)]
+    marks = ["---:" if number else "---" for number in numbers]
+    lines = [found["columns"], *found["rows"]]
+    return "\n".join(
+        [f"| {' | '.join(lines[0])} |", f"|{'|'.join(marks)}|", *(f"| {' | '.join(r)} |" for r in lines[1:])]
+    )
+
+
+def choices() -> str:
+    """Return what the paper's own choices are worth to `paper`: means over seeds of both readings."""
+    found: list[Record] = json.loads((RESULTS / "paper_choices.json").read_text())
+    lines = [
+        "| settings | seeds | NLL | accuracy | with options | NLL, `unrouted` | accuracy | with options |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for settings in dict.fromkeys(tuple(one["settings"]) for one in found):
+        runs = [one for one in found if tuple(one["settings"]) == settings]
+        cells = [" ".join(f"`{each}`" for each in settings), str(len({one["seed"] for one in runs}))]
+        for method in ("paper", "paper:unrouted"):
+            for measure, form in (("nll", ".3f"), ("accuracy", ".3f"), ("accuracy_options", ".2f")):
+                values = [one[measure] for one in runs if one["method"] == method and one[measure] is not None]
+                cells.append(format(fmean(values), form) if values else "-")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+FIVE = ("proposed", "oracle", "bank", "hard_moe", "lora", "central")
 TABLES: dict[str, Callable[[], str]] = {
+    "goals": lambda: goals("five", "proposed", ("lora", "hard_moe", "central", "oracle", "bank")),
     "five": lambda: lengths("five"),
-    "five goals": lambda: goals("five", "proposed", ("lora", "hard_moe", "central", "oracle", "bank")),
-}
+    "five tasks": lambda: by_task("five", 256, FIVE),
+    "choices": choices,
+} | {name: partial(kept, name) for name in json.loads((RESULTS / "methods.json").read_text())}
 """What the page shows, by the name in its marks."""
 
 
