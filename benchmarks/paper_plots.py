@@ -49,9 +49,10 @@ def devices(found: Found) -> Any:
             known = [(c, ends) for c, r in grouped(rows, "devices") if (ends := ends_of(row[metric] for row in r))]
             _line(axis, number, [count for count, _ in known], [ends for _, ends in known], method)
         axis.set_title(TITLES[metric])
+    counts = sorted({row["devices"] for row in found["rows"]})
     for axis in axes[1]:
         axis.set_xlabel("devices")
-        axis.set_xticks(sorted({row["devices"] for row in found["rows"]}))
+        axis.set_xticks(counts[:: 1 if len(counts) < 9 else 2])
     _legend(figure, axes[0, 0], 4)
     return figure
 

@@ -33,12 +33,12 @@ def ends_of(values: Iterable[Any]) -> Ends | None:
 
 
 def shown(values: Iterable[Any], form: str = ".3f") -> str:
-    """Return :func:`ends_of` as text: the mean, with the ends in brackets where they are known."""
+    """Return :func:`ends_of` as text: the mean, with the ends in brackets where they are known and apart."""
     ends = ends_of(values)
     if ends is None:
         return "-"
     mean, low, high = (format(end, form) for end in ends)
-    return mean if math.isnan(ends[1]) else f"{mean} [{low}, {high}]"
+    return mean if math.isnan(ends[1]) or ends[1] == ends[2] else f"{mean} [{low}, {high}]"
 
 
 def devices(found: Found) -> str:

@@ -52,7 +52,7 @@ def part(script: Any) -> Any:
 def call(script: Any, out: Path, name: str, *words: str, scale: str = "tiny") -> dict[str, Any]:
     script.main([name, "--scale", scale, "--out", str(out), *words])
     folder = out / scale / name
-    assert all((folder / name).with_suffix(ending).stat().st_size > 100 for ending in DRAWN)
+    assert all((folder / name).with_suffix(ending).stat().st_size > 50 for ending in DRAWN)
     assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     svg = (folder / f"{name}.svg").read_text(encoding="utf-8")
     assert 'width="252pt"' in svg  # 3.5 inches of 72 points
@@ -107,9 +107,10 @@ def test_every_figure_is_made_and_goes_on_where_it_stopped(
         ("frozen", 0), ("lora", 0), ("frozen", 1), ("lora", 1),
     ]  # fmt: skip
     assert set(table["rows"][1]["tasks"]["acc"]) == {"claims", "sums"}
-    alone = call(script, out, "single", "--methods", "lora", "lori")
+    alone = call(script, out, "single", "--methods", "lora", "lori", "fpft")
     own = [
-        mean_of(out / "tiny/single/seed-0" / task / "lora+lori", "lori", "nll", [task]) for task in ("claims", "sums")
+        mean_of(out / "tiny/single/seed-0" / task / "lora+lori+fpft", "lori", "nll", [task])
+        for task in ("claims", "sums")
     ]
     assert alone["rows"][2]["nll"]["value"] == pytest.approx(fmean(own), abs=1e-4)
     assert alone["names"]["lori"] == "LoRI"
@@ -147,7 +148,7 @@ def test_intervals_are_students_over_seeds_and_those_over_questions_of_a_single_
     records = [{"value": value, "low": 0.0, "high": 9.0} for value in (1.0, 2.0, 3.0)]
     assert tables.ends_of(records) == pytest.approx((2, 2 - half, 2 + half), rel=1e-6)
     assert tables.shown(records[:1]) == "1.000 [0.000, 9.000]"
-    assert tables.shown([0.25]) == "0.250"
+    assert tables.shown([0.25]) == tables.shown([0.25, 0.25]) == "0.250"
     assert tables.shown([None]) == "-"
 
 
