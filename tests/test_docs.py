@@ -259,7 +259,7 @@ def test_the_results_page_shows_what_is_read() -> None:
     page = ROOT / "docs/results-format.md"
     whole, line = (json.loads(text) for _, text in blocks(page, "json"))
     results = parse_results(whole, page.name)
-    assert results.header.methods["bank"].bytes["relayed"] == 0
+    assert results.header.methods["proposed"].bytes["relayed"] == 0
     assert results.header.router["whitened"].groups == list(results.header.groups)
     assert results.rows[0].metric == "nll"
     assert {len(line[key]) for key in ("questions", *metrics_in(line))} == {2}
