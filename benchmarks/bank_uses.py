@@ -27,9 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from bank_tables import tables
-from late_joining import LateFederation, saved, without
+from late_joining import Asked, LateFederation, saved, without
 
-from meshtune.adapter.expert import Expert
 from meshtune.config.config_file import load_config
 from meshtune.methods.base import Method
 from meshtune.methods.expert_bank import BankMethod
@@ -66,7 +65,7 @@ def kept(play: LateFederation, one: FederationState, other: FederationState) -> 
 
 def dropped(play: LateFederation, state: FederationState, task: int) -> dict[str, dict[str, float]]:
     """Return the NLL by method and task when what the device number ``task`` has trained is deleted from another."""
-    asked: dict[str, tuple[Method, Member] | Expert | None] = {}
+    asked: dict[str, Asked] = {}
     for name, method in play.methods.items():
         member = without(state.members[name][0 if task else 1], [task])
         asked[name] = (method, member) if isinstance(method, BankMethod) else method.mix(member, play.inputs.factory)
@@ -77,16 +76,17 @@ def forgotten(play: LateFederation, state: FederationState) -> list[dict[str, An
     """Play a round; return every device's loss on its own task before and after its exchange."""
     trained = play.play(state)
     tasks = [node.member.own.group for node in next(iter(state.nodes.values()))]
-    found = []
+    asked: dict[str, Asked] = {}
     for name, method in play.methods.items():
-        before = play.score({str(i): expert for i, expert in enumerate(trained[name])})
-        after = play.score({"": (method, state.members[name][0])})[""]
         for i, task in enumerate(tasks):
-            found.append(
-                {"round": state.round, "method": name, "task": task, "trained": before[str(i)][task],
-                 "mixed": after[task]}
-            )  # fmt: skip
-    return found
+            asked[f"{name} {task} trained"] = trained[name][i]
+            asked[f"{name} {task} mixed"] = (method, state.members[name][i])
+    scores = play.score(asked, {label: label.split()[1] for label in asked})
+    return [
+        {"round": state.round, "method": name, "task": task,
+         **{when: scores[f"{name} {task} {when}"][task] for when in ("trained", "mixed")}}
+        for name in play.methods for task in tasks
+    ]  # fmt: skip
 
 
 def record(name: str, config: Any, join: int) -> dict[str, Any]:

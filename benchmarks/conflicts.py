@@ -35,12 +35,15 @@ from conflict_tables import tables
 
 from meshtune.adapter.expert import Expert
 from meshtune.config.config_file import load_config, validate
-from meshtune.data.partition import DeviceData
+from meshtune.data.partition import DeviceData, digest
 from meshtune.decoding.scoring import row_losses
 from meshtune.methods.state import Member
 from meshtune.model.base import Base
-from meshtune.node.stored_announcements import load_announcements
+from meshtune.node.stored_announcements import PREPARED, load_announcements
+from meshtune.runs.checksums import checksum
+from meshtune.runs.manifest import bound
 from meshtune.runs.observer import Silent
+from meshtune.runs.provenance import Stamp
 from meshtune.runs.store import RunStore
 from meshtune.simulator.connecting import connect
 from meshtune.simulator.resume import Loaded, begin, newest, restore
@@ -73,13 +76,15 @@ def opened(path: Path) -> tuple[RunInputs, dict[str, Exchanged]]:
     """Return the inputs of the run in ``path``, with its data, and what its methods last exchanged.
 
     Raises:
-        UserError: there is no run, no finished round, or no data.
+        UserError: there is no run, no data, or not those that the run was made with.
     """
     store = RunStore.open(path)
     config = validate(store.config(), str(path))
     inputs = load_inputs(config, Silent())
     layers, factory = inputs.base.adapters.layers, inputs.factory
-    own, _ = load_announcements(store, config, layers)
+    own, facts = load_announcements(store, config, layers)
+    stamp = Stamp(checksum(bound(store.config())), inputs.base.digest, digest(inputs.devices))
+    stamp.check(facts.get("made"), store, PREPARED)
     graph, network = connect(config, inputs.site, own, layers, factory)
     last = newest(store, config.train.rounds)
     assert last is not None, f"{path} has no finished round"

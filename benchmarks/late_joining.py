@@ -32,6 +32,8 @@ from meshtune.training.calibration import prompt_features
 
 Saved = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A state as a checkpoint holds it."""
+Asked = tuple[Method, Member] | Expert | None
+"""Who answers: a device under a method, one expert, or the frozen model."""
 
 
 class LateFederation:
@@ -108,14 +110,22 @@ class LateFederation:
         prompts = Prompts([exam.group] * len(exam.questions), router, self._features[paper])
         return method.answer(member, prompts, self.inputs.factory)
 
-    def score(self, asked: Mapping[str, tuple[Method, Member] | Expert | None]) -> dict[str, dict[str, float]]:
-        """Return the NLL by label and task; a label is answered by a device, by one expert, or by the frozen model."""
+    def score(
+        self, asked: Mapping[str, Asked], task_of: Mapping[str, str] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Return the NLL by label and task, where equal answers are scored once.
+
+        Args:
+            asked: who answers, by label.
+            task_of: the only task that a label is asked about; those that are not in it are asked about all.
+        """
         found: dict[str, dict[str, float]] = {label: {} for label in asked}
         for number, paper in enumerate(self._papers):
             requests, count = AnswerRequests(paper), len(paper.questions)
             keys = {
                 label: requests.add(self.answer(*who, number) if isinstance(who, tuple) else only(who, count), count)
                 for label, who in asked.items()
+                if (task_of or {}).get(label, paper.name) == paper.name
             }
             scores = requests.score(self.inputs.base, self.config.eval.micro_tokens, lambda done: None)
             for label, mine in keys.items():
