@@ -77,11 +77,13 @@ def forgotten(play: LateFederation, state: FederationState) -> list[dict[str, An
     trained = play.play(state)
     tasks = [node.member.own.group for node in next(iter(state.nodes.values()))]
     asked: dict[str, Asked] = {}
+    task_of: dict[str, str] = {}
     for name, method in play.methods.items():
         for i, task in enumerate(tasks):
             asked[f"{name} {task} trained"] = trained[name][i]
             asked[f"{name} {task} mixed"] = (method, state.members[name][i])
-    scores = play.score(asked, {label: label.split()[1] for label in asked})
+            task_of |= {f"{name} {task} {when}": task for when in ("trained", "mixed")}
+    scores = play.score(asked, task_of)
     return [
         {"round": state.round, "method": name, "task": task,
          **{when: scores[f"{name} {task} {when}"][task] for when in ("trained", "mixed")}}

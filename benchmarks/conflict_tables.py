@@ -21,7 +21,8 @@ THIRDS = ("first", "middle", "last")
 def tables(records: Sequence[Record]) -> dict[str, str]:
     """Return the tables of records of one name, by what they show."""
     return {
-        "layers": _layers(records), "pairs": _pairs(records), "losses": _losses(records), "swaps": _swaps(records),
+        "layers": _layers(records), "pairs": _pairs(records), "losses": _losses(records), "tasks": _tasks(records),
+        "swaps": _swaps(records),
         "foretold": _foretold(records),
     }  # fmt: skip
 
@@ -129,6 +130,27 @@ def _mean(record: Record, key: str, own: bool) -> float:
             if (task == mine) == own:
                 each.setdefault(task, []).append(value)
     return fmean(fmean(values) for values in each.values())
+
+
+def _tasks(records: Sequence[Record], method: str = "lora") -> str:
+    """A device's loss on its own task, and what the average takes from it by diluting and by other tasks' updates."""
+    mine = [record for record in _methods(records).get(method, []) if record["diluted"]]
+    rows = []
+    for task in (*sorted({task for record in mine for task in record["devices"]}), None):
+        found = []
+        for record in mine:
+            each = [
+                (record["frozen"][of], record["trained"][i][of], record["diluted"][i], record["mixed"][i][of])
+                for i, of in enumerate(record["devices"])
+                if task in (None, of)
+            ]
+            frozen, trained, share, mixed = (fmean(column) for column in zip(*each, strict=True))
+            found.append((frozen, trained, share, mixed, share - trained, mixed - share))
+        forms = (".2f", ".2f", ".2f", ".2f", "+.2f", "+.2f")
+        cells = [spread(column, form) for column, form in zip(zip(*found, strict=True), forms, strict=True)]
+        rows.append([task or "mean over devices", *cells])
+    return table([f"`{method}`, NLL", "frozen", "trained", "its task's share alone", "mixed", "change by dilution",
+                  "by the other tasks"], rows)  # fmt: skip
 
 
 def _swaps(records: Sequence[Record], method: str = "lora") -> str:

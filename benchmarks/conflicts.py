@@ -11,7 +11,8 @@ the runs itself, a folder a seed below --out.
 
 Measured for every method and pair of devices: the cosine of what the two changed in the last round and of their whole
 updates, over all layers, by kind of layer and by third of the model. On rows set aside: every device's loss on every
-task with what it trained and with what it mixed, and on its own task with what it mixed in one part of the model alone.
+task with what it trained and with what it mixed, and on its own task with what it mixed in one part of the model alone,
+or with the part of the average that its own task contributed, which tells dilution from what other tasks add.
 
 Records are added to results/conflicts.json, and those that are there are not measured again; --table prints them. An
 average over seeds comes with Student's 95% interval (n - 1); with a single seed there is none.
@@ -32,6 +33,7 @@ from typing import Any
 import numpy as np
 from conflict_measures import Array, block_of, cosines, grams, kind_of, swapped, third_of
 from conflict_tables import tables
+from torch import Tensor
 
 from meshtune.adapter.expert import Expert
 from meshtune.config.config_file import load_config, validate
@@ -121,6 +123,7 @@ def measured(inputs: RunInputs, method: str, seen: Exchanged, rows: int) -> dict
         return {part: above(matrix) for part, matrix in found.items()}
 
     losses = Losses(base, devices, rows, inputs.config.train.micro_tokens)
+    shares = diluted(devices, seen)
     swaps: dict[str, list[float]] = {}
     for part in (*parts, *thirds):
         mine = []
@@ -137,8 +140,27 @@ def measured(inputs: RunInputs, method: str, seen: Exchanged, rows: int) -> dict
         "frozen": {task: losses.of(None, task) for task in losses.tasks},
         "trained": [{task: losses.of(one, task) for task in losses.tasks} for one in seen.trained],
         "mixed": [{task: losses.of(one, task) for task in losses.tasks} for one in seen.mixed],
+        "diluted": shares and [losses.of(one, data.group) for one, data in zip(shares, devices, strict=True)],
         "swaps": swaps,
     }
+
+
+def diluted(devices: Sequence[DeviceData], seen: Exchanged) -> list[Expert] | None:
+    """Return what the average would be if only a device's own task had trained, by device.
+
+    That is v0 + sum_j w_j (v_j - v0) over the devices j of its task, with v0 the values that the round began with and
+    the weights w_j = N_j / N of the average over all devices. The other tasks' terms make up the rest of that average.
+    None if devices do not all go on with one average, or the round's start is gone.
+    """
+    if seen.starts is None or len({one.digest for one in seen.mixed}) > 1:
+        return None
+    whole = sum(data.samples for data in devices)
+    steps: dict[str, Tensor] = {}
+    for data, own, start in zip(devices, seen.trained, seen.starts, strict=True):
+        steps[data.group] = steps.get(data.group, 0) + data.samples / whole * (own.values - start.values)
+    return [
+        start.with_values(start.values + steps[data.group]) for data, start in zip(devices, seen.starts, strict=True)
+    ]
 
 
 class Losses:

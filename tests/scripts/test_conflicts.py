@@ -137,6 +137,20 @@ def test_what_was_trained_is_found_in_the_checkpoint(script: Any, made: tuple[Pa
         assert not torch.equal(start.values, mixed.values)
 
 
+def test_an_average_is_its_start_and_the_shares_of_its_tasks(
+    script: Any, made: tuple[Path, list[dict[str, Any]]]
+) -> None:
+    inputs, found = script.opened(made[0])
+    lora, first = found["lora"], {"sums": 0, "animals": 1}
+    shares = script.diluted(inputs.devices, lora)
+    start = lora.starts[0].values
+    parts = [shares[device].values - start for device in first.values()]
+    torch.testing.assert_close(start + parts[0] + parts[1], lora.mixed[0].values)
+    weight = inputs.devices[1].samples / sum(data.samples for data in inputs.devices)
+    torch.testing.assert_close(parts[1], weight * (lora.trained[1].values - start))
+    assert script.diluted(inputs.devices, found["local"]) is None
+
+
 def test_a_run_is_measured_by_pair_task_and_part(script: Any, made: tuple[Path, list[dict[str, Any]]]) -> None:
     found = {one["method"]: one for one in made[1]}
     assert list(found) == ["local", "lora"]
@@ -157,7 +171,7 @@ def test_tables_average_over_seeds_and_pairs(script: Any) -> None:
     records = [
         {**shared, "cosines": {"all": [0.5, -0.2, -0.4], "q": [0.1, 0.3, shift]},
          "trained": [{"a": 1.0, "b": 4.0}, {"a": 2.0, "b": 4.0}, {"a": 3.0, "b": 1.0}],
-         "mixed": [{"a": 1.5 + shift, "b": 2.0}] * 3, "swaps": {"q": [1.0, 2.0 + shift, 1.0]}}
+         "mixed": [{"a": 1.5 + shift, "b": 2.0}] * 3, "diluted": [1.25, 2.25, 2.0], "swaps": {"q": [1.0, 2.0 + shift, 1.0]}}
         for shift in (0.0, 1.0)
     ]  # fmt: skip
     shown = script.tables(records)
@@ -167,11 +181,15 @@ def test_tables_average_over_seeds_and_pairs(script: Any) -> None:
     assert "| b | -0.30 ± 0.00 | - |" in shown["pairs"]
     one = script.tables(records[:1])
     assert one["losses"].splitlines()[2] == "| `lora` | 1.25 | 1.75 | +0.50 | b +1.00 | 3.50 | 1.75 | -1.75 |"
+    assert one["tasks"].splitlines()[2:4] == [
+        "| a | 3.00 | 1.50 | 1.75 | 1.50 | +0.25 | -0.25 |",
+        "| b | 5.00 | 1.00 | 2.00 | 2.00 | +1.00 | +0.00 |",
+    ]
     assert one["swaps"].splitlines()[2:] == ["| q | +0.00 | +0.00 | +0.00 |", "| all | +0.00 | +1.00 | +0.33 |"]
     assert one["foretold"].splitlines()[2] == "| `lora` | - | - |"  # two pairs
 
 
-@pytest.mark.parametrize("section", ["layers", "pairs", "losses", "swaps", "foretold"])
+@pytest.mark.parametrize("section", ["layers", "pairs", "losses", "tasks", "swaps", "foretold"])
 def test_the_page_has_the_tables_of_what_was_measured(script: Any, section: str) -> None:
     page = (ROOT / "docs" / "conflicts.md").read_text(encoding="utf-8")
     records = [one for one in json.loads(script.RESULTS.read_text("utf-8")) if one["name"] == "embedded-paper"]
