@@ -171,7 +171,8 @@ def test_tables_average_over_seeds_and_pairs(script: Any) -> None:
     records = [
         {**shared, "cosines": {"all": [0.5, -0.2, -0.4], "q": [0.1, 0.3, shift]},
          "trained": [{"a": 1.0, "b": 4.0}, {"a": 2.0, "b": 4.0}, {"a": 3.0, "b": 1.0}],
-         "mixed": [{"a": 1.5 + shift, "b": 2.0}] * 3, "diluted": [1.25, 2.25, 2.0], "swaps": {"q": [1.0, 2.0 + shift, 1.0]}}
+         "mixed": [{"a": 1.5 + shift, "b": 2.0}] * 3, "diluted": [1.25, 2.25, 2.0],
+         "swaps": {"q": [1.0, 2.0 + shift, 1.0]}}
         for shift in (0.0, 1.0)
     ]  # fmt: skip
     shown = script.tables(records)
