@@ -35,7 +35,7 @@ def _join(records: Sequence[Record]) -> str:
     """What a newcomer does to the others, and what it and they gain on its own task."""
     frozen = spread((r["frozen"][r["newcomer"]] for r in records), ".2f")
     header = ["method", "others, when it joins", "at the end, never joined", "joined", "joined - never", "worst task",
-              "experts equal to the last bit", f"its task (frozen {frozen}), never joined", "joined"]  # fmt: skip
+              f"its task (frozen {frozen}), never joined", "joined"]  # fmt: skip
     rows = []
     for method in records[0]["joined"]:
         never = [r["apart"][method] for r in records]
@@ -49,7 +49,6 @@ def _join(records: Sequence[Record]) -> str:
                 spread((others(r, one) for r, one in zip(records, now, strict=True)), ".2f"),
                 spread(gaps, "+.3f"),
                 spread((worst(r, method) for r in records), "+.3f"),
-                "yes" if all(r["untouched"][method] for r in records) else "no",
                 *(spread((one[r["newcomer"]] for r, one in zip(records, each, strict=True)), ".2f")
                   for each in (never, now)),
             ]

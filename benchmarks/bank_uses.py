@@ -129,6 +129,11 @@ def records() -> list[dict[str, Any]]:
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
 
 
+def found_for(name: str, newcomer: str) -> list[dict[str, Any]]:
+    """Return the records of one configuration and newcomer."""
+    return [one for one in records() if (one["name"], one["newcomer"]) == (name, newcomer)]
+
+
 def add(found: dict[str, Any]) -> None:
     """Add a record to the results, in place of an earlier one of the same :data:`KEY`."""
     rows = [one for one in records() if any(one[part] != found[part] for part in KEY)]
@@ -159,11 +164,11 @@ def main() -> None:
     args = parser.parse_args()
     name = args.config.stem
     if args.table:
-        print("\n\n".join(tables([one for one in records() if one["name"] == name]).values()))
+        print("\n\n".join(tables(found_for(name, args.newcomer)).values()))
         return
     tasks = [task.key for task in load_config(args.config, args.settings).tasks]
     for seed in args.seeds:
-        if any([one[part] for part in KEY] == [name, args.newcomer, seed] for one in records()):
+        if any(one["seed"] == seed for one in found_for(name, args.newcomer)):
             continue
         started = time.perf_counter()
         asked = [*settings(tasks, args.newcomer, seed), f"train.rounds={args.rounds}", *args.settings]
