@@ -33,8 +33,10 @@ def spread(values: Iterable[float | None], form: str = "+.2f") -> str:
     if not there:
         return "-"
     found = over_seeds(there)
+    mean = format(found.mean, form)
+    mean = format(0.0, form) if float(mean) == 0 else mean  # no -0.00
     half = f" ± {format((found.high - found.low) / 2, form.lstrip('+'))}" if found.count > 1 else ""
-    return format(found.mean, form) + half
+    return mean + half
 
 
 def between(record: Record, part: str, chosen: Callable[[str, str], bool], kind: str = "cosines") -> float | None:
