@@ -39,6 +39,7 @@ from meshtune.adapter.expert import Expert
 from meshtune.config.config_file import load_config, validate
 from meshtune.data.partition import DeviceData, digest
 from meshtune.decoding.scoring import row_losses
+from meshtune.methods.registry import get_method
 from meshtune.methods.state import Member
 from meshtune.model.base import Base
 from meshtune.node.stored_announcements import PREPARED, load_announcements
@@ -213,7 +214,8 @@ def look(path: Path, name: str, rows: int, only: Sequence[str] | None) -> None:
     config = RunStore.open(path).config()
     had = {(one["name"], one["seed"], one["method"]) for one in records()}
     chosen = [one for one in config["methods"] if only is None or one in only]
-    left = [one for one in chosen if (name, config["seed"], one) not in had]
+    adapters = [one for one in chosen if get_method(one).kind.frozen_base]
+    left = [one for one in adapters if (name, config["seed"], one) not in had]
     if not left:
         return
     inputs, found = opened(path)
