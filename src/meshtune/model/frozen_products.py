@@ -110,7 +110,7 @@ def _rounded_forward(module: nn.Linear, weight: Tensor) -> Any:
     def forward(x: Tensor) -> Tensor:
         if module.weight.requires_grad or x.dtype != torch.float32:
             return F.linear(x, module.weight, module.bias)
-        y: Tensor = _RoundedProduct.apply(x, weight)  # type: ignore[no-untyped-call]
+        y: Tensor = _HalfProduct.apply(x, weight)  # type: ignore[no-untyped-call]
         return y if module.bias is None else y + module.bias
 
     return forward
@@ -140,7 +140,7 @@ class _Product(torch.autograd.Function):
         return multiply(grads[0].contiguous(), weight.T), None, None
 
 
-class _RoundedProduct(torch.autograd.Function):
+class _HalfProduct(torch.autograd.Function):
     """x W^T over a frozen bfloat16 weight, rounded to bfloat16 in both directions."""
 
     @staticmethod
