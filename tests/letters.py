@@ -90,7 +90,7 @@ class Exchange:
         node.process(message.sender, encode(message))
 
     def message(self, sender: int = 1, known: int = ROUND - 1) -> Message:
-        return decode(write_update(self.update, sender, known, self.rules())[0])
+        return decode(write_update(self.update, self.members[sender], known, self.rules())[0])
 
     def receiver(self) -> Member:
         """Device 0, which has read nothing yet."""
