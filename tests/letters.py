@@ -31,7 +31,7 @@ LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 24, 300, False) for 
 RANK, WIDTH, ROUND = 4, 12, 3
 SIZES = sizes(LAYERS, RANK)
 GROUPS = "abac"
-FORMS = ("float32", "bfloat16", "int8", "int4")
+FORMS = ("float32", "bfloat16", "int8", "int4", "int2")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from meshtune.wire.payload import Message, PayloadLimits, decode, encode
 DEVICES = 6
 LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 24, 40, False) for i in range(2)]
 GROUPS = ["a", "b", "a", "c", "d", "e"]
-FORMS = ["float32", "bfloat16", "int8", "int4"]
+FORMS = ["float32", "bfloat16", "int8", "int4", "int2"]
 FULL = {d: [e for e in range(DEVICES) if e != d] for d in range(DEVICES)}
 RING = {d: sorted({(d - 1) % DEVICES, (d + 1) % DEVICES}) for d in range(DEVICES)}
 

@@ -46,7 +46,7 @@ class FactorExpert(PairExpert):
         return self.pairs(values[: self.border], values[self.border :])
 
     def pairs(self, a: Tensor, b: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return A (r, k) and B (d, r) of every layer, from all of ``a`` (r sum of k,) and all of ``b`` (r sum of d,)."""
+        """Return A (r, k) and B (d, r) of every layer, from ``a`` (r sum of k,) and ``b`` (r sum of d,)."""
         left = torch.split(a, [self.rank * layer.inputs for layer in self.layers])
         right = torch.split(b, [self.rank * layer.outputs for layer in self.layers])
         return [(x.view(self.rank, -1), y.view(-1, self.rank)) for x, y in zip(left, right, strict=True)]
