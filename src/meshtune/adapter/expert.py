@@ -57,9 +57,11 @@ class Expert:
         scale: alpha / r.
         values: the flat vector of trainable scalars (count,), fp32.
         turns: the parts of it that are trained and sent in turn, one a round; by default all of it in every round.
+        kept: what it computes with besides, neither trained nor sent (n,); None if there is nothing.
     """
 
     kind = ""
+    kept: Tensor | None = None
     turns: tuple[slice, ...] = (slice(None),)
 
     def __init__(self, layers: Sequence[LayerSpec], rank: int, scale: float, values: Tensor) -> None:
@@ -96,6 +98,10 @@ class Expert:
 
     def with_values(self, values: Tensor) -> Expert:
         """Return an expert of the same shape with ``values`` instead."""
+        raise NotImplementedError
+
+    def keeping(self, kept: Tensor) -> Expert:
+        """Return the expert with :attr:`kept` instead of its own."""
         raise NotImplementedError
 
     def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:

@@ -33,6 +33,7 @@ _SCALES, _BODY = 1, 2  # compression flags: scales (of a keyframe the exponents)
 _SHIFT = 19  # a scale keeps the sign, the exponent and four mantissa bits of a float32
 _SMALLEST, _LARGEST = 1 << 4, (255 << 4) - 1  # scales that are normal floats
 _BEYOND = torch.finfo(torch.bfloat16).max
+_TOP = float(np.array(_LARGEST << _SHIFT, dtype=np.uint32).view(np.float32))
 
 
 class _Zstd(threading.local):
@@ -77,7 +78,7 @@ def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> by
         check_finite(values)
         # The difference of two finite values may overflow float32: what is clamped here is in the next difference.
         rest.clamp_(-_BEYOND, _BEYOND)
-        codes, largest, steps = _scales((peak.clamp_(max=_BEYOND) / top).numpy())
+        codes, largest, steps = _scales((peak.clamp_(max=_BEYOND) / top).clamp_(max=_TOP).numpy())
     # Never negative, so truncation rounds to the nearest.
     torch.addcmul(torch.tensor(top + 0.5), rest, torch.from_numpy(1.0 / steps)[:, None], out=rest)
     if form == "int2":
