@@ -28,7 +28,7 @@ def test_no_scale_to_choose_from_leaves_less(blocks: list[list[float]]) -> None:
         assert left(block, scale) <= np.square(block).sum() * (1 - 0.9 / len(block))  # EF21's contraction
 
 
-def test_gaussian_blocks_lose_a_fifth_of_their_power_instead_of_three_quarters() -> None:
+def test_gaussian_blocks_lose_a_fifth_of_their_power_instead_of_three_fifths() -> None:
     """Of a normal variable the best three levels, 0 and +-1.22, leave 0.190 (Max 1960)."""
     x = torch.randn(2000, 128, generator=torch.Generator().manual_seed(0))
     peaks = x.abs().amax(dim=1)
@@ -37,7 +37,7 @@ def test_gaussian_blocks_lose_a_fifth_of_their_power_instead_of_three_quarters()
         for scales in (ternary_scales(x, peaks), peaks)
     )
     assert 0.19 < chosen < 0.25
-    assert largest > 0.6
+    assert 0.55 < largest < 0.65
 
 
 def test_squares_that_overflow_leave_the_largest_magnitude() -> None:
