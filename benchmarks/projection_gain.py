@@ -9,8 +9,9 @@ have least power. Compared are, each with orthonormal rows and one A for a site 
 seed        the group's own rows of the common transform, as now
 osrm        least power of the other groups, from the true second moments of every site's inputs: the best case
 contrast    most own power for the power of the others, likewise
-announced   as osrm, from what groups announce for routing: the mean and a sketch of their prompt means at one depth.
-            Only sites as wide as the hidden state, and read from it, have any: the inputs of attention and of the MLP
+announced-  osrm and contrast from what groups announce for routing: the mean of their prompt means at one depth, and
+            their covariance's sketch and diagonal. Only sites that read the hidden state have any, the inputs of
+            attention and of the MLP; the others keep the seed's rows
 
 Printed, of prompts set aside: the share of their own input power that A lets through, of the others' too, and the ratio
 of the two, geometric mean over groups. With --train a run of its own per seed and kind says what that is worth in NLL.
@@ -45,7 +46,7 @@ from meshtune.simulator.simulation import run
 from meshtune.training.calibration import layer_inputs, prompt_means, router_block
 
 CONFIG = Path(__file__).parents[1] / "configs" / "embedded-paper.yaml"
-KINDS = ("seed", "osrm", "contrast", "announced")
+KINDS = ("seed", "osrm", "contrast", "announced-osrm", "announced-contrast")
 HIDDEN = ("attn_in", "mlp_in")
 """Sites that read the (normed) hidden state, of which announced statistics say something."""
 Array = NDArray[np.float64]
@@ -72,14 +73,16 @@ def announced(base: Base, config: RunConfig, prompts: Mapping[str, list[tuple[in
     for group, texts in prompts.items():
         seen = prompt_means(base, texts, router_block(base, config.router.depth), config.train.micro_tokens)
         said = summarise(seen, config.router.sketch)
-        found[group] = np.outer(said.mean, said.mean) + said.eigenvectors * said.eigenvalues @ said.eigenvectors.T
+        sketch = said.eigenvectors * said.eigenvalues @ said.eigenvectors.T
+        rest = np.maximum(said.diagonal - np.diag(sketch), 0.0)
+        found[group] = np.outer(said.mean, said.mean) + sketch + np.diag(rest)
         found[group] /= np.trace(found[group])
     return found
 
 
 def refined(kind: str, own: Array, others: Array, rank: int) -> Array:
     """Return A (rank, k) with orthonormal rows, from second moments (k, k) of a group and of all others together."""
-    if kind != "contrast":
+    if kind.endswith("osrm"):
         return np.linalg.eigh(others)[1][:, :rank].T
     values, vectors = np.linalg.eigh(others + 1e-3 * np.trace(others) / len(others) * np.eye(len(others)))
     white = vectors / np.sqrt(values)
@@ -93,9 +96,9 @@ def tables(kind: str, config: RunConfig, base: Base, known: Moments, said: dict[
     for group, recipe in recipes(config, layers).items():
         for layer in {one.site: one for one in layers}.values():
             key, source = (recipe.block, layer.site, layer.inputs), known
-            if kind == "announced" and layer.site in HIDDEN:
+            if kind.startswith("announced") and layer.site in HIDDEN:
                 source = {name: {layer.site: said[name]} for name in said}
-            if kind == "seed" or (kind == "announced" and layer.site not in HIDDEN):
+            if kind == "seed" or (kind.startswith("announced") and layer.site not in HIDDEN):
                 found[key] = projection(recipe, layer.site, layer.inputs).astype(np.float64)
                 continue
             rest = sum(source[name][layer.site] for name in source if name != group)
@@ -165,7 +168,7 @@ def main() -> None:
                 "sites": passed(table, config, base.adapters.layers, held),
             }
             shown = "  ".join(f"{s} {v['own']:.4f}/{v['others']:.4f}={v['ratio']:.2f}" for s, v in row["sites"].items())
-            print(f"seed {seed} {kind:9} {shown}", flush=True)
+            print(f"seed {seed} {kind:18} {shown}", flush=True)
             if args.train:
                 folder = args.train / f"{kind}-seed-{seed}"
                 if not (folder / "results.json").is_file():

@@ -54,6 +54,6 @@ def test_a_run_says_what_passes_and_trains_after_every_kind(
         assert set(row["nll"]) == {"frozen", "hard_moe"}
         assert (row["nll"] == rows["seed"]["nll"]) == (kind == "seed")
     for site in ("attn_out", "mlp_out"):  # nothing is announced about what they read
-        assert rows["announced"]["sites"][site] == rows["seed"]["sites"][site]
+        assert rows["announced-contrast"]["sites"][site] == rows["seed"]["sites"][site]
     for site in ("attn_in", "mlp_in"):
         assert rows["osrm"]["sites"][site]["others"] < rows["seed"]["sites"][site]["others"]
