@@ -136,9 +136,7 @@ def test_factors_that_take_turns_cross_the_air(tmp_path: Path, settings: dict[st
     assert_same_state(whole, tmp_path / "cut", 3)
     _, facts = RunStore.open(whole).load_round(3)
     assert not any(node["refused"] for node in facts["nodes"]["alternating"])
-    held = [{source: version for source, version, *_ in node["held"]} for node in facts["nodes"]["alternating"]]
-    assert any(version < 3 for one in held for version in one.values())  # some updates did not arrive
-    assert all(one[device] == 3 for device, one in enumerate(held))
+    assert sum(header(whole)["methods"]["alternating"]["clock"]["per_round"]["away"]) > 0
 
 
 def test_it_can_be_evaluated_and_asked_as_any_run(finished: tuple[Path, Watch]) -> None:

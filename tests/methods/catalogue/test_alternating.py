@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from federations import LAYERS, federation
-from meshtune.adapter.factor_expert import FactorExpert
+from meshtune.adapter.dense.factor_expert import FactorExpert
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Update
 

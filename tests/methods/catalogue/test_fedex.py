@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from federations import LAYERS, federation, play
+from meshtune.adapter.dense.residual_expert import ResidualExpert
 from meshtune.adapter.expert import Expert
-from meshtune.adapter.residual_expert import ResidualExpert
 from meshtune.methods.registry import get_method
 
 

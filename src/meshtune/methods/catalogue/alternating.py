@@ -7,8 +7,8 @@ factors and the mean is no longer exact, as in TAD-LoRA; a factor's next turn br
 
 from __future__ import annotations
 
+from meshtune.adapter.dense.factor_expert import FactorExpert
 from meshtune.adapter.expert import Expert
-from meshtune.adapter.factor_expert import FactorExpert
 from meshtune.methods.catalogue.lora import Lora
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import FACTORS

@@ -14,8 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from meshtune.adapter.dense.residual_expert import ResidualExpert
 from meshtune.adapter.expert import Expert
-from meshtune.adapter.residual_expert import ResidualExpert
 from meshtune.methods.catalogue.lora import Lora, newest
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import EXACT_LORA

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from meshtune.adapter.dense.residual_expert import ResidualExpert
 from meshtune.adapter.expert import LoraExpert
-from meshtune.adapter.residual_expert import ResidualExpert
 from meshtune.adapter.route import Segments
 from meshtune.adapter.sites import describe
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from meshtune.adapter.expert import LoraExpert, PairExpert
+from meshtune.adapter.expert import Expert, LoraExpert, PairExpert
 from meshtune.adapter.sites import LayerSpec
 
 
@@ -54,7 +54,7 @@ class FactorExpert(PairExpert):
     def trainee(self, version: int) -> OneFactor:
         return OneFactor(self, self.turn(version), self.values[self.turn(version)].clone())
 
-    def taught(self, trained: PairExpert) -> FactorExpert:
+    def taught(self, trained: Expert) -> FactorExpert:
         assert isinstance(trained, OneFactor)
         values = self.values.clone()
         values[trained.turn_of] = trained.values.detach()
