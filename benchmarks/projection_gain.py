@@ -47,6 +47,8 @@ from meshtune.training.calibration import layer_inputs, prompt_means, router_blo
 
 CONFIG = Path(__file__).parents[1] / "configs" / "embedded-paper.yaml"
 KINDS = ("seed", "osrm", "contrast", "announced-osrm", "announced-contrast")
+KEY = ("settings", "seed", "kind")
+"""What a row is known by."""
 HIDDEN = ("attn_in", "mlp_in")
 """Sites that read the (normed) hidden state, of which announced statistics say something."""
 Array = NDArray[np.float64]
@@ -117,7 +119,7 @@ def passed(table: Mapping[Any, Array], config: RunConfig, layers: list[LayerSpec
             own.append(shares.pop(group))
             others.append(float(np.mean(list(shares.values()))))
         found[layer.site] = {
-            name: float(np.exp(np.mean(np.log(each))))
+            name: float(f"{np.exp(np.mean(np.log(each))):.4g}")
             for name, each in (("own", own), ("others", others), ("ratio", np.divide(own, others)))
         }
     return found
@@ -143,7 +145,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", action="append", default=[], dest="settings", help="as of meshtune run")
-    parser.add_argument("--json", type=Path, help="write what was found here")
+    parser.add_argument("--json", type=Path, help="add what was found to the rows in this file")
     args = parser.parse_args()
     fixed = [
         f"methods=[{','.join(args.methods)}]",
@@ -163,6 +165,7 @@ def main() -> None:
         for kind in args.kinds:
             table = tables(kind, config, base, known, said)
             row: dict[str, Any] = {
+                "settings": args.settings,
                 "seed": seed,
                 "kind": kind,
                 "sites": passed(table, config, base.adapters.layers, held),
@@ -176,12 +179,15 @@ def main() -> None:
                         run(config, folder, Silent())
                 results = load_results(folder)
                 averages = {name: results.average(name, "nll") for name in results.methods}
-                row["nll"] = {name: one.value for name, one in averages.items() if one is not None}
+                row["nll"] = {name: float(f"{one.value:.4g}") for name, one in averages.items() if one is not None}
                 print("  " + "  ".join(f"{name} {value:.3f}" for name, value in row["nll"].items()), flush=True)
             rows.append(row)
     if args.json:
+        known_as = [[row[key] for key in KEY] for row in rows]
+        kept = json.loads(args.json.read_text()) if args.json.is_file() else []
+        rows = [row for row in kept if [row[key] for key in KEY] not in known_as] + rows
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        args.json.write_text(json.dumps(sorted(rows, key=lambda row: [row[key] for key in KEY]), indent=1) + "\n")
 
 
 if __name__ == "__main__":
