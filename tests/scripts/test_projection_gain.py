@@ -17,7 +17,7 @@ TINY = """
 model: {name: tiny-random}
 tasks: [sums, animals, crowds]
 validation: 4
-train: {rounds: 1, steps: 1, batch: 2, rows: 4, lr: 1e-3, lora_lr: 1e-3, max_tokens: 64}
+train: {rounds: 1, steps: 2, batch: 2, rows: 4, lr: 3e-2, lora_lr: 1e-3, max_tokens: 64}
 router: {prompts: 4, sketch: 2}
 adapter: {rank: 4, calibration_batches: 1, entropy_tokens: 16}
 eval: {questions: 2}
@@ -41,10 +41,11 @@ def test_a_run_says_what_passes_and_trains_after_every_kind(
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     words = ["--config", str(tmp_path / "tiny.yaml"), "--tokens", "64", "--train", str(tmp_path / "runs")]
-    monkeypatch.setattr(
-        sys, "argv", ["projection_gain.py", *words, "--methods", "hard_moe", "--json", str(tmp_path / "found.json")]
-    )
-    script.main()
+    words += ["--methods", "hard_moe", "--json", str(tmp_path / "found.json")]
+    for kinds in (script.KINDS, ("seed",)):  # the second time a row takes the place of an equal one
+        monkeypatch.setattr(sys, "argv", ["projection_gain.py", *words, "--kinds", *kinds])
+        script.main()
+    assert len(json.loads((tmp_path / "found.json").read_text())) == len(script.KINDS)
     rows = {row["kind"]: row for row in json.loads((tmp_path / "found.json").read_text())}
     assert set(rows) == set(script.KINDS)
     for kind, row in rows.items():
