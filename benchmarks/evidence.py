@@ -2,8 +2,9 @@
 
     python benchmarks/evidence.py five --out runs/evidence --rows 64 256
     python benchmarks/evidence.py seven --out runs/evidence --rows 64 128 256 1024 --seeds 0 1 2
-    python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods bank lora --model gemma
+    python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods proposed lora --model gemma
     python benchmarks/evidence.py five --out runs/evidence --rows 256 --methods hard_moe --set adapter.density=0.5
+    python benchmarks/evidence.py embedded --rows 320 --seeds 0 1 --methods lora alternating fedex fed_sb
 
 A study names a configuration, its methods and a grid of learning rates for each. Training to R rows a device takes
 R / (steps x batch) rounds, so a longer training exchanges more often. At every length every rate is trained and judged
@@ -47,6 +48,7 @@ SPARSE, LORA = (1e-3, 3e-3, 1e-2), (1e-3, 3e-3)
 GRIDS: dict[str, Sequence[float]] = {
     "oracle": SPARSE, "hard_moe": SPARSE, "lora": LORA, "hard_moe_lora": (3e-4, 1e-3, 3e-3), "central": LORA,
     "ffa": SPARSE, "lori": SPARSE, "paper": (3e-3, 1e-2, 3e-2), "paper_masked": (3e-3, 1e-2, 3e-2), "local": SPARSE,
+    "alternating": (3e-3, 1e-2, 3e-2), "fedex": LORA, "fed_sb": (1e-2, 3e-2, 1e-1),
 }  # fmt: skip
 """The learning rates tried at every length, by the method that judges them."""
 MODELS = {"smollm2": [], "gemma": ["model.name=$MESHTUNE_MODELS/gemma3"]}
@@ -99,7 +101,7 @@ class Job:
         settings = [
             *self.study.settings, *MODELS[self.model], "model.products=bfloat16", f"seed={self.seed}",
             f"methods=[{','.join(self.methods)}]",
-            "train.rates={}", *(f"train.{key}={rate}" for key in ("lr", "lora_lr", "full_lr")),
+            "train.rates={}", *(f"train.{key}={rate}" for key in ("lr", "lora_lr", "core_lr", "full_lr")),
             f"train.rounds={rounds}",
             "eval.split=validation", "eval.questions=20", "router.also=[]", "eval.write=false",
             *self.changes,

@@ -50,7 +50,9 @@ CONFIG = Path(__file__).parents[1] / "configs" / "embedded-paper.yaml"
 ALONE = ("methods=[bank]", "router.also=[]")
 SHORT = (*ALONE, "eval.questions=2", "eval.elsewhere=1")
 TICKS = (5, 6, 8, 10, 15, 20, 30)
-CASES = [("bfloat16", 128), ("int8", 128), ("int4", 64), ("int4", 128), ("int4", 256), ("int4", 1024)]
+CASES = [
+    ("bfloat16", 128), ("int8", 128), ("int4", 64), ("int4", 128), ("int4", 256), ("int4", 1024), ("int2", 128)
+]  # fmt: skip
 
 
 @dataclass

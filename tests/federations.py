@@ -65,8 +65,10 @@ def play(
     published = {}
     for member in members:
         step = torch.from_numpy(np.random.default_rng([version, member.device]).standard_normal(member.expert.count))
-        member.expert = member.expert.with_values(member.expert.values + step.float())
-        published[member.device] = Update(member.device, version, member.expert.values.clone())
+        values, turn = member.expert.values.clone(), member.expert.turn(version)
+        values[turn] += step.float()[turn]
+        member.expert = member.expert.with_values(values)
+        published[member.device] = Update(member.device, version, values.clone())
     for member in members:
         near = set(published) - {silent} if method.sharing.sends else set[int]()
         member.held.update({device: published[device] for device in sorted({*near, member.device})})

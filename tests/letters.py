@@ -31,7 +31,7 @@ LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 24, 300, False) for 
 RANK, WIDTH, ROUND = 4, 12, 3
 SIZES = sizes(LAYERS, RANK)
 GROUPS = "abac"
-FORMS = ("float32", "bfloat16", "int8", "int4")
+FORMS = ("float32", "bfloat16", "int8", "int4", "int2")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Exchange:
         node.process(message.sender, encode(message))
 
     def message(self, sender: int = 1, known: int = ROUND - 1) -> Message:
-        return decode(write_update(self.update, sender, known, self.rules())[0])
+        return decode(write_update(self.update, self.members[sender], known, self.rules())[0])
 
     def receiver(self) -> Member:
         """Device 0, which has read nothing yet."""

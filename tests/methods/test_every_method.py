@@ -15,7 +15,7 @@ from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.registry import CATALOGUE, METHODS, get_method
 from meshtune.methods.state import Update
 
-MEANS = ("lora", "ffa", "fed_sb", "fpft")
+MEANS = ("lora", "ffa", "alternating", "fedex", "fed_sb", "fpft")
 BANKS = tuple(name for name in CATALOGUE if isinstance(get_method(name), BankMethod))
 SEPARATE = tuple(name for name in BANKS if not get_method(name).masks.common)
 

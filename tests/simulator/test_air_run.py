@@ -126,6 +126,19 @@ def test_a_stopped_run_over_the_air_goes_on_bit_for_bit(
     ]
 
 
+def test_factors_that_take_turns_cross_the_air(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """In differences, with losses and devices away: nothing is refused, and a stopped run goes on bit for bit."""
+    made = over_the_air(settings, methods=["alternating"], exchange={"values": "int4"})
+    whole = run(made, tmp_path / "whole", Silent())
+    with pytest.raises(KeyboardInterrupt):
+        run(made, tmp_path / "cut", Watch(stop=2))
+    run(made, tmp_path / "cut", Silent())
+    assert_same_state(whole, tmp_path / "cut", 3)
+    _, facts = RunStore.open(whole).load_round(3)
+    assert not any(node["refused"] for node in facts["nodes"]["alternating"])
+    assert sum(header(whole)["methods"]["alternating"]["clock"]["per_round"]["away"]) > 0
+
+
 def test_it_can_be_evaluated_and_asked_as_any_run(finished: tuple[Path, Watch]) -> None:
     before = header(finished[0])["network"]
     evaluate(finished[0], Silent(), {"eval": {"questions": 2}})

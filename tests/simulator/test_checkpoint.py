@@ -58,12 +58,13 @@ def test_a_round_goes_on_from_a_checkpoint_bit_for_bit(name: str, every: int | N
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
-def test_an_exchange_goes_on_from_a_checkpoint_bit_for_bit(form: str, graph: dict[int, list[int]]) -> None:
-    method, whole, factory = start("bank")
+@pytest.mark.parametrize("name", ["bank", "alternating", "fedex"])
+def test_an_exchange_goes_on_from_a_checkpoint_bit_for_bit(form: str, graph: dict[int, list[int]], name: str) -> None:
+    method, whole, factory = start(name)
     for _ in range(3):
         play(method, whole, factory, graph, form)
     tensors, facts = pack_state(whole)
-    _, fresh, other = start("bank")
+    _, fresh, other = start(name)
     cut = unpack_state(fresh, {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(facts)))
     messages = []
     for state, shop in ((whole, factory), (cut, other)):
@@ -118,6 +119,7 @@ FIRST = ("nodes", "bank", 0)
         ((*FIRST, "moments"), {"m": "other"}, "device 0 has no such optimiser state"),
         ((*FIRST, "moments"), {"m": "none"}, "device 0 has no such optimiser state"),
         ((*FIRST, "residual"), "other", "device 0 has no such residual"),
+        ((*FIRST, "kept"), "other", "device 0 keeps no such values"),
         ((*FIRST, "held"), [[0, 1]], "device 0 holds no such update"),
         ((*FIRST, "held"), [[0, 1, "other", "other", "other"]], "device 0 holds no such update"),
         ((*FIRST, "held"), [[6, 1, "other"]], "device 0 holds an update that no device sent"),

@@ -64,6 +64,8 @@ def test_the_state_of_every_kind_of_method_is_counted(settings: dict[str, Any]) 
         return forecast_memory(base, run, [get_method(name) for name in names], devices).state / len(devices)
 
     assert state("lora") == pytest.approx(TRAINED * trained("lora"), rel=1e-2)
+    kept = sum(layer.inputs * layer.outputs for layer in base.adapters.layers)
+    assert state("fedex") == pytest.approx(TRAINED * trained("lora") + 3 * FLOAT * kept, rel=1e-2)
     assert state("bank") == pytest.approx((TRAINED + PLACED) * trained("bank"), rel=1e-2)
     both = TRAINED * (trained("bank") + trained("paper")) + PLACED * trained("bank")
     assert state("bank", "paper") == pytest.approx(both, rel=1e-2)

@@ -22,7 +22,8 @@ from meshtune.wire.codec import (
 )
 from meshtune.wire.value_forms import BITS
 
-LEVELS = {"int4": 7, "int8": 127}
+LEVELS = {"int2": 1, "int4": 7, "int8": 127}
+SHARES = np.array([1.0, 2 / 3, 1 / 2, 1 / 3])  # scales that int2 may have, of the largest magnitude
 forms = st.sampled_from(list(BITS))
 blocks = st.sampled_from([8, 9, 64, 4096])
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False) | st.floats(-1, 1, width=32) | st.just(0.0)
@@ -40,7 +41,10 @@ def bf16(values: list[float]) -> torch.Tensor:
 @settings(max_examples=300, deadline=None)
 @given(vectors, forms, blocks)
 def test_any_finite_values_come_back_within_half_a_step(values: list[float], form: str, block: int) -> None:
-    """A step is at most a sixteenth above max |x| / L, and at least 2^-17 of the largest block's, or 2^-126."""
+    """A step is at most a sixteenth above max |x| / L, and at least 2^-17 of the largest block's, or 2^-126.
+
+    In int2, whose least scale is a third of max |x|, a value may also be cut by two thirds of that.
+    """
     x = torch.tensor(values, dtype=torch.float32)
     found = apply_difference(encode_difference(x, zeros(len(values)), form, block), zeros(len(values)))
     assert found.dtype == torch.bfloat16
@@ -53,7 +57,9 @@ def test_any_finite_values_come_back_within_half_a_step(values: list[float], for
         # The last rounding is to bfloat16: 2^-8 of the value, 2^-133 below the smallest normal one.
         slack = 2.0**-8 * np.abs(exact[part]) + 2.0**-8 * step + 2.0**-133
         clipped = np.abs(exact[part]) > 3.38e38
-        assert ((np.abs(back[part] - exact[part]) <= (0.5 + 1e-5) * step + slack) | clipped).all()
+        assert (
+            (np.abs(back[part] - exact[part]) <= ((2 / 3 if form == "int2" else 0.5) + 1e-5) * step + slack) | clipped
+        ).all()
 
 
 @settings(max_examples=80, deadline=None)
@@ -64,27 +70,32 @@ def test_any_two_finite_ends_have_a_difference(pairs: list[tuple[float, float]],
     x = torch.tensor([a for a, _ in pairs], dtype=torch.float32)
     base = bf16([b for _, b in pairs])
     far = float(base.double().abs().max()) if pairs else 0.0
-    for _ in range(16):
+    for _ in range(100 if form == "int2" else 16):
         base = apply_difference(encode_difference(x, base, form, 8), base)
     exact = x.double().clamp(-3.38e38, 3.38e38)
     # What bfloat16 cannot say of the values keeps the scale from shrinking further: half a step, and its rounding.
     said = x.clamp(-torch.finfo(torch.bfloat16).max, torch.finfo(torch.bfloat16).max).bfloat16().double()
     unsaid = float((x.double() - said).abs().max()) if pairs else 0.0
     assert (
-        (base.double() - exact).abs() <= 2.0**-8 * exact.abs() + 2.0**-3 * unsaid + 2.0**-50 * far + 2.0**-126
+        (base.double() - exact).abs()
+        <= 2.0**-8 * exact.abs() + (1.0 if form == "int2" else 2.0**-3) * unsaid + 2.0**-50 * far + 2.0**-126
     ).all()
 
 
 @pytest.mark.parametrize("form", list(BITS))
 def test_what_was_left_out_is_sent_next_time(form: str) -> None:
-    """A constant target: at most (17 / (32 L))^k of the first distance is left behind version k, above bf16's own."""
+    """A constant target: at most (17 / (32 L))^k of the first distance is left behind version k, above bf16's own.
+
+    In int2 it is (2 / 3)^k, by the least scale, of which only a value's cut is left.
+    """
     draw = np.random.default_rng(0)
     target = torch.from_numpy(draw.standard_normal(1000).astype("f4")).bfloat16().float()
     held, scale = zeros(1000), float(target.abs().max())
-    for k in range(1, 12):
+    shrinks, versions = (2 / 3, 60) if form == "int2" else (17 / (32 * LEVELS[form]), 11)
+    for k in range(1, versions + 1):
         held = apply_difference(encode_difference(target, held, form, 50), held)
         left = float((held.float() - target).abs().max())
-        assert left <= scale * (17 / (32 * LEVELS[form])) ** k + 2.0**-8 * scale
+        assert left <= scale * shrinks**k + 2.0**-8 * scale
     assert torch.equal(held.float(), target)
 
 
@@ -121,9 +132,14 @@ def test_gaussian_values_cost_little_more_than_their_entropy(form: str) -> None:
     x = torch.randn(100_000, generator=torch.Generator().manual_seed(0))
     data = encode_difference(x, zeros(100_000), form, 100)
     peak = x.view(-1, 100).abs().amax(1).double().numpy() / LEVELS[form]
+    exact = x.view(-1, 100).double().numpy()
+    if form == "int2":  # by brute force: the scale that leaves the least
+        scales = peak[:, None] * SHARES
+        left = np.square(np.abs(exact)[:, None] - scales[..., None] * (2 * np.abs(exact)[:, None] >= scales[..., None]))
+        peak = scales[np.arange(len(scales)), left.sum(axis=2).argmin(axis=1)]
     grid = 2.0 ** np.floor(np.log2(peak))
     step = np.ceil(peak / grid * 16) / 16 * grid  # the documented grid, in other words
-    symbols = np.rint(x.view(-1, 100).double().numpy() / step[:, None])
+    symbols = np.clip(np.rint(exact / step[:, None]), -LEVELS[form], LEVELS[form])
     _, counts = np.unique(symbols, return_counts=True)
     share = counts / counts.sum()
     entropy = -(share * np.log2(share)).sum()
@@ -158,6 +174,15 @@ def test_coded_values_put_together_by_hand_are_read() -> None:
     assert apply_difference(data, torch.ones(10).bfloat16()).tolist() == [value + 1 for value in expected]
 
 
+def test_four_symbols_a_byte_put_together_by_hand_are_read() -> None:
+    """Ten values, three bytes: byte i has symbols i, i + 3, i + 6 and i + 9 from its upper bits down."""
+    symbols = [0, 1, 2, 1, 1, 0, 2, 2, 0, 1]
+    packed = bytes(sum(symbols[i + 3 * n] << (6 - 2 * n) for n in range(4) if i + 3 * n < 10) for i in range(3))
+    data = struct.pack("<BBHIHI", 4, 0, 8, 10, 127 << 4, 2) + bytes([255, 239]) + packed
+    expected = [-1.0, 0.0, 1.0, 0.0, 0.0, -1.0, 1.0, 1.0, -0.5, 0.0]
+    assert apply_difference(data, zeros(10)).tolist() == expected
+
+
 def good(form: str = "int4") -> tuple[bytes, torch.Tensor]:
     x = torch.randn(200, generator=torch.Generator().manual_seed(1))
     return encode_difference(x, zeros(200), form, 16), zeros(200)
@@ -182,6 +207,7 @@ HEAD = struct.Struct("<BBHIHI")
         (HEAD.pack(1, 0, 8, 8, 2000, 1) + bytes(6), "part of 5 bytes, expected 4"),
         (HEAD.pack(1, 0, 8, 8, 2000, 1) + b"\xff" * 5, "an invalid symbol"),
         (HEAD.pack(2, 0, 8, 8, 2000, 1) + b"\xff" * 9, "an invalid symbol"),
+        (HEAD.pack(4, 0, 8, 8, 2000, 1) + b"\xff" * 3, "an invalid symbol"),
         (HEAD.pack(1, 2, 8, 8, 2000, 1) + bytes(9), "damaged"),
         (HEAD.pack(1, 2, 8, 8, 2000, 1) + b"x" + zstandard.compress(bytes(5)), "claim to be 5, expected 4"),
         (HEAD.pack(1, 2, 8, 8, 2000, 1) + b"x" + zstandard.compress(bytes(4)) + b"x", "damaged"),

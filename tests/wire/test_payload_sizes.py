@@ -51,7 +51,7 @@ def test_plain_updates_are_exact(form: str, count: int) -> None:
     assert update_bytes(count, form, round_=5) == really_encoded(count, form, 128, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("form", ["int8", "int4"])
+@pytest.mark.parametrize("form", ["int8", "int4", "int2"])
 @pytest.mark.parametrize("block", [64, 128, 1024])
 @pytest.mark.parametrize("count", [5, 13_107, 100_000, 3 * SAMPLE + 17])
 def test_coded_updates_are_expected_within_two_percent(form: str, block: int, count: int) -> None:
@@ -87,6 +87,6 @@ def test_more_values_than_a_machine_holds_are_only_counted() -> None:
 
 def test_an_unknown_form_names_the_known_ones() -> None:
     with pytest.raises(
-        UserError, match=r"exchange\.values=int2 is not known: choose from bfloat16, float32, int4, int8"
+        UserError, match=r"exchange\.values=int3 is not known: choose from bfloat16, float32, int2, int4, int8"
     ):
-        update_bytes(10, "int2")
+        update_bytes(10, "int3")

@@ -56,9 +56,13 @@ class Expert:
         rank: r, the number of rows of A.
         scale: alpha / r.
         values: the flat vector of trainable scalars (count,), fp32.
+        turns: the parts of it that are trained and sent in turn, one a round; by default all of it in every round.
+        kept: what it computes with besides, neither trained nor sent (n,); None if there is nothing.
     """
 
     kind = ""
+    kept: Tensor | None = None
+    turns: tuple[slice, ...] = (slice(None),)
 
     def __init__(self, layers: Sequence[LayerSpec], rank: int, scale: float, values: Tensor) -> None:
         self.layers = layers
@@ -68,11 +72,36 @@ class Expert:
 
     @property
     def count(self) -> int:
-        """How many scalars the expert trains (and sends)."""
+        """How many scalars the expert trains, in all of its :attr:`turns`."""
         return self.values.numel()
+
+    @property
+    def most(self) -> int:
+        """How many scalars it sends in one round at most."""
+        return max(self.sent(version) for version in range(1, len(self.turns) + 1))
+
+    def turn(self, version: int) -> slice:
+        """Return the part of :attr:`values` that is trained and sent in round ``version`` (1, 2, ...)."""
+        return self.turns[(version - 1) % len(self.turns)]
+
+    def sent(self, version: int) -> int:
+        """Return how many scalars that part has."""
+        return len(range(self.count)[self.turn(version)])
+
+    def trainee(self, version: int) -> Expert:
+        """Return what is trained in round ``version``: a copy, or an expert of that round's part alone."""
+        return self.with_values(self.values.clone())
+
+    def taught(self, trained: Expert) -> Expert:
+        """Return the expert after ``trained``, its trainee, has been trained."""
+        return trained
 
     def with_values(self, values: Tensor) -> Expert:
         """Return an expert of the same shape with ``values`` instead."""
+        raise NotImplementedError
+
+    def keeping(self, kept: Tensor) -> Expert:
+        """Return the expert with :attr:`kept` instead of its own."""
         raise NotImplementedError
 
     def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:

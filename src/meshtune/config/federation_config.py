@@ -79,12 +79,12 @@ class ExchangeConfig(Settings):
     """How values are sent.
 
     Attributes:
-        values: ``bfloat16`` or ``float32``: plain values; ``int8`` or ``int4``: each version as a quantised delta from
-            the previous one.
-        block: values that share a scale, in int8 and int4.
+        values: ``bfloat16`` or ``float32``: plain values; ``int8``, ``int4`` or ``int2``: each version as a quantised
+            delta from the previous one.
+        block: values that share a scale, in int8, int4 and int2.
     """
 
-    values: Literal["float32", "bfloat16", "int8", "int4"] = "bfloat16"
+    values: Literal["float32", "bfloat16", "int8", "int4", "int2"] = "bfloat16"
     block: int = Field(128, ge=BLOCKS[0], le=BLOCKS[1])
 
     @property

@@ -36,6 +36,14 @@ class AdapterKind(ABC):
     def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
         """Return how many scalars a device trains; ``parameters`` is the number of the model's."""
 
+    def sent(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
+        """Return how many scalars a device sends in one round at most; by default all that it trains."""
+        return self.count(layers, rank, density, parameters)
+
+    def kept(self, layers: Sequence[LayerSpec]) -> int:
+        """Return how many scalars a device keeps beside these, neither trained nor sent; by default none."""
+        return 0
+
 
 class SparseAdapter(AdapterKind):
     """B's values at the positions of a mask, after a frozen A."""
@@ -54,6 +62,20 @@ class LoraAdapter(AdapterKind):
 
     def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
         return rank * sum(layer.inputs + layer.outputs for layer in layers)
+
+
+class FactorAdapter(LoraAdapter):
+    """A and B of every layer, dense, trained and sent in turn."""
+
+    def sent(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
+        return rank * max(sum(layer.inputs for layer in layers), sum(layer.outputs for layer in layers))
+
+
+class ExactLoraAdapter(LoraAdapter):
+    """A and B of every layer, dense, beside what their mean leaves out of the mean update."""
+
+    def kept(self, layers: Sequence[LayerSpec]) -> int:
+        return sum(layer.inputs * layer.outputs for layer in layers)
 
 
 class CoreAdapter(AdapterKind):
@@ -188,6 +210,7 @@ class Routing:
 
 
 SPARSE, LORA, CORE, FULL = SparseAdapter(), LoraAdapter(), CoreAdapter(), FullWeights()
+FACTORS, EXACT_LORA = FactorAdapter(), ExactLoraAdapter()
 CALIBRATED, NEGOTIABLE, EVERY_POSITION = MaskPolicy(), MaskPolicy(negotiable=True), EveryPosition()
 WITH_COMMON = CommonMasks()
 NOTHING_SENT = Sharing(sends=False)

@@ -27,6 +27,8 @@ CATALOGUE: dict[str, str] = {
     "lori": "LoRI: frozen A, mask by magnitude after a whole dense run, updates merged by weight",
     "lori_uniform": "'lori' with the same density in every layer",
     "ffa": "FFA-LoRA: one frozen A for all, B averaged",
+    "alternating": "RoLoRA: A and B of LoRA trained, sent and averaged in turn, one of them a round",
+    "fedex": "FedEx-LoRA: 'lora' with the mean of the products B A, kept beside the mean A and B",
     "fed_sb": "Fed-SB: only an r x r core between a fixed A and a fixed B of every layer, averaged",
     "fpft": "all weights trained and averaged; states on disk",
     "central": "one LoRA adapter on the pooled rows of all devices",

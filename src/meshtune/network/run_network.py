@@ -103,7 +103,7 @@ def run_network(
     """
     config, method = site.config, carrier(methods)
     said = [method.announces(announced, factory) for announced in own]
-    count = max(method.begin(a, {a.device: a}, factory).count for a in said)
+    count = max(method.begin(a, {a.device: a}, factory).most for a in said)
     bits = 8.0 * update_bytes(count, config.exchange.values, config.exchange.block)
     policy, rank = method.masks, factory.adapter.rank
     found = [announced.masks if policy.selects else () for announced in own]

@@ -115,9 +115,9 @@ class Node:
             first_step: the number within the run of the first of these steps.
         """
         member = self.member
-        expert = member.expert
+        expert, own = member.expert, member.held.get(self.device)
         if expert.kind != "full":  # full weights are trained in place in the model; other values in a copy
-            expert = expert.with_values(expert.values.clone())
+            expert = expert.trainee(1 if own is None else own.version + 1)
         moments = {name: tensor.clone() for name, tensor in member.moments.items()}
         return Job(expert, batches, lr, first_step, moments)
 
@@ -125,7 +125,9 @@ class Node:
         """Take over the result of its job, or of an equal one."""
         member = self.member
         member.history = (*member.history, member.expert.digest)
-        member.expert, member.moments = job.expert, job.moments
+        one_turn = len(member.expert.turns) == 1
+        member.expert = member.expert.taught(job.expert)
+        member.moments = job.moments if one_turn else {}  # the next round trains other values
 
     def publish(self) -> Update:
         """Turn the trained values into the update of this round, and hold it.

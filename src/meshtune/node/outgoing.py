@@ -12,7 +12,7 @@ def update_envelope(member: Member, receiver: int, source: int, known: int, rule
     """Return the newest update of ``source`` that ``member`` holds, for a neighbour that holds version ``known``."""
     update = member.held[source]
     rules.cache.once(("values", update.digest), lambda: update.values)
-    data, split = write_update(update, member.device, known, rules)
+    data, split = write_update(update, member, known, rules)
     return Envelope(member.device, receiver, source, update.version, data, split)
 
 

@@ -19,7 +19,7 @@ from meshtune.adapter.sites import LayerSpec, places, sizes
 from meshtune.errors import ForeignError, MalformedError, StaleError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.state import Announcement, Masks, Member, Update
-from meshtune.node.updates import UpdateRules
+from meshtune.node.updates import UpdateRules, completed
 from meshtune.printable import quoted
 from meshtune.routing.statistics import Statistics
 from meshtune.wire.codec import apply_difference, decode_keyframe
@@ -41,8 +41,10 @@ def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
     version, count = checked_version(member, message, rules), rules.count(member, message.source)
     form, since = rules.settings.values, message.meta.get("since")
     if since is None and message.tensors["values"].dtype != torch.uint8:
-        plain = "bfloat16" if rules.settings.differences else form  # a keyframe that coding would not shrink
-        return Update(message.source, version, numbers(message, "values", (count,), [plain]))
+        if rules.settings.differences:  # a keyframe that coding would not shrink
+            return Update(message.source, version, numbers(message, "values", (count,), ["bfloat16"]))
+        part = numbers(message, "values", (len(range(count)[member.expert.turn(version)]),), [form])
+        return Update(message.source, version, completed(part, member, message.source, version, rules))
     if not rules.settings.differences:
         raise MalformedError(f"an update of device {message.source} is coded, expected values of type {form}")
     values = packed(message, "values", None, ["uint8"])
@@ -56,8 +58,9 @@ def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
             f"version {version} of device {message.source} came as the difference to version {since}, "
             f"device {member.device} holds version {has}"
         )
-    base = rules.origin(member, message.source) if held is None else held.values
-    return Update(message.source, version, apply_difference(data, base, form), values)
+    base = rules.base(member, message.source)[member.expert.turn(version)]
+    part = apply_difference(data, base, form)
+    return Update(message.source, version, completed(part, member, message.source, version, rules), values)
 
 
 def checked_version(member: Member, message: Message, rules: UpdateRules) -> int:

@@ -30,6 +30,7 @@ def pack_member(member: Member, put: Put) -> dict[str, Any]:
             for u in member.held.values()
         ],
         **({} if member.residual is None else {"residual": put(member.residual)}),
+        **({} if member.expert.kept is None else {"kept": put(member.expert.kept)}),
         **({"averaged": list(member.averaged)} if member.averaged else {}),
         "history": list(member.history),
     }
@@ -38,6 +39,8 @@ def pack_member(member: Member, put: Put) -> dict[str, Any]:
 def unpack_member(member: Member, data: Mapping[str, Any], take: Take) -> None:
     """The inverse of :func:`pack_member`, for a member that has just begun."""
     member.expert = member.expert.with_values(take(data["values"]))
+    if data.get("kept") is not None:
+        member.expert = member.expert.keeping(take(data["kept"]))
     member.moments = {name: take(key) for name, key in data["moments"].items()}
     member.history, member.averaged = tuple(data["history"]), tuple(data.get("averaged", ()))
     member.residual = None if data.get("residual") is None else take(data["residual"])

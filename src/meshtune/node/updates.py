@@ -68,8 +68,13 @@ class UpdateRules:
         """Return the values that ``source`` starts from, bf16 (n,): the base of its first difference."""
         return self.start(member, source).values.detach().cpu().bfloat16()
 
+    def base(self, member: Member, source: int) -> Tensor:
+        """Return the values of ``source`` that ``member`` holds, or what they start from (n,)."""
+        held = member.held.get(source)
+        return self.origin(member, source) if held is None else held.values
+
     def count(self, member: Member, source: int) -> int:
-        """Return how many values ``source`` trains and sends."""
+        """Return how many values ``source`` trains."""
         if not self.method.kind.projected:  # the same shape for all devices
             return member.expert.count
         return self.start(member, source).count
@@ -81,38 +86,60 @@ def publish(member: Member, version: int, rules: UpdateRules) -> Update:
     Raises:
         DivergedError: a value is NaN, infinite, or out of range for the value type sent.
     """
-    values = member.expert.values.detach().to("cpu")
+    turn = member.expert.turn(version)
+    values = member.expert.values.detach().to("cpu")[turn]
     settings = rules.settings
     if not settings.differences:
         sent = values.clone().to(getattr(torch, settings.values))
         if not torch.isfinite(sent).all():
             raise DivergedError(f"its values are beyond what {settings.values} holds", member.device)
-        return Update(member.device, version, sent)
+        return Update(member.device, version, completed(sent, member, member.device, version, rules))
     if member.residual is not None:
-        values = values + member.residual
-    own = member.held.get(member.device)
-    base = rules.origin(member, member.device) if own is None else own.values
+        values = values + member.residual[turn]
+    base = rules.base(member, member.device)[turn]
     try:
         coded = encode_difference(values, base, settings.values, settings.block)
     except PayloadError as error:
         raise DivergedError("its values are not finite", member.device) from error
     held = apply_difference(coded, base)
-    member.residual = values - held
-    return Update(member.device, version, held, _bytes(coded, held))
+    if len(member.expert.turns) == 1:
+        member.residual = values - held
+    else:  # the other parts' errors wait for their turn
+        before = torch.zeros(member.expert.count) if member.residual is None else member.residual.clone()
+        before[turn] = values - held
+        member.residual = before
+    whole = completed(held, member, member.device, version, rules)
+    return Update(member.device, version, whole, _bytes(coded, held))
 
 
-def write_update(update: Update, sender: int, known: int, rules: UpdateRules) -> tuple[bytes, dict[str, int]]:
-    """Return ``update`` as ``sender`` sends it, and its bytes by kind; equal messages are encoded once.
+def completed(part: Tensor, member: Member, source: int, version: int, rules: UpdateRules) -> Tensor:
+    """Return all values of ``source`` (count,), of which ``part`` came in round ``version``.
+
+    Of values without a turn, differences are taken to what everybody holds of them, the version before. Plain values
+    may come to whoever lacks that version, and nothing is made of the rest: it is where ``source`` started, so that all
+    who hold a version hold the same.
+    """
+    if len(member.expert.turns) == 1:
+        return part
+    before = rules.base if rules.settings.differences else rules.origin
+    whole = before(member, source).to(part.dtype, copy=True)
+    whole[member.expert.turn(version)] = part
+    return whole
+
+
+def write_update(update: Update, member: Member, known: int, rules: UpdateRules) -> tuple[bytes, dict[str, int]]:
+    """Return ``update`` as ``member`` sends it, and its bytes by kind; equal messages are encoded once.
 
     Args:
         update: the update to send.
-        sender: the device that sends it.
+        member: the device that sends it.
         known: the version that the receiver is known to hold; 0 for none, which means the source's starting values.
         rules: the rules of this round.
 
     Raises:
         UserError: it has more values than one message may hold.
     """
+    sender = member.device
     difference = update.coded is not None and known == update.version - 1
 
     def make() -> tuple[bytes, dict[str, int]]:
@@ -121,8 +148,10 @@ def write_update(update: Update, sender: int, known: int, rules: UpdateRules) ->
         if update.coded is not None and difference:
             meta["since"] = known
             values = update.coded
-        elif rules.settings.differences:
+        elif rules.settings.differences:  # whole: the next difference may be to any part of it
             values = _bytes(encode_keyframe(values), values)
+        else:
+            values = values[member.expert.turn(update.version)]
         message = Message("update", sender, rules.round, update.source, meta, {"values": values})
         try:
             data = encode(message)

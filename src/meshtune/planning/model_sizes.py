@@ -79,8 +79,9 @@ def method_sizes(
     positions = sum(sizes(skeleton.layers, adapter.rank))
     density = adapter.share if method.masks.selects else 1.0  # without a mask all of B is trained
     trained = method.kind.count(skeleton.layers, adapter.rank, density, skeleton.parameters)
-    update = update_bytes(trained, exchange.values, exchange.block) if method.sharing.sends else 0
-    elements = trained if exchange.values in PLAIN else update
+    sent = method.kind.sent(skeleton.layers, adapter.rank, density, skeleton.parameters)
+    update = update_bytes(sent, exchange.values, exchange.block) if method.sharing.sends else 0
+    elements = sent if exchange.values in PLAIN else update
     fits = update <= PayloadLimits().total and elements <= PayloadLimits().elements
     mask, statistics, control = 0, 0, 0
     if method.sharing.sends:

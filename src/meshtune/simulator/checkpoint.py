@@ -14,6 +14,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from meshtune.methods.base import Method
 from meshtune.methods.state import Member, Update
 from meshtune.network.federation_state import FederationState
 from meshtune.network.virtual_clock import pack, unpack
@@ -36,6 +37,7 @@ class _Node(_Facts):
     moments: dict[str, str]
     held: list[list[int | str]]
     residual: str | None = None
+    kept: str | None = None
     averaged: list[Count] = Field(default_factory=list)
     history: list[str]
     sent: list[_Three]
@@ -148,10 +150,12 @@ def _fit(found: _State, fresh: FederationState, tensors: Mapping[str, Tensor]) -
         if method in fresh.clocks and len(found.clocks.get(method, [])) != found.round + 1:
             raise ValueError(f"the clock of {method} has not {found.round + 1} rounds")
         for member, one in zip(nodes_of, saved, strict=True):
-            _fit_node(member, one, len(nodes_of), found.round, tensors)
+            _fit_node(fresh.nodes[method][member.device].method, member, one, len(nodes_of), found.round, tensors)
 
 
-def _fit_node(member: Member, saved: _Node, devices: int, round_: int, tensors: Mapping[str, Tensor]) -> None:
+def _fit_node(
+    method: Method, member: Member, saved: _Node, devices: int, round_: int, tensors: Mapping[str, Tensor]
+) -> None:
     where = f"device {member.device}"
     values = member.expert.values
 
@@ -168,6 +172,10 @@ def _fit_node(member: Member, saved: _Node, devices: int, round_: int, tensors: 
             raise ValueError(f"{where} has no such optimiser state")
     if saved.residual is not None and sized(saved.residual).numel() != member.expert.count:
         raise ValueError(f"{where} has no such residual")
+    if saved.kept is not None:
+        due = method.kind.kept(member.expert.layers)
+        if not due or sized(saved.kept, torch.float32).numel() != due:
+            raise ValueError(f"{where} keeps no such values")
     for entry in saved.held:
         if not 3 <= len(entry) <= 4:
             raise ValueError(f"{where} holds no such update")

@@ -60,7 +60,7 @@ class RadioExchange:
         config, site, n = self._config, self.network.site, len(nodes)
         again = reform(self.network, method, nodes, version, ledger, clock, self.listener)
         slow = slowness(config.faults, config.seed, n, version)
-        values = nodes[0].member.expert.count
+        values = nodes[0].member.expert.sent(version)
         computing = self.pace.seconds(method, values)[version - 1] * slow
         tick = RoundCost(computing=float(self.pace.energy(method, values)[version - 1].sum()))
         if not method.sharing.sends:  # nobody waits for anybody

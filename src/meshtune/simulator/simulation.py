@@ -185,7 +185,7 @@ def _begin(
     state = begin(inputs.methods, graph, own, layers, inputs.factory, network)
     if network is not None:
         counts = {
-            m.name: max(one.expert.count for one in state.members[m.name]) for m in inputs.methods if m.sharing.sends
+            m.name: max(one.expert.most for one in state.members[m.name]) for m in inputs.methods if m.sharing.sends
         }
         for note in crowded(network.site, inputs.config.exchange, network.formed.wanted, counts):
             observer(Note(note))

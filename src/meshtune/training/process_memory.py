@@ -19,6 +19,8 @@ from meshtune.training.memory_forecast import MemoryForecast, forecast
 SCALAR = 14 * 4
 """Peak bytes per trained scalar: value, gradient and two moments; value and moments from before the round; the sent
 update and its residual; and value, moments, update and residual in a checkpoint being written."""
+KEPT = 3 * 4
+"""Peak bytes per scalar that is kept and not trained: before and after a mix, and in a checkpoint being written."""
 POSITION = 2 * 8
 """Bytes of a sparse scalar's position in B and in B transposed."""
 
@@ -81,7 +83,7 @@ def forecast_memory(
         if method.kind.frozen_base:
             projected = sparse if method.masks.selects else everywhere
             count = method.kind.count(layers, rank, share, base.parameters)
-            device += SCALAR * (projected if method.kind.projected else count)
+            device += SCALAR * (projected if method.kind.projected else count) + KEPT * method.kind.kept(layers)
     if any(method.masks.trains(config.paper) for method in methods):
         device = max(device, (DENSE + POSITION) * everywhere)  # a whole dense run first
     each = max(FULL, SENT * len(devices) + 4)

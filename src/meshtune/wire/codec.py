@@ -23,15 +23,17 @@ from torch import Tensor
 
 from meshtune.errors import ForeignError, MalformedError, OversizedError
 from meshtune.printable import printable
+from meshtune.wire.ternary import ternary_scales
 from meshtune.wire.value_forms import BITS, BLOCKS
 
-_FORMS = {1: "int4", 2: "int8", 3: "bfloat16"}
+_FORMS = {1: "int4", 2: "int8", 3: "bfloat16", 4: "int2"}
 _NUMBERS = {name: number for number, name in _FORMS.items()}
 _HEAD = struct.Struct("<BBHIHI")  # form, compression flags, block, values, largest scale, bytes of the first part
 _SCALES, _BODY = 1, 2  # compression flags: scales (of a keyframe the exponents), and the rest
 _SHIFT = 19  # a scale keeps the sign, the exponent and four mantissa bits of a float32
 _SMALLEST, _LARGEST = 1 << 4, (255 << 4) - 1  # scales that are normal floats
 _BEYOND = torch.finfo(torch.bfloat16).max
+_TOP = float(np.array(_LARGEST << _SHIFT, dtype=np.uint32).view(np.float32))
 
 
 class _Zstd(threading.local):
@@ -51,12 +53,12 @@ def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> by
 
     Each block of ``block`` values has a scale s, the smallest on a logarithmic grid (sixteen steps per octave) with
     L s >= max |x|, L = 7 for int4 and 127 for int8. A value becomes the nearest of -L..L times s, so its error is at
-    most s / 2.
+    most s / 2. In int2 L = 1, and s may be smaller, as :mod:`meshtune.wire.ternary` says.
 
     Args:
         values: the values to send, fp32 (n,).
         base: what the receiver holds, bf16 (n,).
-        form: ``int4`` or ``int8``.
+        form: ``int2``, ``int4`` or ``int8``.
         block: values per scale.
 
     Raises:
@@ -69,20 +71,19 @@ def encode_difference(values: Tensor, base: Tensor, form: str, block: int) -> by
     rest[count:] = 0.0
     rest = rest.view(-1, block)
     peak = rest.abs().amax(dim=1)
+    if form == "int2":
+        peak = ternary_scales(rest, peak)
     codes, largest, steps = _scales((peak / top).numpy())
     if largest > _LARGEST:
         check_finite(values)
         # The difference of two finite values may overflow float32: what is clamped here is in the next difference.
         rest.clamp_(-_BEYOND, _BEYOND)
-        codes, largest, steps = _scales((peak.clamp_(max=_BEYOND) / top).numpy())
+        codes, largest, steps = _scales((peak.clamp_(max=_BEYOND) / top).clamp_(max=_TOP).numpy())
     # Never negative, so truncation rounds to the nearest.
     torch.addcmul(torch.tensor(top + 0.5), rest, torch.from_numpy(1.0 / steps)[:, None], out=rest)
-    symbols = rest.view(-1)[:count].numpy().astype(np.uint8)
-    if form == "int4":
-        half = (count + 1) // 2
-        high, low = symbols[:half] * np.uint8(16), symbols[half:]
-        high[: low.size] |= low
-        symbols = high
+    if form == "int2":
+        rest.clamp_(0.0, 2 * top + 0.5)
+    symbols = _packed(rest.view(-1)[:count].numpy().astype(np.uint8), BITS[form])
     scales, scales_small = _shrink(codes)
     body, body_small = _shrink(symbols)
     flags = _SCALES * scales_small + _BODY * body_small
@@ -113,12 +114,7 @@ def apply_difference(data: bytes, base: Tensor, due: str | None = None) -> Tenso
         raise MalformedError("coded values have an impossible scale")
     steps = _steps(codes, largest)
     packed = _expand(body, -(-count * BITS[form] // 8), bool(flags & _BODY))
-    symbols = packed
-    if form == "int4":
-        symbols = np.empty(2 * packed.size, dtype=np.uint8)
-        np.right_shift(packed, 4, out=symbols[: packed.size])
-        np.bitwise_and(packed, 15, out=symbols[packed.size :])
-        symbols = symbols[:count]
+    symbols = _unpacked(packed, BITS[form])[:count]
     if symbols.size and int(symbols.max()) > 2 * top:
         raise MalformedError("coded values have an invalid symbol")
     whole = count // block * block
@@ -219,6 +215,29 @@ def _steps(codes: NDArray[np.uint8], largest: int) -> NDArray[np.float32]:
     if not codes.all():
         steps[codes == 0] = 0.0
     return steps
+
+
+def _packed(symbols: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Return several symbols of ``bits`` a byte: byte i has symbols i, i + m, ..., for m bytes, the first uppermost."""
+    if bits == 8:
+        return symbols
+    size = -(-symbols.size * bits // 8)
+    made = symbols[:size] << np.uint8(8 - bits)
+    for number in range(1, 8 // bits):
+        part = symbols[number * size : (number + 1) * size]
+        made[: part.size] |= part << np.uint8(8 - bits * (number + 1))
+    return made
+
+
+def _unpacked(packed: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Return the symbols of :func:`_packed`, and in the end those that fill its last bytes."""
+    if bits == 8:
+        return packed
+    symbols = np.empty((8 // bits, packed.size), dtype=np.uint8)
+    for number, part in enumerate(symbols):
+        np.right_shift(packed, 8 - bits * (number + 1), out=part)
+        np.bitwise_and(part, (1 << bits) - 1, out=part)
+    return symbols.reshape(-1)
 
 
 def _shrink(data: NDArray[np.uint8]) -> tuple[bytes, bool]:

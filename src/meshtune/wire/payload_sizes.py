@@ -61,13 +61,13 @@ def message_bytes(message: Message, tensors: Mapping[str, tuple[str, tuple[int, 
 def update_bytes(count: int, form: str, block: int = 128, round_: int = 1) -> int:
     """Return the expected bytes of one device's own update: values and header; the receiver knows the mask.
 
-    Exact for uncoded values. A difference (``int8``, ``int4``) is assumed to have ``count`` normal values: real
-    training has been within a few percent of that.
+    Exact for uncoded values. A difference (``int8``, ``int4``, ``int2``) is assumed to have ``count`` normal values:
+    real training has been within a few percent of that.
 
     Args:
         count: number of values; 0 for a method that sends none.
-        form: ``float32``, ``bfloat16``, ``int8`` or ``int4``.
-        block: values per scale, in int8 and int4.
+        form: ``float32``, ``bfloat16``, ``int8``, ``int4`` or ``int2``.
+        block: values per scale, in a difference.
         round_: the round it is sent in, which is written in the header.
 
     Raises:
