@@ -79,7 +79,7 @@ def lengths(study: str, model: str = "smollm2") -> str:
     ]
     found = records(study, model=model)
     for rows in sorted({one["rows"] for one in found}):
-        here = [one for one in found if one["rows"] == rows]
+        here = [one for one in found if one["rows"] == rows and (one["method"] != "frozen" or not one["settings"])]
         rivals = {one["seed"]: one for one in here if one["method"] == RIVAL and not one["settings"]}
         for name in sorted({name_of(one) for one in here}):
             runs = [one for one in here if name_of(one) == name]
