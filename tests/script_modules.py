@@ -9,7 +9,12 @@ from types import ModuleType
 
 
 def load_script(path: Path) -> ModuleType:
-    """Return the script at ``path`` as a module of its name, which its dataclasses look up."""
+    """Return the script at ``path`` as a module of its name, which its dataclasses look up.
+
+    As when it is run, it finds the modules beside it.
+    """
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
     assert spec.loader

@@ -50,7 +50,7 @@ def test_answers_may_be_drawn(file: Path) -> None:
         ("tasks: [{key: boolq}]", "FILE: the key tasks.0.task is missing"),
         ("tasks: [boolq, boolq]", "FILE: tasks: the task key boolq appears twice: use devices.per_task for "),
         ("tasks: [{task: piqa, key: boolq}, boolq]", "FILE: tasks: the task key boolq appears twice: use "),
-        (f"{TASK}exchange: {{values: int2}}", "FILE: exchange.values=int2: input should be 'float32', 'bfloat16', "),
+        (f"{TASK}exchange: {{values: int3}}", "FILE: exchange.values=int3: input should be 'float32', 'bfloat16', "),
         (f"{TASK}exchange: {{block: 4}}", "FILE: exchange.block=4: input should be greater than or equal to 8"),
         (
             f"{TASK}exchange: {{block: 8192}}",

@@ -57,17 +57,14 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
     groups = sorted({task.key for task in config.device_tasks})
     rank, kind = config.adapter.rank, config.adapter.projection
     layer = narrowest(layers)
-    lower = layer.inputs // (len(groups) if kind == "orthogonal" else 1)
+    bounded = kind == "orthogonal" and trains_sparse(config)  # only sparse experts have projections
+    common = config.adapter.common_rows if any(get_method(name).masks.common for name in config.methods) else 0
+    lower = _largest_rank(config, len(groups), layer.inputs, common > 0) if kind == "orthogonal" else layer.inputs
     if rank > layer.inputs:
         remedy = f"lower it to {lower}" if lower else f"lower it to {layer.inputs} and set adapter.projection=gaussian"
         raise UserError(f"adapter.rank={rank} is above the {layer.inputs} inputs of layer {layer.name}: {remedy}")
-    bounded = kind == "orthogonal" and trains_sparse(config)  # only sparse experts have projections
-    common = config.adapter.common_rows if any(get_method(name).masks.common for name in config.methods) else 0
     room = capacity([layer.inputs for layer in layers], rank, common) if bounded else None
     if room is not None and len(groups) > room:
-        if common:
-            ranks = (config.adapter.model_copy(update={"rank": one}) for one in range(lower, 1, -1))
-            lower = next((a.rank for a in ranks if len(groups) * a.rank + a.common_rows <= layer.inputs), 0)
         remedy = f"lower adapter.rank to {lower} or " if lower else ""
         shared = f" beside {common} that they have in common" if common else ""
         raise UserError(
@@ -87,6 +84,17 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
             f"{remedy}set adapter.projection=gaussian or paper.projection=group"
         )
     return found
+
+
+def _largest_rank(config: RunConfig, groups: int, inputs: int, sharing: bool) -> int:
+    """Return the largest rank whose blocks for ``groups``, and rows in common if ``sharing``, fit into ``inputs`` rows.
+
+    0 if there is none.
+    """
+    if not sharing:
+        return inputs // groups
+    ranks = (config.adapter.model_copy(update={"rank": rank}) for rank in range(inputs // groups, 1, -1))
+    return next((one.rank for one in ranks if groups * one.rank + one.common_rows <= inputs), 0)
 
 
 def _apart(config: RunConfig, recipe_of: Mapping[str, Recipe]) -> str | None:
