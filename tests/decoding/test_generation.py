@@ -213,7 +213,7 @@ def embedded() -> Base:
 
 
 @given(seed=st.integers(0, 1000), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_whatever_stops_an_answer_its_pieces_are_the_answer(embedded: Base, seed: int, data: st.DataObject) -> None:
     """Stops are cut out of what would be written, so that they lie within and across tokens; bytes are drawn too."""
     ask = Ask((), None, prompt=encode_prompt(embedded.tokenizer, "Question: Is it so?\nAnswer:", embedded.longest))
