@@ -154,6 +154,8 @@ def draw(study: str, path: Path, model: str = "smollm2") -> None:
     for number, (method, (label, colour, marker, line)) in enumerate(LOOKS.items()):
         runs = {rows: [one for one in found if one["method"] == method and one["rows"] == rows] for rows in every}
         shown = [rows for rows in every if runs[rows]]
+        if not shown:
+            continue
         means = [fmean(averaged(one["scores"]["nll"]) for one in runs[rows]) for rows in shown]
         style = {"color": colour, "marker": marker, "linestyle": line, "markersize": 5, "label": label}
         left.plot(shown, means, **style)
