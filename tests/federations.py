@@ -15,6 +15,7 @@ from meshtune.adapter.sites import describe, places, sizes
 from meshtune.methods.base import Method, Prompts
 from meshtune.methods.config import PaperConfig
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Member, Update
 from meshtune.routing.config import RouterConfig
 from meshtune.routing.features import Features
@@ -90,3 +91,11 @@ def ask(method: Method, member: Member, factory: ExpertFactory) -> Any:
     names = method.routing.names(RouterConfig(), PaperConfig())
     router = WhitenedRouter(sources) if method.routing.statistics else Reader(names[0]) if names else None
     return method.answer(member, Prompts(["a", "b", "c"], router, features), factory)
+
+
+def digests(name: str) -> list[tuple[str, str]]:
+    """Return the groups and digests of the experts that a device of the method ``name`` holds after a round."""
+    method = get_method(name)
+    members, factory = federation(method)
+    play(method, members, factory)
+    return [(group, expert.digest) for group, _, expert in method.experts(members[0], factory)]

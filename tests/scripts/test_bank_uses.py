@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from script_modules import load_script
 
 ROOT = Path(__file__).parents[2]
 TINY = """
@@ -24,10 +24,8 @@ BANKS, AVERAGES = ("bank", "hard_moe"), ("lora", "proposed", "oracle")
 
 
 @pytest.fixture(scope="module")
-def script() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        yield importlib.import_module("bank_uses")
+def script() -> Any:
+    return load_script(ROOT / "benchmarks" / "bank_uses.py")
 
 
 @pytest.fixture(scope="module")

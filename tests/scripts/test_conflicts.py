@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import sys
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from federations import LAYERS, federation
 from meshtune.adapter.expert import Expert, LoraExpert
 from meshtune.adapter.sites import describe
 from meshtune.methods.registry import get_method
+from script_modules import load_script
 
 ROOT = Path(__file__).parents[2]
 TINY = """
@@ -33,17 +32,13 @@ validation: 4
 
 
 @pytest.fixture(scope="module")
-def measures() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        yield importlib.import_module("conflict_measures")
+def measures() -> Any:
+    return load_script(ROOT / "benchmarks" / "conflict_measures.py")
 
 
 @pytest.fixture(scope="module")
-def script() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        yield importlib.import_module("conflicts")
+def script() -> Any:
+    return load_script(ROOT / "benchmarks" / "conflicts.py")
 
 
 def dense(expert: Expert) -> np.ndarray:

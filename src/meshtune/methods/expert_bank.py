@@ -77,6 +77,11 @@ class BankMethod(Method):
         bank = self.bank(member, factory)
         return [(group, devices, bank[group]) for group, devices in self.sources(member)]
 
+    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
+        if self.routing.oracle:
+            return self.perfect(member, prompts.groups, factory)
+        return self.routed(member, prompts, factory)
+
     def routed(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
         """Return the router's answer over the bank."""
         bank = self.bank(member, factory)

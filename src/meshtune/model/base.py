@@ -16,7 +16,7 @@ from meshtune.adapter.layer import Adapters, blocks_of, decoder_of
 from meshtune.model.architecture import window_of
 from meshtune.model.checkpointing import again_in_backward, make_checkpointed
 from meshtune.model.compiling import compile_blocks
-from meshtune.model.frozen_products import quicken_products, round_products
+from meshtune.model.frozen_products import quicken_products
 from meshtune.model.head import Head, LinearHead, NoHead, OwnHead, TokenLosses, states_of
 from meshtune.model.norms import quicken_norms
 from meshtune.model.packing import NAME, Packed, hang_in, reading
@@ -101,10 +101,6 @@ class Base:
             self.head = LinearHead(self._layer, paths.scale, paths.cap)
         else:
             self.head = self.own_head
-
-    def round_products(self) -> None:
-        """Compute products with frozen weights in bfloat16 from now on (:mod:`meshtune.model.frozen_products`)."""
-        round_products(self.model)
 
     @cached_property
     def own_head(self) -> OwnHead:

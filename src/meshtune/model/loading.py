@@ -20,6 +20,7 @@ from meshtune.config.learning_config import EMBEDDED, TINY, ModelConfig
 from meshtune.errors import UserError
 from meshtune.model.architecture import check_room, first_line, is_gguf, shape_of, source, unread
 from meshtune.model.base import Base
+from meshtune.model.frozen_products import round_products
 from meshtune.model.heap import keep_freed_memory
 from meshtune.model.integrity import check_finite, check_tokenizer, check_weights
 from meshtune.model.probes.probed_base import open_base
@@ -123,7 +124,7 @@ def load(config: ModelConfig, per_layer: bool = False) -> Base:
     check_finite(model, name)
     base = open_base(model, tokenizer, config.name, per_layer, config.compile)
     if config.products == "bfloat16":  # only now: the fast paths are checked in the model's own arithmetic
-        base.round_products()
+        round_products(base.model)
     return base
 
 

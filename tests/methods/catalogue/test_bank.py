@@ -1,4 +1,4 @@
-"""The default method: a bank, weighed by a router."""
+"""A bank, weighed by a router."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meshtune.routing.routers import Router
 from meshtune.routing.statistics import Array
 
 
-def test_proposed_routes_clear_prompts_like_the_oracle() -> None:
+def test_it_routes_clear_prompts_like_the_oracle() -> None:
     method = get_method("bank")
     members, factory = federation(method)
     play(method, members, factory)

@@ -1,4 +1,4 @@
-"""A bank with a part in common, weighed by a router."""
+"""The default method: a bank with a part in common, weighed by a router."""
 
 from __future__ import annotations
 

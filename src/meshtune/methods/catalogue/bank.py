@@ -7,11 +7,8 @@ sections 6 and 8).
 
 from __future__ import annotations
 
-from meshtune.methods.base import Answer, Prompts
 from meshtune.methods.expert_bank import BankMethod
-from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import BY_STATISTICS
-from meshtune.methods.state import Member
 
 
 class RoutedBank(BankMethod):
@@ -20,9 +17,6 @@ class RoutedBank(BankMethod):
     name = "bank"
     routing = BY_STATISTICS
     ceiling = "hard_moe"
-
-    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
-        return self.routed(member, prompts, factory)
 
 
 METHOD = RoutedBank()

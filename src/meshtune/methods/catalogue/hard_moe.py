@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from meshtune.methods.base import Answer, Prompts
 from meshtune.methods.expert_bank import BankMethod
-from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import ORACLE
-from meshtune.methods.state import Member
 
 
 class HardMoe(BankMethod):
@@ -14,9 +11,6 @@ class HardMoe(BankMethod):
 
     name = "hard_moe"
     routing = ORACLE
-
-    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
-        return self.perfect(member, prompts.groups, factory)
 
 
 METHOD = HardMoe()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from meshtune.methods.base import Answer, Prompts
 from meshtune.methods.common_bank import CommonBankMethod
-from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import ORACLE
-from meshtune.methods.state import Member
 
 
 class Oracle(CommonBankMethod):
@@ -14,9 +11,6 @@ class Oracle(CommonBankMethod):
 
     name = "oracle"
     routing = ORACLE
-
-    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
-        return self.perfect(member, prompts.groups, factory)
 
 
 METHOD = Oracle()

@@ -7,11 +7,8 @@ statistics it received (method sections 6 and 8).
 
 from __future__ import annotations
 
-from meshtune.methods.base import Answer, Prompts
 from meshtune.methods.common_bank import CommonBankMethod
-from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import BY_STATISTICS
-from meshtune.methods.state import Member
 
 
 class Proposed(CommonBankMethod):
@@ -20,9 +17,6 @@ class Proposed(CommonBankMethod):
     name = "proposed"
     routing = BY_STATISTICS
     ceiling = "oracle"
-
-    def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
-        return self.routed(member, prompts, factory)
 
 
 METHOD = Proposed()
