@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from meshtune.errors import UserError
 
 
-def capacity(widths: Iterable[int], rank: int, common: int = 0) -> int:
-    """Return floor((min k - c) / r): how many groups fit, given every adapted layer's inputs k.
+def capacity(widths: Iterable[int], rank: int) -> int:
+    """Return floor(min k / r): how many groups fit, given every adapted layer's inputs k.
 
     Args:
         widths: the inputs k of the adapted layers.
         rank: r, the rows of a group's block.
-        common: c, the rows outside all blocks, which all groups have in common.
     """
-    return max(0, min(widths) - common) // rank
+    return min(widths) // rank
 
 
 def assign_blocks(groups: Iterable[str], room: int | None = None) -> dict[str, int]:

@@ -31,6 +31,8 @@ class AdapterConfig(Settings):
         density: share of B's positions that is trained, over all layers; in (0, 1]. ``planned``: as much as compute and
             a link allow, with a radio (method sections 4 and 7).
         common: share of the rank's rows that methods with a common expert give to it, (0, 1) (method section 6).
+        common_density: share of the common expert's values that a device sends in a round, those that changed most,
+            (0, 1]; the rest is sent later.
         budget: how the density is spread: ``entropy`` (eq. 20 to 22), ``uniform`` or ``size_weighted``.
         temperature: of the softmax over entropies.
         entropy_inputs: the vectors that the entropy is taken over: ``tokens``, or ``averaged``, one mean per prompt, as
@@ -44,7 +46,8 @@ class AdapterConfig(Settings):
     projection: Literal["orthogonal", "gaussian"] = "orthogonal"
     per_layer: bool = False
     density: Share = 0.1
-    common: Annotated[float, Within(0.01, 0.99)] = 0.25
+    common: Annotated[float, Within(0.01, 0.99)] = 0.5
+    common_density: Annotated[float, Within(1e-3, 1.0)] = 0.1
     budget: Literal["entropy", "uniform", "size_weighted"] = "entropy"
     temperature: Temperature = 1.0
     entropy_inputs: Literal["tokens", "averaged"] = "tokens"
@@ -58,7 +61,7 @@ class AdapterConfig(Settings):
 
     @property
     def common_rows(self) -> int:
-        """Number of rows of A that all groups have in common, at least one and at most all but one.
+        """Number of rows of A that belong to the common expert, at least one and at most all but one.
 
         Raises:
             UserError: the rank is 1.

@@ -57,12 +57,19 @@ class Expert:
         scale: alpha / r.
         values: the flat vector of trainable scalars (count,), fp32.
         turns: the parts of it that are trained and sent in turn, one a round; by default all of it in every round.
+        parts: the parts of it that are trained at learning rates of their own; by default one.
+        summed: the part of it whose updates are sums of what a device has contributed so far, of which a round sends
+            only the :attr:`largest` changes; None if there is none.
+        largest: how many changes that is.
         kept: what it computes with besides, neither trained nor sent (n,); None if there is nothing.
     """
 
     kind = ""
     kept: Tensor | None = None
     turns: tuple[slice, ...] = (slice(None),)
+    parts: tuple[slice, ...] = (slice(None),)
+    summed: slice | None = None
+    largest = 0
 
     def __init__(self, layers: Sequence[LayerSpec], rank: int, scale: float, values: Tensor) -> None:
         self.layers = layers
@@ -85,8 +92,9 @@ class Expert:
         return self.turns[(version - 1) % len(self.turns)]
 
     def sent(self, version: int) -> int:
-        """Return how many scalars that part has."""
-        return len(range(self.count)[self.turn(version)])
+        """Return how many scalars of that part are sent."""
+        whole = len(range(self.count)[self.turn(version)])
+        return whole if self.summed is None else whole - len(range(self.count)[self.summed]) + self.largest
 
     def trainee(self, version: int) -> Expert:
         """Return what is trained in round ``version``: a copy, or an expert of that round's part alone."""

@@ -2,8 +2,7 @@
 
 ``orthogonal``: block b owns rows b r .. (b+1) r - 1 of one randomised cosine transform per (federation seed, site, k),
 so A_i A_j^T = 0 for different blocks and A A^T = I. ``gaussian``: independent N(0, 1/k) entries; their coherence is
-sqrt(r / (k + r + 1)), small but not zero. Rows that all groups have in common, the last ones of the transform, follow a
-group's own. Only integer random streams are used; floats follow by documented formulas.
+sqrt(r / (k + r + 1)), small but not zero. Only integer random streams are used; floats follow by documented formulas.
 """
 
 from __future__ import annotations
@@ -39,7 +38,6 @@ class Recipe:
         block: which rows the group owns.
         rank: r, the number of rows of A.
         generator: version of the formulas below.
-        common: how many of them, the last ones, all groups have in common instead of the group's own.
     """
 
     seed: int
@@ -47,33 +45,27 @@ class Recipe:
     block: int
     rank: int
     generator: int = 1
-    common: int = 0
 
     def to_json(self) -> list[Any]:
-        """Return plain values for a message; rows in common are left out if there are none."""
-        own = [self.seed, self.kind, self.block, self.rank, self.generator]
-        return [*own, self.common] if self.common else own
+        """Return plain values for a message."""
+        return [self.seed, self.kind, self.block, self.rank, self.generator]
 
     @staticmethod
     def from_json(data: Any) -> Recipe:
         """The inverse of :meth:`to_json`.
 
         Raises:
-            PayloadError: it is not five or six values of these types, or one is out of bounds.
+            PayloadError: it is not five values of these types, or one is out of bounds.
         """
-        if not isinstance(data, list | tuple) or len(data) not in (5, 6):
-            raise MalformedError(
-                f"a recipe is {quoted(data)}: expected seed, kind, block, rank, generator and any rows in common"
-            )
-        seed, kind, block, rank, generator, *common = data
-        rank = whole(rank, "a recipe's rank", 1, MOST)
+        if not isinstance(data, list | tuple) or len(data) != 5:
+            raise MalformedError(f"a recipe is {quoted(data)}: expected seed, kind, block, rank and generator")
+        seed, kind, block, rank, generator = data
         return Recipe(
             whole(seed, "a recipe's seed", 0, None),
             text(kind, "a recipe's kind"),
             whole(block, "a recipe's block", 0, MOST),
-            rank,
+            whole(rank, "a recipe's rank", 1, MOST),
             whole(generator, "a recipe's generator", 1, MOST),
-            *(whole(rows, "a recipe's rows in common", 1, rank - 1) for rows in common),
         )
 
 
@@ -112,7 +104,7 @@ class Fingerprint:
 
 
 def projection(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
-    """Return A (r, k) of ``recipe`` at ``site`` for k input features: the group's own rows, then those in common.
+    """Return A (r, k) of ``recipe`` at ``site`` for k input features.
 
     Raises:
         UserError: the kind or generator version is unknown, or the rows are not among the k rows.
@@ -122,9 +114,7 @@ def projection(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
     if recipe.kind == "orthogonal":
         return _cosine_rows(recipe, site, k)
     if recipe.kind == "gaussian":
-        own = _gaussian(recipe.seed, recipe.block, recipe.rank, site, k)
-        common = _gaussian(recipe.seed, "common", recipe.common, site, k)
-        return np.concatenate([own[: recipe.rank - recipe.common], common])
+        return _gaussian(recipe.seed, recipe.block, recipe.rank, site, k)
     raise UserError(f"adapter.projection={recipe.kind} is not known: choose from {', '.join(KINDS)}")
 
 
@@ -159,14 +149,13 @@ def _shuffle(seed: int, site: str, k: int) -> tuple[NDArray[np.int64], NDArray[n
 def _cosine_rows(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
     """Entry (j, n) = sqrt(2/k) cos(pi (2n+1) p_j / 2k) sign_n, and 1/sqrt(k) sign_n for p_j = 0."""
     start, stop = recipe.block * recipe.rank, (recipe.block + 1) * recipe.rank
-    if not 0 <= start < stop <= k - recipe.common:
-        common = f" beside {recipe.common} in common" if recipe.common else ""
+    if not 0 <= start < stop <= k:
         raise UserError(
-            f"block {recipe.block} of rank {recipe.rank} needs {stop} rows{common}, {site} has {k} inputs: "
+            f"block {recipe.block} of rank {recipe.rank} needs {stop} rows, {site} has {k} inputs: "
             "lower adapter.rank or set adapter.projection=gaussian"
         )
     order, signs = _shuffle(recipe.seed, site, k)
-    p = np.concatenate([order[start : stop - recipe.common], order[k - recipe.common :]])[:, None]
+    p = order[start:stop, None]
     # The angle is a multiple of pi/2k; reduced modulo 2 pi in integers to keep precision at large p n.
     turns = (p * (2 * np.arange(k, dtype=np.int64) + 1)) % (4 * k)
     rows = np.sqrt(2.0 / k) * np.cos(np.pi * turns / (2 * k))
@@ -174,7 +163,7 @@ def _cosine_rows(recipe: Recipe, site: str, k: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(rows * signs, dtype=np.float32)
 
 
-def _gaussian(seed: int, block: int | str, rank: int, site: str, k: int) -> NDArray[np.float32]:
+def _gaussian(seed: int, block: int, rank: int, site: str, k: int) -> NDArray[np.float32]:
     """N(0, 1/k) by Box-Muller in float64: u = (53 high bits + 1/2) / 2^53 of a Philox stream, pairs (u, v)."""
     count = rank * k
     half = (count + 1) // 2

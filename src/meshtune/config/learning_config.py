@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -130,13 +130,18 @@ class TrainConfig(Settings):
         """Return whether the rate of ``method``, which trains experts of ``kind``, has not been found yet."""
         return self._asked(kind, method) == AUTO
 
-    def settled(self, found: Mapping[str, float], kinds: Mapping[str, str]) -> TrainConfig:
+    def settled(self, found: Mapping[str, float], kinds: Mapping[str, Sequence[str]]) -> TrainConfig:
         """Return these settings with ``auto`` replaced by the rates ``found`` for each kind of expert.
 
-        ``kinds`` gives the kind of each method in the run, by name.
+        ``kinds`` gives the kinds of each method in the run, by name; a rate set for the method itself is one for all
+        its parts, the lowest.
         """
         usual = {LR_KEYS[kind]: rate for kind, rate in found.items() if getattr(self, LR_KEYS[kind]) == AUTO}
-        own = {name: found[kinds[name]] for name, rate in self.rates.items() if rate == AUTO and name in kinds}
+        own = {
+            name: min(found[kind] for kind in kinds[name])
+            for name, rate in self.rates.items()
+            if rate == AUTO and name in kinds
+        }
         return self.model_copy(update={**usual, "rates": {**self.rates, **own}})
 
     def _asked(self, kind: str, method: str) -> float | Literal["auto"]:

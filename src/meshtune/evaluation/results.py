@@ -122,7 +122,10 @@ def _coherence(config: RunConfig, base: Base) -> float | None:
     found = recipes(config, base.adapters.layers)
     own = [Announcement(device, task.key, 1, found[task.key]) for device, task in enumerate(config.device_tasks)]
     sparse = [method for method in map(get_method, config.methods) if method.kind.projected]
-    sets = {tuple(dict.fromkeys(method.recipe(one, config.paper) for one in own))[:COMPARED] for method in sparse}
+    sets = {
+        tuple(dict.fromkeys(method.recipe(one, config.adapter, config.paper) for one in own))[:COMPARED]
+        for method in sparse
+    }
     made = {recipe: projection(recipe, layer.site, layer.inputs) for recipe in set().union(*sets)}
     pairs = (pair for each in sets for pair in itertools.combinations(each, 2))
     return max((coherence(made[a], made[b]) for a, b in pairs), default=None)
@@ -146,9 +149,11 @@ def whole_exam(
 
 def _rate(method: Method, config: RunConfig, rates: Mapping[str, Any]) -> dict[str, Any]:
     """Return the highest learning rate of ``method``, the key that set it, and whether it was searched for."""
-    value, key = config.train.peak(method.kind.name, method.name), config.train.key(method.kind.name, method.name)
-    found = method.kind.name in rates and rates[method.kind.name]["rate"] == value
-    return {"lr": {"key": key, "value": value, "found": found}}
+    told = []
+    for kind in method.kind.rates:
+        value, key = config.train.peak(kind, method.name), config.train.key(kind, method.name)
+        told.append({"key": key, "value": value, "found": kind in rates and rates[kind]["rate"] == value})
+    return {"lr": told[0]} | ({"common_lr": told[1]} if len(told) > 1 else {})
 
 
 def _method(method: Method, state: FederationState) -> dict[str, Any]:

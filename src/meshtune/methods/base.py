@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.expert import Expert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Bank
@@ -107,12 +108,15 @@ class Method(ABC):
 
     def announces(self, own: Announcement, factory: ExpertFactory) -> Announcement:
         """Return what a device announces under this method, from everything it has computed."""
-        masks, recipe = self.masks.of(own) or own.masks, self.recipe(own, factory.paper)
+        masks = self.masks.of(own) or own.masks
+        recipe = self.recipe(own, factory.adapter, factory.paper)
         return own if masks is own.masks and recipe == own.recipe else replace(own, masks=masks, recipe=recipe)
 
-    def recipe(self, own: Announcement, paper: PaperConfig) -> Recipe:
-        """Return the recipe of the A that a device trains after: by default that of its group, as it was prepared."""
-        return own.recipe
+    def recipe(self, own: Announcement, adapter: AdapterConfig, paper: PaperConfig) -> Recipe:
+        """Return the recipe of the A that a device trains after: by default that of its group, as it was prepared, of
+        as many rows as the masks have columns.
+        """
+        return replace(own.recipe, rank=self.masks.columns(adapter))
 
     def reintroduces(
         self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory

@@ -10,7 +10,7 @@ from meshtune.methods.base import Answer, Method, Prompts
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.group_means import alike, joined_mean, trained_mean
 from meshtune.methods.policies import Sharing
-from meshtune.methods.state import Announcement, Member
+from meshtune.methods.state import Announcement, Member, Update
 from meshtune.routing.routers import OracleRouter
 
 
@@ -22,12 +22,16 @@ class BankMethod(Method):
     def reintroduces(
         self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory
     ) -> Announcement:
-        trained = self.begin(own, known, factory)
+        trained = self.group_expert(own, known, factory)
         if not isinstance(trained, SparseExpert):
             return own
         return replace(own, masks=tuple(mask.cpu().numpy() for mask in trained.masks), voted=True)
 
     def begin(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
+        return self.group_expert(own, known, factory)
+
+    def group_expert(self, own: Announcement, known: Mapping[int, Announcement], factory: ExpertFactory) -> Expert:
+        """Return a fresh expert of the device's group."""
         if not self.kind.projected:
             return factory.lora()
         if own.voted:
@@ -42,21 +46,25 @@ class BankMethod(Method):
         group_members = len(member.groups()[member.own.group])
         mixed = member.counted(member.holders(member.own.group))
         if group_members > 1 and (len(mixed) > 1 or not member.timely):
-            return self._mean(member, mixed, factory, member.device)
+            return self.mean(member, mixed, factory, member.device)
         return None
 
     def of_group(self, member: Member, group: str, factory: ExpertFactory) -> Expert:
         """Return the group's expert: the mean of the updates that the member holds from the group."""
-        return self._mean(member, member.holders(group), factory)
+        return self.mean(member, member.holders(group), factory)
 
-    def _mean(self, member: Member, devices: Sequence[int], factory: ExpertFactory, own: int | None = None) -> Expert:
+    def values(self, update: Update, expert: Expert) -> Update:
+        """Return the part of ``update`` that is the group's own, by default all of it; ``expert`` is of its shape."""
+        return update
+
+    def mean(self, member: Member, devices: Sequence[int], factory: ExpertFactory, own: int | None = None) -> Expert:
         """Return the mean of these devices' updates, all of one group; with ``own``, the part that ``own`` trains."""
-        updates = [member.held[d] for d in devices]
+        updates = [self.values(member.held[d], member.expert) for d in devices]
         samples = {d: member.known[d].samples for d in member.known}
-        first = self.begin(member.known[devices[0]], member.known, factory)
+        first = self.group_expert(member.known[devices[0]], member.known, factory)
         if not isinstance(first, SparseExpert):  # all have the same shape
             return factory.mean(first, updates, samples)
-        others = (self.begin(member.known[d], member.known, factory) for d in devices[1:])
+        others = (self.group_expert(member.known[d], member.known, factory) for d in devices[1:])
         shapes = [first, *(shape for shape in others if isinstance(shape, SparseExpert))]
         if alike(shapes):
             return factory.mean(first, updates, samples)

@@ -13,6 +13,7 @@ from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.core_expert import CoreExpert
 from meshtune.adapter.expert import Expert, LoraExpert, Projections, SparseExpert
 from meshtune.adapter.full_expert import FullExpert
+from meshtune.adapter.hybrid_expert import HybridExpert, fresh_common
 from meshtune.adapter.mask import join, vote
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import LayerSpec, sizes
@@ -53,6 +54,7 @@ class ExpertFactory:
         self._dtype, self._device, self._weights = dtype, device, weights
         self._full: FullExpert | None = None
         self._core: CoreExpert | None = None
+        self._hybrid: dict[bytes, HybridExpert] = {}
         self._projections: dict[Recipe, Projections] = {}
         self._fresh: dict[tuple[object, ...], SparseExpert] = {}
         self._cache = ContentCache()
@@ -76,6 +78,15 @@ class ExpertFactory:
                 self.layers, self.adapter.rank, self.adapter.scale, seed=self.seed, device=self._device
             )
         return self._core
+
+    def hybrid(self, own: Expert) -> HybridExpert:
+        """Return the expert of ``own``, a fresh sparse one, beside the common part that all devices start from."""
+        assert isinstance(own, SparseExpert)
+        if own.form not in self._hybrid:
+            rows = self.adapter.common_rows
+            common = fresh_common(self.layers, rows, self.seed)
+            self._hybrid[own.form] = HybridExpert.beside(own, common, rows, self.adapter.common_density)
+        return self._hybrid[own.form]
 
     def full(self) -> FullExpert:
         """Return the base model itself as the trained expert."""

@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meshtune.adapter.columns import parted
 from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.hybrid_expert import common_count, largest_changes
 from meshtune.adapter.layer_budget import layer_counts
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.methods.config import PaperConfig
@@ -26,19 +26,30 @@ class AdapterKind(ABC):
         name: as used by learning rates and results.
         projected: whether values belong to positions of a mask after projections, which announcements then name.
         frozen_base: whether the base model's own weights stay unchanged.
+        beside: the kind whose learning rate a second part of the expert is trained at; empty if there is none.
     """
 
     name: str
     projected = False
     frozen_base = True
+    beside = ""
+
+    @property
+    def rates(self) -> tuple[str, ...]:
+        """The kinds whose learning rates the expert's parts are trained at, part by part."""
+        return (self.name, self.beside) if self.beside else (self.name,)
 
     @abstractmethod
-    def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
+    def count(self, layers: Sequence[LayerSpec], adapter: AdapterConfig, density: float, parameters: int) -> int:
         """Return how many scalars a device trains; ``parameters`` is the number of the model's."""
 
-    def sent(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
+    def sent(self, layers: Sequence[LayerSpec], adapter: AdapterConfig, density: float, parameters: int) -> int:
         """Return how many scalars a device sends in one round at most; by default all that it trains."""
-        return self.count(layers, rank, density, parameters)
+        return self.count(layers, adapter, density, parameters)
+
+    def chosen(self, layers: Sequence[LayerSpec], adapter: AdapterConfig) -> tuple[int, int]:
+        """Return of how many of these scalars the positions are sent with them, and among how many they are."""
+        return 0, 0
 
     def kept(self, layers: Sequence[LayerSpec]) -> int:
         """Return how many scalars a device keeps beside these, neither trained nor sent; by default none."""
@@ -51,8 +62,29 @@ class SparseAdapter(AdapterKind):
     name = "sparse"
     projected = True
 
-    def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
-        return sum(layer_counts(None, sizes(layers, rank), density, "uniform"))
+    def count(self, layers: Sequence[LayerSpec], adapter: AdapterConfig, density: float, parameters: int) -> int:
+        return sum(layer_counts(None, sizes(layers, adapter.rank), density, "uniform"))
+
+
+class HybridAdapter(AdapterKind):
+    """B's values at the positions of a mask, after a frozen A, beside a smaller A and B, dense, of all devices."""
+
+    name = "sparse"
+    projected = True
+    beside = "lora"
+
+    def count(self, layers: Sequence[LayerSpec], adapter: AdapterConfig, density: float, parameters: int) -> int:
+        return common_count(layers, adapter.common_rows) + self._own(layers, adapter, density)
+
+    def sent(self, layers: Sequence[LayerSpec], adapter: AdapterConfig, density: float, parameters: int) -> int:
+        return self.chosen(layers, adapter)[0] + self._own(layers, adapter, density)
+
+    def chosen(self, layers: Sequence[LayerSpec], adapter: AdapterConfig) -> tuple[int, int]:
+        among = common_count(layers, adapter.common_rows)
+        return largest_changes(among, adapter.common_density), among
+
+    def _own(self, layers: Sequence[LayerSpec], adapter: AdapterConfig, density: float) -> int:
+        return sum(layer_counts(None, sizes(layers, adapter.rank - adapter.common_rows), density, "uniform"))
 
 
 class LoraAdapter(AdapterKind):
@@ -60,15 +92,15 @@ class LoraAdapter(AdapterKind):
 
     name = "lora"
 
-    def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
-        return rank * sum(layer.inputs + layer.outputs for layer in layers)
+    def count(self, layers: Sequence[LayerSpec], adapter: AdapterConfig, density: float, parameters: int) -> int:
+        return adapter.rank * sum(layer.inputs + layer.outputs for layer in layers)
 
 
 class FactorAdapter(LoraAdapter):
     """A and B of every layer, dense, trained and sent in turn."""
 
-    def sent(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
-        return rank * max(sum(layer.inputs for layer in layers), sum(layer.outputs for layer in layers))
+    def sent(self, layers: Sequence[LayerSpec], adapter: AdapterConfig, density: float, parameters: int) -> int:
+        return adapter.rank * max(sum(layer.inputs for layer in layers), sum(layer.outputs for layer in layers))
 
 
 class ExactLoraAdapter(LoraAdapter):
@@ -83,8 +115,8 @@ class CoreAdapter(AdapterKind):
 
     name = "core"
 
-    def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
-        return rank * rank * len(layers)
+    def count(self, layers: Sequence[LayerSpec], adapter: AdapterConfig, density: float, parameters: int) -> int:
+        return adapter.rank * adapter.rank * len(layers)
 
 
 class FullWeights(AdapterKind):
@@ -93,7 +125,7 @@ class FullWeights(AdapterKind):
     name = "full"
     frozen_base = False
 
-    def count(self, layers: Sequence[LayerSpec], rank: int, density: float, parameters: int) -> int:
+    def count(self, layers: Sequence[LayerSpec], adapter: AdapterConfig, density: float, parameters: int) -> int:
         return parameters
 
 
@@ -108,7 +140,7 @@ class MaskPolicy:
         name: of the masks, among all that a device has found.
         selects: whether only some positions are trained.
         budgeted: whether the number of positions of each layer is that of the calibrated masks.
-        common: whether the mask also has positions of an expert that all groups train (method section 6).
+        common: whether some of the rank's rows are not the group's own, but of an expert that all groups train.
     """
 
     name = "calibrated"
@@ -133,13 +165,9 @@ class MaskPolicy:
             return own.others[NEGOTIATED]
         return own.masks
 
-    def own_columns(self, adapter: AdapterConfig) -> int:
-        """Return how many columns of B belong to the device's group alone: only there masks can collide."""
+    def columns(self, adapter: AdapterConfig) -> int:
+        """Return how many columns of B the masks are over: those of the device's group alone."""
         return adapter.rank
-
-    def own_part(self, masks: Masks, adapter: AdapterConfig) -> Masks:
-        """Return the part of ``masks`` in these columns, as positions row * columns + column."""
-        return masks
 
     def search(self, host: Preparation) -> list[Masks] | None:
         """Return the masks of each of the host's devices; None if calibration, which all methods share, finds them.
@@ -150,20 +178,17 @@ class MaskPolicy:
         return None
 
 
-class CommonMasks(MaskPolicy):
-    """Calibrated masks, chosen separately among a group's own columns and among those that all have in common."""
+class BesideCommon(MaskPolicy):
+    """Calibrated masks over the columns that a common expert leaves to the group."""
 
-    name = "common"
+    name = "own"
     common = True
 
     def of(self, own: Announcement) -> Masks:
         return own.others.get(self.name, ())
 
-    def own_columns(self, adapter: AdapterConfig) -> int:
+    def columns(self, adapter: AdapterConfig) -> int:
         return adapter.rank - adapter.common_rows
-
-    def own_part(self, masks: Masks, adapter: AdapterConfig) -> Masks:
-        return tuple(parted(mask, adapter.rank, adapter.common_rows)[0] for mask in masks)
 
 
 class EveryPosition(MaskPolicy):
@@ -210,9 +235,9 @@ class Routing:
 
 
 SPARSE, LORA, CORE, FULL = SparseAdapter(), LoraAdapter(), CoreAdapter(), FullWeights()
-FACTORS, EXACT_LORA = FactorAdapter(), ExactLoraAdapter()
+HYBRID, FACTORS, EXACT_LORA = HybridAdapter(), FactorAdapter(), ExactLoraAdapter()
 CALIBRATED, NEGOTIABLE, EVERY_POSITION = MaskPolicy(), MaskPolicy(negotiable=True), EveryPosition()
-WITH_COMMON = CommonMasks()
+BESIDE_COMMON = BesideCommon()
 NOTHING_SENT = Sharing(sends=False)
 UNROUTED, BY_STATISTICS = Routing(), Routing(statistics=True)
 BY_CODES, ORACLE = Routing(codes=True), Routing(oracle=True)

@@ -2,8 +2,9 @@
 
 Q is the lower of c_max batch / (epsilon N) (eq. 7, 11) and what one link of the median mean gain in range carries
 within Gamma, at p_max and u_plan neighbours (method sections 4 and 7). It is at most all positions of B. Each device
-has its own median. Devices of a group share a mask and so one density: the lowest of the group, so that no mate has
-more to send than its link carries. All devices of a group count, whether in reach of each other or not, because moving
+has its own median. What a method sends besides B's values, the largest changes of a common expert, takes its part of
+the link first. Devices of a group share a mask and so one density: the lowest of the group, so that no mate has more to
+send than its link carries. All devices of a group count, whether in reach of each other or not, because moving
 devices may meet. Densities are fixed at the start, for the positions at that time.
 """
 
@@ -18,7 +19,8 @@ from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.config.federation_config import ExchangeConfig
 from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
-from meshtune.network.geometry import Geometry, geometry_of, median_gains
+from meshtune.methods.registry import get_method
+from meshtune.network.geometry import Geometry, carrier, geometry_of, median_gains
 from meshtune.network.site import Site
 from meshtune.wire.payload_sizes import PLAIN, update_bytes
 from meshtune.wireless.compute import compute_limit, link_limit
@@ -60,9 +62,15 @@ def budgets(config: RunConfig, site: Site, layers: Sequence[LayerSpec]) -> dict[
     Raises:
         UserError: a device could not train a single value.
     """
-    where, positions = geometry_of(site), sum(sizes(layers, config.adapter.rank))
-    batch = config.train.batch
-    computed = compute_limit(config.compute, config.train.steps * batch, batch)
+    method, batch = carrier([get_method(name) for name in config.methods]), config.train.batch
+    where, positions = geometry_of(site), sum(sizes(layers, method.masks.columns(config.adapter)))
+    fixed = method.kind.chosen(layers, config.adapter)
+    computed = compute_limit(config.compute, config.train.steps * batch, batch) - fixed[1]
+    if computed < 1:
+        raise UserError(
+            f"adapter.density=planned leaves {method.name} nothing to train: compute.c_max allows fewer values than "
+            f"the {fixed[1]:,} of the common expert: lower adapter.common or adapter.rank"
+        )
     groups: dict[str, list[int]] = {}
     for device, task in enumerate(config.device_tasks):
         groups.setdefault(task.key, []).append(device)
@@ -74,7 +82,7 @@ def budgets(config: RunConfig, site: Site, layers: Sequence[LayerSpec]) -> dict[
         limits = {"positions": positions, "compute": computed}
         if gain is not None:
             try:
-                limits["link"] = carried(where, gain, config.exchange, positions)
+                limits["link"] = carried(where, gain, config.exchange, positions, fixed)
             except UserError as error:
                 raise UserError(f"adapter.density=planned leaves device {weakest} nothing to train: {error}") from error
         bound = min(limits, key=lambda name: limits[name])  # of equal ones the first
@@ -83,20 +91,24 @@ def budgets(config: RunConfig, site: Site, layers: Sequence[LayerSpec]) -> dict[
     return found
 
 
-def carried(where: Geometry, gain: float, exchange: ExchangeConfig, positions: int) -> int:
+def carried(
+    where: Geometry, gain: float, exchange: ExchangeConfig, positions: int, fixed: tuple[int, int] = (0, 0)
+) -> int:
     """Return how many values, at most ``positions``, one link of this gain carries within Gamma.
+
+    ``fixed`` is of how many further values the positions are sent, and among how many they are.
 
     Raises:
         UserError: it carries no value at all.
     """
     u = sharing(where)
-    most = math.floor(link_limit(where.radio, gain, u, *form(exchange, positions)))
+    most = math.floor(link_limit(where.radio, gain, u, *form(exchange, positions, fixed)))
     if most >= positions:
         return positions
     # The header and the coded bits per value were so far those of a full update.
-    more = math.floor(link_limit(where.radio, gain, u, *form(exchange, most)))
+    more = math.floor(link_limit(where.radio, gain, u, *form(exchange, most, fixed)))
     exact = exchange.values in PLAIN
-    if exact and 8 * update_bytes(more, exchange.values) > payload_limit(where.radio, gain, u):
+    if exact and 8 * update_bytes(more + fixed[0], exchange.values, chosen=fixed) > payload_limit(where.radio, gain, u):
         return most
     return min(more, positions)
 
@@ -106,13 +118,14 @@ def sharing(where: Geometry) -> int:
     return 1 if where.config.cast == "broadcast" else where.config.u_plan
 
 
-def form(exchange: ExchangeConfig, count: int) -> tuple[float, float]:
-    """Return the bits per value and the overhead bits, in an update of ``count`` values."""
-    bits = 8.0 * update_bytes(count, exchange.values, exchange.block)
-    if exchange.values not in PLAIN:
-        return bits / count, 0.0
-    plain = {"BF16": 16.0, "F32": 32.0}[PLAIN[exchange.values]]
-    return plain, bits - plain * count
+def form(exchange: ExchangeConfig, count: int, fixed: tuple[int, int] = (0, 0)) -> tuple[float, float]:
+    """Return the bits per value and the overhead bits, in an update of ``count`` values and the ``fixed`` ones."""
+    bits = 8.0 * update_bytes(count + fixed[0], exchange.values, exchange.block, chosen=fixed)
+    if exchange.values in PLAIN:
+        plain = {"BF16": 16.0, "F32": 32.0}[PLAIN[exchange.values]]
+        return plain, bits - plain * count
+    alone = 8.0 * update_bytes(count, exchange.values, exchange.block)
+    return alone / count, bits - alone
 
 
 def densities_of(config: RunConfig, planned: Mapping[str, DensityLimit] | None) -> tuple[float, ...]:

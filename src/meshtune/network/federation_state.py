@@ -12,8 +12,8 @@ from meshtune.network.virtual_clock import RoundCosts
 from meshtune.node.node import Node
 from meshtune.wire.ledger import Ledger
 
-JobKey = tuple[tuple[int, ...], str, tuple[str, ...], float]
-"""Nodes with equal keys train identically: whose rows, the expert's digest, the optimiser history, the rate."""
+JobKey = tuple[tuple[int, ...], str, tuple[str, ...], tuple[float, ...]]
+"""Nodes with equal keys train identically: whose rows, the expert's digest, the optimiser history, the rates."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ def distinct_jobs(
     """Return the distinct jobs of the next round by kind of adapter, each with the (method, node) pairs sharing it."""
     found: dict[str, dict[JobKey, list[tuple[str, Node]]]] = {}
     for method in methods:
-        lr = config.train.peak(method.kind.name, method.name)
+        lr = tuple(config.train.peak(kind, method.name) for kind in method.kind.rates)
         for node in state.nodes[method.name]:
             member = node.member
             who = tuple(method.rows(member.device, devices))

@@ -125,14 +125,14 @@ def from_run(config: RunConfig, layers: Sequence[LayerSpec], devices: int, metho
             f"`density_from` {run}: its model is {theirs.model.name}, the plan's {config.model.name}, and their layers "
             f"differ in size ({error}): plan with the run's model"
         ) from error
-    masks = [method.masks.own_part(method.masks.of(own), theirs.adapter) for own in announced]
+    masks = [method.masks.of(own) for own in announced]
     if not all(masks):
         raise UserError(
             f"`density_from` {run}: it has no masks of {method.name}: name a run with {method.name} among its methods"
         )
     ours, told = ([task.key for task in one.device_tasks] for one in (config, theirs))
     differing = [device for device in range(count) if ours[device] != told[device]]
-    columns = method.masks.own_columns(theirs.adapter)
+    columns = method.masks.columns(theirs.adapter)
     planned = _of_masks(config, layers, masks, [own.masks for own in announced], run, columns)
     if not differing:
         return planned

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from meshtune.config.federation_config import ExchangeConfig
 from meshtune.network.geometry import geometry_of
 from meshtune.network.mean_links import flow
 from meshtune.network.site import Site
 from meshtune.topology.linked import Graph
-from meshtune.wire.payload_sizes import update_bytes
 from meshtune.wireless.config import RadioConfig
 
 MOST = 1 << 12
@@ -23,20 +21,18 @@ DECIBELS = 60
 """Largest increase of power that a remedy may propose, in dB."""
 
 
-def crowded(site: Site, exchange: ExchangeConfig, graph: Graph, counts: Mapping[str, int]) -> list[str]:
+def crowded(site: Site, graph: Graph, updates: Mapping[str, int]) -> list[str]:
     """Return a sentence for every method whose updates do not fit on some link of ``graph``.
 
     Args:
         site: positions and radio, at the start.
-        exchange: how values are coded.
         graph: the links that are wanted.
-        counts: per method, the number of values of an update.
+        updates: per method, the bytes of an update.
     """
     if not any(graph.values()):
         return []
     found = []
-    for name, count in counts.items():
-        size = update_bytes(count, exchange.values, exchange.block)
+    for name, size in updates.items():
         missing, links = unserved(site, site.radio, graph, 8.0 * size)
         if missing:
             remedy = _remedy(site, graph, 8.0 * size)

@@ -104,11 +104,12 @@ def run_network(
     config, method = site.config, carrier(methods)
     said = [method.announces(announced, factory) for announced in own]
     count = max(method.begin(a, {a.device: a}, factory).most for a in said)
-    bits = 8.0 * update_bytes(count, config.exchange.values, config.exchange.block)
+    chosen = method.kind.chosen(layers, factory.adapter)
+    bits = 8.0 * update_bytes(count, config.exchange.values, config.exchange.block, chosen=chosen)
     policy, rank = method.masks, factory.adapter.rank
     found = [announced.masks if policy.selects else () for announced in own]
     if policy.selects and not all(found):  # nobody trains calibrated masks: those of the method decide
-        found, rank = [policy.own_part(a.masks, factory.adapter) for a in said], policy.own_columns(factory.adapter)
+        found, rank = [a.masks for a in said], policy.columns(factory.adapter)
     counts, masks, masked = sizes(layers, rank), [list(one) for one in found], all(found)
     use = of_masks(masks, counts, rank, config.clusters.rate) if masked else expected([[1.0]] * len(own), [1])
     settings = clustering(config.clusters, masked)

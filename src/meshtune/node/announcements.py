@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meshtune.adapter.blocks import assign_blocks, capacity
-from meshtune.adapter.columns import joined
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.expert import Projections
 from meshtune.adapter.layer_budget import layer_counts
@@ -27,7 +26,7 @@ from meshtune.config.run_config import RunConfig
 from meshtune.data.partition import DeviceData
 from meshtune.errors import UserError
 from meshtune.methods.base import Method
-from meshtune.methods.policies import WITH_COMMON
+from meshtune.methods.policies import BESIDE_COMMON
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement, Masks
 from meshtune.model.base import Base
@@ -58,17 +57,19 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
     rank, kind = config.adapter.rank, config.adapter.projection
     layer = narrowest(layers)
     bounded = kind == "orthogonal" and trains_sparse(config)  # only sparse experts have projections
-    common = config.adapter.common_rows if any(get_method(name).masks.common for name in config.methods) else 0
-    lower = _largest_rank(config, len(groups), layer.inputs, common > 0) if kind == "orthogonal" else layer.inputs
+    needs = [get_method(name).masks for name in config.methods if get_method(name).kind.projected]
+    rows = max((masks.columns(config.adapter) for masks in needs), default=rank)
+    lower = layer.inputs
+    if kind == "orthogonal":
+        lower = _largest_rank(config, len(groups), layer.inputs, all(masks.common for masks in needs))
     if rank > layer.inputs:
         remedy = f"lower it to {lower}" if lower else f"lower it to {layer.inputs} and set adapter.projection=gaussian"
         raise UserError(f"adapter.rank={rank} is above the {layer.inputs} inputs of layer {layer.name}: {remedy}")
-    room = capacity([layer.inputs for layer in layers], rank, common) if bounded else None
+    room = capacity([layer.inputs for layer in layers], rows) if bounded else None
     if room is not None and len(groups) > room:
         remedy = f"lower adapter.rank to {lower} or " if lower else ""
-        shared = f" beside {common} that they have in common" if common else ""
         raise UserError(
-            f"{len(groups)} task groups of rank {rank} need {len(groups) * rank} rows{shared}, layer {layer.name} has "
+            f"{len(groups)} task groups of {rows} rows each need {len(groups) * rows} rows, layer {layer.name} has "
             f"{layer.inputs} inputs: {remedy}set adapter.projection=gaussian"
         )
     blocks = assign_blocks(groups, room)
@@ -86,15 +87,20 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
     return found
 
 
-def _largest_rank(config: RunConfig, groups: int, inputs: int, sharing: bool) -> int:
-    """Return the largest rank whose blocks for ``groups``, and rows in common if ``sharing``, fit into ``inputs`` rows.
+def _of_device(method: Method, own: Announcement, config: RunConfig) -> bool:
+    """Return whether a device has another block of the transform than its group."""
+    return method.recipe(own, config.adapter, config.paper).block != own.recipe.block
 
-    0 if there is none.
+
+def _largest_rank(config: RunConfig, groups: int, inputs: int, sharing: bool) -> int:
+    """Return the largest rank whose blocks for ``groups`` fit into ``inputs`` rows; 0 if there is none.
+
+    With ``sharing``, a part of the rank needs no block, as it belongs to the common expert.
     """
     if not sharing:
         return inputs // groups
-    ranks = (config.adapter.model_copy(update={"rank": rank}) for rank in range(inputs // groups, 1, -1))
-    return next((one.rank for one in ranks if groups * one.rank + one.common_rows <= inputs), 0)
+    ranks = (config.adapter.model_copy(update={"rank": rank}) for rank in range(inputs, 1, -1))
+    return next((one.rank for one in ranks if groups * (one.rank - one.common_rows) <= inputs), 0)
 
 
 def _apart(config: RunConfig, recipe_of: Mapping[str, Recipe]) -> str | None:
@@ -102,7 +108,7 @@ def _apart(config: RunConfig, recipe_of: Mapping[str, Recipe]) -> str | None:
     group = config.device_tasks[-1].key
     last = Announcement(len(config.device_tasks) - 1, group, 1, recipe_of[group])
     methods = (get_method(name) for name in config.methods)
-    return next((m.name for m in methods if m.kind.projected and m.recipe(last, config.paper) != last.recipe), None)
+    return next((m.name for m in methods if m.kind.projected and _of_device(m, last, config)), None)
 
 
 def announce(
@@ -176,8 +182,8 @@ def announcement_of(
     masks = top_masks(scores, adapter, spectrum, density)
     others = {}
     if any(method.masks.common for method in methods):
-        whole = replace(recipe, common=adapter.common_rows)
-        others[WITH_COMMON.name] = common_masks(scored(whole), whole, adapter, spectrum, density)
+        own = replace(recipe, rank=BESIDE_COMMON.columns(adapter))
+        others[BESIDE_COMMON.name] = top_masks(scored(own), adapter, spectrum, density)
     seen = prompt_features(base, prompts[: config.router.prompts], config.router, config.train.micro_tokens)
     statistics = summarise(seen.hidden, config.router.sketch, seen.embedded)
     if config.router.abstain != "never":
@@ -206,28 +212,6 @@ def top_masks(
     room = [score.size for score in scores]
     counts = layer_counts(entropies, room, density, kind=adapter.budget, temperature=adapter.temperature)
     return tuple(top_positions(score, count) for score, count in zip(scores, counts, strict=True))
-
-
-def common_masks(
-    scores: Sequence[NDArray[np.floating[Any]]],
-    recipe: Recipe,
-    adapter: AdapterConfig,
-    entropies: Sequence[float] | None,
-    density: float,
-) -> Masks:
-    """Return masks that choose among the group's own columns and among those in common separately.
-
-    Together they have as many positions as the budget of ``density`` allows. The arguments are those of
-    :func:`top_masks`, and ``recipe`` is that of the projections.
-    """
-    columns = recipe.rank - recipe.common
-    parts = [score.reshape(-1, recipe.rank) for score in scores]
-    own = [part[:, :columns].reshape(-1) for part in parts]
-    common = [part[:, columns:].reshape(-1) for part in parts]
-    mine = top_masks(own, adapter, entropies, density)
-    left = round(density * sum(score.size for score in scores)) - sum(mask.size for mask in mine)
-    theirs = top_masks(common, adapter, entropies, left / sum(score.size for score in common))
-    return tuple(joined(a, b, recipe.rank, recipe.common) for a, b in zip(mine, theirs, strict=True))
 
 
 def limits_of(base: Base, config: RunConfig, data: DeviceData, statistics: Statistics) -> NDArray[np.float64] | None:

@@ -78,7 +78,7 @@ class MaskSearch:
 
     def _train(self, experts: Sequence[Expert], method: Method, total: int) -> Sequence[Expert]:
         config, settings = self._config, self._config.train
-        rate = settings.peak(method.kind.name, method.name)
+        rate = [settings.peak(kind, method.name) for kind in method.kind.rates]
         jobs = [
             Job(expert, [data.batch(step, settings.batch) for step in range(total)], rate)
             for expert, data in zip(experts, self._devices, strict=True)

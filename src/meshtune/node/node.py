@@ -34,7 +34,7 @@ from meshtune.node.snapshot import (
     unpack_member,
     unpack_versions,
 )
-from meshtune.node.updates import UpdateRules, publish, read_message
+from meshtune.node.updates import UpdateRules, publish, read_message, rebase
 from meshtune.training.trainer import Job
 from meshtune.wire.payload import INVENTORY, Message
 from meshtune.wire.validation import Receiver
@@ -106,12 +106,12 @@ class Node:
         for sender, data in self.early.due(rules.round):
             self.receive(sender, data)
 
-    def job(self, batches: Sequence[Sequence[Row]], lr: float, first_step: int) -> Job:
+    def job(self, batches: Sequence[Sequence[Row]], lr: float | Sequence[float], first_step: int) -> Job:
         """Return its training job for this round; a host may train it together with the jobs of other nodes.
 
         Args:
             batches: its rows, step by step.
-            lr: the peak learning rate of the run.
+            lr: the peak learning rate of the run, or one for each of the expert's parts.
             first_step: the number within the run of the first of these steps.
         """
         member = self.member
@@ -228,6 +228,7 @@ class Node:
             self.member.residual = None
         else:
             self.member.expert = mixed
+            rebase(self.member)
 
     def answer(self, prompts: Prompts) -> Answer:
         """Return which expert answers each prompt; see :meth:`meshtune.methods.base.Method.answer`."""

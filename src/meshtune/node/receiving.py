@@ -19,9 +19,10 @@ from meshtune.adapter.sites import LayerSpec, places, sizes
 from meshtune.errors import ForeignError, MalformedError, StaleError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.state import Announcement, Masks, Member, Update
-from meshtune.node.updates import UpdateRules, completed
+from meshtune.node.updates import UpdateRules, apply_keyframe, completed, held_type
 from meshtune.printable import quoted
 from meshtune.routing.statistics import Statistics
+from meshtune.wire.chosen_values import apply_chosen
 from meshtune.wire.codec import apply_difference, decode_keyframe
 from meshtune.wire.payload import Message
 from meshtune.wire.plain_values import fact, text, whole
@@ -40,17 +41,19 @@ def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
     """
     version, count = checked_version(member, message, rules), rules.count(member, message.source)
     form, since = rules.settings.values, message.meta.get("since")
-    if since is None and message.tensors["values"].dtype != torch.uint8:
+    if since is None and member.expert.summed is None and message.tensors["values"].dtype != torch.uint8:
         if rules.settings.differences:  # a keyframe that coding would not shrink
             return Update(message.source, version, numbers(message, "values", (count,), ["bfloat16"]))
         part = numbers(message, "values", (len(range(count)[member.expert.turn(version)]),), [form])
         return Update(message.source, version, completed(part, member, message.source, version, rules))
-    if not rules.settings.differences:
+    summed = member.expert.summed is not None
+    if not (rules.settings.differences or summed):
         raise MalformedError(f"an update of device {message.source} is coded, expected values of type {form}")
     values = packed(message, "values", None, ["uint8"])
     data = values.numpy().tobytes()
     if since is None:
-        return Update(message.source, version, decode_keyframe(data, count))
+        whole_values = apply_keyframe(data, member, message.source, rules) if summed else decode_keyframe(data, count)
+        return Update(message.source, version, whole_values)
     held = member.held.get(message.source)
     has = 0 if held is None else held.version
     if whole(since, "the version that a difference is taken to", 0, version) != has or version != has + 1:
@@ -58,6 +61,9 @@ def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
             f"version {version} of device {message.source} came as the difference to version {since}, "
             f"device {member.device} holds version {has}"
         )
+    if summed:
+        base = rules.base(member, message.source)
+        return Update(message.source, version, apply_chosen(data, base.to(held_type(rules)), form), values)
     base = rules.base(member, message.source)[member.expert.turn(version)]
     part = apply_difference(data, base, form)
     return Update(message.source, version, completed(part, member, message.source, version, rules), values)
@@ -177,7 +183,7 @@ def read_mask(data: bytes, counts: Sequence[int]) -> Mask:
 def _recipe(message: Message, layers: Sequence[LayerSpec], shared: Recipe) -> Recipe:
     """Return the recipe announced in ``message``: the federation's, with the sender's own block."""
     found = Recipe.from_json(fact(message.meta, "recipe"))
-    for name in ("seed", "kind", "rank", "generator", "common"):  # check before generating anything of this rank
+    for name in ("seed", "kind", "rank", "generator"):  # check before generating anything of this rank
         said, mine = getattr(found, name), getattr(shared, name)
         if said != mine:
             raise ForeignError(
@@ -185,7 +191,7 @@ def _recipe(message: Message, layers: Sequence[LayerSpec], shared: Recipe) -> Re
                 "let all devices run one configuration and version"
             )
     if found.kind == "orthogonal":
-        room = capacity([layer.inputs for layer in layers], found.rank, found.common)
+        room = capacity([layer.inputs for layer in layers], found.rank)
         whole(found.block, f"the block of device {message.source}", 0, room - 1)
     told = Fingerprint.from_json(fact(message.meta, "fingerprint"), found.rank)
     if not fingerprint(found, {layer.site: layer.inputs for layer in layers}).matches(told):

@@ -5,7 +5,7 @@ Reading them does not need the training data, so a finished run can be queried o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from meshtune.adapter.mask import pack, unpack
 from meshtune.adapter.sites import LayerSpec, sizes
 from meshtune.config.run_config import RunConfig
+from meshtune.methods.policies import BESIDE_COMMON
 from meshtune.methods.state import Announcement
 from meshtune.model.digest import tensors_digest
 from meshtune.node.announcements import recipes
@@ -29,12 +30,12 @@ def save_announcements(
     store: RunStore, config: RunConfig, layers: Sequence[LayerSpec], made: Sequence[Announcement], facts: dict[str, Any]
 ) -> None:
     """Store every device's announcement together with ``facts``."""
-    counts = sizes(layers, config.adapter.rank)
+    counts = _positions(config, layers)
     tensors: dict[str, Tensor] = {}
     for a in made:
         for name, masks in {"calibrated": a.masks, **a.others}.items():
             if masks:
-                tensors[f"{a.device}.mask.{name}"] = torch.from_numpy(pack(list(masks), counts))
+                tensors[f"{a.device}.mask.{name}"] = torch.from_numpy(pack(list(masks), counts(name)))
         if a.scores is not None:  # unrounded: the mask is their top positions, bit for bit
             tensors[f"{a.device}.scores"] = torch.from_numpy(a.scores)
         if a.codes is not None:
@@ -47,6 +48,12 @@ def save_announcements(
         "counts": [a.statistics.count if a.statistics else 0 for a in made],
     }
     store.save(PREPARED, tensors, {**facts, **own, "digest": tensors_digest(tensors.items())})
+
+
+def _positions(config: RunConfig, layers: Sequence[LayerSpec]) -> Callable[[str], list[int]]:
+    """Return a function that returns the positions of every layer that the masks of a name are over."""
+    whole = sizes(layers, config.adapter.rank)
+    return lambda name: sizes(layers, BESIDE_COMMON.columns(config.adapter)) if name == BESIDE_COMMON.name else whole
 
 
 def load_announcements(
@@ -70,7 +77,7 @@ def _announced(
     config: RunConfig, layers: Sequence[LayerSpec], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
 ) -> list[Announcement]:
     recipe_of = recipes(config, layers)
-    counts = sizes(layers, config.adapter.rank)
+    counts = _positions(config, layers)
     for key in ("samples", "counts"):
         if not all(type(n) is int and 0 <= n <= LONGEST for n in facts[key]):
             raise ValueError(f"{key} are impossible")
@@ -82,7 +89,7 @@ def _announced(
         arrays = {k.removeprefix(prefix): v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
         names = [name for name in arrays if name.startswith("mask.")]
         packed = {name.removeprefix("mask."): arrays.pop(name) for name in names}
-        masks = {name: tuple(unpack(bitmap, counts)) for name, bitmap in packed.items()}
+        masks = {name: tuple(unpack(bitmap, counts(name))) for name, bitmap in packed.items()}
         codes, scores = arrays.pop("codes", None), arrays.pop("scores", None)
         result.append(
             Announcement(

@@ -3,6 +3,10 @@
 A receiver gets what the payload decodes to, so a device's own copy is rounded like everybody else's. In int8 and int4
 an update is the difference to the version before it. A neighbour that is not known to hold that version gets a
 keyframe: the reconstruction itself.
+
+Some experts have a part whose update is the sum of all that its source has contributed to it. Of this part a round
+sends only the largest changes, and what they leave out is sent later. Such an update is a difference in every form of
+values, and its keyframe is what differs from the start.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member, Update
+from meshtune.wire.chosen_values import apply_chosen, encode_chosen, largest
 from meshtune.wire.codec import apply_difference, encode_difference, encode_keyframe
 from meshtune.wire.content_cache import ContentCache
 from meshtune.wire.payload import Message, byte_split, decode, encode
@@ -86,9 +91,11 @@ def publish(member: Member, version: int, rules: UpdateRules) -> Update:
     Raises:
         DivergedError: a value is NaN, infinite, or out of range for the value type sent.
     """
+    settings = rules.settings
+    if member.expert.summed is not None:
+        return _publish_largest(member, member.expert.summed, version, rules)
     turn = member.expert.turn(version)
     values = member.expert.values.detach().to("cpu")[turn]
-    settings = rules.settings
     if not settings.differences:
         sent = values.clone().to(getattr(torch, settings.values))
         if not torch.isfinite(sent).all():
@@ -110,6 +117,48 @@ def publish(member: Member, version: int, rules: UpdateRules) -> Update:
         member.residual = before
     whole = completed(held, member, member.device, version, rules)
     return Update(member.device, version, whole, _bytes(coded, held))
+
+
+def _publish_largest(member: Member, summed: slice, version: int, rules: UpdateRules) -> Update:
+    """Return the member's values as everybody will hold them, of which ``summed`` changes only where it has most."""
+    settings, values = rules.settings, member.expert.values.detach().to("cpu")
+    if member.residual is not None:
+        values = values + member.residual
+    base = rules.base(member, member.device).to(held_type(rules))
+    chosen = largest(values - base.float(), member.expert.largest, summed)
+    try:
+        coded = encode_chosen(values, base, chosen, settings.values, settings.block)
+    except PayloadError as error:
+        raise DivergedError(f"its values are beyond what {settings.values} holds", member.device) from error
+    held = apply_chosen(coded, base, settings.values)
+    member.residual = values - held.float()
+    return Update(member.device, version, held, _bytes(coded, held))
+
+
+def rebase(member: Member) -> None:
+    """Prepare the residual for what the next round starts from: a summed part's update is what everybody holds of it,
+    plus what the device adds to where it starts.
+    """
+    summed = member.expert.summed
+    if summed is not None and member.residual is not None:
+        start = member.expert.values.detach().to("cpu")[summed]
+        member.residual[summed] += member.held[member.device].values[summed].float() - start
+
+
+def held_type(rules: UpdateRules) -> torch.dtype:
+    """Return the type of the values that devices hold of each other."""
+    found: torch.dtype = torch.bfloat16 if rules.settings.differences else getattr(torch, rules.settings.values)
+    return found
+
+
+def apply_keyframe(data: bytes, member: Member, source: int, rules: UpdateRules) -> Tensor:
+    """Return the values of ``source`` from a keyframe of what differs from its start (count,).
+
+    Raises:
+        PayloadError: it is damaged, or of another size.
+    """
+    kind = held_type(rules)
+    return apply_chosen(data, rules.origin(member, source).to(kind), str(kind).removeprefix("torch."))
 
 
 def completed(part: Tensor, member: Member, source: int, version: int, rules: UpdateRules) -> Tensor:
@@ -148,6 +197,10 @@ def write_update(update: Update, member: Member, known: int, rules: UpdateRules)
         if update.coded is not None and difference:
             meta["since"] = known
             values = update.coded
+        elif member.expert.summed is not None:
+            origin = rules.origin(member, update.source).to(values.dtype)
+            form = str(values.dtype).removeprefix("torch.")
+            values = _bytes(encode_chosen(values, origin, (values != origin).nonzero().view(-1), form, 0), values)
         elif rules.settings.differences:  # whole: the next difference may be to any part of it
             values = _bytes(encode_keyframe(values), values)
         else:

@@ -7,7 +7,7 @@ bytes are exact; coded bytes are expected values (:mod:`meshtune.wire.payload_si
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
@@ -76,12 +76,13 @@ def method_sizes(
         UserError: there is no such method, or the density is outside (0, 1].
     """
     method = get_method(name)
-    positions = sum(sizes(skeleton.layers, adapter.rank))
+    positions = sum(sizes(skeleton.layers, method.masks.columns(adapter)))
     density = adapter.share if method.masks.selects else 1.0  # without a mask all of B is trained
-    trained = method.kind.count(skeleton.layers, adapter.rank, density, skeleton.parameters)
-    sent = method.kind.sent(skeleton.layers, adapter.rank, density, skeleton.parameters)
-    update = update_bytes(sent, exchange.values, exchange.block) if method.sharing.sends else 0
-    elements = sent if exchange.values in PLAIN else update
+    trained = method.kind.count(skeleton.layers, adapter, density, skeleton.parameters)
+    sent = method.kind.sent(skeleton.layers, adapter, density, skeleton.parameters)
+    chosen = method.kind.chosen(skeleton.layers, adapter)
+    update = update_bytes(sent, exchange.values, exchange.block, chosen=chosen) if method.sharing.sends else 0
+    elements = sent if exchange.values in PLAIN and not any(chosen) else update
     fits = update <= PayloadLimits().total and elements <= PayloadLimits().elements
     mask, statistics, control = 0, 0, 0
     if method.sharing.sends:
@@ -94,9 +95,7 @@ def method_sizes(
 
 
 def _announced(skeleton: Skeleton, method: Method, adapter: AdapterConfig, mask: int) -> int:
-    recipe = Recipe(seed=0, kind=adapter.projection, block=0, rank=adapter.rank)
-    if method.masks.common:
-        recipe = replace(recipe, common=adapter.common_rows)
+    recipe = Recipe(seed=0, kind=adapter.projection, block=0, rank=method.masks.columns(adapter))
     own = Announcement(0, "task", 10_000, recipe)  # a name and a number of typical length
     message = Message("announce", 0, 0, 0, facts(own, method, skeleton.layers))
     return message_bytes(message, {"mask": ("U8", (mask,))} if method.kind.projected else {})

@@ -43,6 +43,7 @@ from meshtune.simulator.rounds import play_round
 from meshtune.simulator.run_inputs import RunInputs, announced, load_inputs, planned, rated
 from meshtune.training.own_task import OwnTasks, looks
 from meshtune.training.process_memory import peak_memory
+from meshtune.wire.payload_sizes import update_bytes
 
 
 def run(config: RunConfig, out: Path, observer: Observer) -> Path:
@@ -184,10 +185,18 @@ def _begin(
             store.append({"event": "network", **network.facts()})
     state = begin(inputs.methods, graph, own, layers, inputs.factory, network)
     if network is not None:
-        counts = {
-            m.name: max(one.expert.most for one in state.members[m.name]) for m in inputs.methods if m.sharing.sends
+        exchange = inputs.config.exchange
+        updates = {
+            m.name: update_bytes(
+                max(one.expert.most for one in state.members[m.name]),
+                exchange.values,
+                exchange.block,
+                chosen=m.kind.chosen(layers, inputs.config.adapter),
+            )
+            for m in inputs.methods
+            if m.sharing.sends
         }
-        for note in crowded(network.site, inputs.config.exchange, network.formed.wanted, counts):
+        for note in crowded(network.site, network.formed.wanted, updates):
             observer(Note(note))
     made = {**stamp.facts(), "prepared": facts["digest"], "plan": facts["made"]["plan"]}
     if last is None:

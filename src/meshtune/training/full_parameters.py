@@ -22,7 +22,7 @@ from meshtune.model.base import Base
 from meshtune.model.encoding import Row
 from meshtune.model.micro_batch import micro_batches
 from meshtune.model.packing import Packed
-from meshtune.training.trainer import Job, rate_at
+from meshtune.training.trainer import Job, rates_at
 
 
 def weights_of(base: Base) -> Tensor:
@@ -88,12 +88,12 @@ def train_full(
         with holding(base, job.expert):
             base.model.requires_grad_(True)
             try:
-                optimiser = torch.optim.Adam(base.model.parameters(), lr=job.lr, fused=True)
+                optimiser = torch.optim.Adam(base.model.parameters(), fused=True)
                 for step, rows in enumerate(job.batches):
                     loss = _accumulate(base, rows, config)
                     if not math.isfinite(loss):
                         raise DivergedError(f"its loss is {loss} at step {step + 1}", number)
-                    optimiser.param_groups[0]["lr"] = rate_at(job, config, step, number)
+                    (optimiser.param_groups[0]["lr"],) = rates_at(job, config, step, number)
                     optimiser.step()
                     optimiser.zero_grad(set_to_none=True)
                     job.losses.append(loss)

@@ -83,8 +83,9 @@ def check_rates(config: RunConfig, methods: Sequence[Method]) -> list[str]:
     Raises:
         UserError: the search does not support these experts, or their optimiser.
     """
-    unsettled = [m for m in methods if config.train.unsettled(m.kind.name, m.name)]
-    for method in unsettled:
+    asked = [(kind, m) for m in methods for kind in m.kind.rates]
+    unsettled = [(kind, m) for kind, m in asked if config.train.unsettled(kind, m.name)]
+    for _, method in unsettled:
         if not method.kind.frozen_base:
             key = config.train.key(method.kind.name, method.name)
             raise UserError(
@@ -92,17 +93,18 @@ def check_rates(config: RunConfig, methods: Sequence[Method]) -> list[str]:
                 f"example {key}=1e-4"
             )
     if unsettled and config.train.optimizer != "adam":
-        key = config.train.key(unsettled[0].kind.name, unsettled[0].name)
+        kind, method = unsettled[0]
+        key = config.train.key(kind, method.name)
         raise UserError(
             f"{key}=auto searches a rate for Adam, and train.optimizer is {config.train.optimizer}: give a number, for "
             f"example {key}=0.1"
         )
-    return list(dict.fromkeys(m.kind.name for m in unsettled))
+    return list(dict.fromkeys(kind for kind, _ in unsettled))
 
 
 def with_rates(config: RunConfig, methods: Sequence[Method], found: Mapping[str, Mapping[str, Any]]) -> RunConfig:
     """Return ``config`` with the rates of ``found``, facts by kind of expert, in place of ``auto``."""
-    rates, kinds = {kind: facts["rate"] for kind, facts in found.items()}, {m.name: m.kind.name for m in methods}
+    rates, kinds = {kind: facts["rate"] for kind, facts in found.items()}, {m.name: m.kind.rates for m in methods}
     return config.model_copy(update={"train": config.train.settled(rates, kinds)})
 
 
@@ -157,7 +159,7 @@ def _find(
     started = time.perf_counter()
     lengths = [sum(len(row.tokens) for row in data.batch(0, config.train.batch)) for data in devices]
     who = trying(config, [data.group for data in devices], lengths)
-    first = next(method for method in methods if method.kind.name == kind)
+    first = next(method for method in methods if kind in method.kind.rates)
     fresh = [_fresh(kind, first, own[device], factory) for device in who]
     batches = [[devices[device].batch(step, config.train.batch) for step in range(STEPS)] for device in who]
     trial = config.train.model_copy(update={"rounds": 1, "steps": STEPS, "warmup": 1})

@@ -81,9 +81,9 @@ def forecast_memory(
         device += POSITION * (sparse if masks else everywhere)  # without a mask every position is trained
     for method in methods:
         if method.kind.frozen_base:
-            projected = sparse if method.masks.selects else everywhere
-            count = method.kind.count(layers, rank, share, base.parameters)
-            device += SCALAR * (projected if method.kind.projected else count) + KEPT * method.kind.kept(layers)
+            density = share if method.masks.selects else 1.0
+            count = method.kind.count(layers, config.adapter, density, base.parameters)
+            device += SCALAR * count + KEPT * method.kind.kept(layers)
     if any(method.masks.trains(config.paper) for method in methods):
         device = max(device, (DENSE + POSITION) * everywhere)  # a whole dense run first
     each = max(FULL, SENT * len(devices) + 4)

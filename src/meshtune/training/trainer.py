@@ -33,7 +33,7 @@ class Job:
     Attributes:
         expert: what it trains; its values are updated in place.
         batches: the rows of every step.
-        lr: its peak learning rate.
+        lr: its peak learning rate, or one for each of the expert's parts.
         first_step: the number of the first step within the whole run (for the learning rate).
         moments: the optimiser's state tensors by name, updated in place; empty before the first step.
         losses: filled with the loss of every step.
@@ -41,7 +41,7 @@ class Job:
 
     expert: Expert
     batches: Sequence[Sequence[Row]]
-    lr: float
+    lr: float | Sequence[float]
     first_step: int = 0
     moments: dict[str, Tensor] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
@@ -65,7 +65,7 @@ def train(
         on_step: called with (step, loss of every job, real tokens so far) after every step.
     """
     leaves = [job.expert.values.requires_grad_() for job in jobs]
-    optimisers = [_optimiser(leaf, job, config) for leaf, job in zip(leaves, jobs, strict=True)]
+    optimisers = [_Optimiser(job, config) for job in jobs]
     tokens = 0
     for step in range(len(jobs[0].batches)):
         batches = [(job.expert, job.batches[step]) for job in jobs]
@@ -73,30 +73,36 @@ def train(
         for number, (job, optimiser, loss) in enumerate(zip(jobs, optimisers, losses, strict=True)):
             if not math.isfinite(loss):
                 raise DivergedError(f"its loss is {loss} at step {step + 1}", number)
-            optimiser.param_groups[0]["lr"] = rate_at(job, config, step, number)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            optimiser.step(rates_at(job, config, step, number))
             job.losses.append(loss)
         tokens += sum(len(row.tokens) for job in jobs for row in job.batches[step])
         if on_step is not None:
             on_step(step, losses, tokens)
     for number, (leaf, job, optimiser) in enumerate(zip(leaves, jobs, optimisers, strict=True)):
         leaf.requires_grad_(False)
-        job.moments = {k: v for k, v in optimiser.state[leaf].items() if isinstance(v, Tensor)}
+        job.moments = optimiser.moments()
         if not all(torch.isfinite(tensor).all() for tensor in (leaf, *job.moments.values())):
             raise DivergedError("its values are not finite after the last step", number)
 
 
-def rate_at(job: Job, config: TrainConfig, step: int, number: int) -> float:
-    """Return the learning rate of ``job`` at a step of this pass.
+def rates_at(job: Job, config: TrainConfig, step: int, number: int) -> list[float]:
+    """Return the learning rate of every part of the expert of ``job`` at a step of this pass.
 
     Raises:
-        DivergedError: it exceeds float32; its number is ``number``.
+        DivergedError: one exceeds float32; its number is ``number``.
     """
-    rate = config.rate(job.lr, job.first_step + step)
-    if rate > _LARGEST:
-        raise DivergedError(f"its learning rate at step {step + 1} is {rate:g}, more than a float32 holds", number)
-    return rate
+    found = [config.rate(peak, job.first_step + step) for peak in _peaks(job)]
+    if max(found) > _LARGEST:
+        raise DivergedError(
+            f"its learning rate at step {step + 1} is {max(found):g}, more than a float32 holds", number
+        )
+    return found
+
+
+def _peaks(job: Job) -> list[float]:
+    """Return the peak learning rate of every part of the expert of ``job``."""
+    given = [job.lr] if isinstance(job.lr, int | float) else list(job.lr)
+    return given * len(job.expert.parts) if len(given) == 1 else given
 
 
 def accumulate(
@@ -125,10 +131,44 @@ def accumulate(
     return losses.tolist()
 
 
-def _optimiser(leaf: Tensor, job: Job, config: TrainConfig) -> Any:
-    if config.optimizer == "sgd":
-        return torch.optim.SGD([leaf], lr=job.lr)
-    optimiser = torch.optim.Adam([leaf], lr=job.lr, fused=True)
-    if job.moments:
-        optimiser.state[leaf] = {name: tensor.to(leaf.device) for name, tensor in job.moments.items()}
-    return optimiser
+class _Optimiser:
+    """Adam or plain SGD over one flat vector, each part of it at a learning rate of its own.
+
+    The parts are views of the vector, so that its values, its gradient and the moments stay one tensor each.
+    """
+
+    def __init__(self, job: Job, config: TrainConfig) -> None:
+        self._leaf, self._parts = job.expert.values, job.expert.parts
+        self._views = [self._leaf.detach()[part] for part in self._parts]
+        groups: Any = [{"params": [view], "lr": peak} for view, peak in zip(self._views, _peaks(job), strict=True)]
+        if config.optimizer == "sgd":
+            self._inner: torch.optim.Optimizer = torch.optim.SGD(groups)
+            return
+        self._inner = torch.optim.Adam(groups, fused=True)
+        for view, part in zip(self._views, self._parts, strict=True):
+            if job.moments:
+                self._inner.state[view] = {
+                    name: (tensor[part] if tensor.numel() == self._leaf.numel() > 1 else tensor).to(view.device).clone()
+                    for name, tensor in job.moments.items()
+                }
+
+    def step(self, rates: Sequence[float]) -> None:
+        """Take a step at these rates, one per part, and forget the gradient."""
+        grad = self._leaf.grad
+        for view, part, group, rate in zip(self._views, self._parts, self._inner.param_groups, rates, strict=True):
+            view.grad, group["lr"] = None if grad is None else grad[part], rate
+        self._inner.step()
+        self._leaf.grad = None
+        for view in self._views:
+            view.grad = None
+
+    def moments(self) -> dict[str, Tensor]:
+        """Return the state's tensors by name, those of all values in their order."""
+        states = [self._inner.state[view] for view in self._views]
+        found = {name: tensor for name, tensor in states[0].items() if isinstance(tensor, Tensor)}
+        for name, tensor in found.items():
+            if len(self._parts) > 1 and tensor.dim():
+                found[name] = whole = torch.empty_like(self._leaf, requires_grad=False)
+                for state, part in zip(states, self._parts, strict=True):
+                    whole[part] = state[name]
+        return found

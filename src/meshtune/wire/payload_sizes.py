@@ -34,6 +34,7 @@ _ORDER = ("I64", "F32", "I32", "BF16", "F16", "I8", "U8")
 _LENGTH = 8  # bytes of the header's length
 _HEAD = 14  # fixed bytes in front of coded values, and 13 of a mask
 _MASK_HEAD = 13
+_CHOSEN_HEAD = 4
 
 
 def message_bytes(message: Message, tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> int:
@@ -58,7 +59,7 @@ def message_bytes(message: Message, tensors: Mapping[str, tuple[str, tuple[int, 
     return frame + -(-len(text) // 8) * 8 + at
 
 
-def update_bytes(count: int, form: str, block: int = 128, round_: int = 1) -> int:
+def update_bytes(count: int, form: str, block: int = 128, round_: int = 1, chosen: tuple[int, int] = (0, 0)) -> int:
     """Return the expected bytes of one device's own update: values and header; the receiver knows the mask.
 
     Exact for uncoded values. A difference (``int8``, ``int4``, ``int2``) is assumed to have ``count`` normal values:
@@ -69,10 +70,15 @@ def update_bytes(count: int, form: str, block: int = 128, round_: int = 1) -> in
         form: ``float32``, ``bfloat16``, ``int8``, ``int4`` or ``int2``.
         block: values per scale, in a difference.
         round_: the round it is sent in, which is written in the header.
+        chosen: of how many of the values the positions are sent, and among how many they are.
 
     Raises:
         UserError: the form is unknown.
     """
+    if any(chosen) and form in (*PLAIN, *BITS):
+        values = count * DTYPES[PLAIN[form]] if form in PLAIN else _coded(count, form, block)
+        data = _CHOSEN_HEAD + mask_bytes(chosen[1], chosen[0] / chosen[1]) + values
+        return message_bytes(Message("update", 0, round_, 0, {"since": round_ - 1}), {"values": ("U8", (data,))})
     if form in PLAIN:
         message = Message("update", 0, round_, 0)
         return message_bytes(message, {"values": (PLAIN[form], (count,))})

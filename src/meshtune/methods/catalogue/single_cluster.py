@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.shared import Shared
 from meshtune.methods.aggregating import AggregatingMethod
@@ -30,7 +31,7 @@ class SingleCluster(AggregatingMethod):
     whole = True
     masks = PaperMasks()  # not negotiable: by definition it ignores collisions
 
-    def recipe(self, own: Announcement, paper: PaperConfig) -> Recipe:
+    def recipe(self, own: Announcement, adapter: AdapterConfig, paper: PaperConfig) -> Recipe:
         return recipe_of(paper, own.recipe, own.device)
 
     def answer(self, member: Member, prompts: Prompts, factory: ExpertFactory) -> Answer:
