@@ -34,7 +34,8 @@ class HybridExpert(PairExpert):
         border = common_count(own.layers, rows)
         self.parts = (slice(border, values.numel()), slice(0, border))
         self.summed, self.largest = self.parts[1], largest_changes(border, density)
-        self._cut = [rows * layer.inputs for layer in own.layers] + [rows * layer.outputs for layer in own.layers]
+        a, b = ([rows * layer.inputs for layer in own.layers], [rows * layer.outputs for layer in own.layers])
+        self._cut = [*a, *b, *own.counts]
 
     @classmethod
     def beside(cls, own: SparseExpert, common: Tensor, rows: int, density: float) -> HybridExpert:
@@ -47,15 +48,20 @@ class HybridExpert(PairExpert):
         return other
 
     def split(self, values: Tensor) -> list[tuple[Tensor, Tensor]]:
-        parts = torch.split(values, [*self._cut, *self.own.counts])
-        n, found = len(self.layers), []
-        for layer, a, b, own in zip(self.layers, parts, parts[n:], parts[2 * n :], strict=False):
-            left = self.own.projections.of(layer)
-            right = values.new_zeros(layer.outputs * self.own.rank)
-            right = right.index_put((self.own.masks[layer.index],), own).view(layer.outputs, -1)
-            a, b = a.view(self.rows, layer.inputs), b.view(layer.outputs, self.rows)
-            found.append((torch.cat([left, a.to(left.dtype)]), torch.cat([right, b], dim=1)))
-        return found
+        parts = torch.split(values, self._cut)
+        return [self._pair(layer, parts) for layer in self.layers]
+
+    def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:
+        return self._pair(layer, torch.split(self.values.detach(), self._cut))
+
+    def _pair(self, layer: LayerSpec, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return A (r, k) and B (d, r) of ``layer``: the group's rows and columns, then the common ones."""
+        n, at = len(self.layers), layer.index
+        a, b, values = parts[at].view(self.rows, -1), parts[n + at].view(-1, self.rows), parts[2 * n + at]
+        left = self.own.projections.of(layer)
+        right = values.new_zeros(layer.outputs * self.own.rank)
+        right = right.index_put((self.own.masks[at],), values).view(layer.outputs, -1)
+        return torch.cat([left, a.to(left.dtype)]), torch.cat([right, b], dim=1)
 
     def _identity(self) -> bytes:
         return f"hybrid/{self.rows}/".encode() + self.own.form
