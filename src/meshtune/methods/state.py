@@ -82,12 +82,20 @@ class Update:
         version: the round.
         values: (nnz or parameters,).
         coded: the coded bytes, if they arrived as a difference to the previous version: (bytes,), for relaying.
+        changed: the version in which each value last changed, or a later one, (nnz,) int16; only of updates with a part
+            that is a sum, of which a round changes few values.
     """
 
     source: int
     version: int
     values: Tensor
     coded: Tensor | None = None
+    changed: Tensor | None = None
+
+    @cached_property
+    def changed_digest(self) -> str:
+        """A hash of ``changed``; empty if there is none."""
+        return "" if self.changed is None else str(xxhash.xxh3_128_hexdigest(self.changed.numpy().data))
 
     @cached_property
     def digest(self) -> str:

@@ -34,7 +34,8 @@ from meshtune.node.snapshot import (
     unpack_member,
     unpack_versions,
 )
-from meshtune.node.updates import UpdateRules, publish, read_message, rebase
+from meshtune.node.summed_updates import rebase
+from meshtune.node.updates import UpdateRules, publish, read_message
 from meshtune.training.trainer import Job
 from meshtune.wire.payload import INVENTORY, Message
 from meshtune.wire.validation import Receiver
@@ -254,7 +255,8 @@ class Node:
 
         Args:
             data: what :meth:`snapshot` returned.
-            take: returns a tensor by name; given a source, a version and one or two names, it returns that update.
+            take: returns a tensor by name; given a source, a version and the names of its parts, it returns that
+                update.
         """
         unpack_member(self.member, data, take)
         self.direct.sent, self.direct.came = unpack_versions(data["sent"]), unpack_versions(data["came"])
@@ -267,7 +269,7 @@ class Node:
         version = checked_version(member, message, rules)
         held = member.held.get(message.source)
         if held is None or held.version < version:
-            base = "" if held is None else held.digest
+            base = "" if held is None else (held.digest, held.changed_digest)
             found = rules.cache.once(("opened", data, base), lambda: receive(member, message, rules))
             values = rules.cache.once(("values", found.digest), lambda: found.values)
             member.held[message.source] = replace(found, values=values)

@@ -19,10 +19,10 @@ from meshtune.adapter.sites import LayerSpec, places, sizes
 from meshtune.errors import ForeignError, MalformedError, StaleError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.state import Announcement, Masks, Member, Update
-from meshtune.node.updates import UpdateRules, apply_keyframe, completed, held_type
+from meshtune.node.summed_updates import read_update
+from meshtune.node.updates import UpdateRules, completed
 from meshtune.printable import quoted
 from meshtune.routing.statistics import Statistics
-from meshtune.wire.chosen_values import apply_chosen
 from meshtune.wire.codec import apply_difference, decode_keyframe
 from meshtune.wire.payload import Message
 from meshtune.wire.plain_values import fact, text, whole
@@ -40,20 +40,20 @@ def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
             that the member does not hold.
     """
     version, count = checked_version(member, message, rules), rules.count(member, message.source)
+    if member.expert.summed is not None:
+        return read_update(member, message, version, rules)
     form, since = rules.settings.values, message.meta.get("since")
-    if since is None and member.expert.summed is None and message.tensors["values"].dtype != torch.uint8:
+    if since is None and message.tensors["values"].dtype != torch.uint8:
         if rules.settings.differences:  # a keyframe that coding would not shrink
             return Update(message.source, version, numbers(message, "values", (count,), ["bfloat16"]))
         part = numbers(message, "values", (len(range(count)[member.expert.turn(version)]),), [form])
         return Update(message.source, version, completed(part, member, message.source, version, rules))
-    summed = member.expert.summed is not None
-    if not (rules.settings.differences or summed):
+    if not rules.settings.differences:
         raise MalformedError(f"an update of device {message.source} is coded, expected values of type {form}")
     values = packed(message, "values", None, ["uint8"])
     data = values.numpy().tobytes()
     if since is None:
-        whole_values = apply_keyframe(data, member, message.source, rules) if summed else decode_keyframe(data, count)
-        return Update(message.source, version, whole_values)
+        return Update(message.source, version, decode_keyframe(data, count))
     held = member.held.get(message.source)
     has = 0 if held is None else held.version
     if whole(since, "the version that a difference is taken to", 0, version) != has or version != has + 1:
@@ -61,9 +61,6 @@ def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
             f"version {version} of device {message.source} came as the difference to version {since}, "
             f"device {member.device} holds version {has}"
         )
-    if summed:
-        base = rules.base(member, message.source)
-        return Update(message.source, version, apply_chosen(data, base.to(held_type(rules)), form), values)
     base = rules.base(member, message.source)[member.expert.turn(version)]
     part = apply_difference(data, base, form)
     return Update(message.source, version, completed(part, member, message.source, version, rules), values)

@@ -15,7 +15,7 @@ from meshtune.wire.payload import decode
 Put = Callable[[Tensor], str]
 """Stores a tensor and returns its name."""
 Take = Callable[..., Any]
-"""Returns a tensor by name; given a source, a version and one or two names, it returns that update."""
+"""Returns a tensor by name; given a source, a version and the names of its parts, it returns that update."""
 Versions = dict[int, dict[int, int]]
 """A version per neighbour and source."""
 
@@ -25,15 +25,20 @@ def pack_member(member: Member, put: Put) -> dict[str, Any]:
     return {
         "values": put(member.expert.values),
         "moments": {name: put(tensor) for name, tensor in member.moments.items()},
-        "held": [
-            [u.source, u.version, put(u.values), *([] if u.coded is None else [put(u.coded)])]
-            for u in member.held.values()
-        ],
+        "held": [[u.source, u.version, *_names((u.values, u.coded, u.changed), put)] for u in member.held.values()],
         **({} if member.residual is None else {"residual": put(member.residual)}),
         **({} if member.expert.kept is None else {"kept": put(member.expert.kept)}),
         **({"averaged": list(member.averaged)} if member.averaged else {}),
         "history": list(member.history),
     }
+
+
+def _names(parts: Iterable[Tensor | None], put: Put) -> list[str | None]:
+    """Return the names of the parts of an update, without missing ones at the end."""
+    found = [None if part is None else put(part) for part in parts]
+    while found and found[-1] is None:
+        found.pop()
+    return found
 
 
 def unpack_member(member: Member, data: Mapping[str, Any], take: Take) -> None:

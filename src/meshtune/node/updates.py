@@ -3,10 +3,7 @@
 A receiver gets what the payload decodes to, so a device's own copy is rounded like everybody else's. In int8 and int4
 an update is the difference to the version before it. A neighbour that is not known to hold that version gets a
 keyframe: the reconstruction itself.
-
-Some experts have a part whose update is the sum of all that its source has contributed to it. Of this part a round
-sends only the largest changes, and what they leave out is sent later. Such an update is a difference in every form of
-values, and its keyframe is what differs from the start.
+Updates with a summed part are :mod:`meshtune.node.summed_updates`.
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member, Update
-from meshtune.wire.chosen_values import apply_chosen, encode_chosen, largest
+from meshtune.node.summed_updates import coded_values, publish_largest
 from meshtune.wire.codec import apply_difference, encode_difference, encode_keyframe
 from meshtune.wire.content_cache import ContentCache
 from meshtune.wire.payload import Message, byte_split, decode, encode
@@ -93,7 +90,7 @@ def publish(member: Member, version: int, rules: UpdateRules) -> Update:
     """
     settings = rules.settings
     if member.expert.summed is not None:
-        return _publish_largest(member, member.expert.summed, version, rules)
+        return publish_largest(member, member.expert.summed, version, rules)
     turn = member.expert.turn(version)
     values = member.expert.values.detach().to("cpu")[turn]
     if not settings.differences:
@@ -117,48 +114,6 @@ def publish(member: Member, version: int, rules: UpdateRules) -> Update:
         member.residual = before
     whole = completed(held, member, member.device, version, rules)
     return Update(member.device, version, whole, _bytes(coded, held))
-
-
-def _publish_largest(member: Member, summed: slice, version: int, rules: UpdateRules) -> Update:
-    """Return the member's values as everybody will hold them, of which ``summed`` changes only where it has most."""
-    settings, values = rules.settings, member.expert.values.detach().to("cpu")
-    if member.residual is not None:
-        values = values + member.residual
-    base = rules.base(member, member.device).to(held_type(rules))
-    chosen = largest(values - base.float(), member.expert.largest, summed)
-    try:
-        coded = encode_chosen(values, base, chosen, settings.values, settings.block)
-    except PayloadError as error:
-        raise DivergedError(f"its values are beyond what {settings.values} holds", member.device) from error
-    held = apply_chosen(coded, base, settings.values)
-    member.residual = values - held.float()
-    return Update(member.device, version, held, _bytes(coded, held))
-
-
-def rebase(member: Member) -> None:
-    """Prepare the residual for what the next round starts from: a summed part's update is what everybody holds of it,
-    plus what the device adds to where it starts.
-    """
-    summed = member.expert.summed
-    if summed is not None and member.residual is not None:
-        start = member.expert.values.detach().to("cpu")[summed]
-        member.residual[summed] += member.held[member.device].values[summed].float() - start
-
-
-def held_type(rules: UpdateRules) -> torch.dtype:
-    """Return the type of the values that devices hold of each other."""
-    found: torch.dtype = torch.bfloat16 if rules.settings.differences else getattr(torch, rules.settings.values)
-    return found
-
-
-def apply_keyframe(data: bytes, member: Member, source: int, rules: UpdateRules) -> Tensor:
-    """Return the values of ``source`` from a keyframe of what differs from its start (count,).
-
-    Raises:
-        PayloadError: it is damaged, or of another size.
-    """
-    kind = held_type(rules)
-    return apply_chosen(data, rules.origin(member, source).to(kind), str(kind).removeprefix("torch."))
 
 
 def completed(part: Tensor, member: Member, source: int, version: int, rules: UpdateRules) -> Tensor:
@@ -194,13 +149,12 @@ def write_update(update: Update, member: Member, known: int, rules: UpdateRules)
     def make() -> tuple[bytes, dict[str, int]]:
         meta: dict[str, int] = {} if update.source == sender else {"version": update.version}
         values = update.values
-        if update.coded is not None and difference:
+        if update.changed is not None:
+            more, values = coded_values(update, known, rules)
+            meta |= more
+        elif update.coded is not None and difference:
             meta["since"] = known
             values = update.coded
-        elif member.expert.summed is not None:
-            origin = rules.origin(member, update.source).to(values.dtype)
-            form = str(values.dtype).removeprefix("torch.")
-            values = _bytes(encode_chosen(values, origin, (values != origin).nonzero().view(-1), form, 0), values)
         elif rules.settings.differences:  # whole: the next difference may be to any part of it
             values = _bytes(encode_keyframe(values), values)
         else:
@@ -215,7 +169,7 @@ def write_update(update: Update, member: Member, known: int, rules: UpdateRules)
             ) from error
         return data, byte_split(message, data)
 
-    key = ("encoded", sender, update.source, update.version, difference, update.digest)
+    key = ("encoded", sender, update.source, update.version, difference or known, update.digest)
     return rules.cache.once(key, make)
 
 

@@ -120,7 +120,9 @@ def unpack_state(fresh: FederationState, tensors: Mapping[str, Tensor], facts: M
         if isinstance(first, str):
             return tensors[first]
         version, *names = more
-        made = Update(first, version, *(tensors[name] for name in names))
+        values, *others = names
+        parts = (None if name is None else tensors[name] for name in others)
+        made = Update(first, version, tensors[values], *parts)
         return updates.setdefault((first, version, *names), made)
 
     for method, nodes_of in fresh.nodes.items():
@@ -177,7 +179,7 @@ def _fit_node(
         if not due or sized(saved.kept, torch.float32).numel() != due:
             raise ValueError(f"{where} keeps no such values")
     for entry in saved.held:
-        if not 3 <= len(entry) <= 4:
+        if not 3 <= len(entry) <= 5:
             raise ValueError(f"{where} holds no such update")
         source, version, *keys = entry
         if (
@@ -186,8 +188,10 @@ def _fit_node(
             or not (0 <= source < devices and 0 <= version <= round_)
         ):
             raise ValueError(f"{where} holds an update that no device sent")
-        for part in keys:
-            sized(part)
+        sized(keys[0])
+        for part, kind in zip(keys[1:], (torch.uint8, torch.int16), strict=False):
+            if part is not None:
+                sized(part, kind)
     for entry in saved.early:
         if len(entry) != 2 or type(entry[0]) is not int or not 0 <= entry[0] < devices:
             raise ValueError(f"{where} holds a message that no device sent")

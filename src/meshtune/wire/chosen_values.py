@@ -45,8 +45,8 @@ def encode_chosen(values: Tensor, base: Tensor, chosen: Tensor, form: str, block
     return _HEAD.pack(len(positions)) + positions + body
 
 
-def apply_chosen(data: bytes, base: Tensor, form: str) -> Tensor:
-    """Return ``base`` with the values from the bytes of :func:`encode_chosen` at their positions (n,).
+def apply_chosen(data: bytes, base: Tensor, form: str) -> tuple[Tensor, Tensor]:
+    """Return ``base`` with the values from the bytes of :func:`encode_chosen` (n,), and their positions (m,).
 
     Raises:
         PayloadError: the bytes are damaged, of another form, or belong to another number of values than ``base`` has.
@@ -60,14 +60,14 @@ def apply_chosen(data: bytes, base: Tensor, form: str) -> Tensor:
     body, found = data[_HEAD.size + length :], base.clone()
     if form in BITS:
         found[chosen] = apply_difference(body, base[chosen], form)
-        return found
+        return found, chosen
     dtype = _PLAIN[form]
     if len(body) != chosen.numel() * dtype.itemsize:
         raise ForeignError(f"{len(body)} bytes came for {chosen.numel()} values of type {form}: another mask or model")
     plain = torch.from_numpy(np.frombuffer(body, dtype=np.uint8).copy()).view(dtype)
     check_finite(plain)
     found[chosen] = plain
-    return found
+    return found, chosen
 
 
 def largest(change: Tensor, count: int, among: slice) -> Tensor:
