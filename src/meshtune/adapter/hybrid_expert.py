@@ -48,14 +48,21 @@ class HybridExpert(PairExpert):
 
     def split(self, values: Tensor) -> list[tuple[Tensor, Tensor]]:
         parts = torch.split(values, [*self._cut, *self.own.counts])
-        n, found = len(self.layers), []
-        for layer, a, b, own in zip(self.layers, parts, parts[n:], parts[2 * n :], strict=False):
-            left = self.own.projections.of(layer)
-            right = values.new_zeros(layer.outputs * self.own.rank)
-            right = right.index_put((self.own.masks[layer.index],), own).view(layer.outputs, -1)
-            a, b = a.view(self.rows, layer.inputs), b.view(layer.outputs, self.rows)
-            found.append((torch.cat([left, a.to(left.dtype)]), torch.cat([right, b], dim=1)))
-        return found
+        return [self._of(layer, parts) for layer in self.layers]
+
+    def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:
+        a, b = self._of(layer, torch.split(self.values.detach(), [*self._cut, *self.own.counts]))
+        return a, b.to(a.dtype)
+
+    def _of(self, layer: LayerSpec, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return A (r, k) and B (d, r) of ``layer`` from ``parts``: every layer's A_0, then its B_0, then its own values."""
+        n, left = len(self.layers), self.own.projections.of(layer)
+        a, b, own = (parts[layer.index + number * n] for number in range(3))
+        right = own.new_zeros(layer.outputs * self.own.rank).index_put((self.own.masks[layer.index],), own)
+        a, b, right = (
+            part.view(-1, width) for part, width in ((a, layer.inputs), (b, self.rows), (right, self.own.rank))
+        )
+        return torch.cat([left, a.to(left.dtype)]), torch.cat([right, b], dim=1)
 
     def _identity(self) -> bytes:
         return f"hybrid/{self.rows}/".encode() + self.own.form

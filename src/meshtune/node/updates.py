@@ -22,7 +22,7 @@ from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.state import Member, Update
-from meshtune.wire.chosen_values import apply_chosen, encode_chosen, largest
+from meshtune.wire.chosen_values import apply_chosen, differing, encode_chosen, largest
 from meshtune.wire.codec import apply_difference, encode_difference, encode_keyframe
 from meshtune.wire.content_cache import ContentCache
 from meshtune.wire.payload import Message, byte_split, decode, encode
@@ -200,7 +200,7 @@ def write_update(update: Update, member: Member, known: int, rules: UpdateRules)
         elif member.expert.summed is not None:
             origin = rules.origin(member, update.source).to(values.dtype)
             form = str(values.dtype).removeprefix("torch.")
-            values = _bytes(encode_chosen(values, origin, (values != origin).nonzero().view(-1), form, 0), values)
+            values = _bytes(encode_chosen(values, origin, differing(values, origin), form, 0), values)
         elif rules.settings.differences:  # whole: the next difference may be to any part of it
             values = _bytes(encode_keyframe(values), values)
         else:

@@ -64,7 +64,8 @@ def apply_chosen(data: bytes, base: Tensor, form: str) -> Tensor:
     dtype = _PLAIN[form]
     if len(body) != chosen.numel() * dtype.itemsize:
         raise ForeignError(f"{len(body)} bytes came for {chosen.numel()} values of type {form}: another mask or model")
-    plain = torch.from_numpy(np.frombuffer(body, dtype=np.uint8).copy()).view(dtype)
+    plain = torch.empty(chosen.numel(), dtype=dtype)
+    plain.view(torch.uint8).numpy()[:] = np.frombuffer(body, dtype=np.uint8)
     check_finite(plain)
     found[chosen] = plain
     return found
@@ -80,3 +81,9 @@ def largest(change: Tensor, count: int, among: slice) -> Tensor:
     start = range(change.numel())[among].start
     used[start + torch.topk(part, min(count, part.numel()), sorted=False).indices] = True
     return used.nonzero().view(-1)
+
+
+def differing(values: Tensor, base: Tensor) -> Tensor:
+    """Return the ascending positions where the bits of ``values`` (n,) and ``base`` (n,), of one type, differ (m,)."""
+    bits = {2: torch.int16, 4: torch.int32}[values.element_size()]
+    return (values.view(bits) != base.view(bits)).nonzero().view(-1)
