@@ -40,6 +40,5 @@ def test_of_two_claims_the_lower_device_wins() -> None:
     assert resolve([Claim(9, 3, "sums"), Claim(12, 0, "sums")]) == {"sums": 3}  # one block a group
 
 
-def test_rows_in_common_leave_fewer_blocks() -> None:
-    assert (capacity([64, 128], 16), capacity([64, 128], 16, 8), capacity([64, 128], 16, 48)) == (4, 3, 1)
-    assert capacity([8], 16, 4) == 0
+def test_as_many_blocks_fit_as_the_narrowest_layer_has_room_for() -> None:
+    assert [capacity([64, 128], rank) for rank in (1, 8, 16, 33, 64, 65)] == [64, 8, 4, 1, 1, 0]

@@ -10,7 +10,7 @@ import pytest
 from scipy.fft import idct
 
 from meshtune.adapter.blocks import assign_blocks, capacity
-from meshtune.adapter.projection import KINDS, Fingerprint, Recipe, coherence, fingerprint, projection
+from meshtune.adapter.projection import Fingerprint, Recipe, coherence, fingerprint, projection
 from meshtune.errors import MalformedError, UserError
 
 WIDTHS = (64, 576, 896, 1536, 4096, 18944)
@@ -103,25 +103,10 @@ def test_blocks_follow_the_sorted_keys() -> None:
         assign_blocks("abc", room=2)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_rows_in_common_are_the_last_ones_of_every_block(kind: str) -> None:
-    plain, shared = Recipe(7, kind, 2, 6), Recipe(7, kind, 2, 6, common=2)
-    a, b = projection(plain, "mlp_in", 48), projection(shared, "mlp_in", 48)
-    np.testing.assert_array_equal(a[:4], b[:4])  # the group's own rows are the first of its block
-    other = projection(replace(shared, block=0), "mlp_in", 48)
-    np.testing.assert_array_equal(b[4:], other[4:])
-    if kind == "orthogonal":  # the last rows of the transform: outside every block that may be had beside them
-        every = np.concatenate([*(projection(replace(shared, block=g), "mlp_in", 48)[:4] for g in range(7)), b[4:]])
-        np.testing.assert_allclose(every @ every.T, np.eye(30), rtol=0, atol=1e-6)
-        with pytest.raises(UserError, match=r"^block 7 of rank 6 needs 48 rows beside 2 in common, mlp_in has 48 "):
-            projection(replace(shared, block=7), "mlp_in", 48)
-
-
-def test_a_recipe_says_its_rows_in_common_only_if_it_has_any() -> None:
-    assert Recipe(7, "gaussian", 2, 6).to_json() == [7, "gaussian", 2, 6, 1]
-    shared = Recipe(7, "gaussian", 2, 6, common=2)
-    assert shared.to_json() == [7, "gaussian", 2, 6, 1, 2]
-    assert Recipe.from_json(shared.to_json()) == shared
-    for rows in (0, 6, -1, 1.5, "2"):
-        with pytest.raises(MalformedError, match="rows in common"):
-            Recipe.from_json([7, "gaussian", 2, 6, 1, rows])
+def test_a_recipe_is_told_in_five_values() -> None:
+    told = Recipe(7, "gaussian", 2, 6)
+    assert told.to_json() == [7, "gaussian", 2, 6, 1]
+    assert Recipe.from_json(told.to_json()) == told
+    for data in ([7, "gaussian", 2, 6], [7, "gaussian", 2, 6, 1, 2], [], None, {}, "7"):
+        with pytest.raises(MalformedError, match="expected seed, kind, block, rank and generator"):
+            Recipe.from_json(data)

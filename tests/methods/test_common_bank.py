@@ -1,127 +1,224 @@
-"""A bank with a part in common, against means worked out position by position."""
+"""A bank with a part in common, against means worked out matrix by matrix."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from federations import COMMON, LAYERS, RANK, federation, play
-from meshtune.adapter.expert import SparseExpert
+from meshtune.adapter.expert import Expert, SparseExpert
+from meshtune.adapter.hybrid_expert import HybridExpert, fresh_common
 from meshtune.adapter.mask import vote
+from meshtune.adapter.projection import projection
 from meshtune.adapter.sites import sizes
 from meshtune.methods.common_bank import CommonBankMethod
 from meshtune.methods.registry import get_method
-from meshtune.methods.state import Announcement, Member, Update
+from meshtune.methods.state import Member, Update
 
-ROWS, OWN = RANK, RANK - COMMON
+OWN = RANK - COMMON
+BORDER = COMMON * 2 * (12 + 10)
+"""Values of the common part, which come first."""
+MATES = {0: (0, 2), 1: (1,), 2: (0, 2), 3: (3,)}
 
 
-def method() -> CommonBankMethod:
-    found = get_method("proposed")
+def method(name: str = "proposed") -> CommonBankMethod:
+    found = get_method(name)
     assert isinstance(found, CommonBankMethod)
     return found
 
 
-def dense(expert: SparseExpert) -> list[np.ndarray]:
-    """Return B (d, r) of every layer."""
-    return [expert.pair(layer)[1].double().numpy() for layer in LAYERS]
+def hybrid(expert: Expert | None) -> HybridExpert:
+    assert isinstance(expert, HybridExpert)
+    return expert
 
 
-def started(announced: Announcement, known: dict[int, Announcement], values: Update) -> SparseExpert:
-    _, factory = federation(method())
-    begun = method().begin(announced, known, factory)
-    assert isinstance(begun, SparseExpert)
-    return begun.with_values(values.values)
+def own_matrices(member: Member, values: torch.Tensor) -> list[np.ndarray]:
+    """Return B_g (d, r - c) of every layer, from all values of a device with the shape of ``member``."""
+    found, at = [], BORDER
+    for mask in hybrid(member.expert).own.masks:
+        dense = np.zeros(10 * OWN)
+        dense[mask.numpy()] = values[at : at + mask.numel()].double().numpy()
+        found.append(dense.reshape(10, OWN))
+        at += mask.numel()
+    assert at == values.numel()
+    return found
 
 
-def test_own_columns_are_the_mean_of_the_group_and_common_ones_of_everybody() -> None:
+def assert_blended(expert: Expert | None, common: np.ndarray, own: list[np.ndarray]) -> None:
+    """Make sure that an expert's first values are ``common``, and its own part's matrices are ``own``."""
+    mixed = hybrid(expert)
+    np.testing.assert_allclose(mixed.values[:BORDER].double(), common, rtol=0, atol=1e-6)
+    for layer, mine in zip(LAYERS, own, strict=True):
+        np.testing.assert_allclose(mixed.pair(layer)[1][:, :OWN].double(), mine, rtol=0, atol=1e-6)
+
+
+def mean(values: list[np.ndarray], rows: list[int]) -> np.ndarray:
+    return np.asarray(sum(n * one for n, one in zip(rows, values, strict=True)) / sum(rows))
+
+
+@pytest.mark.parametrize("name", ["proposed", "oracle"])
+def test_the_common_part_is_the_mean_of_everybody_and_the_own_part_that_of_the_group(name: str) -> None:
+    """The groups' own parts have 3, 4 and 5 values a layer."""
+    members, factory = federation(method(name))
+    begun = {m.device: m.expert.count for m in members}
+    assert [begun[d] - BORDER for d in range(4)] == [6, 8, 6, 10]
+    published = play(method(name), members, factory)
+    rows = {d: members[0].known[d].samples for d in range(4)}
+    each = {d: own_matrices(members[d], published[d].values) for d in range(4)}
+    common = mean([published[d].values[:BORDER].double().numpy() for d in range(4)], list(rows.values()))
+    own = {
+        d: [mean([each[m][layer] for m in MATES[d]], [rows[m] for m in MATES[d]]) for layer in range(len(LAYERS))]
+        for d in range(4)
+    }
+    for member in members:
+        assert_blended(member.expert, common, own[member.device])
+        assert member.expert.count == begun[member.device]
+        answers = {g: e for g, _, e in method(name).experts(member, factory)}
+        assert list(answers) == ["a", "b", "c"]
+        for group, of in (("a", 0), ("b", 1), ("c", 3)):  # whoever answers: the same bits that the group trains
+            assert_blended(answers[group], common, own[of])
+            assert answers[group].digest == members[of].expert.digest
+
+
+def test_all_start_from_the_same_common_part_and_from_no_update() -> None:
+    members, factory = federation(method())
+    common = fresh_common(LAYERS, COMMON, factory.seed)
+    for member in members:
+        expert = hybrid(member.expert)
+        assert torch.equal(expert.values[:BORDER], common)
+        assert not expert.values[BORDER:].any()
+        assert (expert.rows, expert.own.rank, expert.scale) == (COMMON, OWN, factory.adapter.scale)
+        assert expert.largest == 4  # 0.1 of 44
+    assert hybrid(members[0].expert).own.form == hybrid(members[2].expert).own.form
+
+
+def test_the_frozen_rows_of_two_groups_are_orthogonal() -> None:
+    """A group owns rank - common rows of the transform, block after block."""
+    members, _ = federation(method())
+    frozen = [members[d].expert.pair(LAYERS[0])[0][:OWN] for d in (0, 1, 3)]
+    for block, a in enumerate(frozen):
+        recipe = members[0].own.recipe
+        assert recipe.rank == OWN
+        np.testing.assert_array_equal(a, projection(replace(recipe, block=block), LAYERS[0].site, 12))
+    together = torch.cat(frozen)
+    torch.testing.assert_close(together @ together.T, torch.eye(3 * OWN), rtol=0, atol=1e-5)
+
+
+def test_the_group_votes_for_its_own_columns() -> None:
+    members, factory = federation(method())
+    known = members[0].known
+    agreed = vote([(d, list(known[d].masks)) for d in (0, 2)], sizes(LAYERS, OWN))
+    for device in (0, 2):
+        begun = hybrid(method().begin(known[device], known, factory))
+        for mask, expected in zip(begun.own.masks, agreed, strict=True):
+            np.testing.assert_array_equal(mask, expected)
+    told = method().reintroduces(known[2], known, factory)
+    assert told.voted
+    assert told.recipe == known[2].recipe
+    for mask, expected in zip(told.masks, agreed, strict=True):
+        np.testing.assert_array_equal(mask, expected)
+
+
+def test_a_device_alone_in_its_group_takes_the_mean_of_the_common_part_too() -> None:
     members, factory = federation(method())
     published = play(method(), members, factory)
-    known = members[0].known
-    each = {d: dense(started(known[d], known, published[d])) for d in range(4)}
-    rows = {d: known[d].samples for d in range(4)}
-    for member, group in zip(members, ([0, 2], [1], [0, 2], [3]), strict=True):
-        assert isinstance(member.expert, SparseExpert)
-        mixed = dense(member.expert)
-        for layer in range(len(LAYERS)):
-            own = sum(rows[d] * each[d][layer] for d in group) / sum(rows[d] for d in group)
-            common = sum(rows[d] * each[d][layer] for d in range(4)) / sum(rows.values())
-            np.testing.assert_allclose(mixed[layer][:, :OWN], own[:, :OWN], rtol=0, atol=1e-6)
-            np.testing.assert_allclose(mixed[layer][:, OWN:], common[:, OWN:], rtol=0, atol=1e-6)
-    answers = {g: e for g, _, e in method().experts(members[3], factory)}
-    assert list(answers) == ["a", "b", "c"]
-    for group, member in (("a", members[0]), ("b", members[1]), ("c", members[3])):
-        torch.testing.assert_close(answers[group].values, member.expert.values, rtol=0, atol=0)
+    assert not torch.equal(members[1].expert.values[:BORDER], published[1].values[:BORDER])
+    assert torch.equal(members[1].expert.values[BORDER:], published[1].values[BORDER:])
 
 
-def test_all_groups_share_the_common_rows_of_a_and_nothing_else() -> None:
-    members, _ = federation(method())
-    first, second = (members[d].expert.pair(LAYERS[0])[0] for d in (0, 1))
-    assert first.shape == (ROWS, 12)
-    torch.testing.assert_close(first[OWN:], second[OWN:], rtol=0, atol=0)
-    both = torch.cat([first[:OWN], second])  # two groups and what they have in common: orthonormal rows
-    torch.testing.assert_close(both @ both.T, torch.eye(len(both)), rtol=0, atol=1e-5)
-
-
-def test_the_group_votes_for_its_own_columns_and_everybody_for_the_common_ones() -> None:
+def test_only_who_was_heard_is_in_the_mean() -> None:
+    """Devices with 10, 20, 30 and 40 rows; nobody but itself has heard device 2, the mate of device 0."""
     members, factory = federation(method())
-    known = members[0].known
-    ballots = {
-        d: [np.divmod(np.asarray(mask), ROWS) for mask in known[d].masks] for d in range(4)
-    }  # (row, column) of every position
-    own = {d: [(r * OWN + c)[c < OWN] for r, c in ballot] for d, ballot in ballots.items()}
-    common = {d: [(r * COMMON + c - OWN)[c >= OWN] for r, c in ballot] for d, ballot in ballots.items()}
-    mine = vote([(d, own[d]) for d in (0, 2)], sizes(LAYERS, OWN))
-    everyone = vote([(d, common[d]) for d in range(4)], sizes(LAYERS, COMMON))
-    begun = method().begin(known[2], known, factory)
-    assert isinstance(begun, SparseExpert)
-    for layer, mask in enumerate(begun.masks):
-        expected = {int(p // OWN * ROWS + p % OWN) for p in mine[layer]}
-        expected |= {int(p // COMMON * ROWS + OWN + p % COMMON) for p in everyone[layer]}
-        assert mask.tolist() == sorted(expected)
+    published = play(method(), members, factory, silent=2)
+    values = {d: published[d].values.double().numpy() for d in range(4)}
+    heard = mean([values[d][:BORDER] for d in (0, 1, 3)], [10, 20, 40])
+    for d in (0, 1, 3):
+        assert_blended(members[d].expert, heard, own_matrices(members[d], published[d].values))
+    everyone = mean([values[d][:BORDER] for d in range(4)], [10, 20, 30, 40])
+    each = {d: own_matrices(members[d], published[d].values) for d in (0, 2)}
+    own = [mean([each[d][layer] for d in (0, 2)], [10, 30]) for layer in range(len(LAYERS))]
+    assert_blended(members[2].expert, everyone, own)
 
 
-def test_devices_that_met_later_keep_their_positions_and_a_position_counts_who_trains_it() -> None:
+def test_where_rounds_end_on_time_old_updates_count_in_the_common_part_only() -> None:
+    """An old update of the common part is still all that its device is known to have contributed."""
     members, factory = federation(method())
-    known = members[0].known
-    alone = replace(known[3], voted=True)  # c trained by itself before it met the others
+    old = play(method(), members, factory)
     for member in members:
-        member.known = {**known, 3: alone}
+        member.timely = True
+    new = play(method(), members, factory, version=2, silent=2)
+    values = {d: (old if d == 2 else new)[d].values for d in range(4)}
+    common = mean([values[d][:BORDER].double().numpy() for d in range(4)], [10, 20, 30, 40])
+    for d in (0, 1, 3):
+        assert_blended(members[d].expert, common, own_matrices(members[d], new[d].values))
+
+
+def test_the_order_of_arrival_does_not_matter() -> None:
+    ends = []
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2], [2, 3, 1, 0]):
+        members, factory = federation(method())
+        play(method(), members, factory)
+        for member in members:
+            member.held = {d: member.held[d] for d in order}
+            member.expert = hybrid(method().mix(member, factory))
+        ends.append([member.expert.digest for member in members])
+    assert ends[0] == ends[1] == ends[2]
+
+
+def test_a_process_that_hosts_one_device_comes_to_the_same_bits() -> None:
+    members, factory = federation(method())
+    published = play(method(), members, factory)
+    for member in members:
+        others, apart = federation(method())
+        lonely = others[member.device]
+        lonely.held = {d: Update(d, 1, published[d].values.clone()) for d in range(4)}
+        assert hybrid(method().mix(lonely, apart)).digest == member.expert.digest
+
+
+def test_devices_that_met_later_keep_their_positions_and_share_the_common_part() -> None:
+    """Device 2 trained by itself before it met device 0, its mate: each has a mask of its own, of unlike sizes."""
+    members, factory = federation(method())
+    known = members[0].known
+    full = tuple(np.arange(10 * OWN) for _ in LAYERS)
+    late = {0: replace(known[0], voted=True), 2: replace(known[2], masks=full, voted=True)}
+    for member in members:
+        member.known = {**known, **late}
         member.own = member.known[member.device]
         member.expert = method().begin(member.own, member.known, factory)
-        member.starts.clear()
+    assert [m.expert.count - BORDER for m in members] == [6, 8, 20, 10]
     published = play(method(), members, factory)
-    voters = {d: known[d] for d in range(3)}
-    each = {d: dense(started(members[d].own, members[0].known, published[d])) for d in range(4)}
-    masks = {d: positions(members[d]) for d in range(4)}
-    assert masks[3][0].tolist() == [bool(p) for p in np.isin(np.arange(10 * ROWS), alone.masks[0])]
-    assert len(voters) == 3
-    rows = {d: known[d].samples for d in range(4)}
-    mixed = dense(_sparse(members[1]))
-    for layer in range(len(LAYERS)):
-        total, weight = np.zeros(10 * ROWS), np.zeros(10 * ROWS)
-        for d in range(4):
-            here = masks[d][layer] & (np.arange(10 * ROWS) % ROWS >= OWN)
-            total += rows[d] * each[d][layer].reshape(-1) * here
-            weight += rows[d] * here
-        expected = np.where(masks[1][layer], total / np.maximum(weight, 1), 0).reshape(10, ROWS)
-        np.testing.assert_allclose(mixed[layer][:, OWN:], expected[:, OWN:], rtol=0, atol=1e-6)
-        np.testing.assert_allclose(mixed[layer][:, :OWN], each[1][layer][:, :OWN], rtol=0, atol=1e-6)
-    answer = {g: e for g, _, e in method().experts(members[0], factory)}["c"]
-    assert isinstance(answer, SparseExpert)
-    for layer, b in enumerate(dense(answer)):
-        common = sum(rows[d] * each[d][layer] for d in range(4)) / sum(rows.values())
-        np.testing.assert_allclose(b[:, OWN:], common[:, OWN:], rtol=0, atol=1e-6)
-        np.testing.assert_allclose(b[:, :OWN], each[3][layer][:, :OWN], rtol=0, atol=1e-6)
+    each = {d: own_matrices(members[d], published[d].values) for d in range(4)}
+    common = mean([published[d].values[:BORDER].double().numpy() for d in range(4)], [10, 20, 30, 40])
+    used = {d: [np.isin(np.arange(10 * OWN), mask).reshape(10, OWN) for mask in late[d].masks] for d in (0, 2)}
+    trained = {
+        d: [
+            used[d][n] * (10 * each[0][n] + 30 * each[2][n]) / np.maximum(10 * used[0][n] + 30 * used[2][n], 1)
+            for n in range(len(LAYERS))
+        ]
+        for d in (0, 2)
+    }
+    for d in (0, 2):
+        assert_blended(members[d].expert, common, trained[d])
+        assert members[d].expert.count == published[d].values.numel()
+    for d in range(4):
+        answer = {g: e for g, _, e in method().experts(members[d], factory)}["a"]
+        assert_blended(answer, common, [mean([each[0][n], each[2][n]], [10, 30]) for n in range(len(LAYERS))])
+        assert isinstance(hybrid(answer).own, SparseExpert)
 
 
-def _sparse(member: Member) -> SparseExpert:
-    assert isinstance(member.expert, SparseExpert)
-    return member.expert
+def test_equal_work_is_done_once() -> None:
+    members, factory = federation(method())
+    play(method(), members, factory)
+    assert members[0].expert is members[2].expert
+    for group, of in (("a", 0), ("b", 1), ("c", 3)):
+        assert method().of_group(members[3], group, factory) is members[of].expert
 
 
-def positions(member: Member) -> list[np.ndarray]:
-    """Return per layer which positions of B (d r,) a device trains."""
-    return [np.isin(np.arange(10 * ROWS), mask.numpy()) for mask in _sparse(member).masks]
+def test_a_factory_makes_an_expert_of_each_form_once() -> None:
+    members, factory = federation(method())
+    known = members[0].known
+    assert members[0].expert is members[2].expert is method().begin(known[0], known, factory)
+    assert members[1].expert is not members[3].expert

@@ -11,13 +11,12 @@ import pytest
 import torch
 
 from letters import LAYERS, RANK, SIZES, announced, replace_codes
-from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.mask import join
-from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe
 from meshtune.config.config_file import validate
 from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
+from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.node import announcements
@@ -51,7 +50,7 @@ def test_each_group_has_a_block_of_its_own_in_the_order_of_keys() -> None:
     [
         (
             config("abcdefg"),
-            "7 task groups of rank 4 need 28 rows, layer model.layers.0.self_attn.q_proj has 24 inputs: lower "
+            "7 task groups of 4 rows each need 28 rows, layer model.layers.0.self_attn.q_proj has 24 inputs: lower "
             "adapter.rank to 3 or set adapter.projection=gaussian",
         ),
         (
@@ -69,7 +68,7 @@ def test_each_group_has_a_block_of_its_own_in_the_order_of_keys() -> None:
         ),
         (
             config("abcdefghijklmnopqrstuvwxy", rank=2),
-            "25 task groups of rank 2 need 50 rows, layer model.layers.0.self_attn.q_proj has 24 inputs: set "
+            "25 task groups of 2 rows each need 50 rows, layer model.layers.0.self_attn.q_proj has 24 inputs: set "
             "adapter.projection=gaussian",
         ),
     ],
@@ -109,6 +108,8 @@ def test_blocks_bound_only_sparse_experts_behind_orthogonal_projections() -> Non
         config("abcdefg", methods=("lora", "central")),
     ):
         assert [recipe.block for recipe in recipes(settings, WIDE).values()] == list(range(7))
+    with pytest.raises(UserError, match=r"^adapter.rank=25 is above the 24 inputs of layer .*: lower it to 8$"):
+        recipes(config("abc", rank=25, methods=("lora",)), LAYERS)
     assert trains_sparse(config())
     assert trains_sparse(config(methods=("lora", "local")))
     assert not trains_sparse(config(methods=("lora", "central")))
@@ -270,27 +271,48 @@ def test_masks_that_are_searched_for_are_added_at_rates_that_are_settled_then(
     assert seen == [[0, 1], (77, (0.25, 0.5), [[], []])]
 
 
-def test_columns_in_common_are_chosen_apart_and_use_up_the_budget() -> None:
-    """Two layers of d = 4 and 6 rows behind 3 own rows and 2 in common; density 0.3 of 50 positions is 15."""
-    draw = np.random.default_rng(0)
-    scores = [draw.random(4 * 5), draw.random(6 * 5)]
-    recipe = Recipe(0, "orthogonal", 0, 5, common=2)
-    found = announcements.common_masks(scores, recipe, AdapterConfig(budget="uniform", rank=5), None, 0.3)
-    assert sum(mask.size for mask in found) == 15
-    own = sum(int((mask % 5 < 3).sum()) for mask in found)
-    assert own == 9  # 0.3 of 30
-    for score, mask in zip(scores, found, strict=True):
-        for columns in (range(3), range(3, 5)):
-            here = np.isin(np.arange(score.size) % 5, columns)
-            chosen = np.isin(np.arange(score.size), mask) & here
-            assert score[chosen].min() > score[here & ~chosen].max()
+def test_beside_a_common_part_masks_are_over_the_columns_that_it_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of rank 4 the own part has 3 columns if the common one takes a quarter; its rows are those of its own recipe."""
+    draw, asked = np.random.default_rng(0), []
+    scores = [draw.random(layer.outputs * 3) for layer in LAYERS]
+
+    def scored(base: Any, projections: Any, *rest: Any) -> list[np.ndarray]:
+        asked.append(projections.recipe)
+        return scores
+
+    seen = Features(draw.standard_normal((20, 6)))
+    monkeypatch.setattr(announcements, "calibration_scores", scored)
+    monkeypatch.setattr(announcements, "prompt_features", lambda *_: seen)
+    base: Any = SimpleNamespace(dtype=torch.float32, device="cpu")
+    settings = config("ab", methods=("proposed",), adapter={"common": 0.25, "density": 0.3, "budget": "uniform"})
+    proposed = get_method("proposed")
+    factory = ExpertFactory(LAYERS, settings.adapter, seed=0)
+    for recipe in recipes(settings, LAYERS).values():
+        data: Any = SimpleNamespace(device=0, group="a", samples=9, prompts=lambda _: [], calibration=lambda *_: [])
+        own = announcements.announcement_of(base, settings, data, recipe, [proposed], 0.3)
+        assert (own.recipe, own.masks, own.scores) == (recipe, (), None)
+        assert list(own.others) == ["own"]
+        for score, mask in zip(scores, own.others["own"], strict=True):
+            assert mask.tolist() == np.sort(np.argsort(-score)[: round(0.3 * score.size)]).tolist()
+        assert asked.pop(0) == replace(recipe, rank=3)
+        said = proposed.announces(own, factory)
+        assert (said.recipe, said.masks) == (replace(recipe, rank=3), own.others["own"])
+    assert asked == []
 
 
-def test_ranks_that_leave_rows_in_common_are_told() -> None:
-    """Six groups of rank 4 fill the 24 inputs; two rows in common do not fit beside them, but 6 x 3 + 2 rows do."""
-    assert len(recipes(config("abcdef"), LAYERS)) == 6
-    with pytest.raises(UserError, match=r"need 24 rows beside 2 that they have in common, .* lower adapter.rank to 3 "):
-        recipes(config("abcdef", methods=("proposed",), adapter={"common": 0.5}), LAYERS)
-    assert len(recipes(config("abcdef", rank=3, methods=("proposed",), adapter={"common": 0.5}), LAYERS)) == 6
+def test_groups_with_a_common_part_need_rows_for_their_own_part_only() -> None:
+    """Of 24 inputs seven groups have 3 each, so ranks to 6 fit if half of them belongs to the common part."""
+    half = {"methods": ("proposed",), "adapter": {"common": 0.5}}
+    assert len(recipes(config("abcdef", **half), LAYERS)) == 6
+    assert [one.block for one in recipes(config("abcdefg", rank=6, **half), LAYERS).values()] == list(range(7))
+    with pytest.raises(
+        UserError,
+        match=r"^7 task groups of 4 rows each need 28 rows, layer .* has 24 inputs: lower adapter.rank to 6 or ",
+    ):
+        recipes(config("abcdefg", rank=8, **half), LAYERS)
+    with pytest.raises(UserError, match=r"^7 task groups of 4 rows each .* lower adapter.rank to 3 or "):
+        recipes(config("abcdefg", methods=("proposed", "bank"), adapter={"common": 0.5}), LAYERS)
     with pytest.raises(UserError, match="leaves no row for a common expert"):
         recipes(config("ab", rank=1, methods=("proposed",)), LAYERS)

@@ -88,7 +88,7 @@ def test_every_device_trains_all_its_rows_at_the_rate_of_the_method(trained: lis
     found = host.train(experts(), "lori")
     assert [one.values.tolist() for one in found] == [[1.0] * experts()[0].count] * 2
     (jobs,) = trained
-    assert [job.lr for job in jobs] == [7e-3] * 2
+    assert [job.lr for job in jobs] == [[7e-3]] * 2
     assert [job.batches for job in jobs] == [[[(device, step)] * 5 for step in range(6)] for device in (4, 7)]
     assert [(one.round, one.rounds, one.step, one.steps) for one in told.steps] == [(1, 3, n, 6) for n in range(1, 7)]
     assert told.steps[3].losses == {"lori/4": 3.0, "lori/7": 13.0}
@@ -104,7 +104,7 @@ def test_equal_work_is_done_once(trained: list[Sequence[Job]]) -> None:
     host.train(experts(0.5), "lori")
     host.train(experts(), "lori_uniform")
     assert len(trained) == 3
-    assert trained[2][0].lr == 1e-3
+    assert trained[2][0].lr == [1e-3]
 
 
 def test_fewer_steps_are_the_first_of_the_run(trained: list[Sequence[Job]]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,15 +19,16 @@ from meshtune.errors import DivergedError, PayloadError, UserError
 from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import get_method
-from meshtune.methods.state import Announcement, Member
+from meshtune.methods.state import Announcement, Member, Update
 from meshtune.network.federation_state import FederationState
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
 from meshtune.node.receiving import receive
 from meshtune.node.transport import MemoryTransport, Transport
-from meshtune.node.updates import UpdateRules
+from meshtune.node.updates import UpdateRules, publish, write_update
 from meshtune.simulator.free_links import FreeExchange
 from meshtune.simulator.rounds import exchange_round
+from meshtune.wire.chosen_values import apply_chosen
 from meshtune.wire.ledger import Ledger
 from meshtune.wire.payload import Message, PayloadLimits, decode, encode
 
@@ -43,8 +46,10 @@ def start(name: str) -> tuple[Method, FederationState, ExpertFactory]:
     for device, group in enumerate(GROUPS):
         draw = np.random.default_rng(device)
         masks = tuple(np.sort(draw.choice(size, 60, replace=False)) for size in sizes(LAYERS, 4))
+        own = tuple(np.sort(draw.choice(size, 30, replace=False)) for size in sizes(LAYERS, 2))
         recipe = Recipe(seed=3, kind="orthogonal", block=ord(group) - 97, rank=4)
-        known[device] = Announcement(device, group, 10 * (device + 1), recipe, masks)
+        announced = Announcement(device, group, 10 * (device + 1), recipe, masks, others={"own": own})
+        known[device] = method.announces(announced, factory)
     members = [Member(d, own, method.begin(own, known, factory), known=dict(known)) for d, own in known.items()]
     rules = UpdateRules(method, factory, ExchangeConfig(), 0)
     return method, FederationState({name: [Node(member, rules) for member in members]}, Ledger()), factory
@@ -101,7 +106,7 @@ class Recorder(MemoryTransport):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["bank", "lora", "alternating"])
+@pytest.mark.parametrize("name", ["bank", "lora", "alternating", "proposed"])
 @pytest.mark.parametrize("changing", [False, True])
 def test_all_who_hold_a_version_hold_the_same_bits(form: str, name: str, changing: bool) -> None:
     """Directly, relayed or by keyframe: over graphs that change every round a receiver often lacks the version before.
@@ -133,19 +138,21 @@ def test_all_who_hold_a_version_hold_the_same_bits(form: str, name: str, changin
                     assert other.held[source].version == update.version
         if changing:
             graph = random_graph(draw)
-    relayed = {True, False} if name == "bank" else {True}
+    relayed = {True, False} if name in ("bank", "proposed") else {True}
     differences = {True, False} if changing else {True}
-    assert ways == {(d, r) for d in (differences if form.startswith("int") else {False}) for r in relayed}
+    coded = form.startswith("int") or name == "proposed"
+    assert ways == {(d, r) for d in (differences if coded else {False}) for r in relayed}
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_one_tensor_holds_one_version(form: str) -> None:
+@pytest.mark.parametrize("name", ["bank", "proposed"])
+def test_one_tensor_holds_one_version(form: str, name: str) -> None:
     """Equal experts are trained and scored once only where they are seen to be equal."""
-    method, state, factory = start("bank")
+    method, state, factory = start(name)
     for _ in range(4):
         play(method, state, factory, RING, form)
     tensors: dict[tuple[int, int], set[int]] = {}
-    for member in state.members["bank"]:
+    for member in state.members[name]:
         for update in member.held.values():
             tensors.setdefault((update.source, update.version), set()).add(id(update.values))
     assert all(len(ids) == 1 for ids in tensors.values())
@@ -153,14 +160,15 @@ def test_one_tensor_holds_one_version(form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
-def test_the_ledger_counts_every_byte_that_was_sent(form: str, graph: dict[int, list[int]]) -> None:
-    method, state, factory = start("bank")
+@pytest.mark.parametrize("name", ["bank", "proposed"])
+def test_the_ledger_counts_every_byte_that_was_sent(form: str, graph: dict[int, list[int]], name: str) -> None:
+    method, state, factory = start(name)
     air = Recorder()
     for number in range(1, 5):
         play(method, state, factory, graph, form, transport=air)
         direct = [m for m in air.messages if m.sender == m.source]
         relayed = [m for m in air.messages if m.sender != m.source]
-        counted = state.ledger.per_round("bank")[number]
+        counted = state.ledger.per_round(name)[number]
         assert counted["values"] == sum(m.tensors["values"].nbytes for m in direct)
         assert counted["values"] + counted["control"] == sum(len(encode(m)) for m in direct)
         assert counted["relayed"] == sum(len(encode(m)) for m in relayed)
@@ -204,6 +212,258 @@ def test_without_training_everyone_comes_to_the_exact_values(name: str) -> None:
         torch.testing.assert_close(own, member.expert.values, rtol=2.0**-7, atol=5e-4)
 
 
+COMMON = 2 * 2 * (24 + 40)
+"""Values of the common part of ``proposed``: of rank 2, in two layers; a round sends 26 of them."""
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def steps(device: int, round_: int, count: int) -> torch.Tensor:
+    """Return what :func:`play` adds to a device's values instead of training."""
+    draw = np.random.default_rng([round_, device])
+    return torch.from_numpy(draw.laplace(size=count).astype("f4")) * 0.01
+
+
+def bits(values: torch.Tensor) -> torch.Tensor:
+    return values.view({2: torch.int16, 4: torch.int32}[values.element_size()])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_of_a_common_part_exactly_the_largest_changes_are_published(form: str) -> None:
+    """The change is to what everybody holds, and what earlier rounds left out is part of it."""
+    method, state, factory = start("proposed")
+    node = state.nodes["proposed"][1]
+    member, kind = node.member, TYPES.get(form, torch.bfloat16)
+    held = member.expert.values.to(kind)
+    for number in range(1, 8):
+        rules = UpdateRules(method, factory, ExchangeConfig(values=form, block=32), number)  # type: ignore[arg-type]
+        node.begin_round(rules)
+        member.expert = member.expert.with_values(member.expert.values + steps(1, number, member.expert.count))
+        target = member.expert.values + (0.0 if member.residual is None else member.residual)
+        found = node.publish()
+        change = (target - held.float())[:COMMON].abs()
+        left = torch.ones(COMMON, dtype=torch.bool)
+        left[torch.topk(change, 26).indices] = False
+        assert torch.equal(bits(found.values)[:COMMON][left], bits(held)[:COMMON][left])
+        assert found.coded is not None
+        sent = apply_chosen(found.coded.numpy().tobytes(), held, form)
+        assert torch.equal(bits(sent), bits(found.values))
+        if form in TYPES:
+            assert torch.equal(found.values[:COMMON][~left], target[:COMMON][~left].to(kind))
+            assert torch.equal(found.values[COMMON:], target[COMMON:].to(kind))
+            assert found.coded.numel() < (26 + 60) * kind.itemsize + 4 + 13 + (COMMON + 60) // 8 + 1
+        assert member.residual is not None
+        assert torch.equal(member.residual, target - found.values.float())
+        held = found.values
+        node.end_round()
+
+
+def test_many_rounds_are_top_k_with_error_feedback() -> None:
+    """Six devices that hear each other, in float32, against a simulation in float64.
+
+    Device i wants to add c = e_i + d_i to the common part, d_i being what it trained: it sends the 26 largest of c,
+    y_i grows by these, and the others are its next e_i. All start the next round from the mean of y_i by rows.
+    """
+    method, state, factory = start("proposed")
+    members = state.members["proposed"]
+    rows = np.array([10.0 * (d + 1) for d in range(DEVICES)])
+    begun = members[0].expert.values[:COMMON].double().numpy()
+    y, e = np.tile(begun, (DEVICES, 1)), np.zeros((DEVICES, COMMON))
+    trained = np.zeros((DEVICES, COMMON))
+    for number in range(1, 26):
+        play(method, state, factory, FULL, "float32")
+        for d in range(DEVICES):
+            step = steps(d, number, members[d].expert.count)[:COMMON].double().numpy()
+            c = e[d] + step
+            chosen = np.argsort(-np.abs(c))[:26]
+            y[d][chosen] += c[chosen]
+            c[chosen] = 0.0
+            e[d] = c
+            trained[d] += step
+        x = rows @ y / rows.sum()
+        for d, member in enumerate(members):
+            np.testing.assert_allclose(member.held[d].values[:COMMON].double(), y[d], rtol=0, atol=2e-6)
+            np.testing.assert_allclose(member.expert.values[:COMMON].double(), x, rtol=0, atol=2e-6)
+            assert torch.equal(member.expert.values[:COMMON], members[0].expert.values[:COMMON])
+            assert member.residual is not None
+            owed = member.residual[:COMMON].double().numpy() + x - y[d]  # what has not been sent yet
+            np.testing.assert_allclose(owed, e[d], rtol=0, atol=2e-6)
+            np.testing.assert_allclose(y[d] - begun + e[d], trained[d], rtol=0, atol=1e-9)
+    assert np.abs(e).max() < 0.3
+    assert np.abs(trained).max() > 0.1
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
+def test_what_was_sent_and_what_is_left_out_is_what_was_trained(form: str, graph: dict[int, list[int]]) -> None:
+    """In every form and whoever is heard late: of the common part, and of each group's own."""
+    method, state, factory = start("proposed")
+    members = state.members["proposed"]
+    begun = {d: members[d].expert.values.double() for d in range(DEVICES)}
+    trained = {d: torch.zeros(members[d].expert.count, dtype=torch.float64) for d in range(DEVICES)}
+    for number in range(1, 21):
+        play(method, state, factory, graph, form)
+        for d in range(DEVICES):
+            trained[d] += steps(d, number, members[d].expert.count).double()
+    for d, member in enumerate(members):
+        assert member.residual is not None
+        total = member.expert.values.double() + member.residual.double() - begun[d]
+        torch.testing.assert_close(total[:COMMON], trained[d][:COMMON], rtol=0, atol=1e-5)
+        if d not in (0, 2):  # alone in its group
+            torch.testing.assert_close(total[COMMON:], trained[d][COMMON:], rtol=0, atol=1e-5)
+    if graph is FULL:
+        got, owed = members[0].expert.values[COMMON:].double(), torch.zeros(60, dtype=torch.float64)
+        mean = torch.zeros(60, dtype=torch.float64)
+        for d, weight in ((0, 10 / 40), (2, 30 / 40)):
+            residual = members[d].residual
+            assert residual is not None
+            owed, mean = owed + weight * residual[COMMON:].double(), mean + weight * trained[d][COMMON:]
+        torch.testing.assert_close(got + owed, mean, rtol=0, atol=1e-5)
+
+
+def test_what_is_left_out_is_sent_later() -> None:
+    """Ten rounds of 26 values are more than 256: then the common part is the mean of all that was trained."""
+    method, state, factory = start("proposed")
+    members = state.members["proposed"]
+    begun = members[0].expert.values[:COMMON].double()
+    play(method, state, factory, FULL, "float32")
+    for _ in range(9):
+        play(method, state, factory, FULL, "float32", train=False)
+    mean = sum(10 * (d + 1) / 210 * steps(d, 1, COMMON + 60)[:COMMON].double() for d in range(DEVICES))
+    for member in members:
+        torch.testing.assert_close(member.expert.values[:COMMON].double() - begun, mean, rtol=0, atol=1e-6)
+
+
+def read(sent: bytes, reader: Member, rules: UpdateRules) -> Update:
+    found = receive(reader, decode(sent), rules)
+    reader.held[found.source] = found
+    return found
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_keyframe_gives_the_bits_of_the_chain_of_differences(form: str) -> None:
+    """Device 1 publishes five times; device 0 hears each, device 3 only the last, and 5 that from device 3."""
+    method, state, factory = start("proposed")
+    node, (zero, _, _, late, _, last) = state.nodes["proposed"][1], state.members["proposed"]
+    member = node.member
+    for number in range(1, 6):
+        rules = UpdateRules(method, factory, ExchangeConfig(values=form, block=32), number)  # type: ignore[arg-type]
+        node.begin_round(rules)
+        member.expert = member.expert.with_values(member.expert.values + steps(1, number, member.expert.count))
+        update = node.publish()
+        data, _ = write_update(update, member, number - 1, rules)
+        assert decode(data).meta["since"] == number - 1
+        with pytest.raises(PayloadError, match="holds version 0") if number > 1 else nullcontext():
+            receive(late, decode(data), rules)
+        found = read(data, zero, rules)
+        assert torch.equal(bits(found.values), bits(update.values))
+        node.end_round()
+    whole, _ = write_update(update, member, 2, rules)
+    assert "since" not in decode(whole).meta
+    for reader, sent in ((late, whole), (last, write_update(read(whole, late, rules), late, 0, rules)[0])):
+        found = read(sent, reader, rules)
+        assert found.values.dtype == update.values.dtype
+        assert torch.equal(bits(found.values), bits(update.values))
+        assert found.digest == update.digest
+    passed, _ = write_update(zero.held[1], zero, 4, rules)  # as the difference that it came as
+    assert decode(passed).meta == {"since": 4, "version": 5}
+    with pytest.raises(PayloadError, match="as the difference to version 4, device 3 holds version 5"):
+        receive(late, decode(passed), rules)
+
+
+@pytest.mark.parametrize("form", ["float32", "bfloat16", "int8"])
+def test_a_keyframe_tells_a_zero_of_either_sign(form: str) -> None:
+    """-0.0 where a device starts from 0.0, as what is below the smallest number of bfloat16 becomes."""
+    method, state, factory = start("proposed")
+    member, reader = state.members["proposed"][1], state.members["proposed"][0]
+    rules = UpdateRules(method, factory, ExchangeConfig(values=form), 1)  # type: ignore[arg-type]
+    update = publish(member, 1, rules)
+    values = update.values.clone()
+    values[-1] = -0.0
+    update = Update(1, 1, values)
+    assert torch.equal(bits(read(write_update(update, member, 0, rules)[0], reader, rules).values), bits(values))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_keyframe_of_what_has_not_changed_is_read(form: str) -> None:
+    method, state, factory = start("proposed")
+    member, reader = state.members["proposed"][1], state.members["proposed"][0]
+    rules = UpdateRules(method, factory, ExchangeConfig(values=form), 3)  # type: ignore[arg-type]
+    update = publish(member, 3, rules)
+    assert torch.equal(update.values.float(), member.expert.values)
+    assert torch.equal(read(write_update(update, member, 0, rules)[0], reader, rules).values, update.values)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_messages_in_another_order_make_the_same_experts(form: str) -> None:
+    method, state, factory = start("proposed")
+    air, order = Recorder(), np.random.default_rng(0)
+    _, other, apart = start("proposed")
+    for _ in range(4):
+        play(method, state, factory, FULL, form, transport=air)
+        apart.release()
+        rules = UpdateRules(method, apart, ExchangeConfig(values=form, block=32), state.round)  # type: ignore[arg-type]
+        for node in other.nodes["proposed"]:
+            node.begin_round(rules)
+            node.member.expert = node.member.expert.with_values(
+                node.member.expert.values + steps(node.device, state.round, node.member.expert.count)
+            )
+            node.publish()
+        for at in order.permutation(len(air.sent)):
+            one = air.sent[at]
+            if decode(one.data).kind == "update":
+                other.nodes["proposed"][one.receiver].process(one.sender, one.data)
+        air.sent.clear()
+        for node in other.nodes["proposed"]:
+            node.end_round()
+        for mine, theirs in zip(state.members["proposed"], other.members["proposed"], strict=True):
+            assert mine.expert.digest == theirs.expert.digest
+            assert mine.residual is not None
+            assert theirs.residual is not None
+            assert torch.equal(mine.residual, theirs.residual)
+
+
+class Shelf:
+    """Keeps tensors by name, and hands them out again."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, torch.Tensor] = {}
+
+    def put(self, tensor: torch.Tensor) -> str:
+        name = f"n{len(self.kept)}"
+        self.kept[name] = tensor.clone()
+        return name
+
+    def take(self, first: Any, *more: Any) -> Any:
+        if isinstance(first, str):
+            return self.kept[first].clone()
+        version, *names = more
+        return Update(first, version, *(self.kept[name].clone() for name in names))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("graph", [FULL, RING], ids=["full", "ring"])
+def test_a_run_that_is_restored_goes_on_alike(form: str, graph: dict[int, list[int]]) -> None:
+    method, state, factory = start("proposed")
+    for _ in range(3):
+        play(method, state, factory, graph, form)
+    _, again, apart = start("proposed")
+    again.round = state.round
+    for node, other in zip(state.nodes["proposed"], again.nodes["proposed"], strict=True):
+        shelf = Shelf()
+        other.restore(json.loads(json.dumps(node.snapshot(shelf.put))), shelf.take)
+    for _ in range(3):
+        play(method, state, factory, graph, form)
+        play(method, again, apart, graph, form)
+        for mine, theirs in zip(state.members["proposed"], again.members["proposed"], strict=True):
+            assert mine.expert.digest == theirs.expert.digest
+            assert {s: (u.version, u.digest) for s, u in mine.held.items()} == {
+                s: (u.version, u.digest) for s, u in theirs.held.items()
+            }
+            assert mine.residual is not None
+            assert theirs.residual is not None
+            assert torch.equal(mine.residual, theirs.residual)
+
+
 def update(meta: dict[str, Any], values: torch.Tensor, number: int = 3) -> Message:
     return Message("update", 1, number, 1, meta, {"values": values})
 
@@ -233,11 +493,12 @@ def test_updates_that_cannot_be_read_are_refused(message: Message, part: str) ->
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_values_that_are_not_finite_are_not_published(form: str, value: float) -> None:
-    method, state, factory = start("bank")
-    member = state.members["bank"][2]
+@pytest.mark.parametrize(("name", "place"), [("bank", 5), ("proposed", 5), ("proposed", -5)])
+def test_values_that_are_not_finite_are_not_published(form: str, value: float, name: str, place: int) -> None:
+    method, state, factory = start(name)
+    member = state.members[name][2]
     values = torch.zeros(member.expert.count)
-    values[5] = value
+    values[place] = value
     member.expert = member.expert.with_values(values)
     with pytest.raises(DivergedError) as caught:
         play(method, state, factory, FULL, form, train=False)
@@ -245,17 +506,18 @@ def test_values_that_are_not_finite_are_not_published(form: str, value: float) -
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_values_beyond_bfloat16_are_published_where_the_form_holds_them(form: str) -> None:
+@pytest.mark.parametrize("name", ["bank", "proposed"])
+def test_values_beyond_bfloat16_are_published_where_the_form_holds_them(form: str, name: str) -> None:
     """3.4e38 rounds to infinity in bfloat16; a difference sends as much as it can, and the rest with the next."""
-    method, state, factory = start("bank")
-    member = state.members["bank"][3]
+    method, state, factory = start(name)
+    member = state.members[name][3]
     member.expert = member.expert.with_values(torch.full((member.expert.count,), 3.4e38))
     if form == "bfloat16":
         with pytest.raises(DivergedError, match="beyond what bfloat16 holds"):
             play(method, state, factory, FULL, form, train=False)
         return
     play(method, state, factory, FULL, form, train=False)
-    assert torch.isfinite(state.members["bank"][0].held[3].values).all()
+    assert torch.isfinite(state.members[name][0].held[3].values).all()
 
 
 def test_more_values_than_a_message_holds_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,8 @@ class HybridExpert(PairExpert):
         return [self._pair(layer, parts) for layer in self.layers]
 
     def pair(self, layer: LayerSpec) -> tuple[Tensor, Tensor]:
-        return self._pair(layer, torch.split(self.values.detach(), self._cut))
+        a, b = self._pair(layer, torch.split(self.values.detach(), self._cut))
+        return a, b.to(a.dtype)
 
     def _pair(self, layer: LayerSpec, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return A (r, k) and B (d, r) of ``layer``: the group's rows and columns, then the common ones."""

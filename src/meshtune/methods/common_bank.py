@@ -41,9 +41,9 @@ class CommonBankMethod(BankMethod):
         return self._blended(member, member.holders(group), factory)
 
     def values(self, update: Update, expert: Expert) -> Update:
-        # The mean over a group, which BankMethod takes, is of the group's own part.
+        # The mean over a group, which BankMethod takes, is of the group's own part, which may be of another size here.
         assert isinstance(expert, HybridExpert)
-        return Update(update.source, update.version, update.values[expert.parts[0]])
+        return Update(update.source, update.version, update.values[expert.parts[0].start :])
 
     def _blended(
         self, member: Member, devices: Sequence[int], factory: ExpertFactory, own: int | None = None

@@ -54,7 +54,7 @@ class BankMethod(Method):
         return self.mean(member, member.holders(group), factory)
 
     def values(self, update: Update, expert: Expert) -> Update:
-        """Return the part of ``update`` that is the group's own, by default all of it; ``expert`` is of its shape."""
+        """Return the part of ``update`` that is the group's own, by default all of it; ``expert`` is of its kind."""
         return update
 
     def mean(self, member: Member, devices: Sequence[int], factory: ExpertFactory, own: int | None = None) -> Expert:

@@ -61,7 +61,7 @@ def recipes(config: RunConfig, layers: Sequence[LayerSpec]) -> dict[str, Recipe]
     rows = max((masks.columns(config.adapter) for masks in needs), default=rank)
     lower = layer.inputs
     if kind == "orthogonal":
-        lower = _largest_rank(config, len(groups), layer.inputs, all(masks.common for masks in needs))
+        lower = _largest_rank(config, len(groups), layer.inputs, bool(needs) and all(masks.common for masks in needs))
     if rank > layer.inputs:
         remedy = f"lower it to {lower}" if lower else f"lower it to {layer.inputs} and set adapter.projection=gaussian"
         raise UserError(f"adapter.rank={rank} is above the {layer.inputs} inputs of layer {layer.name}: {remedy}")

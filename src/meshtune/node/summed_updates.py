@@ -21,7 +21,7 @@ from torch import Tensor
 
 from meshtune.errors import DivergedError, PayloadError, StaleError
 from meshtune.methods.state import Member, Update
-from meshtune.wire.chosen_values import apply_chosen, encode_chosen, largest
+from meshtune.wire.chosen_values import apply_chosen, chosen_in, encode_chosen, largest
 from meshtune.wire.payload import Message
 from meshtune.wire.plain_values import whole
 from meshtune.wire.validation import packed
@@ -50,7 +50,7 @@ def publish_largest(member: Member, summed: slice, version: int, rules: UpdateRu
         coded = encode_chosen(values, base, chosen, settings.values, settings.block)
     except PayloadError as error:
         raise DivergedError(f"its values are beyond what {settings.values} holds", member.device) from error
-    held, _ = apply_chosen(coded, base, settings.values)
+    held = apply_chosen(coded, base, settings.values)
     member.residual = values - held.float()
     changed = _changed(member.held.get(member.device), held.numel(), chosen, version)
     return Update(member.device, version, held, _tensor(coded), changed)
@@ -94,8 +94,9 @@ def read_update(member: Member, message: Message, version: int, rules: UpdateRul
         )
     base = rules.base(member, source).to(held_type(rules))
     form = _name(base) if plain else rules.settings.values
-    found, chosen = apply_chosen(values.numpy().tobytes(), base, form)
-    changed = _changed(held, found.numel(), chosen, version)
+    data = values.numpy().tobytes()
+    found = apply_chosen(data, base, form)
+    changed = _changed(held, found.numel(), chosen_in(data, found.numel()), version)
     return Update(source, version, found, None if plain else values, changed)
 
 

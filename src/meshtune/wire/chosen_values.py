@@ -45,29 +45,45 @@ def encode_chosen(values: Tensor, base: Tensor, chosen: Tensor, form: str, block
     return _HEAD.pack(len(positions)) + positions + body
 
 
-def apply_chosen(data: bytes, base: Tensor, form: str) -> tuple[Tensor, Tensor]:
-    """Return ``base`` with the values from the bytes of :func:`encode_chosen` (n,), and their positions (m,).
+def apply_chosen(data: bytes, base: Tensor, form: str) -> Tensor:
+    """Return ``base`` with the values from the bytes of :func:`encode_chosen` at their positions (n,).
 
     Raises:
         PayloadError: the bytes are damaged, of another form, or belong to another number of values than ``base`` has.
     """
+    chosen, at = _positions(data, base.numel())
+    body, found = data[at:], base.clone()
+    if form in BITS:
+        found[chosen] = apply_difference(body, base[chosen], form)
+        return found
+    dtype = _PLAIN[form]
+    if len(body) != chosen.numel() * dtype.itemsize:
+        raise ForeignError(f"{len(body)} bytes came for {chosen.numel()} values of type {form}: another mask or model")
+    plain = torch.empty(chosen.numel(), dtype=dtype)
+    plain.view(torch.uint8).numpy()[:] = np.frombuffer(body, dtype=np.uint8)
+    check_finite(plain)
+    found[chosen] = plain
+    return found
+
+
+def chosen_in(data: bytes, count: int) -> Tensor:
+    """Return the positions, of ``count``, that the bytes of :func:`encode_chosen` have values for, ascending (m,).
+
+    Raises:
+        PayloadError: the bytes are damaged, or are of another number of positions.
+    """
+    return _positions(data, count)[0]
+
+
+def _positions(data: bytes, count: int) -> tuple[Tensor, int]:
+    """Return the positions in ``data``, and where the values begin."""
     if len(data) < _HEAD.size:
         raise MalformedError("chosen values end before their head")
     (length,) = _HEAD.unpack_from(data)
     if length > len(data) - _HEAD.size:
         raise OversizedError("chosen values claim more bytes of positions than there are")
-    chosen = torch.from_numpy(decode_positions(data[_HEAD.size : _HEAD.size + length], base.numel()))
-    body, found = data[_HEAD.size + length :], base.clone()
-    if form in BITS:
-        found[chosen] = apply_difference(body, base[chosen], form)
-        return found, chosen
-    dtype = _PLAIN[form]
-    if len(body) != chosen.numel() * dtype.itemsize:
-        raise ForeignError(f"{len(body)} bytes came for {chosen.numel()} values of type {form}: another mask or model")
-    plain = torch.from_numpy(np.frombuffer(body, dtype=np.uint8).copy()).view(dtype)
-    check_finite(plain)
-    found[chosen] = plain
-    return found, chosen
+    stop = _HEAD.size + length
+    return torch.from_numpy(decode_positions(data[_HEAD.size : stop], count)), stop
 
 
 def largest(change: Tensor, count: int, among: slice) -> Tensor:
