@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from meshtune.adapter.columns import joined
 from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe, places, sizes
@@ -42,9 +41,8 @@ def announcement(device: int) -> Announcement:
         name: tuple(np.sort(draw.choice(size, 4, replace=False)) for size in sizes(LAYERS, RANK))
         for name in ("lori", "lori_uniform")
     }
-    own = (np.sort(draw.choice(size, 3, replace=False)) for size in sizes(LAYERS, RANK - COMMON))
-    common = (np.sort(draw.choice(size, 4, replace=False)) for size in sizes(LAYERS, COMMON))
-    found["common"] = tuple(joined(a, b, RANK, COMMON) for a, b in zip(own, common, strict=True))
+    count = 3 + recipe.block  # the groups' own parts differ in size
+    found["own"] = tuple(np.sort(draw.choice(size, count, replace=False)) for size in sizes(LAYERS, RANK - COMMON))
     return Announcement(device, group, 10 * (device + 1), recipe, masks, statistics, codes, found)
 
 
