@@ -54,8 +54,7 @@ def live(folder: Path) -> dict[str, Any]:
     meet(node, formed[0], [one[1:] for one in heard if one[0] == 0])
     node.begin()
     node.links = tuple(formed[0][0])
-    lr = [config.train.peak(kind, method.name) for kind in method.kind.rates]
-    steps = config.train.steps
+    lr, steps = [config.train.peak(kind, method.name) for kind in method.kind.rates], config.train.steps
     for number in range(1, config.train.rounds + 1):
         first = (number - 1) * steps
         job = node.job([data.batch(first + step, config.train.batch) for step in range(steps)], lr, first)
