@@ -126,7 +126,8 @@ def world(
         draw = np.random.default_rng(device)
         masks = tuple(np.sort(draw.choice(size, 16, replace=False)) for size in sizes(LAYERS, RANK))
         recipe = Recipe(seed=3, kind="orthogonal", block=ord(group) - 97, rank=RANK)
-        own.append(Announcement(device, group, 10 * (device + 1), recipe, masks))
+        beside = tuple(np.sort(draw.choice(size, 8, replace=False)) for size in sizes(LAYERS, RANK // 2))
+        own.append(Announcement(device, group, 10 * (device + 1), recipe, masks, others={"own": beside}))
     site = open_site(config)
     assert site is not None
     site = site if moves is None else replace(site, mobility=moves)

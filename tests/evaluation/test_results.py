@@ -117,6 +117,13 @@ def test_there_is_no_regret_without_an_oracle_that_trained_alike() -> None:
     assert (one["regret"], one["regret_stderr"]) == (1.0, 0.0)
 
 
+def test_methods_with_two_rates_trained_alike_where_both_are_equal() -> None:
+    scores = [scoring("proposed", "a", [0], [2.0]), scoring("oracle", "a", [0], [1.0])]
+    both, one = ({"lr": 1e-3, "lora_lr": rate, "rates": {"oracle": 1e-3}} for rate in (1e-3, 2e-3))
+    assert _regret(scores, "proposed", 0, config(train=both))["regret"] == 1.0
+    assert _regret(scores, "proposed", 0, config(train=one))["regret"] is None
+
+
 class Given(Router):
     groups = ("boolq", "arc_easy", "arc_challenge")
 
@@ -220,6 +227,11 @@ def test_a_rate_says_which_key_gave_it_and_whether_it_was_looked_for() -> None:
         {"key": "train.rates.ffa", "value": 5e-4, "found": False},
         {"key": "train.lora_lr", "value": 1e-3, "found": False},
     ]
+    assert "common_lr" not in _rate(get_method("bank"), settings, rates)
+    assert _rate(get_method("proposed"), settings, rates) == {
+        "lr": {"key": "train.lr", "value": 2e-3, "found": True},
+        "common_lr": {"key": "train.lora_lr", "value": 1e-3, "found": False},
+    }
 
 
 def test_orthogonal_projections_are_incoherent_and_gaussian_ones_are_not() -> None:

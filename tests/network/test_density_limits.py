@@ -111,6 +111,39 @@ def test_a_broadcast_has_the_whole_band_and_all_power() -> None:
     assert update(found["boolq"].values) <= bits < update(found["boolq"].values + 1)
 
 
+def test_what_is_sent_of_a_common_part_takes_its_part_of_the_link_first() -> None:
+    settings = config(methods=["proposed", "local"], radio={"bandwidth": 2 * W})
+    found, columns = planned(settings), sum(sizes(LAYERS, 2))
+    among = 2 * sum(layer.inputs + layer.outputs for layer in LAYERS)
+    fixed = (round(0.1 * among), among)
+    for group, budget in found.items():
+        bits = link_bits(GAINS[group], band=2 * W)
+        now, more = (8 * update_bytes(fixed[0] + budget.values + n, "bfloat16", chosen=fixed) for n in (0, 1))
+        assert now <= bits < more
+        assert (budget.bound, budget.density) == ("link", budget.values / columns)
+    assert 0 < found["boolq"].density < found["piqa"].density < 1
+    whole = plan(settings)
+    assert (whole.values, whole.density) == (among + found["piqa"].values, found["piqa"].density)
+    link = whole.limits[1]
+    assert link.kept
+    assert link.values is not None
+    assert whole.values <= link.values < whole.values + 5
+    assert link.density == pytest.approx((link.values - among) / columns)
+    assert 8 * whole.payload <= link_bits(GAINS["piqa"], band=2 * W)
+    with pytest.raises(UserError, match=r"leaves device 2 nothing to train"):
+        planned(config(methods=["proposed", "local"], radio={"bandwidth": W / 2}))
+
+
+def test_all_of_a_common_part_is_computed_first() -> None:
+    """c_max batch / (epsilon N) values may be trained, of which the common part is dense."""
+    among = 2 * sum(layer.inputs + layer.outputs for layer in LAYERS)
+    wide = {"methods": ["proposed", "local"], "radio": {"bandwidth": 20e6}}
+    found = planned(config(compute={"epsilon": 2.0, "c_max": 6.0 * (among + 100)}, **wide))
+    assert all((budget.values, budget.bound) == (100, "compute") for budget in found.values())
+    with pytest.raises(UserError, match=rf"leaves proposed nothing to train: .* fewer values than the {among:,} of"):
+        planned(config(compute={"epsilon": 2.0, "c_max": 6.0 * among}, **wide))
+
+
 def test_what_may_be_computed_binds_where_it_is_less() -> None:
     compute = {"epsilon": 2.0, "c_max": 600.0}
     found = planned(config(compute=compute))
@@ -273,3 +306,9 @@ def test_the_forecast_counts_every_devices_own(settings: dict[str, Any]) -> None
     state = forecast_memory(base, whole, [get_method("bank")], devices, shares).state
     values = sum(round(share * POSITIONS) for share in shares)
     assert state == pytest.approx((SCALAR + POSITION) * values, rel=1e-3, abs=0)
+    common = 2 * sum(layer.inputs + layer.outputs for layer in LAYERS)
+    beside = sum(round(share * POSITIONS / 2) for share in shares)
+    state = forecast_memory(base, whole, [get_method("proposed")], devices, shares).state
+    assert state == pytest.approx(4 * SCALAR * common + (SCALAR + POSITION) * beside, rel=1e-3, abs=0)
+    both = forecast_memory(base, whole, [get_method("proposed"), get_method("bank")], devices, shares).state
+    assert both == pytest.approx(state + (SCALAR + POSITION) * values, rel=1e-3, abs=0)

@@ -73,3 +73,18 @@ def test_methods_share_a_job_until_anything_differs(state: FederationState) -> N
     first.expert = first.expert.with_values(first.expert.values + 1)
     second.history = (*second.history, "x")
     assert [mates(device) for device in range(3)] == [["bank"], ["bank"], ["bank", "local"]]
+
+
+def test_a_job_has_a_rate_for_every_part_of_its_expert() -> None:
+    names = ("proposed", "oracle")
+    state = FederationState({name: world(name, PLACES).state.nodes[name] for name in names}, Ledger())
+
+    def rates(**train: Any) -> dict[tuple[float, ...], set[tuple[str, ...]]]:
+        (jobs,) = distinct_jobs(config(**train), [get_method(name) for name in names], state, 3).values()
+        found: dict[tuple[float, ...], set[tuple[str, ...]]] = {}
+        for key, who in jobs.items():
+            found.setdefault(key[3], set()).add(tuple(name for name, _ in who))
+        return found
+
+    assert rates(lora_lr=2e-3) == {(1e-3, 2e-3): {names}}
+    assert rates(rates={"oracle": 3e-3}) == {(1e-3, 1e-3): {("proposed",)}, (3e-3, 3e-3): {("oracle",)}}

@@ -8,41 +8,41 @@ from typing import Any
 import pytest
 
 from meshtune.config.config_file import validate
-from meshtune.config.run_config import RunConfig
 from meshtune.network.link_fit import crowded
 from meshtune.network.site import Site, site_of
 from meshtune.runs.observer import Silent
 from meshtune.simulator.simulation import run
+from meshtune.wire.payload_sizes import update_bytes
 from whole_runs import Watch, header
 
-SMOLLM2 = 248_832
-"""Values of SmolLM2-135M at the default rank and density."""
+SMOLLM2 = update_bytes(248_832, "bfloat16")
+"""Bytes of an update of SmolLM2-135M under `bank`, at the default rank and density."""
 TREE: dict[str, Any] = {"tasks": ["claims", "sums", "crowds", "animals"], "radio": {}}
 
 
-def sited(**radio: Any) -> tuple[RunConfig, Site, dict[int, tuple[int, ...]]]:
+def sited(**radio: Any) -> tuple[Site, dict[int, tuple[int, ...]]]:
     config = validate({**TREE, "radio": radio}, "test")
     assert config.radio is not None
     everyone = {device: tuple(d for d in range(4) if d != device) for device in range(4)}
-    return config, site_of(config, config.radio), everyone
+    return site_of(config, config.radio), everyone
 
 
 def test_the_default_radio_carries_the_default_density_of_a_small_model() -> None:
-    config, site, graph = sited()
-    assert crowded(site, config.exchange, graph, {"bank": SMOLLM2}) == []
-    assert crowded(site, config.exchange, {0: (), 1: ()}, {"bank": 10**12}) == []
+    site, graph = sited()
+    assert crowded(site, graph, {"bank": SMOLLM2}) == []
+    assert crowded(site, {0: (), 1: ()}, {"bank": 2 * 10**12}) == []
 
 
 @pytest.mark.parametrize(("bandwidth", "missing"), [(360e3, 8), (2e3, 12)])
 def test_what_does_not_fit_is_told_with_a_setting_that_mends_it(bandwidth: float, missing: int) -> None:
-    config, site, graph = sited(bandwidth=bandwidth)
-    [note] = crowded(site, config.exchange, graph, {"bank": SMOLLM2, "tiny": 1})
+    site, graph = sited(bandwidth=bandwidth)
+    [note] = crowded(site, graph, {"bank": SMOLLM2, "tiny": 150})
     assert note.startswith("an update of bank has 497,")
     assert f"does not fit on {missing} of 12 links within radio.gamma=0.5 s" in note
     found = re.search(r"set radio\.(\w+)=(\S+),", note)
     assert found is not None
-    config, site, graph = sited(**{"bandwidth": bandwidth, found[1]: float(found[2])})
-    assert crowded(site, config.exchange, graph, {"bank": SMOLLM2}) == []
+    site, graph = sited(**{"bandwidth": bandwidth, found[1]: float(found[2])})
+    assert crowded(site, graph, {"bank": SMOLLM2}) == []
 
 
 def test_a_run_says_so_before_its_first_round(tmp_path: Any) -> None:

@@ -68,6 +68,21 @@ def test_what_was_found_out_is_read_again_bit_for_bit(store: RunStore) -> None:
     assert [positions.tolist() for positions in found[1].others["lori"]] == [[0, 5]] * len(LAYERS)
 
 
+def test_masks_beside_a_common_part_are_over_fewer_columns(store: RunStore) -> None:
+    """Both the calibrated masks, of d r positions, and those of d (r - c) are read again up to their last position."""
+    columns = RANK - config().adapter.common_rows
+    assert 0 < columns < RANK
+    whole, part = (tuple(np.array([0, layer.outputs * n - 1]) for layer in LAYERS) for n in (RANK, columns))
+    own = made()
+    own[0] = replace(own[0], masks=whole, others={"own": part})
+    save_announcements(store, config(), LAYERS, own, FACTS)
+    found = load_announcements(store, config(), LAYERS)[0][0]
+    for kept, read in ((whole, found.masks), (part, found.others["own"])):
+        assert [positions.tolist() for positions in read] == [positions.tolist() for positions in kept]
+    with pytest.raises(IndexError):
+        save_announcements(store, config(), LAYERS, [replace(own[0], others={"own": whole}), *own[1:]], FACTS)
+
+
 def test_the_digest_is_that_of_what_is_stored(store: RunStore) -> None:
     digests = []
     for change in (0, 0, 1):

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from meshtune.adapter.config import AdapterConfig
+from meshtune.adapter.expert import Expert
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import places, sizes
 from meshtune.config.federation_config import ExchangeConfig
 from meshtune.config.learning_config import ModelConfig
 from meshtune.errors import UserError
+from meshtune.methods.base import Method
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.registry import METHODS, get_method
-from meshtune.methods.state import Announcement
+from meshtune.methods.state import Announcement, Member
 from meshtune.model.base import Base
 from meshtune.model.loading import load
 from meshtune.model.skeleton import Skeleton, skeleton
 from meshtune.node.announcements import to_messages
+from meshtune.node.updates import UpdateRules, publish, write_update
 from meshtune.planning.model_sizes import method_sizes
 from meshtune.routing.config import RouterConfig
 from meshtune.routing.statistics import summarise
 from meshtune.training.full_parameters import weights_of
-from meshtune.wire.payload import Message, PayloadLimits, byte_split, encode
+from meshtune.wire.payload import PayloadLimits, byte_split, encode
 
 ADAPTER = AdapterConfig(rank=16, density=0.1)
 PLAIN = ExchangeConfig()
+FLOATS = ("bfloat16", "float32")
+CHOOSING = ("proposed", "oracle")  # methods whose updates name positions, whose bytes are expected ones
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +46,34 @@ def shape() -> Skeleton:
     return skeleton(ModelConfig(name="tiny-random"))
 
 
+def binary_entropy(p: float) -> float:
+    return -p * math.log2(p) - (1 - p) * math.log2(1 - p)
+
+
 def announced(base: Base, name: str, router: RouterConfig) -> Announcement:
     """An announcement of device 0 with random masks and statistics, as ``name`` would make it."""
     layers, draw = base.adapters.layers, np.random.default_rng(0)
-    masks = tuple(np.sort(draw.choice(s, round(0.1 * s), replace=False)) for s in sizes(layers, 16))
+    masks, beside = (
+        tuple(np.sort(draw.choice(s, round(0.1 * s), replace=False)) for s in sizes(layers, columns))
+        for columns in (16, 8)
+    )
     hidden = draw.standard_normal((router.prompts, base.width))
     codes = draw.standard_normal(sum(places(layers).values())).astype(np.float32)
     own = Announcement(
         0, "task", 10_000, Recipe(seed=0, kind="orthogonal", block=0, rank=16), masks,
         summarise(hidden, router.sketch, hidden if router.embeds else None), codes,
-        {"lori": masks, "lori_uniform": masks, "proposed": masks},
+        {"lori": masks, "lori_uniform": masks, "own": beside},
     )  # fmt: skip
     return get_method(name).announces(own, ExpertFactory(layers, ADAPTER, 0))
+
+
+def sent(method: Method, own: Announcement, expert: Expert, factory: ExpertFactory, exchange: ExchangeConfig) -> int:
+    """Return the bytes of a device's first update after its values have moved at random."""
+    moved = expert.values + torch.randn(expert.count, generator=torch.Generator().manual_seed(0)) * 0.01
+    member = Member(0, own, expert.with_values(moved), known={0: own})
+    rules = UpdateRules(method, factory, exchange, 1)
+    data, _ = write_update(publish(member, 1, rules), member, 0, rules)
+    return len(data)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -65,13 +88,37 @@ def test_every_methods_expert_and_messages_are_as_planned(base: Base, shape: Ske
     if not method.sharing.sends:
         assert (planned.update, planned.once) == (0, 0)
         return
-    update = Message("update", 0, 1, 0, {}, {"values": expert.values.detach().bfloat16()[: expert.most]})
-    assert planned.update == pytest.approx(len(encode(update)), abs=2 * len(shape.layers))
+    update = sent(method, own, expert, factory, PLAIN)
+    assert planned.update == pytest.approx(update, abs=2 * len(shape.layers), rel=0.02 * (name in CHOOSING))
     messages = to_messages(own, method, base.adapters.layers)
     splits = [byte_split(message, encode(message)) for message in messages]
     assert planned.router == sum(split["router"] for split in splits)
     assert planned.control == pytest.approx(sum(split["control"] for split in splits), abs=16)
     assert planned.mask == pytest.approx(sum(split["masks"] for split in splits), rel=0.03, abs=0)
+
+
+def test_a_common_part_is_counted_value_by_value(shape: Skeleton) -> None:
+    """By hand: c (k + d) values a layer for A_0 and B_0, and a tenth of the d (r - c) positions of the own part."""
+    adapter = AdapterConfig(rank=16, density=0.1, common=0.25, common_density=0.05)
+    common = sum(4 * (layer.inputs + layer.outputs) for layer in shape.layers)
+    own = sum(round(0.1 * 12 * layer.outputs) for layer in shape.layers)
+    found = method_sizes(shape, "proposed", adapter, PLAIN)
+    assert found.parameters == pytest.approx(common + own, abs=len(shape.layers))
+    values = round(0.05 * common) + own
+    positions = common * binary_entropy(0.05) / 8
+    assert found.update == pytest.approx(2 * values + positions, rel=0.02, abs=200)
+    alone = method_sizes(shape, "bank", adapter.model_copy(update={"rank": 12}), PLAIN)
+    assert found.mask == alone.mask
+
+
+@pytest.mark.parametrize("form", ["bfloat16", "float32", "int8", "int4", "int2"])
+def test_updates_of_chosen_values_are_as_large_as_planned(base: Base, shape: Skeleton, form: str) -> None:
+    exchange = ExchangeConfig(values=form)  # type: ignore[arg-type]
+    method, own = get_method("proposed"), announced(base, "proposed", RouterConfig(prompts=40, sketch=8))
+    factory = ExpertFactory(base.adapters.layers, ADAPTER, 0)
+    expert = method.begin(own, {0: own}, factory)
+    planned = method_sizes(shape, "proposed", ADAPTER, exchange).update
+    assert planned == pytest.approx(sent(method, own, expert, factory, exchange), rel=0.02 if form in FLOATS else 0.1)
 
 
 def test_embeddings_are_sent_where_a_router_asks_for_them(shape: Skeleton) -> None:

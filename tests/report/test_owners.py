@@ -125,6 +125,10 @@ def test_how_many_devices_more_ended_below_the_frozen_model(devices: int, more: 
     told = harmed(results.model_copy(update={"header": header}), records, "proposed")
     assert told.startswith("At its own task, sums, device 0 is clearly worse than the frozen model (+0.5")
     assert told.endswith(f"), {more}: run again in another folder with the setting `train.lr=auto`.")
+    both = cost.model_copy(update={"common_lr": RateUsed(key="train.lora_lr", value=0.03, found=True)})
+    header = results.header.model_copy(update={"methods": {"proposed": both}})
+    told = harmed(results.model_copy(update={"header": header}), records, "proposed")
+    assert told.endswith(" with the setting `train.lr=auto` and the setting `train.lora_lr=0.01`.")
 
 
 def test_owners_are_those_of_tasks_with_the_measure() -> None:

@@ -139,6 +139,22 @@ def test_factors_that_take_turns_cross_the_air(tmp_path: Path, settings: dict[st
     assert sum(header(whole)["methods"]["alternating"]["clock"]["per_round"]["away"]) > 0
 
 
+@pytest.mark.parametrize("form", ["bfloat16", "float32", "int8", "int4", "int2"])
+def test_largest_changes_cross_the_air(tmp_path: Path, settings: dict[str, Any], form: str) -> None:
+    """In every form of values, with losses and devices away: nothing is refused, a stopped run goes on bit for bit."""
+    made = over_the_air(settings, methods=["proposed"], exchange={"values": form})
+    whole = run(made, tmp_path / "whole", Silent())
+    with pytest.raises(KeyboardInterrupt):
+        run(made, tmp_path / "cut", Watch(stop=2))
+    run(made, tmp_path / "cut", Silent())
+    assert_same_state(whole, tmp_path / "cut", 3)
+    first, second = (json.loads((folder / "results.json").read_text()) for folder in (whole, tmp_path / "cut"))
+    assert first["rows"] == second["rows"]
+    _, facts = RunStore.open(whole).load_round(3)
+    assert not any(node["refused"] for node in facts["nodes"]["proposed"])
+    assert sum(header(whole)["methods"]["proposed"]["clock"]["per_round"]["away"]) > 0
+
+
 def test_it_can_be_evaluated_and_asked_as_any_run(finished: tuple[Path, Watch]) -> None:
     before = header(finished[0])["network"]
     evaluate(finished[0], Silent(), {"eval": {"questions": 2}})

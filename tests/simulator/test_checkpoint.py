@@ -31,7 +31,7 @@ HARSH: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", ["bank", "paper", "lora"])
+@pytest.mark.parametrize("name", ["bank", "paper", "lora", "proposed"])
 @pytest.mark.parametrize("every", [None, 1])
 def test_a_round_goes_on_from_a_checkpoint_bit_for_bit(name: str, every: int | None) -> None:
     settings = copy.deepcopy(HARSH)

@@ -174,6 +174,16 @@ def test_a_rate_that_was_found_is_lowered(base: Base) -> None:
     assert told.endswith("with the setting `train.rates.lora=0.01`")
 
 
+@pytest.mark.usefixtures("given_losses")
+def test_both_rates_are_named_where_a_part_is_common(base: Base) -> None:
+    asked, config = config_of(lr=0.03, lora_lr="auto"), config_of(lr=0.03, lora_lr=0.02)
+    watch = Watch()
+    judged = OwnTasks(base, config, asked, [get_method("proposed")], [of_device(base, 0, "boolq", [])], watch)
+    judged.judge({"proposed": members(losing(base, 2.5))})
+    (told,) = watch.texts
+    assert told.endswith("with the setting `train.lr=auto` and the setting `train.lora_lr=0.0067`")
+
+
 def test_devices_that_hold_the_same_are_judged_once(base: Base, given_losses: list[Any]) -> None:
     """Two devices of one task, with rows set aside, hold one expert; a third has rows of its own."""
     aside, one = questions("boolq", 4), losing(base, 1.0)

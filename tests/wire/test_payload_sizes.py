@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtune.errors import UserError
+from meshtune.wire.chosen_values import encode_chosen
 from meshtune.wire.codec import encode_difference
 from meshtune.wire.payload import DTYPES, Message, encode
 from meshtune.wire.payload_sizes import SAMPLE, mask_bytes, message_bytes, update_bytes
@@ -57,6 +58,23 @@ def test_plain_updates_are_exact(form: str, count: int) -> None:
 def test_coded_updates_are_expected_within_two_percent(form: str, block: int, count: int) -> None:
     real = really_encoded(count, form, block, np.random.default_rng(1))
     assert update_bytes(count, form, block, round_=5) == pytest.approx(real, rel=0.02, abs=8)
+
+
+@pytest.mark.parametrize("form", ["float32", "bfloat16", "int8", "int4", "int2"])
+@pytest.mark.parametrize("density", [0.01, 0.1, 1.0])
+@pytest.mark.parametrize(("among", "own"), [(11_000, 700), (150_000, 9_000), (2 * SAMPLE + 17, 100_000)])
+def test_updates_of_chosen_values_are_expected_within_two_percent(
+    form: str, density: float, among: int, own: int
+) -> None:
+    """A share of a common part's values, and all of the own part's, which come after them."""
+    draw, count = np.random.default_rng(4), round(density * among)
+    some = np.sort(draw.choice(among, count, replace=False))
+    chosen = torch.from_numpy(np.concatenate([some, np.arange(among, among + own)]))
+    values = torch.from_numpy(draw.standard_normal(among + own)).float() * 0.003
+    coded = encode_chosen(values, torch.zeros(among + own).bfloat16(), chosen, form, 128)
+    tensor = torch.frombuffer(bytearray(coded), dtype=torch.uint8)
+    real = len(encode(Message("update", 0, 5, 0, {"since": 4}, {"values": tensor})))
+    assert update_bytes(count + own, form, 128, 5, (count, among)) == pytest.approx(real, rel=0.02, abs=30)
 
 
 def test_an_int4_value_takes_the_bits_of_a_quantised_normal() -> None:

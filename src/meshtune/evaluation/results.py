@@ -254,12 +254,12 @@ def _regret(
     None unless the method's ceiling ran and trained like it, so that only the router differs.
     """
     routed = label.split(":")[0]
-    ceiling = get_method(routed).ceiling
+    ceiling, kinds = get_method(routed).ceiling, get_method(routed).kind.rates
     mine = [s for s in scores if device in s["devices"]]
     of = {(s["method"], s["task"]): np.asarray(s["nll"]) for s in mine}
     cores = {s["task"]: s.get("cores") for s in mine if s["method"] == label}
     gaps = {task: of[label, task] - of[ceiling, task] for m, task in of if m == label and (ceiling, task) in of}
-    if not gaps or config.train.peak("sparse", routed) != config.train.peak("sparse", ceiling):
+    if not gaps or any(config.train.peak(kind, routed) != config.train.peak(kind, ceiling) for kind in kinds):
         return {"regret": None, "regret_stderr": None}
     errors = [Sample.of(gap.tolist(), cores[task]).stderr for task, gap in gaps.items()]
     variance = sum(error**2 for error in errors if error is not None)

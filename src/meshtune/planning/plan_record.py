@@ -190,7 +190,8 @@ class Plan:
 
     Attributes:
         model: the name given by the user; ``weights``, ``layers`` and ``rank`` are those of the model and the adapter.
-        positions: of B, over all layers; ``values``: how many of them a device trains; ``density``: their share.
+        positions: of B, over all layers; ``density``: the share of them that is trained; ``values``: how many values
+            that are, with those of a common part.
         payload_method: the method whose update links are planned for; ``payload``: its bytes.
         channel: name; ``spectrum`` and ``cast`` likewise.
         p_max: W; ``gamma`` and ``planned_gamma``: Gamma, and the duration that powers are planned for.

@@ -69,7 +69,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
     size = found[method.name]
     settings = clustering(config.clusters, method.masks.selects)
     network = planned_network(config, where, 8.0 * size.update, planned.use, settings, watcher)
-    limits = _limits(config, where, shape, size, median_gain(where, network.bounds), largest)
+    limits = _limits(config, where, shape, method, size, median_gain(where, network.bounds), largest)
     costs = costs_of(config, network, shape, size, method)
     graph = costs.graph(network)
     parts = sorted(map(len, components(graph)), reverse=True)
@@ -83,7 +83,7 @@ def plan(config: RunConfig, run: Path | None = None, observer: Observer | None =
         weights=shape.parameters,
         layers=len(shape.layers),
         rank=adapter.rank,
-        positions=sum(sizes(shape.layers, adapter.rank)),
+        positions=sum(sizes(shape.layers, method.masks.columns(adapter))),
         values=size.parameters,
         density=planned.density,
         payload_method=method.name,
@@ -154,18 +154,24 @@ def _limits(
     config: RunConfig,
     where: Geometry,
     shape: Skeleton,
+    method: Method,
     size: MethodSizes,
     gain: float | None,
     planned: DensityLimit | None,
 ) -> tuple[Limit, ...]:
-    """Return the bounds; the link bound is for ``gain``, the median of all in range, or for a planned limit's gain."""
-    positions = sum(sizes(shape.layers, config.adapter.rank))
+    """Return the bounds; the link bound is for ``gain``, the median of all in range, or for a planned limit's gain.
+
+    They count all that a device trains: a common part, which is dense, and a share of the positions of B beside it.
+    """
+    positions = sum(sizes(shape.layers, method.masks.columns(config.adapter)))
+    fixed = method.kind.chosen(shape.layers, config.adapter)
+    common = fixed[1]
     samples = config.train.steps * config.train.batch
 
     def limit(name: str, values: float, sentence: str) -> Limit:
         if math.isinf(values):
             return Limit(name, None, None, True, sentence)
-        return Limit(name, values, values / positions, size.parameters <= values, sentence)
+        return Limit(name, values, max(0.0, values - common) / positions, size.parameters <= values, sentence)
 
     compute = config.compute
     told = (
@@ -181,8 +187,8 @@ def _limits(
         receivers = "a broadcast at" if where.config.cast == "broadcast" else f"{u} neighbours (radio.u_plan) of"
         told = f"{receivers} the median gain in range{whose}, {10 * math.log10(gain):.1f} dB"
         try:
-            values = link_limit(where.radio, gain, u, *form(config.exchange, size.parameters))
-            found.append(limit("link", values, told))
+            values = link_limit(where.radio, gain, u, *form(config.exchange, size.parameters - common, fixed))
+            found.append(limit("link", common + values, told))
         except UserError as error:
             found.append(limit("link", 0.0, str(error)))
     return tuple(found)

@@ -100,6 +100,7 @@ class MethodCost(BaseModel):
 
     Attributes:
         lr: its learning rate; None in older files.
+        common_lr: that of a common part; None if there is none.
         parameters_updated: trained scalars of one device.
         bytes: bytes sent by all devices in the whole run, by kind.
         payload_bytes: one steady-state update of one device.
@@ -108,6 +109,7 @@ class MethodCost(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     lr: RateUsed | None = None
+    common_lr: RateUsed | None = None
     parameters_updated: int = 0
     bytes: dict[str, int] = Field(default_factory=dict)
     payload_bytes: int = 0

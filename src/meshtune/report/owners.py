@@ -109,8 +109,9 @@ def harmed(results: Results, records: Records, subject: str) -> str:
     device, task, gap = worse[0]
     others = len(worse) - 1
     more = f", as {others} other device{'s are' if others > 1 else ' is'} at {'theirs' if others > 1 else 'its own'}"
-    lower = lower_rate(cost.lr.key, cost.lr.value, cost.lr.found)
+    rates = [cost.lr] if cost.common_lr is None else [cost.lr, cost.common_lr]
+    lower = dict.fromkeys(f"the setting `{lower_rate(rate.key, rate.value, rate.found)}`" for rate in rates)
     return (
         f"At its own task, {task}, device {device} is {than(claim(gap, 'nll'), 'the frozen model')}"
-        f"{more if others else ''}: run again in another folder with the setting `{lower}`."
+        f"{more if others else ''}: run again in another folder with {' and '.join(lower)}."
     )

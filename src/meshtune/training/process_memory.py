@@ -70,22 +70,21 @@ def forecast_memory(
     Raises:
         UserError: nothing fits the budget.
     """
-    layers, rank = base.adapters.layers, config.adapter.rank
-    everywhere = sum(sizes(layers, rank))
-    share = config.adapter.share if densities is None else sum(densities) / len(densities)
-    sparse = share * everywhere
-    device = 0.0
-    found = [m.masks for m in methods if m.kind.projected]
-    names = {masks.name if masks.own(config.paper) or not masks.selects else CALIBRATED.name for masks in found}
-    for masks in names:
-        device += POSITION * (sparse if masks else everywhere)  # without a mask every position is trained
+    layers, adapter = base.adapters.layers, config.adapter
+    share = adapter.share if densities is None else sum(densities) / len(densities)
+    places: dict[str, float] = {}  # of masks that methods have together, once
+    for masks in (method.masks for method in methods if method.kind.projected):
+        apart = masks.own(config.paper) or masks.common or not masks.selects
+        density = share if masks.selects else 1.0  # without a mask every position is trained
+        places[masks.name if apart else CALIBRATED.name] = density * sum(sizes(layers, masks.columns(adapter)))
+    device = POSITION * sum(places.values())
     for method in methods:
         if method.kind.frozen_base:
             density = share if method.masks.selects else 1.0
-            count = method.kind.count(layers, config.adapter, density, base.parameters)
+            count = method.kind.count(layers, adapter, density, base.parameters)
             device += SCALAR * count + KEPT * method.kind.kept(layers)
     if any(method.masks.trains(config.paper) for method in methods):
-        device = max(device, (DENSE + POSITION) * everywhere)  # a whole dense run first
+        device = max(device, (DENSE + POSITION) * sum(sizes(layers, adapter.rank)))  # a whole dense run first
     each = max(FULL, SENT * len(devices) + 4)
     whole = sum(each * base.parameters for method in methods if not method.kind.frozen_base)
     steps = [
