@@ -11,9 +11,7 @@ import pytest
 import torch
 
 from letters import LAYERS, RANK, SIZES, announced, replace_codes
-from meshtune.adapter.config import AdapterConfig
 from meshtune.adapter.mask import join
-from meshtune.adapter.projection import Recipe
 from meshtune.adapter.sites import describe
 from meshtune.config.config_file import validate
 from meshtune.config.run_config import RunConfig
@@ -310,7 +308,8 @@ def test_groups_with_a_common_part_need_rows_for_their_own_part_only() -> None:
     assert len(recipes(config("abcdef", **half), LAYERS)) == 6
     assert [one.block for one in recipes(config("abcdefg", rank=6, **half), LAYERS).values()] == list(range(7))
     with pytest.raises(
-        UserError, match=r"^7 task groups of 4 rows each need 28 rows, layer .* has 24 inputs: lower adapter.rank to 6 or "
+        UserError,
+        match=r"^7 task groups of 4 rows each need 28 rows, layer .* has 24 inputs: lower adapter.rank to 6 or ",
     ):
         recipes(config("abcdefg", rank=8, **half), LAYERS)
     with pytest.raises(UserError, match=r"^7 task groups of 4 rows each .* lower adapter.rank to 3 or "):
