@@ -41,9 +41,12 @@ def remedy(config: RunConfig, method: Method | None) -> str:
     wider = "" if config.model.dtype in ("float32", "bfloat16") else "the setting `model.dtype=float32`"
     if method is None:
         return f"{again} {wider or 'the setting `model.dtype=float32`'}"
-    key = config.train.key(method.kind.name, method.name)
-    lower = min(config.train.peak(method.kind.name, method.name) / 10, SAFE[method.kind.name])
-    return " and ".join(filter(None, [f"{again} the setting `{key}={lower:.0e}`", wider]))
+    lower: dict[str, float] = {}
+    for kind in method.kind.rates:
+        key, rate = config.train.key(kind, method.name), min(config.train.peak(kind, method.name) / 10, SAFE[kind])
+        lower[key] = min(rate, lower.get(key, rate))
+    settings = " and ".join(f"the setting `{key}={rate:.0e}`" for key, rate in lower.items())
+    return " and ".join(filter(None, [f"{again} {settings}", wider]))
 
 
 @contextmanager
