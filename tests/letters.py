@@ -49,12 +49,13 @@ def announced(device: int, method: str = "bank", kind: str = "orthogonal") -> An
     statistics = summarise(draw.standard_normal((20, WIDTH)), 3, draw.standard_normal((20, WIDTH)))
     codes = draw.standard_normal(sum(places(LAYERS).values())).astype(np.float32)
     recipe = Recipe(seed=3, kind=kind, block=ord(GROUPS[device]) - 97, rank=RANK)
-    return Announcement(device, GROUPS[device], 10 * (device + 1), recipe, masks, statistics, codes)
+    own = {"own": tuple(np.sort(draw.choice(size, 200, replace=False)) for size in sizes(LAYERS, RANK // 2))}
+    return Announcement(device, GROUPS[device], 10 * (device + 1), recipe, masks, statistics, codes, own)
 
 
 def members(method: Method, factory: ExpertFactory) -> list[Member]:
     """Return devices that know each other and have trained a little."""
-    known = {device: announced(device) for device in range(len(GROUPS))}
+    known = {device: method.announces(announced(device), factory) for device in range(len(GROUPS))}
     found = []
     for device, own in known.items():
         start = method.begin(own, known, factory)
@@ -142,6 +143,10 @@ def letters() -> dict[str, Letter]:
         update(f"update {form} relayed", inputs, inputs.message(sender=2))
     inputs = Exchange("int4", holds=False)
     update("keyframe", inputs, inputs.message(known=0))
+    for form in ("float32", "int8"):
+        inputs = Exchange(form, "proposed")
+        update(f"update of changes {form}", inputs, inputs.message())
+        update(f"keyframe of changes {form}", inputs, inputs.message(sender=2, known=0))
     lora = Exchange("bfloat16", "lora")
     update("update lora", lora, lora.message())
     method = replace_codes(get_method("bank"))

@@ -59,10 +59,28 @@ def test_a_methods_own_rate_goes_before_that_of_its_kind() -> None:
 
 def test_rates_that_were_found_take_the_place_of_auto_and_of_nothing_else() -> None:
     config = TrainConfig(lr=1e-2, lora_lr="auto", rates={"ffa": "auto", "local": 3e-3, "lori": "auto"})
-    settled = config.settled({"sparse": 0.5, "lora": 0.25}, {"ffa": "sparse", "local": "sparse", "lora": "lora"})
+    kinds = {"ffa": ("sparse",), "local": ("sparse",), "lora": ("lora",)}
+    settled = config.settled({"sparse": 0.5, "lora": 0.25}, kinds)
     assert (settled.lr, settled.lora_lr, settled.full_lr) == (1e-2, 0.25, config.full_lr)
     assert settled.rates == {"ffa": 0.5, "local": 3e-3, "lori": "auto"}  # lori does not run
     assert (config.lora_lr, config.rates["ffa"]) == ("auto", "auto")
+
+
+@pytest.mark.parametrize(("sparse", "lora"), [(0.5, 0.25), (0.1, 0.2)])
+def test_a_method_whose_expert_has_two_parts_takes_the_rate_of_each_kind_or_one_of_its_own(
+    sparse: float, lora: float
+) -> None:
+    found, kinds = {"sparse": sparse, "lora": lora}, {"proposed": ("sparse", "lora"), "bank": ("sparse",)}
+
+    def peaks(config: TrainConfig) -> list[float]:
+        settled = config.settled(found, kinds)
+        return [settled.peak(kind, "proposed") for kind in ("sparse", "lora")]
+
+    assert peaks(TrainConfig()) == [sparse, lora]
+    assert peaks(TrainConfig(lr=1e-3)) == [1e-3, lora]
+    assert peaks(TrainConfig(lora_lr=1e-3)) == [sparse, 1e-3]
+    assert peaks(TrainConfig(rates={"proposed": 3e-3})) == [3e-3, 3e-3]
+    assert peaks(TrainConfig(lr=1e-3, rates={"proposed": "auto"})) == [min(sparse, lora)] * 2  # safe for both
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,13 @@ from meshtune.node.announcements import to_messages
 from meshtune.node.negotiation.claim_messages import coded_claim
 from meshtune.node.receiving import from_messages, read_mask
 from meshtune.node.updates import UpdateRules
+from meshtune.wire.chosen_values import encode_chosen
 from meshtune.wire.payload import Message, decode, encode
 from meshtune.wire.validation import Receiver
 
 COUNT = 800
+CHANGED = RANK // 2 * 2 * (24 + 300) + 400
+"""Values of an update of ``proposed``: a common part of half the rank in both layers, and 200 own ones in each."""
 NAN, INF = float("nan"), float("inf")
 
 
@@ -40,8 +43,9 @@ def spoilt(value: float) -> Mapping[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_was_sent_is_taken(form: str) -> None:
-    inputs = Exchange(form)
+@pytest.mark.parametrize("method", ["bank", "proposed"])
+def test_what_was_sent_is_taken(form: str, method: str) -> None:
+    inputs = Exchange(form, method)
     source, version, got = inputs.read(decode(encode(inputs.message())))
     assert (source, version) == (1, ROUND)
     assert got == inputs.update.values.double().tolist()
@@ -123,6 +127,96 @@ def test_a_difference_of_another_form_is_refused() -> None:
     inputs = Exchange("int4")
     with pytest.raises(PayloadError, match="came in int8, expected int4"):
         inputs.read(Exchange("int8").message())
+
+
+def chosen(count: int = CHANGED, positions: range = range(40), form: torch.dtype = torch.float32) -> torch.Tensor:
+    """Return the bytes of ones at ``positions`` of ``count``."""
+    values = torch.ones(count)
+    data = encode_chosen(values, values * 0, torch.tensor(positions), str(form).removeprefix("torch."), 128)
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"meta": {"since": ROUND - 2}}, "as the difference to version 1, device 0 holds version 2"),
+        ({"meta": {"since": ROUND}}, "as the difference to version 3, device 0 holds version 2"),
+        ({"meta": {"since": 0}}, "as the difference to version 0, device 0 holds version 2"),
+        ({"meta": {"since": -1}}, "is -1"),
+        ({"meta": {"since": True}}, "is True"),
+        ({"meta": {"since": "2"}}, "is '2'"),
+        ({"tensors": values(count=CHANGED, dtype=torch.float32)}, "type float32, expected uint8"),
+        ({"tensors": values(count=CHANGED), "meta": {}}, "type bfloat16, expected uint8"),
+        ({"tensors": {"values": torch.zeros((9, 2), dtype=torch.uint8)}}, "expected a vector"),
+        ({"tensors": {"values": torch.zeros(3, dtype=torch.uint8)}}, "end before their head"),
+        ({"tensors": {"values": torch.full((60,), 255, dtype=torch.uint8)}}, "more bytes of positions than there are"),
+        ({"tensors": {"values": chosen(CHANGED + 1)}}, f"a mask of {CHANGED + 1} positions came, expected {CHANGED}"),
+        ({"tensors": {"values": chosen(CHANGED - 1)}, "meta": {}}, f"a mask of {CHANGED - 1} positions came"),
+        ({"tensors": {"values": chosen()[:-1]}}, "."),
+        ({"tensors": {"values": chosen()[:-1]}, "meta": {}}, "."),
+        ({"tensors": {}}, "without values"),
+    ],
+)
+def test_changes_that_cannot_be_are_refused_and_change_nothing(form: str, changes: dict[str, Any], part: str) -> None:
+    inputs = Exchange(form, "proposed")
+    assert inputs.update.values.numel() == CHANGED
+    message = decode(encode(replace(inputs.message(), **changes)))
+    reader = inputs.receiver()
+    with pytest.raises(PayloadError, match=part):
+        inputs.deliver(reader, message)
+    assert reader.held == {1: inputs.old}
+    inputs.deliver(reader, inputs.message())
+    assert torch.equal(reader.held[1].values, inputs.update.values)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_a_keyframe_of_values_that_are_not_finite_is_refused(form: str, value: float) -> None:
+    """Its values are plain in every form."""
+    inputs = Exchange(form, "proposed")
+    message = inputs.message(sender=2, known=0)
+    data = bytearray(message.tensors["values"].numpy().tobytes())
+    kind = inputs.update.values.dtype
+    data[-kind.itemsize :] = torch.tensor([value], dtype=kind).view(torch.uint8).numpy().tobytes()
+    spoilt_ = replace(message, tensors={"values": torch.frombuffer(data, dtype=torch.uint8)})
+    with pytest.raises(PayloadError, match="not finite"):
+        inputs.deliver(inputs.receiver(), spoilt_)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_whoever_lacks_the_version_before_takes_a_keyframe_only(form: str) -> None:
+    inputs = Exchange(form, "proposed", holds=False)
+    reader = inputs.receiver()
+    with pytest.raises(PayloadError, match="as the difference to version 2, device 0 holds version 0"):
+        inputs.deliver(reader, inputs.message())
+    inputs.deliver(reader, inputs.message(known=0))
+    assert torch.equal(reader.held[1].values, inputs.update.values)
+    assert reader.held[1].digest == inputs.update.digest
+
+
+@pytest.mark.parametrize(("sent", "due"), [("int8", "int4"), ("float32", "bfloat16"), ("bfloat16", "int8")])
+def test_changes_of_another_form_are_refused(sent: str, due: str) -> None:
+    inputs = Exchange(due, "proposed")
+    with pytest.raises(PayloadError):
+        inputs.deliver(inputs.receiver(), Exchange(sent, "proposed").message())
+
+
+def test_no_changes_at_all_are_taken() -> None:
+    """A message that names no position is odd but harmless."""
+    for form in FORMS:
+        inputs = Exchange(form, "proposed")
+        for meta in ({"since": ROUND - 1}, {}):
+            message = replace(inputs.message(), meta=meta)
+            kind = form if meta else str(inputs.update.values.dtype).removeprefix("torch.")
+            base = torch.zeros(CHANGED)
+            data = encode_chosen(base, base, torch.tensor([], dtype=torch.int64), kind, 128)
+            message = replace(message, tensors={"values": torch.frombuffer(bytearray(data), dtype=torch.uint8)})
+            reader = inputs.receiver()
+            inputs.deliver(reader, message)
+            assert inputs.old is not None
+            start = inputs.rules().origin(reader, 1)
+            assert torch.equal(reader.held[1].values, inputs.old.values if meta else start.to(inputs.old.values.dtype))
 
 
 def test_nobody_passes_on_where_nobody_relays() -> None:

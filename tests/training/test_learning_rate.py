@@ -15,12 +15,23 @@ from meshtune.config.demo_config import demo_config
 from meshtune.config.learning_config import TrainConfig
 from meshtune.config.run_config import RunConfig
 from meshtune.errors import UserError
+from meshtune.methods.registry import get_method
 from meshtune.report.results_file import load_results
 from meshtune.report.scores import of_exam, read_scores
 from meshtune.report.story import story
 from meshtune.runs.store import RunStore
 from meshtune.simulator.simulation import run
-from meshtune.training.learning_rate import FACTOR, FIRST, HIGHEST, LOWEST, MOST, best_rate, rate_of, trying
+from meshtune.training.learning_rate import (
+    FACTOR,
+    FIRST,
+    HIGHEST,
+    LOWEST,
+    MOST,
+    best_rate,
+    check_rates,
+    rate_of,
+    trying,
+)
 from whole_runs import Watch, assert_same_state, header, own_nll
 
 
@@ -107,6 +118,47 @@ def test_a_found_rate_is_kept_told_and_used(tmp_path: Path, settings: dict[str, 
     given_ = run(auto(settings, **fixed), tmp_path / "given", Watch())
     assert_same_state(folder, given_, 2, but=("made",))  # with other settings
     assert not [event for event in RunStore.open(given_).events() if event["event"] == "rates"]
+
+
+def test_an_expert_of_two_parts_has_a_rate_for_each(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """The own part's is that of sparse experts, the common part's that of LoRA; one of the method's own is for both."""
+    config = auto(settings).model_copy(update={"methods": ("proposed",)})
+    assert check_rates(config, [get_method("proposed")]) == ["sparse", "lora"]
+    folder = run(config, tmp_path / "found", Watch())
+    [event] = [event for event in RunStore.open(folder).events() if event["event"] == "rates"]
+    found = header(folder)
+    assert set(event) == {"event", "sparse", "lora"}
+    used = found["methods"]["proposed"]
+    assert used["lr"] == {"key": "train.lr", "value": event["sparse"]["rate"], "found": True}
+    assert used["common_lr"] == {"key": "train.lora_lr", "value": event["lora"]["rate"], "found": True}
+    for kind in ("sparse", "lora"):
+        assert all(loss is None or loss > 0 for _, loss in event[kind]["tried"])
+        assert len(event[kind]["tried"]) >= 2
+    assert event["sparse"]["tried"] != event["lora"]["tried"]
+
+    own = auto(settings, lr=1e-3, lora_lr=1e-3, rates={"proposed": "auto"}).model_copy(
+        update={"methods": ("proposed",)}
+    )
+    folder = run(own, tmp_path / "own", Watch())
+    [event] = [event for event in RunStore.open(folder).events() if event["event"] == "rates"]
+    lowest = min(event[kind]["rate"] for kind in ("sparse", "lora"))
+    used = header(folder)["methods"]["proposed"]
+    assert used["lr"] == used["common_lr"] == {"key": "train.rates.proposed", "value": lowest, "found": True}
+
+
+def test_only_the_kind_that_is_left_open_is_looked_for() -> None:
+    def asked(*names: str, **train: Any) -> list[str]:
+        config = validate({"tasks": ["boolq"], "methods": list(names), "train": train}, "test")
+        return check_rates(config, [get_method(name) for name in names])
+
+    assert asked("proposed", lr=1e-3) == ["lora"]
+    assert asked("proposed", lora_lr=1e-3) == ["sparse"]
+    assert asked("proposed", lr=1e-3, lora_lr=1e-3) == []
+    assert asked("proposed", rates={"proposed": 1e-3}) == []
+    assert asked("proposed", "bank", rates={"proposed": 1e-3}) == ["sparse"]
+    assert asked("lora", "proposed", lr=1e-3, lora_lr=1e-3, rates={"proposed": "auto"}) == ["sparse", "lora"]
+    with pytest.raises(UserError, match=r"^train\.lora_lr=auto searches a rate for Adam"):
+        asked("proposed", lr=1e-3, optimizer="sgd")
 
 
 def test_a_stopped_run_goes_on_with_its_rate(tmp_path: Path, settings: dict[str, Any]) -> None:

@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtune.adapter.expert import Expert, LoraExpert, Projections, SparseExpert
+from meshtune.adapter.hybrid_expert import HybridExpert, fresh_common
 from meshtune.adapter.projection import Recipe
 from meshtune.adapter.route import Bank
 from meshtune.adapter.sites import sizes
 from meshtune.config.learning_config import ModelConfig, TrainConfig
 from meshtune.decoding.scoring import Ask, Score, measure, measure_written, score
-from meshtune.errors import UserError
+from meshtune.errors import DivergedError, UserError
 from meshtune.model.base import Base
 from meshtune.model.encoding import (
     Row,
@@ -33,7 +34,7 @@ from meshtune.model.encoding import (
 )
 from meshtune.model.loading import byte_tokenizer, load
 from meshtune.tasks.base import Question
-from meshtune.training.trainer import Job, accumulate, train
+from meshtune.training.trainer import Job, accumulate, rates_at, train
 
 RANK, LR = 4, 3e-3
 
@@ -150,9 +151,9 @@ def test_buckets_hold_every_row_once_within_budget(lengths: list[int], budget: i
 
 @pytest.mark.parametrize("micro", [1, 40, 10_000])
 def test_joint_batch_equals_plain_loops(base64: Base, micro: int) -> None:
-    """Losses and gradients of two devices in one pass: as a loop over unpadded rows, whatever the micro-batch."""
-    experts: list[Expert] = [sparse(base64, 0, 0.05), sparse(base64, 1, 0.05)]
-    batches = [rows_of((9, 4), (23, 20), seed=1), rows_of((12, 2), (5, 3), (17, 9), seed=2)]
+    """Losses and gradients of three devices in one pass: as a loop over unpadded rows, whatever the micro-batch."""
+    experts: list[Expert] = [sparse(base64, 0, 0.05), hybrid(base64), sparse(base64, 1, 0.05)]
+    batches = [rows_of((9, 4), (23, 20), seed=1), rows_of((8, 3), seed=5), rows_of((12, 2), (5, 3), (17, 9), seed=2)]
     for expert in experts:
         expert.values.requires_grad_()
     losses = accumulate(base64, list(zip(experts, batches, strict=True)), micro)
@@ -185,12 +186,16 @@ def test_a_groups_mean_after_one_sgd_step_is_one_device_on_the_joint_batch(base6
     torch.testing.assert_close(mean, joint.expert.values, rtol=1e-9, atol=1e-14)
 
 
-@pytest.mark.parametrize("kind", ["sparse", "lora"])
+@pytest.mark.parametrize("kind", ["sparse", "lora", "hybrid"])
 def test_training_learns_and_is_the_same_alone_and_together(base: Base, kind: str) -> None:
     config = TrainConfig(warmup=0, rounds=1, steps=12)
 
     def job(n: int) -> Job:
-        expert = sparse(base, n) if kind == "sparse" else LoraExpert(base.adapters.layers, RANK, 2.0, seed=n)
+        expert: Expert
+        layers = base.adapters.layers
+        expert = sparse(base, n) if kind != "lora" else LoraExpert(layers, RANK, 2.0, seed=n)
+        if kind == "hybrid":
+            expert = HybridExpert.beside(sparse(base, n), fresh_common(layers, 2, seed=n), 2, 0.1)
         return Job(expert, [rows_of((14, 6), (10, 4), seed=n)] * 12, 1e-2)
 
     together = [job(0), job(1)]
@@ -223,6 +228,131 @@ def test_training_in_two_halves_is_bit_equal_to_training_at_once(base: Base) -> 
     rest = Job(half.expert, batches[2:], LR, first_step=2, moments=copy.deepcopy(half.moments))
     train(base, [rest], config)
     assert torch.equal(whole.expert.values, rest.expert.values)
+
+
+def hybrid(base: Base) -> HybridExpert:
+    """A common part of rank 2 beside an own one of rank 4, both away from where they start."""
+    own, layers = sparse(base, 0, 0.05), base.adapters.layers
+    common = fresh_common(layers, 2, seed=3)
+    common += 0.02 * torch.from_numpy(np.random.default_rng(9).standard_normal(common.numel())).float()
+    return HybridExpert.beside(own, common.to(own.values.dtype), 2, 0.1)
+
+
+RATES = (3e-3, 2e-4)
+"""Of the own part and of the common one."""
+
+
+def by_hand(base: Base, batches: list[list[Row]], config: TrainConfig, make: Any) -> torch.Tensor:
+    """Return what two tensors, the own part and the common one, become under ``make``'s optimiser, each at its rate."""
+    expert = hybrid(base)
+    border = expert.parts[0].start
+    own, common = (part.clone().requires_grad_() for part in (expert.values[border:], expert.values[:border]))
+    optimiser = make([{"params": [own]}, {"params": [common]}])
+    for step, rows in enumerate(batches):
+        now = expert.with_values(torch.cat([common.detach(), own.detach()]).requires_grad_())
+        accumulate(base, [(now, rows)], config.micro_tokens)
+        assert now.values.grad is not None
+        own.grad, common.grad = now.values.grad[border:].clone(), now.values.grad[:border].clone()
+        for group, peak in zip(optimiser.param_groups, RATES, strict=True):
+            group["lr"] = config.rate(peak, step)
+        optimiser.step()
+    return torch.cat([common.detach(), own.detach()])
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_each_part_moves_at_its_own_rate(base: Base, name: Any) -> None:
+    config = TrainConfig(rounds=1, steps=6, warmup=2, optimizer=name)
+    batches = [rows_of((9, 4), (12, 5), seed=n) for n in range(6)]
+
+    def make(groups: Any) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, lr=1.0) if name == "sgd" else torch.optim.Adam(groups, lr=1.0, fused=True)
+
+    job = Job(hybrid(base), batches, RATES)
+    train(base, [job], config)
+    expected = by_hand(base, batches, config, make)
+    torch.testing.assert_close(job.expert.values, expected, rtol=0, atol=1e-6)
+    begun = hybrid(base).values
+    for part in job.expert.parts:
+        assert float((job.expert.values - begun)[part].abs().max()) > 2e-6
+    assert sorted(job.moments) == ([] if name == "sgd" else ["exp_avg", "exp_avg_sq", "step"])
+
+
+def test_the_first_rate_is_that_of_the_own_part(base: Base) -> None:
+    """Adam's first step is as long as its rate, wherever there is a gradient."""
+    config = TrainConfig(rounds=1, steps=1, warmup=0)
+    for rates in ((1e-2, 1e-5), (1e-5, 1e-2), (3e-3,), 3e-3):
+        job = Job(hybrid(base), [rows_of((9, 4))], rates)
+        train(base, [job], config)
+        moved = (job.expert.values - hybrid(base).values).abs()
+        peaks = list(rates) if isinstance(rates, tuple) else [rates]
+        assert rates_at(job, config, 0, 0) == (peaks if len(peaks) == 2 else peaks * 2)
+        for part, rate in zip(job.expert.parts, rates_at(job, config, 0, 0), strict=True):
+            assert float(moved[part].max()) == pytest.approx(rate, rel=0.02)
+
+
+def test_one_rate_for_both_parts_is_one_optimiser(base: Base) -> None:
+    config = TrainConfig(rounds=1, steps=4)
+    batches = [rows_of((9, 4), (12, 5), seed=n) for n in range(4)]
+    jobs = [Job(hybrid(base), batches, rate) for rate in (1e-3, (1e-3, 1e-3))]
+    for job in jobs:
+        train(base, [job], config)
+    assert torch.equal(jobs[0].expert.values, jobs[1].expert.values)
+    whole = hybrid(base)
+    whole.parts = (slice(None),)
+    job = Job(whole, batches, 1e-3)
+    train(base, [job], config)
+    torch.testing.assert_close(job.expert.values, jobs[0].expert.values, rtol=0, atol=1e-7)
+    for name, tensor in job.moments.items():
+        torch.testing.assert_close(jobs[0].moments[name], tensor, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_two_parts_in_two_halves_are_bit_equal_to_training_at_once(base: Base, name: Any) -> None:
+    """Moments are one tensor each, in the order of the values, and what they were is left as it was."""
+    config = TrainConfig(rounds=2, steps=2, optimizer=name)
+    batches = [rows_of((9, 4), (12, 5), seed=n) for n in range(4)]
+    whole = Job(hybrid(base), batches, RATES)
+    train(base, [whole], config)
+    half = Job(hybrid(base), batches[:2], RATES)
+    train(base, [half], config)
+    if name == "adam":
+        count = half.expert.count
+        assert {k: tuple(t.shape) for k, t in half.moments.items()} == {
+            "step": (), "exp_avg": (count,), "exp_avg_sq": (count,),
+        }  # fmt: skip
+        assert float(half.moments["step"]) == 2
+    kept = copy.deepcopy(half.moments)
+    rest = Job(half.expert, batches[2:], RATES, first_step=2, moments=half.moments)
+    train(base, [rest], config)
+    assert torch.equal(whole.expert.values, rest.expert.values)
+    for moment, before in kept.items():
+        assert torch.equal(whole.moments[moment], rest.moments[moment])
+        assert torch.equal(half.moments[moment], before)
+
+
+def test_experts_of_one_part_and_of_two_train_side_by_side(base: Base) -> None:
+    config = TrainConfig(rounds=1, steps=2)
+    batches = [rows_of((9, 4), (12, 5), seed=n) for n in range(2)]
+
+    def jobs() -> list[Job]:
+        return [
+            Job(hybrid(base), batches, RATES),
+            Job(sparse(base, 1), batches, (LR,)),
+            Job(sparse(base, 1), batches, LR),
+        ]
+
+    together, alone = jobs(), jobs()
+    train(base, together, config)
+    for one, other in zip(together, alone, strict=True):
+        train(base, [other], config)
+        torch.testing.assert_close(one.expert.values, other.expert.values, rtol=0, atol=2e-4)
+    assert torch.equal(together[1].expert.values, together[2].expert.values)
+
+
+def test_a_rate_beyond_float32_is_said_whichever_part_it_is_of(base: Base) -> None:
+    for rates in ((1e39, 1e-3), (1e-3, 1e39)):
+        with pytest.raises(DivergedError, match=r"its learning rate at step 1 is 1e\+39, more than a float32 holds"):
+            rates_at(Job(hybrid(base), [], rates), TrainConfig(warmup=0), 0, 5)
 
 
 def test_a_loss_that_is_not_finite_is_said(base: Base) -> None:

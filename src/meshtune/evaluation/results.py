@@ -149,10 +149,12 @@ def whole_exam(
 
 def _rate(method: Method, config: RunConfig, rates: Mapping[str, Any]) -> dict[str, Any]:
     """Return the highest learning rate of ``method``, the key that set it, and whether it was searched for."""
-    told = []
-    for kind in method.kind.rates:
+    kinds, told = method.kind.rates, []
+    for kind in kinds:
         value, key = config.train.peak(kind, method.name), config.train.key(kind, method.name)
-        told.append({"key": key, "value": value, "found": kind in rates and rates[kind]["rate"] == value})
+        searched = kinds if method.name in config.train.rates else (kind,)  # a rate for all parts is one of theirs
+        found = any(one in rates and rates[one]["rate"] == value for one in searched)
+        told.append({"key": key, "value": value, "found": found})
     return {"lr": told[0]} | ({"common_lr": told[1]} if len(told) > 1 else {})
 
 
