@@ -25,7 +25,7 @@ from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
 from meshtune.node.receiving import receive
 from meshtune.node.transport import MemoryTransport, Transport
-from meshtune.node.updates import UpdateRules, publish, write_update
+from meshtune.node.updates import UpdateRules, write_update
 from meshtune.simulator.free_links import FreeExchange
 from meshtune.simulator.rounds import exchange_round
 from meshtune.wire.chosen_values import apply_chosen
@@ -340,10 +340,10 @@ def read(sent: bytes, reader: Member, rules: UpdateRules) -> Update:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_keyframe_gives_the_bits_of_the_chain_of_differences(form: str) -> None:
-    """Device 1 publishes five times; device 0 hears each, device 3 only the last, and 5 that from device 3."""
+def test_changes_after_any_version_give_the_bits_of_the_chain_of_differences(form: str) -> None:
+    """Device 1 publishes five times; device 0 hears each, 3 and 5 the second and the last, 4 only the last."""
     method, state, factory = start("proposed")
-    node, (zero, _, _, late, _, last) = state.nodes["proposed"][1], state.members["proposed"]
+    node, (zero, _, _, late, new, last) = state.nodes["proposed"][1], state.members["proposed"]
     member = node.member
     for number in range(1, 6):
         rules = UpdateRules(method, factory, ExchangeConfig(values=form, block=32), number)  # type: ignore[arg-type]
@@ -353,44 +353,55 @@ def test_a_keyframe_gives_the_bits_of_the_chain_of_differences(form: str) -> Non
         data, _ = write_update(update, member, number - 1, rules)
         assert decode(data).meta["since"] == number - 1
         with pytest.raises(PayloadError, match="holds version 0") if number > 1 else nullcontext():
-            receive(late, decode(data), rules)
+            receive(new, decode(data), rules)
         found = read(data, zero, rules)
         assert torch.equal(bits(found.values), bits(update.values))
+        assert torch.equal(found.changed, update.changed)
+        if number == 2:
+            for reader in (late, last):
+                assert torch.equal(
+                    bits(read(write_update(update, member, 0, rules)[0], reader, rules).values), bits(found.values)
+                )
         node.end_round()
-    whole, _ = write_update(update, member, 2, rules)
-    assert "since" not in decode(whole).meta
-    for reader, sent in ((late, whole), (last, write_update(read(whole, late, rules), late, 0, rules)[0])):
+    after = {known: write_update(update, member, known, rules)[0] for known in (0, 2)}
+    assert {known: decode(data).meta for known, data in after.items()} == {0: {"after": 0}, 2: {"after": 2}}
+    assert len(after[2]) < len(after[0])
+    with pytest.raises(PayloadError, match="as the changes after version 2, device 4 holds version 0"):
+        receive(new, decode(after[2]), rules)
+    for reader, sent in (
+        (late, after[2]),
+        (new, after[0]),
+        (last, write_update(read(after[2], late, rules), late, 2, rules)[0]),
+    ):
         found = read(sent, reader, rules)
         assert found.values.dtype == update.values.dtype
         assert torch.equal(bits(found.values), bits(update.values))
         assert found.digest == update.digest
+        assert found.changed is not None
+        assert update.changed is not None
+        assert bool((found.changed >= update.changed).all())  # never less is sent on than has changed
     passed, _ = write_update(zero.held[1], zero, 4, rules)  # as the difference that it came as
     assert decode(passed).meta == {"since": 4, "version": 5}
-    with pytest.raises(PayloadError, match="as the difference to version 4, device 3 holds version 5"):
+    with pytest.raises(PayloadError, match="as the changes after version 4, device 3 holds version 5"):
         receive(late, decode(passed), rules)
 
 
-@pytest.mark.parametrize("form", ["float32", "bfloat16", "int8"])
-def test_a_keyframe_tells_a_zero_of_either_sign(form: str) -> None:
-    """-0.0 where a device starts from 0.0, as what is below the smallest number of bfloat16 becomes."""
-    method, state, factory = start("proposed")
-    member, reader = state.members["proposed"][1], state.members["proposed"][0]
-    rules = UpdateRules(method, factory, ExchangeConfig(values=form), 1)  # type: ignore[arg-type]
-    update = publish(member, 1, rules)
-    values = update.values.clone()
-    values[-1] = -0.0
-    update = Update(1, 1, values)
-    assert torch.equal(bits(read(write_update(update, member, 0, rules)[0], reader, rules).values), bits(values))
-
-
 @pytest.mark.parametrize("form", FORMS)
-def test_a_keyframe_of_what_has_not_changed_is_read(form: str) -> None:
+def test_what_changed_long_ago_is_still_sent_to_who_has_nothing(form: str) -> None:
+    """Versions are counted in 16 bits: those beyond are taken to have changed whenever it matters."""
     method, state, factory = start("proposed")
-    member, reader = state.members["proposed"][1], state.members["proposed"][0]
-    rules = UpdateRules(method, factory, ExchangeConfig(values=form), 3)  # type: ignore[arg-type]
-    update = publish(member, 3, rules)
-    assert torch.equal(update.values.float(), member.expert.values)
-    assert torch.equal(read(write_update(update, member, 0, rules)[0], reader, rules).values, update.values)
+    node, (reader, *_) = state.nodes["proposed"][1], state.members["proposed"]
+    for number in (1, 40_000, 40_001, 40_002):
+        rules = UpdateRules(method, factory, ExchangeConfig(values=form, block=32), number)  # type: ignore[arg-type]
+        node.begin_round(rules)
+        member = node.member
+        member.expert = member.expert.with_values(member.expert.values + steps(1, number, member.expert.count))
+        update = node.publish()
+        if number in (40_000, 40_002):
+            known = 0 if number == 40_000 else 40_000
+            found = read(write_update(update, member, known, rules)[0], reader, rules)
+            assert torch.equal(bits(found.values), bits(update.values))
+        node.end_round()
 
 
 @pytest.mark.parametrize("form", FORMS)

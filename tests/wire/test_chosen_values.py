@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from meshtune.errors import ForeignError, MalformedError, OversizedError, PayloadError
-from meshtune.wire.chosen_values import apply_chosen, differing, encode_chosen, largest
+from meshtune.wire.chosen_values import apply_chosen, chosen_in, encode_chosen, largest
 from meshtune.wire.codec import apply_difference, encode_difference
 from meshtune.wire.positions import encode_positions
 
@@ -59,11 +59,16 @@ def test_the_chosen_values_arrive_and_all_others_keep_their_bits(
 
 @pytest.mark.parametrize("form", DIFFERENCES)
 def test_a_difference_that_is_taken_again_and_again_comes_to_the_values(form: str) -> None:
-    """What rounding left out is in the next difference; bfloat16 keeps 8 bits."""
+    """What rounding left out is in the next difference; bfloat16 keeps 8 bits.
+
+    In int2 a block's smallest values come no nearer than bfloat16 lets its largest ones, which set the scale.
+    """
     values, held, chosen = drawn(300, 0.3, form, 1)
     for _ in range(200):
         held = apply_chosen(encode_chosen(values, held, chosen, form, BLOCK), held, form)
-    torch.testing.assert_close(held[chosen].float(), values[chosen], rtol=2.0**-7, atol=1e-4)
+    torch.testing.assert_close(
+        held[chosen].float(), values[chosen], rtol=2.0**-7, atol=2.0**-8 if form == "int2" else 1e-4
+    )
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -219,16 +224,10 @@ def test_without_ties_the_largest_are_these() -> None:
     assert largest(change, 6, slice(0, 6)).tolist() == [0, 1, 2, 3, 4, 5]
 
 
-@given(st.sampled_from([torch.bfloat16, torch.float32]), st.integers(0, 10**6))
-def test_values_differ_where_their_bits_do(dtype: torch.dtype, seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    base = torch.from_numpy(draw.integers(-2, 3, 40)).to(dtype)
-    values = torch.from_numpy(draw.integers(-2, 3, 40)).to(dtype)
-    values[3], base[3] = 0.0, -0.0
-    values[4], base[4] = -0.0, -0.0
-    found = differing(values, base).tolist()
-    assert found == [n for n in range(40) if n == 3 or float(values[n]) != float(base[n])]
-    assert torch.equal(bits(apply_chosen(
-        encode_chosen(values.float(), base, torch.tensor(found), str(dtype).removeprefix("torch."), 0), base,
-        str(dtype).removeprefix("torch."),
-    )), bits(values))  # fmt: skip
+@given(form=st.sampled_from(FORMS), count=st.integers(1, 300), share=st.floats(0, 1), seed=st.integers(0, 10**6))
+def test_the_positions_are_read_without_the_values(form: str, count: int, share: float, seed: int) -> None:
+    values, base, chosen = drawn(count, share, form, seed)
+    data = encode_chosen(values, base, chosen, form, BLOCK)
+    assert torch.equal(chosen_in(data, count), chosen)
+    with pytest.raises(ForeignError):
+        chosen_in(data, count + 1)

@@ -169,7 +169,8 @@ def write_update(update: Update, member: Member, known: int, rules: UpdateRules)
             ) from error
         return data, byte_split(message, data)
 
-    key = ("encoded", sender, update.source, update.version, difference or known, update.digest)
+    base = difference if update.changed is None else known
+    key = ("encoded", sender, update.source, update.version, base, update.digest, update.changed_digest)
     return rules.cache.once(key, make)
 
 
