@@ -10,7 +10,7 @@ import pytest
 from scipy.fft import idct
 
 from meshtune.adapter.blocks import assign_blocks, capacity
-from meshtune.adapter.projection import KINDS, Fingerprint, Recipe, coherence, fingerprint, projection
+from meshtune.adapter.projection import Fingerprint, Recipe, coherence, fingerprint, projection
 from meshtune.errors import MalformedError, UserError
 
 WIDTHS = (64, 576, 896, 1536, 4096, 18944)

@@ -55,7 +55,7 @@ class HybridExpert(PairExpert):
         return a, b.to(a.dtype)
 
     def _of(self, layer: LayerSpec, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return A (r, k) and B (d, r) of ``layer`` from ``parts``: every layer's A_0, then its B_0, then its own values."""
+        """Return A (r, k) and B (d, r) of ``layer``; ``parts`` are the values, cut by :attr:`_cut` and the masks."""
         n, left = len(self.layers), self.own.projections.of(layer)
         a, b, own = (parts[layer.index + number * n] for number in range(3))
         right = own.new_zeros(layer.outputs * self.own.rank).index_put((self.own.masks[layer.index],), own)
