@@ -118,8 +118,8 @@ def test_the_group_votes_for_its_own_columns() -> None:
     told = method().reintroduces(known[2], known, factory)
     assert told.voted
     assert told.recipe == known[2].recipe
-    for mask, expected in zip(told.masks, agreed, strict=True):
-        np.testing.assert_array_equal(mask, expected)
+    for said, expected in zip(told.masks, agreed, strict=True):
+        np.testing.assert_array_equal(said, expected)
 
 
 def test_a_device_alone_in_its_group_takes_the_mean_of_the_common_part_too() -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from letters import Exchange
 from meshtune.methods.state import Member, Update
@@ -22,24 +20,7 @@ from meshtune.node.snapshot import (
     unpack_versions,
 )
 from meshtune.wire.payload import Message, encode
-
-
-class Shelf:
-    """Keeps tensors by name, and hands them out again."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, Tensor] = {}
-
-    def put(self, tensor: Tensor) -> str:
-        name = f"n{len(self.kept)}"
-        self.kept[name] = tensor.clone()
-        return name
-
-    def take(self, first: Any, *more: Any) -> Any:
-        if isinstance(first, str):
-            return self.kept[first]
-        version, *names = more
-        return Update(first, version, *(self.kept[name] for name in names))
+from tensors import Shelf
 
 
 def fresh() -> Member:

@@ -31,6 +31,7 @@ from meshtune.simulator.rounds import exchange_round
 from meshtune.wire.chosen_values import apply_chosen
 from meshtune.wire.ledger import Ledger
 from meshtune.wire.payload import Message, PayloadLimits, decode, encode
+from tensors import Shelf, bits
 
 DEVICES = 6
 LAYERS = [describe(i, f"model.layers.{i}.self_attn.q_proj", 24, 40, False) for i in range(2)]
@@ -221,10 +222,6 @@ def steps(device: int, round_: int, count: int) -> torch.Tensor:
     """Return what :func:`play` adds to a device's values instead of training."""
     draw = np.random.default_rng([round_, device])
     return torch.from_numpy(draw.laplace(size=count).astype("f4")) * 0.01
-
-
-def bits(values: torch.Tensor) -> torch.Tensor:
-    return values.view({2: torch.int16, 4: torch.int32}[values.element_size()])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -431,24 +428,6 @@ def test_messages_in_another_order_make_the_same_experts(form: str) -> None:
             assert mine.residual is not None
             assert theirs.residual is not None
             assert torch.equal(mine.residual, theirs.residual)
-
-
-class Shelf:
-    """Keeps tensors by name, and hands them out again."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, torch.Tensor] = {}
-
-    def put(self, tensor: torch.Tensor) -> str:
-        name = f"n{len(self.kept)}"
-        self.kept[name] = tensor.clone()
-        return name
-
-    def take(self, first: Any, *more: Any) -> Any:
-        if isinstance(first, str):
-            return self.kept[first].clone()
-        version, *names = more
-        return Update(first, version, *(self.kept[name].clone() for name in names))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -15,6 +15,7 @@ from meshtune.errors import ForeignError, MalformedError, OversizedError, Payloa
 from meshtune.wire.chosen_values import apply_chosen, chosen_in, encode_chosen, largest
 from meshtune.wire.codec import apply_difference, encode_difference
 from meshtune.wire.positions import encode_positions
+from tensors import bits
 
 DIFFERENCES, PLAIN = ("int2", "int4", "int8"), ("bfloat16", "float32")
 FORMS = (*DIFFERENCES, *PLAIN)
@@ -31,10 +32,6 @@ def drawn(count: int, share: float, form: str, seed: int) -> tuple[Tensor, Tenso
     base = torch.from_numpy(draw.standard_normal(count)).to(base_of(form))
     values = base.float() + torch.from_numpy(draw.laplace(size=count)).float() * 0.01
     return values, base, torch.from_numpy(np.flatnonzero(draw.random(count) < share))
-
-
-def bits(values: Tensor) -> Tensor:
-    return values.view({2: torch.int16, 4: torch.int32}[values.element_size()])
 
 
 @given(form=st.sampled_from(FORMS), count=st.integers(1, 600), share=st.floats(0, 1), seed=st.integers(0, 10**6))
