@@ -175,13 +175,32 @@ def test_a_rate_that_was_found_is_lowered(base: Base) -> None:
 
 
 @pytest.mark.usefixtures("given_losses")
-def test_both_rates_are_named_where_a_part_is_common(base: Base) -> None:
-    asked, config = config_of(lr=0.03, lora_lr="auto"), config_of(lr=0.03, lora_lr=0.02)
-    watch = Watch()
-    judged = OwnTasks(base, config, asked, [get_method("proposed")], [of_device(base, 0, "boolq", [])], watch)
+@pytest.mark.parametrize(
+    ("asked", "used", "told"),
+    [
+        ({"lr": 0.03, "lora_lr": 0.06}, {}, "the setting `train.lr=auto` and the setting `train.lora_lr=auto`"),
+        (
+            {"lr": "auto", "lora_lr": 0.06},
+            {"lr": 0.03},
+            "the setting `train.lr=0.01` and the setting `train.lora_lr=auto`",
+        ),
+        ({"rates": {"proposed": 0.03}}, {}, "the setting `train.rates.proposed=auto`"),
+        (
+            {"rates": {"proposed": "auto"}},
+            {"rates": {"proposed": 0.03}},
+            "the setting `train.rates.proposed=0.01`",
+        ),
+    ],
+)
+def test_both_rates_of_an_expert_of_two_parts_are_told(
+    base: Base, asked: dict[str, Any], used: dict[str, Any], told: str
+) -> None:
+    watch, methods = Watch(), [get_method("proposed")]
+    devices = [of_device(base, 0, "boolq", [])]
+    judged = OwnTasks(base, config_of(**{**asked, **used}), config_of(**asked), methods, devices, watch)
     judged.judge({"proposed": members(losing(base, 2.5))})
-    (told,) = watch.texts
-    assert told.endswith("with the setting `train.lr=auto` and the setting `train.lora_lr=0.0067`")
+    (sentence,) = watch.texts
+    assert sentence.endswith(f"in another folder with {told}")
 
 
 def test_devices_that_hold_the_same_are_judged_once(base: Base, given_losses: list[Any]) -> None:

@@ -43,10 +43,10 @@ def remedy(config: RunConfig, method: Method | None) -> str:
         return f"{again} {wider or 'the setting `model.dtype=float32`'}"
     lower: dict[str, float] = {}
     for kind in method.kind.rates:
-        key, peak = config.train.key(kind, method.name), config.train.peak(kind, method.name)
-        lower[key] = min(peak / 10, SAFE[kind], lower.get(key, peak))
-    rates = [f"the setting `{key}={rate:.0e}`" for key, rate in lower.items()]
-    return f"{again} {' and '.join(filter(None, [*rates, wider]))}"
+        key, rate = config.train.key(kind, method.name), min(config.train.peak(kind, method.name) / 10, SAFE[kind])
+        lower[key] = min(rate, lower.get(key, rate))
+    settings = " and ".join(f"the setting `{key}={rate:.0e}`" for key, rate in lower.items())
+    return " and ".join(filter(None, [f"{again} {settings}", wider]))
 
 
 @contextmanager

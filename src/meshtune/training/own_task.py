@@ -90,13 +90,15 @@ class OwnTasks:
     def _sentence(self, method: Method, worse: Sequence[DeviceData], first: Mapping[str, float]) -> str:
         data, more = worse[0], len(worse) - 1
         others = f" and {more} other device{'s' if more > 1 else ''}" if more else ""
-        train, asked, name = self._config.train, self._asked.train, method.name
-        rates = [(train.key(k, name), train.peak(k, name), asked.unsettled(k, name)) for k in method.kind.rates]
-        lower = " and ".join(dict.fromkeys(f"the setting `{lower_rate(*rate)}`" for rate in rates))
+        lower = {}
+        for kind in method.kind.rates:
+            key, found = self._config.train.key(kind, method.name), self._asked.train.unsettled(kind, method.name)
+            lower[key] = lower_rate(key, self._config.train.peak(kind, method.name), found)
+        settings = " and ".join(f"the setting `{one}`" for one in lower.values())
         return (
             f"training has made {method.name} worse than the frozen model on the own task of device {data.device} "
             f"({data.group}){others}: NLL {first['nll']:.2f} against {first['frozen']:.2f} on rows set aside: stop, "
-            f"and start again in another folder with {lower}"
+            f"and start again in another folder with {settings}"
         )
 
     def _of_frozen(self, data: DeviceData) -> list[float]:
