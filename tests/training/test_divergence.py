@@ -169,17 +169,6 @@ def test_both_rates_of_an_expert_of_two_parts_are_lowered(settings: dict[str, An
         assert in_flags(remedy(config, get_method("proposed"))).endswith(told)
 
 
-def test_both_rates_of_an_expert_of_two_parts_are_lowered(settings: dict[str, Any]) -> None:
-    """Either may have been too high; one of the method's own is for both, so it is the lower of what is safe."""
-    for train, told in (
-        ({"lr": 0.01, "lora_lr": 0.02}, "with --set train.lr=1e-03 --set train.lora_lr=1e-03"),
-        ({"lr": 1.0, "lora_lr": 2e-4}, "with --set train.lr=3e-03 --set train.lora_lr=2e-05"),
-        ({"lr": 1.0, "rates": {"proposed": 0.5}}, "with --set train.rates.proposed=1e-03"),
-    ):
-        config = validate({**settings, "train": train}, "test")
-        assert in_flags(remedy(config, get_method("proposed"))).endswith(told)
-
-
 def test_an_announcement_that_is_refused_ends_a_run_in_a_sentence() -> None:
     """Without it devices cannot begin; an update that is refused is counted, and the run goes on."""
     with (
