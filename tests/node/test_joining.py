@@ -17,6 +17,7 @@ from meshtune.adapter.projection import Recipe, projection
 from meshtune.adapter.sites import sizes
 from meshtune.config.federation_config import ExchangeConfig
 from meshtune.methods.experts import ExpertFactory
+from meshtune.methods.policies import BESIDE_COMMON
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Announcement
 from meshtune.network.federation_state import FederationState
@@ -31,18 +32,20 @@ from meshtune.wire.ledger import Ledger
 
 GROUPS = ["a", "b", "a", "c"]
 Graph = Mapping[int, Sequence[int]]
+ADAPTER = AdapterConfig(rank=RANK)
 
 
 def announcement(device: int, place: int, group: str, block: int, kind: str) -> Announcement:
     draw = np.random.default_rng(place)
     masks = tuple(np.sort(draw.choice(size, 16, replace=False)) for size in sizes(LAYERS, RANK))
     recipe = Recipe(seed=3, kind=kind, block=block, rank=RANK)
-    return Announcement(device, group, 10 * (place + 1), recipe, masks)
+    own = tuple(np.sort(draw.choice(size, 8, replace=False)) for size in sizes(LAYERS, BESIDE_COMMON.columns(ADAPTER)))
+    return Announcement(device, group, 10 * (place + 1), recipe, masks, others={BESIDE_COMMON.name: own})
 
 
 def federation(name: str, ids: Sequence[int]) -> tuple[list[Node], Graph, FederationState]:
     """Devices in a ring, each with a device of its own place in it, who know each other."""
-    method, factory = get_method(name), ExpertFactory(LAYERS, AdapterConfig(rank=RANK), seed=5)
+    method, factory = get_method(name), ExpertFactory(LAYERS, ADAPTER, seed=5)
     kind = "gaussian" if name == "paper" else "orthogonal"  # there are as many blocks as ids, whatever they are
     own = [announcement(one, place, GROUPS[place], ord(GROUPS[place]) - 97, kind) for place, one in enumerate(ids)]
     nodes = nodes_of([method.announces(one, factory) for one in own], method, factory, {}, True)

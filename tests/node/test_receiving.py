@@ -152,9 +152,12 @@ def chosen(count: int = CHANGED, positions: range = range(40), form: torch.dtype
         ({"tensors": {"values": torch.zeros(3, dtype=torch.uint8)}}, "end before their head"),
         ({"tensors": {"values": torch.full((60,), 255, dtype=torch.uint8)}}, "more bytes of positions than there are"),
         ({"tensors": {"values": chosen(CHANGED + 1)}}, f"a mask of {CHANGED + 1} positions came, expected {CHANGED}"),
-        ({"tensors": {"values": chosen(CHANGED - 1)}, "meta": {}}, f"a mask of {CHANGED - 1} positions came"),
+        ({"tensors": {"values": chosen(CHANGED - 1)}, "meta": {"after": 0}}, f"a mask of {CHANGED - 1} positions came"),
+        ({"meta": {}}, "goes on from is None"),
+        ({"meta": {"after": ROUND}}, "as the changes after version 3, device 0 holds version 2"),
+        ({"meta": {"after": -1}}, "is -1"),
         ({"tensors": {"values": chosen()[:-1]}}, "."),
-        ({"tensors": {"values": chosen()[:-1]}, "meta": {}}, "."),
+        ({"tensors": {"values": chosen()[:-1]}, "meta": {"after": 0}}, "."),
         ({"tensors": {}}, "without values"),
     ],
 )
@@ -185,7 +188,7 @@ def test_a_keyframe_of_values_that_are_not_finite_is_refused(form: str, value: f
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_whoever_lacks_the_version_before_takes_a_keyframe_only(form: str) -> None:
+def test_whoever_lacks_the_version_before_takes_all_that_has_changed(form: str) -> None:
     inputs = Exchange(form, "proposed", holds=False)
     reader = inputs.receiver()
     with pytest.raises(PayloadError, match="as the difference to version 2, device 0 holds version 0"):
@@ -206,17 +209,16 @@ def test_no_changes_at_all_are_taken() -> None:
     """A message that names no position is odd but harmless."""
     for form in FORMS:
         inputs = Exchange(form, "proposed")
-        for meta in ({"since": ROUND - 1}, {}):
+        for meta in ({"since": ROUND - 1}, {"after": 0}):
             message = replace(inputs.message(), meta=meta)
-            kind = form if meta else str(inputs.update.values.dtype).removeprefix("torch.")
+            kind = form if "since" in meta else str(inputs.update.values.dtype).removeprefix("torch.")
             base = torch.zeros(CHANGED)
             data = encode_chosen(base, base, torch.tensor([], dtype=torch.int64), kind, 128)
             message = replace(message, tensors={"values": torch.frombuffer(bytearray(data), dtype=torch.uint8)})
             reader = inputs.receiver()
             inputs.deliver(reader, message)
             assert inputs.old is not None
-            start = inputs.rules().origin(reader, 1)
-            assert torch.equal(reader.held[1].values, inputs.old.values if meta else start.to(inputs.old.values.dtype))
+            assert torch.equal(reader.held[1].values, inputs.old.values)
 
 
 def test_nobody_passes_on_where_nobody_relays() -> None:
@@ -294,7 +296,7 @@ def recipe(place: int, value: Any) -> dict[str, Any]:
         (told(recipe(2, -1)), "is -1"),
         (told(recipe(2, 0)), "generates another projection"),
         (told(recipe(4, 2)), "of generator 2, expected 1"),
-        (told({"recipe": RECIPE[:4]}), "expected seed, kind, block, rank, generator"),
+        (told({"recipe": RECIPE[:4]}), "expected seed, kind, block, rank and generator"),
         (told({"recipe": {}}), "expected seed"),
         (told({"fingerprint": None}), "is None"),
         (told({"fingerprint": {"integers": "0" * 16}}), "lacks its probes"),

@@ -88,9 +88,10 @@ def read_update(member: Member, message: Message, version: int, rules: UpdateRul
     has, plain = 0 if held is None else held.version, AFTER in message.meta
     since = whole(message.meta.get(AFTER if plain else "since"), "the version that an update goes on from", 0, version)
     if (since > has) if plain else (since != has or version != has + 1):
+        came = "changes after" if plain else "difference to"
         raise StaleError(
-            f"version {version} of device {source} came as the changes after version {since}, device {member.device} "
-            f"holds version {has}"
+            f"version {version} of device {source} came as the {came} version {since}, device {member.device} holds "
+            f"version {has}"
         )
     base = rules.base(member, source).to(held_type(rules))
     form = _name(base) if plain else rules.settings.values
