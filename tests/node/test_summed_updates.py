@@ -1,4 +1,4 @@
-"""Updates that are sums: the largest changes are sent, the others later, and who holds a version holds the same bits."""
+"""Updates that are sums: the largest changes go out, the others later; who holds a version holds the same bits."""
 
 from __future__ import annotations
 
