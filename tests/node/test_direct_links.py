@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exchanges import DEVICES, FULL, play, start
 from meshtune.config.federation_config import ExchangeConfig
 from meshtune.methods.registry import get_method
 from meshtune.node.direct_links import ALL, DirectLinks
 from meshtune.node.node import Node
 from meshtune.node.updates import UpdateRules
 from meshtune.wire.payload import decode
-from node.test_updates import DEVICES, FULL, play, start
 
 ROUND = 3
 

@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from exchanges import DEVICES, FULL, RING, Recorder, play, start
 from frames import sealed
 from meshtune.config.federation_config import ExchangeConfig
 from meshtune.methods.registry import get_method
@@ -21,7 +22,6 @@ from meshtune.node.node import Node
 from meshtune.node.transport import MemoryTransport
 from meshtune.node.updates import UpdateRules
 from meshtune.wire.payload import decode, encode
-from node.test_updates import DEVICES, FULL, RING, Recorder, play, start
 
 ROUNDS = 4
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from exchanges import FULL, play, start
 from meshtune.config.federation_config import ExchangeConfig
 from meshtune.node.outgoing import control_envelope, update_envelope
 from meshtune.node.updates import UpdateRules
 from meshtune.wire.payload import Message, decode
-from node.test_updates import FULL, play, start
 
 
 def test_an_update_and_a_message_of_the_nodes_own() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from exchanges import FULL, play, start
 from meshtune.config.federation_config import ExchangeConfig
 from meshtune.errors import ForeignError
 from meshtune.node.envelope import Envelope
 from meshtune.node.relay import Relay
 from meshtune.node.updates import UpdateRules
 from meshtune.wire.payload import decode
-from node.test_updates import FULL, play, start
 
 
 def relay_of(device: int, holds: set[int], form: str = "bfloat16") -> tuple[Relay, UpdateRules]:

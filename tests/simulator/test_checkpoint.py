@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from exchanges import FORMS, FULL, RING, Recorder, play, start
 from flying import world
 from meshtune.network.virtual_clock import elapsed, joules
 from meshtune.simulator.checkpoint import pack_state, unpack_state
 from meshtune.simulator.reclustering import replay
-from node.test_updates import FORMS, FULL, RING, Recorder, play, start
 
 # Two pairs, 10 m apart within and 200 m between: with a bound of two devices they are the clusters.
 PAIRS = [(0.0, 0.0), (10.0, 0.0), (210.0, 0.0), (220.0, 0.0)]

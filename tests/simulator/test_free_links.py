@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from exchanges import DEVICES, FULL, Recorder, play, start
 from meshtune.methods.registry import get_method
 from meshtune.node.envelope import Envelope
 from meshtune.node.node import Node
 from meshtune.simulator.free_links import FreeExchange
 from meshtune.wire.ledger import Ledger
-from node.test_updates import DEVICES, FULL, Recorder, play, start
 
 
 class DamagingOnce:
