@@ -35,7 +35,7 @@ class _Facts(BaseModel):
 class _Node(_Facts):
     values: str
     moments: dict[str, str]
-    held: list[list[int | str]]
+    held: list[list[int | str | None]]
     residual: str | None = None
     kept: str | None = None
     averaged: list[Count] = Field(default_factory=list)
@@ -192,10 +192,10 @@ def _fit_node(
         for part, kind in zip(keys[1:], (torch.uint8, torch.int16), strict=False):
             if part is not None:
                 sized(part, kind)
-    for entry in saved.early:
-        if len(entry) != 2 or type(entry[0]) is not int or not 0 <= entry[0] < devices:
+    for early in saved.early:
+        if len(early) != 2 or type(early[0]) is not int or not 0 <= early[0] < devices:
             raise ValueError(f"{where} holds a message that no device sent")
-        sized(entry[1], torch.uint8)
+        sized(early[1], torch.uint8)
     for neighbour, source, *versions in (*saved.sent, *saved.came, *saved.theirs, *saved.told):
         if max(neighbour, source) >= devices or max(versions) > round_:
             raise ValueError(f"{where} has traded what no device sent")
