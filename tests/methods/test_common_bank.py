@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from federations import COMMON, LAYERS, RANK, federation, play
+from federations import ADAPTER, COMMON, LAYERS, RANK, federation, play
 from meshtune.adapter.expert import Expert, SparseExpert
 from meshtune.adapter.hybrid_expert import HybridExpert, fresh_common
 from meshtune.adapter.mask import vote
 from meshtune.adapter.projection import projection
 from meshtune.adapter.sites import sizes
-from meshtune.methods.common_bank import CommonBankMethod
+from meshtune.methods.common_bank import CommonBankMethod, view
 from meshtune.methods.registry import get_method
 from meshtune.methods.state import Member, Update
 
@@ -22,6 +22,7 @@ OWN = RANK - COMMON
 BORDER = COMMON * 2 * (12 + 10)
 """Values of the common part, which come first."""
 MATES = {0: (0, 2), 1: (1,), 2: (0, 2), 3: (3,)}
+ROWS = {0: 10, 1: 20, 2: 30, 3: 40}
 
 
 def method(name: str = "proposed") -> CommonBankMethod:
@@ -59,6 +60,13 @@ def mean(values: list[np.ndarray], rows: list[int]) -> np.ndarray:
     return np.asarray(sum(n * one for n, one in zip(rows, values, strict=True)) / sum(rows))
 
 
+def viewed(values: dict[int, np.ndarray], device: int) -> np.ndarray:
+    """Return the common part as the group of ``device`` sees it, of what is held by device."""
+    personal, mates = ADAPTER.personal, [d for d in MATES[device] if d in values]
+    everybody = mean(list(values.values()), [ROWS[d] for d in values])
+    return (1 - personal) * everybody + personal * mean([values[d] for d in mates], [ROWS[d] for d in mates])
+
+
 @pytest.mark.parametrize("name", ["proposed", "oracle"])
 def test_the_common_part_is_the_mean_of_everybody_and_the_own_part_that_of_the_group(name: str) -> None:
     """The groups' own parts have 3, 4 and 5 values a layer."""
@@ -66,20 +74,20 @@ def test_the_common_part_is_the_mean_of_everybody_and_the_own_part_that_of_the_g
     begun = {m.device: m.expert.count for m in members}
     assert [begun[d] - BORDER for d in range(4)] == [6, 8, 6, 10]
     published = play(method(name), members, factory)
-    rows = {d: members[0].known[d].samples for d in range(4)}
+    assert {d: members[0].known[d].samples for d in range(4)} == ROWS
     each = {d: own_matrices(members[d], published[d].values) for d in range(4)}
-    common = mean([published[d].values[:BORDER].double().numpy() for d in range(4)], list(rows.values()))
+    values = {d: published[d].values[:BORDER].double().numpy() for d in range(4)}
     own = {
-        d: [mean([each[m][layer] for m in MATES[d]], [rows[m] for m in MATES[d]]) for layer in range(len(LAYERS))]
+        d: [mean([each[m][layer] for m in MATES[d]], [ROWS[m] for m in MATES[d]]) for layer in range(len(LAYERS))]
         for d in range(4)
     }
     for member in members:
-        assert_blended(member.expert, common, own[member.device])
+        assert_blended(member.expert, viewed(values, member.device), own[member.device])
         assert member.expert.count == begun[member.device]
         answers = {g: e for g, _, e in method(name).experts(member, factory)}
         assert list(answers) == ["a", "b", "c"]
         for group, of in (("a", 0), ("b", 1), ("c", 3)):  # whoever answers: the same bits that the group trains
-            assert_blended(answers[group], common, own[of])
+            assert_blended(answers[group], viewed(values, of), own[of])
             assert answers[group].digest == members[of].expert.digest
 
 
@@ -133,14 +141,13 @@ def test_only_who_was_heard_is_in_the_mean() -> None:
     """Devices with 10, 20, 30 and 40 rows; nobody but itself has heard device 2, the mate of device 0."""
     members, factory = federation(method())
     published = play(method(), members, factory, silent=2)
-    values = {d: published[d].values.double().numpy() for d in range(4)}
-    heard = mean([values[d][:BORDER] for d in (0, 1, 3)], [10, 20, 40])
+    values = {d: published[d].values[:BORDER].double().numpy() for d in range(4)}
     for d in (0, 1, 3):
+        heard = viewed({e: values[e] for e in (0, 1, 3)}, d)
         assert_blended(members[d].expert, heard, own_matrices(members[d], published[d].values))
-    everyone = mean([values[d][:BORDER] for d in range(4)], [10, 20, 30, 40])
     each = {d: own_matrices(members[d], published[d].values) for d in (0, 2)}
     own = [mean([each[d][layer] for d in (0, 2)], [10, 30]) for layer in range(len(LAYERS))]
-    assert_blended(members[2].expert, everyone, own)
+    assert_blended(members[2].expert, viewed(values, 2), own)
 
 
 def test_where_rounds_end_on_time_old_updates_count_in_the_common_part_only() -> None:
@@ -150,10 +157,9 @@ def test_where_rounds_end_on_time_old_updates_count_in_the_common_part_only() ->
     for member in members:
         member.timely = True
     new = play(method(), members, factory, version=2, silent=2)
-    values = {d: (old if d == 2 else new)[d].values for d in range(4)}
-    common = mean([values[d][:BORDER].double().numpy() for d in range(4)], [10, 20, 30, 40])
+    values = {d: (old if d == 2 else new)[d].values[:BORDER].double().numpy() for d in range(4)}
     for d in (0, 1, 3):
-        assert_blended(members[d].expert, common, own_matrices(members[d], new[d].values))
+        assert_blended(members[d].expert, viewed(values, d), own_matrices(members[d], new[d].values))
 
 
 def test_the_order_of_arrival_does_not_matter() -> None:
@@ -191,7 +197,7 @@ def test_devices_that_met_later_keep_their_positions_and_share_the_common_part()
     assert [m.expert.count - BORDER for m in members] == [6, 8, 20, 10]
     published = play(method(), members, factory)
     each = {d: own_matrices(members[d], published[d].values) for d in range(4)}
-    common = mean([published[d].values[:BORDER].double().numpy() for d in range(4)], [10, 20, 30, 40])
+    values = {d: published[d].values[:BORDER].double().numpy() for d in range(4)}
     used = {d: [np.isin(np.arange(10 * OWN), mask).reshape(10, OWN) for mask in late[d].masks] for d in (0, 2)}
     trained = {
         d: [
@@ -201,11 +207,13 @@ def test_devices_that_met_later_keep_their_positions_and_share_the_common_part()
         for d in (0, 2)
     }
     for d in (0, 2):
-        assert_blended(members[d].expert, common, trained[d])
+        assert_blended(members[d].expert, viewed(values, d), trained[d])
         assert members[d].expert.count == published[d].values.numel()
     for d in range(4):
         answer = {g: e for g, _, e in method().experts(members[d], factory)}["a"]
-        assert_blended(answer, common, [mean([each[0][n], each[2][n]], [10, 30]) for n in range(len(LAYERS))])
+        assert_blended(
+            answer, viewed(values, 0), [mean([each[0][n], each[2][n]], [10, 30]) for n in range(len(LAYERS))]
+        )
         assert isinstance(hybrid(answer).own, SparseExpert)
 
 
@@ -222,3 +230,13 @@ def test_a_factory_makes_an_expert_of_each_form_once() -> None:
     known = members[0].known
     assert members[0].expert is members[2].expert is method().begin(known[0], known, factory)
     assert members[1].expert is not members[3].expert
+
+
+@pytest.mark.parametrize(
+    ("personal", "weights"),
+    [(0.0, [0.1, 0.2, 0.3, 0.4]), (1.0, [0.25, 0.0, 0.75, 0.0]), (0.5, [0.175, 0.1, 0.525, 0.2])],
+)
+def test_a_group_sees_its_own_devices_more(personal: float, weights: list[float]) -> None:
+    found = view([10, 20, 30, 40], [True, False, True, False], personal)
+    assert found == pytest.approx(weights, rel=1e-12)
+    assert sum(found) == pytest.approx(1.0, rel=1e-12)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from exchanges import DEVICES, FORMS, FULL, RING, Recorder, play, start, steps
+from exchanges import DEVICES, FORMS, FULL, GROUPS, RING, Recorder, play, start, steps
+from meshtune.adapter.config import AdapterConfig
 from meshtune.config.federation_config import ExchangeConfig
 from meshtune.errors import PayloadError
+from meshtune.methods.common_bank import view
 from meshtune.methods.state import Member, Update
 from meshtune.node.receiving import receive
 from meshtune.node.updates import UpdateRules, write_update
@@ -58,7 +60,8 @@ def test_many_rounds_are_top_k_with_error_feedback() -> None:
     """Six devices that hear each other, in float32, against a simulation in float64.
 
     Device i wants to add c = e_i + d_i to the common part, d_i being what it trained: it sends the 26 largest of c,
-    y_i grows by these, and the others are its next e_i. All start the next round from the mean of y_i by rows.
+    y_i grows by these, and the others are its next e_i. All start the next round from the mean of y_i by rows,
+    in which their own group counts more.
     """
     method, state, factory = start("proposed")
     members = state.members["proposed"]
@@ -76,11 +79,14 @@ def test_many_rounds_are_top_k_with_error_feedback() -> None:
             c[chosen] = 0.0
             e[d] = c
             trained[d] += step
-        x = rows @ y / rows.sum()
+        everybody, personal = rows @ y / rows.sum(), AdapterConfig().personal
+        groups = [[e for e in range(DEVICES) if GROUPS[e] == GROUPS[d]] for d in range(DEVICES)]
+        views = [(1 - personal) * everybody + personal * rows[of] @ y[of] / rows[of].sum() for of in groups]
         for d, member in enumerate(members):
             np.testing.assert_allclose(member.held[d].values[:COMMON].double(), y[d], rtol=0, atol=2e-6)
+            x = views[d]
             np.testing.assert_allclose(member.expert.values[:COMMON].double(), x, rtol=0, atol=2e-6)
-            assert torch.equal(member.expert.values[:COMMON], members[0].expert.values[:COMMON])
+            assert torch.equal(member.expert.values[:COMMON], members[groups[d][0]].expert.values[:COMMON])
             assert member.residual is not None
             owed = member.residual[:COMMON].double().numpy() + x - y[d]  # what has not been sent yet
             np.testing.assert_allclose(owed, e[d], rtol=0, atol=2e-6)
@@ -118,15 +124,17 @@ def test_what_was_sent_and_what_is_left_out_is_what_was_trained(form: str, graph
 
 
 def test_what_is_left_out_is_sent_later() -> None:
-    """Ten rounds of 26 values are more than 256: then the common part is the mean of all that was trained."""
+    """Ten rounds of 26 values are more than 256: then the common part is what all have trained, as a group sees it."""
     method, state, factory = start("proposed")
     members = state.members["proposed"]
     begun = members[0].expert.values[:COMMON].double()
     play(method, state, factory, FULL, "float32")
     for _ in range(9):
         play(method, state, factory, FULL, "float32", train=False)
-    mean = sum(10 * (d + 1) / 210 * steps(d, 1, COMMON + 60)[:COMMON].double() for d in range(DEVICES))
     for member in members:
+        own = [one == GROUPS[member.device] for one in GROUPS]
+        weights = view([10 * (d + 1) for d in range(DEVICES)], own, AdapterConfig().personal)
+        mean = sum(w * steps(d, 1, COMMON + 60)[:COMMON].double() for d, w in enumerate(weights))
         torch.testing.assert_close(member.expert.values[:COMMON].double() - begun, mean, rtol=0, atol=1e-6)
 
 

@@ -33,6 +33,8 @@ class AdapterConfig(Settings):
         common: share of the rank's rows that methods with a common expert give to it, (0, 1) (method section 6).
         common_density: share of the common expert's values that a device sends in a round, those that changed most,
             (0, 1]; the rest is sent later.
+        personal: weight of its own group's devices in a group's view of the common expert, [0, 1]; the rest is the mean
+            over all devices.
         budget: how the density is spread: ``entropy`` (eq. 20 to 22), ``uniform`` or ``size_weighted``.
         temperature: of the softmax over entropies.
         entropy_inputs: the vectors that the entropy is taken over: ``tokens``, or ``averaged``, one mean per prompt, as
@@ -48,6 +50,7 @@ class AdapterConfig(Settings):
     density: Share = 0.1
     common: Annotated[float, Within(0.01, 0.99)] = 0.5
     common_density: Annotated[float, Within(1e-3, 1.0)] = 0.1
+    personal: Annotated[float, Within(0.0, 1.0)] = 0.3
     budget: Literal["entropy", "uniform", "size_weighted"] = "entropy"
     temperature: Temperature = 1.0
     entropy_inputs: Literal["tokens", "averaged"] = "tokens"

@@ -52,7 +52,12 @@ class CommonBankMethod(BankMethod):
         mean = self.mean(member, devices, factory, own)
         assert isinstance(mean, SparseExpert)
         updates = [member.held[device] for device in sorted(member.held)]
-        weights = [float(member.known[update.source].samples) for update in updates]
+        group = member.known[devices[0]].group
+        weights = view(
+            [member.known[update.source].samples for update in updates],
+            [member.known[update.source].group == group for update in updates],
+            factory.adapter.personal,
+        )
         everybody = tuple((update.digest, weight) for update, weight in zip(updates, weights, strict=True))
         start = member.expert
         assert isinstance(start, HybridExpert)
@@ -60,9 +65,24 @@ class CommonBankMethod(BankMethod):
         def common() -> Tensor:
             found = torch.zeros(len(range(start.count)[start.summed or slice(None)]))
             for update, weight in zip(updates, weights, strict=True):
-                found.add_(update.values[start.summed].float(), alpha=weight / sum(weights))
+                found.add_(update.values[start.summed].float(), alpha=weight)
             return found
 
         shared = factory.once(("common", start.rows, *everybody), common)
         key = ("blended", mean.digest, *everybody)
         return factory.once(key, lambda: HybridExpert.beside(mean, shared, start.rows, start.density))
+
+
+def view(rows: Sequence[int], own: Sequence[bool], personal: float) -> list[float]:
+    """Return the weight of every device in a group's view of the common part: they sum to 1.
+
+    Args:
+        rows: N_i of every device.
+        own: whether it is of the group.
+        personal: the weight of the group's devices among themselves; the rest is the mean over all.
+    """
+    everybody, group = sum(rows), sum(n for n, mine in zip(rows, own, strict=True) if mine)
+    return [
+        (1 - personal) * n / everybody + (personal * n / group if mine else 0.0)
+        for n, mine in zip(rows, own, strict=True)
+    ]
