@@ -1,12 +1,15 @@
 """Two experts in one update: what is common is averaged over everybody, what is a task's own stays apart.
 
 A device trains a LoRA pair A_0, B_0 of rank c, the same for all devices after an exchange, together with its group's
-sparse expert B_g of rank r - c: dW = (alpha/r) (B_0 A_0 + sum_g gate_g B_g A_g), as gates sum to 1. Of B_g it sends all
+sparse expert B_g of rank r - c: dW = (alpha/r) (B_0 A_0 + B_g A_g). Of B_g it sends all
 values, of A_0 and B_0 those that changed most; what it leaves out it adds to its next change (error feedback, Stich et
 al. 2018, arXiv:1809.07599). Its update of the common part is thus a sum y_i of what it has contributed so far, and all
-that hold the same updates have the same mean, whenever and in whatever order these arrived:
+that hold the same updates make the same of them, whenever and in whatever order these arrived. A group sees its own
+devices' contributions more than those of others:
 
-    (A_0, B_0) = sum_i N_i y_i / sum_i N_i over all devices heard of (method section 6).
+    (A_0, B_0) of g = (1 - p) mean of y_i over all devices heard of + p mean of y_i over those of g,
+
+both by rows N_i (method section 6).
 """
 
 from __future__ import annotations
