@@ -1,6 +1,6 @@
 """A LoRA pair that all devices average, beside the sparse expert of a device's own task, in one update.
 
-The last c of the update's r rows of A are trained, with a dense B behind them: the common part, the same for
+The last c of the update's r rows of A are trained, with a dense B behind them: the common part, an average over
 everybody after an exchange. The first r - c rows are the group's own frozen ones, with a sparse B behind them. Both are
 trained in one pass: dW = scale * (B_0 A_0 + (B_g o M_g) A_g) (method section 6).
 """

@@ -1,6 +1,6 @@
 """Two experts in one update: what is common is averaged over everybody, what is a task's own stays apart.
 
-A device trains a LoRA pair A_0, B_0 of rank c, the same for all devices after an exchange, together with its group's
+A device trains a LoRA pair A_0, B_0 of rank c, averaged over all devices in every exchange, together with its group's
 sparse expert B_g of rank r - c: dW = (alpha/r) (B_0 A_0 + B_g A_g). Of B_g it sends all
 values, of A_0 and B_0 those that changed most; what it leaves out it adds to its next change (error feedback, Stich et
 al. 2018, arXiv:1809.07599). Its update of the common part is thus a sum y_i of what it has contributed so far, and all
