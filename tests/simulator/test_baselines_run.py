@@ -73,12 +73,18 @@ def test_what_is_trained_and_sent_is_counted(finished: tuple[Path, RunConfig]) -
     assert trained["fpft"] == header["model"]["parameters"]
     for name in ("paper", "shared_b", "lori", "lori_uniform"):
         assert trained[name] == pytest.approx(0.1 * positions, rel=0.01)
+    layers, adapter = load(finished[1].model).adapters.layers, finished[1].adapter
     for name in CHEAP:
-        sent = methods[name]["bytes"]
+        sent, kind = methods[name]["bytes"], get_method(name).kind
         times = {"alternating": 1}.get(name, 2)  # rounds in which a value is sent
+        if chosen := kind.chosen(layers, adapter)[1]:  # its own part, and the largest changes with their positions
+            own = trained[name] - chosen
+            least = 4 * 3 * times * 2 * (own + kind.chosen(layers, adapter)[0])
+            assert least < sent["values"] < least + 4 * 3 * times * (4 + 13 + (trained[name] + 7) // 8)
+            continue
         assert sent["values"] == (4 * 3 * times * trained[name] * 2 if get_method(name).sharing.sends else 0)
     # Four devices announce their task codes, bf16, to three others each: one vector of k a place.
-    widths = places(load(finished[1].model).adapters.layers)
+    widths = places(layers)
     codes = 4 * 3 * 2 * sum(widths.values())
     assert methods["paper"]["bytes"]["router"] == codes
     assert methods["lori"]["bytes"]["router"] == 0
