@@ -105,11 +105,11 @@ READ = [
 PLANNED = [
     (
         {"adapter": {"rank": 2000}},
-        "adapter.rank=2000 is above the 1536 inputs .*: lower it to 682$",
-        {"adapter": {"rank": 682}},
+        "adapter.rank=2000 is above the 1536 inputs .*: lower it to 768$",
+        {"adapter": {"rank": 768}},
     ),
     ({"adapter": {"rank": 2000, "projection": "gaussian"}}, "lower it to 1536$", {"adapter": {"rank": 1536}}),
-    ({"adapter": {"rank": 1000}}, "lower adapter.rank to 682 or", {"adapter": {"rank": 682}}),
+    ({"adapter": {"rank": 1000}}, "lower adapter.rank to 768 or", {"adapter": {"rank": 768}}),
     ({"adapter": {"rank": 1000}}, "set adapter.projection=gaussian", {"adapter": {"projection": "gaussian"}}),
     ({"methods": ["local"]}, "add one that does, like proposed", {"methods": ["local", "bank"]}),
     (

@@ -86,7 +86,7 @@ def test_equal_jobs_are_trained_once_and_every_node_has_its_result(passes: list[
         3,
         4,
     ]  # sparse: bank and local share; LoRA: three and one of all
-    assert {job.lr for jobs in passes for job in jobs if job.expert.kind == "sparse"} == {1e-3}
+    assert {job.lr for jobs in passes for job in jobs if job.expert.kind == "sparse"} == {(1e-3,)}
     lora = next(jobs for jobs in passes if len(jobs) == 4)
     (whole,) = [job for job in lora if len({row[0] for row in job.batches[0]}) == 3]  # type: ignore[index]
     assert whole.batches == [[(d, step) for d in range(3) for _ in range(2)] for step in range(2)]

@@ -198,7 +198,7 @@ def test_bad_input_leaves_nothing_behind(tmp_path: Path, settings: dict[str, Any
     settings["adapter"] |= {"rank": 128}
     with pytest.raises(
         UserError,
-        match=r"3 task groups of rank 128 need 384 rows, layer .* has 256 inputs: lower adapter.rank to 85",
+        match=r"3 task groups of 128 rows each need 384 rows, layer .* has 256 inputs: lower adapter.rank to 85",
     ):
         run(config(settings), tmp_path / "none", Silent())
     assert not (tmp_path / "none").exists()
