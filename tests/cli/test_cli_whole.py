@@ -97,7 +97,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "key": (given("trian.rounds=2"), "did you mean train"),
     "method": (given("methods=[proposd]"), "did you mean proposed"),
     "task": (given("tasks=[piqua]"), "did you mean 'piqa'"),
-    "blocks": (given("adapter.rank=128"), "3 task groups of 128 rows each need 384 rows"),
+    "blocks": (given("adapter.rank=256"), "3 task groups of 128 rows each need 384 rows"),
     "density 0": (given("adapter.density=0"), "adapter.density"),
     "density 2": (given("adapter.density=2"), "adapter.density"),
     "field": (broken('{"goal": "Cut", "sol1": "saw", "label": 0}'), "line 3: field 'sol2' is missing"),
