@@ -137,7 +137,9 @@ def test_a_node_alone_becomes_what_it_was_among_others(
     assert len(became["bank"]) == 5 or name == "lora" or config.radio is not None
     if config.radio is not None:
         assert len(became["bank"]) > 1
-        assert {one["round"] for one in facts["heard"]} >= {0, 1, 2}
+        rounds = {one["round"] for one in facts["heard"]}  # a larger update may not fit a link in every round
+        assert rounds >= {0, 2}
+        assert len(rounds) >= 3
         assert sorted(one["time"] for one in facts["heard"]) == [one["time"] for one in facts["heard"]]
     if more is MOVING:
         assert any(alone.introduces(bytes.fromhex(one["data"])) for one in facts["heard"] if one["round"])

@@ -88,15 +88,15 @@ def test_devices_learn_their_task_and_answer_each_others_after_the_exchange(taug
 @pytest.mark.parametrize("seed", [0])
 def test_the_demo_shows_what_it_says(seed: int, tmp_path: Path) -> None:
     folder = run(demo_config([f"seed={seed}"]), tmp_path / "demo", Silent())
-    frozen, bank = accuracy(folder, "frozen"), accuracy(folder, "bank")
-    lora, oracle = fmean(accuracy(folder, "lora").values()), fmean(accuracy(folder, "hard_moe").values())
+    frozen, found = accuracy(folder, "frozen"), accuracy(folder, "proposed")
+    lora, oracle = fmean(accuracy(folder, "lora").values()), fmean(accuracy(folder, "oracle").values())
     for task in TASKS:
         kind = get_task(task)
         assert frozen[task] < 0.3 or abs(frozen[task] - kind.chance) <= 0.2  # 50 questions
-        assert bank[task] >= 0.6
-    assert fmean(bank.values()) >= 0.8
-    assert fmean(bank.values()) >= lora + 0.2
-    assert fmean(bank.values()) >= oracle - 0.02
+        assert found[task] >= 0.6
+    assert fmean(found.values()) >= 0.8
+    assert fmean(found.values()) >= lora + 0.2
+    assert fmean(found.values()) >= oracle - 0.02
 
 
 def test_the_demo_has_ten_devices_and_some_tasks_on_two() -> None:
