@@ -41,7 +41,7 @@ def receive(member: Member, message: Message, rules: UpdateRules) -> Update:
     """
     version, count = checked_version(member, message, rules), rules.count(member, message.source)
     if member.expert.summed is not None:
-        return read_update(member, message, version, rules)
+        return read_update(member, message, version, rules.base(member, message.source), rules.settings)
     form, since = rules.settings.values, message.meta.get("since")
     if since is None and message.tensors["values"].dtype != torch.uint8:
         if rules.settings.differences:  # a keyframe that coding would not shrink

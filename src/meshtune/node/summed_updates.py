@@ -14,11 +14,10 @@ changed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from meshtune.config.federation_config import ExchangeConfig
 from meshtune.errors import DivergedError, PayloadError, StaleError
 from meshtune.methods.state import Member, Update
 from meshtune.wire.chosen_values import apply_chosen, chosen_in, encode_chosen, largest
@@ -26,25 +25,29 @@ from meshtune.wire.payload import Message
 from meshtune.wire.plain_values import whole
 from meshtune.wire.validation import packed
 
-if TYPE_CHECKING:
-    from meshtune.node.updates import UpdateRules
-
 AFTER = "after"
 """In the meta of an update: it has all values that changed after this version (0: where the source started)."""
 _LATEST = torch.iinfo(torch.int16).max
 """Versions from this one on are not told apart: what changed in any of them is sent again."""
 
 
-def publish_largest(member: Member, summed: slice, version: int, rules: UpdateRules) -> Update:
+def publish_largest(member: Member, summed: slice, version: int, base: Tensor, settings: ExchangeConfig) -> Update:
     """Return the member's values as everybody will hold them; of ``summed``, only its largest changes are in them.
+
+    Args:
+        member: has been trained.
+        summed: the part of its values.
+        version: of the update.
+        base: what everybody holds of it so far, or where it started (count,).
+        settings: how values are coded.
 
     Raises:
         DivergedError: a value is NaN, infinite, or out of range for the value type sent.
     """
-    settings, values = rules.settings, member.expert.values.detach().to("cpu")
+    values = member.expert.values.detach().to("cpu")
     if member.residual is not None:
         values = values + member.residual
-    base = rules.base(member, member.device).to(held_type(rules))
+    base = base.to(held_type(settings))
     chosen = largest(values - base.float(), member.expert.largest, summed)
     try:
         coded = encode_chosen(values, base, chosen, settings.values, settings.block)
@@ -64,7 +67,7 @@ def rebase(member: Member) -> None:
         member.residual[summed] += member.held[member.device].values[summed].float() - start
 
 
-def coded_values(update: Update, known: int, rules: UpdateRules) -> tuple[dict[str, int], Tensor]:
+def coded_values(update: Update, known: int) -> tuple[dict[str, int], Tensor]:
     """Return what is sent of ``update`` to a neighbour that holds version ``known`` (0 for none): meta, and bytes (n,).
 
     Raises:
@@ -77,8 +80,15 @@ def coded_values(update: Update, known: int, rules: UpdateRules) -> tuple[dict[s
     return {AFTER: known}, _tensor(encode_chosen(update.values, update.values, chosen, _name(update.values), 0))
 
 
-def read_update(member: Member, message: Message, version: int, rules: UpdateRules) -> Update:
+def read_update(member: Member, message: Message, version: int, base: Tensor, settings: ExchangeConfig) -> Update:
     """Return the update in ``message``, of which the meta says what it is a difference to.
+
+    Args:
+        member: receives it.
+        message: the message.
+        version: of the update in it.
+        base: what ``member`` holds of its source, or where the source started (count,).
+        settings: how values are coded.
 
     Raises:
         PayloadError: it is damaged, or ``member`` does not hold the version that it is a difference to.
@@ -93,17 +103,17 @@ def read_update(member: Member, message: Message, version: int, rules: UpdateRul
             f"version {version} of device {source} came as the {came} version {since}, device {member.device} holds "
             f"version {has}"
         )
-    base = rules.base(member, source).to(held_type(rules))
-    form = _name(base) if plain else rules.settings.values
+    base = base.to(held_type(settings))
+    form = _name(base) if plain else settings.values
     data = values.numpy().tobytes()
     found = apply_chosen(data, base, form)
     changed = _changed(held, found.numel(), chosen_in(data, found.numel()), version)
     return Update(source, version, found, None if plain else values, changed)
 
 
-def held_type(rules: UpdateRules) -> torch.dtype:
+def held_type(settings: ExchangeConfig) -> torch.dtype:
     """Return the type of the values that devices hold of each other."""
-    found: torch.dtype = torch.bfloat16 if rules.settings.differences else getattr(torch, rules.settings.values)
+    found: torch.dtype = torch.bfloat16 if settings.differences else getattr(torch, settings.values)
     return found
 
 

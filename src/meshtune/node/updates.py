@@ -90,7 +90,7 @@ def publish(member: Member, version: int, rules: UpdateRules) -> Update:
     """
     settings = rules.settings
     if member.expert.summed is not None:
-        return publish_largest(member, member.expert.summed, version, rules)
+        return publish_largest(member, member.expert.summed, version, rules.base(member, member.device), settings)
     turn = member.expert.turn(version)
     values = member.expert.values.detach().to("cpu")[turn]
     if not settings.differences:
@@ -150,7 +150,7 @@ def write_update(update: Update, member: Member, known: int, rules: UpdateRules)
         meta: dict[str, int] = {} if update.source == sender else {"version": update.version}
         values = update.values
         if update.changed is not None:
-            more, values = coded_values(update, known, rules)
+            more, values = coded_values(update, known)
             meta |= more
         elif update.coded is not None and difference:
             meta["since"] = known

@@ -18,8 +18,8 @@ def test_it_routes_clear_prompts_like_the_oracle() -> None:
     np.testing.assert_allclose(gates, np.eye(3), atol=1e-6)
 
 
-def test_its_answer_is_the_common_update_and_the_gated_ones_of_the_groups() -> None:
-    """dW = (alpha/r) (B_0 A_0 + sum_g gate_g B_g A_g), added up layer by layer."""
+def test_its_answer_is_the_gated_sum_of_the_groups_common_and_own_updates() -> None:
+    """dW = (alpha/r) sum_g gate_g (B_0 A_0 + B_g A_g), A_0 and B_0 as the group sees them, added up layer by layer."""
     method = get_method("proposed")
     members, factory = federation(method)
     play(method, members, factory)
@@ -28,9 +28,11 @@ def test_its_answer_is_the_common_update_and_the_gated_ones_of_the_groups() -> N
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 7, 12))).float()
     for layer in LAYERS:
         pairs = [expert.pair(layer) for expert in experts]
-        expected = x.double() @ (pairs[0][1][:, -COMMON:] @ pairs[0][0][-COMMON:]).double().T  # B_0 A_0, of any expert
+        expected = torch.zeros(1, 7, 10, dtype=torch.float64)
         for gate, (a, b) in zip(gates[0].double(), pairs, strict=True):
-            expected += gate * (x.double() @ (b[:, :-COMMON] @ a[:-COMMON]).double().T)
+            common, own = b[:, -COMMON:] @ a[-COMMON:], b[:, :-COMMON] @ a[:-COMMON]
+            expected += gate * (x.double() @ (common + own).double().T)
+        assert not torch.equal(pairs[0][0][-COMMON:], pairs[1][0][-COMMON:])
         found = Bank(experts).route(gates).apply(layer, x, torch.zeros(1, 7, 10))
         torch.testing.assert_close(found.double(), 4.0 / RANK * expected, rtol=0, atol=1e-5)
         assert pairs[0][1].shape == (10, RANK)
