@@ -1,11 +1,11 @@
 """Two experts in one update: what is common is averaged over everybody, what is a task's own stays apart.
 
 A device trains a LoRA pair A_0, B_0 of rank c, averaged over all devices in every exchange, together with its group's
-sparse expert B_g of rank r - c: dW = (alpha/r) (B_0 A_0 + B_g A_g). Of B_g it sends all
-values, of A_0 and B_0 those that changed most; what it leaves out it adds to its next change (error feedback, Stich et
-al. 2018, arXiv:1809.07599). Its update of the common part is thus a sum y_i of what it has contributed so far, and all
-that hold the same updates make the same of them, whenever and in whatever order these arrived. A group sees its own
-devices' contributions more than those of others:
+sparse expert B_g of rank r - c: dW = (alpha/r) (B_0 A_0 + B_g A_g). Of B_g it sends all values, of A_0 and B_0 those
+that changed most; what it leaves out it adds to its next change (:mod:`meshtune.node.summed_updates`). Its update of
+the common part is thus a sum y_i of what it has contributed so far, and all that hold the same updates make the same of
+them, whenever and in whatever order these arrived. A group sees its own devices' contributions more than those of
+others:
 
     (A_0, B_0) of g = (1 - p) mean of y_i over all devices heard of + p mean of y_i over those of g,
 
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from meshtune.adapter.expert import Expert, SparseExpert
-from meshtune.adapter.hybrid_expert import HybridExpert
+from meshtune.adapter.hybrid_expert import HybridExpert, common_count
 from meshtune.methods.expert_bank import BankMethod
 from meshtune.methods.experts import ExpertFactory
 from meshtune.methods.policies import BESIDE_COMMON, HYBRID
@@ -66,7 +66,7 @@ class CommonBankMethod(BankMethod):
         assert isinstance(start, HybridExpert)
 
         def common() -> Tensor:
-            found = torch.zeros(len(range(start.count)[start.summed or slice(None)]))
+            found = torch.zeros(common_count(start.layers, start.rows))
             for update, weight in zip(updates, weights, strict=True):
                 found.add_(update.values[start.summed].float(), alpha=weight)
             return found
