@@ -19,7 +19,7 @@ from safetensors.torch import load as load_block
 from frames import PREFIX, frame, sealed
 from meshtune.errors import MeshtuneError, PayloadError
 from meshtune.wire.codec import apply_difference, encode_difference
-from meshtune.wire.payload import KINDS, Message, PayloadLimits, byte_split, decode, encode
+from meshtune.wire.payload import KINDS, Message, PayloadLimits, byte_split, byte_tensor, decode, encode
 
 TYPES = {
     torch.bfloat16: "BF16",
@@ -376,3 +376,13 @@ def test_too_long_is_refused_before_a_byte_is_looked_at() -> None:
 
     with pytest.raises(PayloadError, match="30 bytes is over the limit of 29"):
         decode(Untouchable(30), PayloadLimits(total=29))
+
+
+def test_bytes_become_a_tensor_of_their_own() -> None:
+    data = bytes(range(256))
+    found = byte_tensor(data)
+    assert found.dtype == torch.uint8
+    assert found.numpy().tobytes() == data
+    found[0] = 7  # a copy: bytes cannot be written to
+    assert data[0] == 0
+    assert byte_tensor(b"x").tolist() == [120]

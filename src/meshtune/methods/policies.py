@@ -17,6 +17,7 @@ from meshtune.methods.config import PaperConfig
 from meshtune.methods.preparation import Preparation
 from meshtune.methods.state import NEGOTIATED, Announcement, Masks
 from meshtune.routing.config import RouterConfig
+from meshtune.wire.payload_sizes import update_bytes
 
 
 class AdapterKind(ABC):
@@ -50,6 +51,15 @@ class AdapterKind(ABC):
     def chosen(self, layers: Sequence[LayerSpec], adapter: AdapterConfig) -> tuple[int, int]:
         """Return of how many of these scalars the positions are sent with them, and among how many they are."""
         return 0, 0
+
+    def update_bytes(
+        self, values: int, layers: Sequence[LayerSpec], adapter: AdapterConfig, form: str, block: int
+    ) -> int:
+        """Return the expected bytes of an update of ``values`` scalars, with the positions that are sent with them.
+
+        ``form`` and ``block`` are how values are coded (:func:`meshtune.wire.payload_sizes.update_bytes`).
+        """
+        return update_bytes(values, form, block, chosen=self.chosen(layers, adapter))
 
     def kept(self, layers: Sequence[LayerSpec]) -> int:
         """Return how many scalars a device keeps beside these, neither trained nor sent; by default none."""

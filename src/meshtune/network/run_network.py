@@ -23,7 +23,6 @@ from meshtune.node.negotiation.mask_agreement import Agreement
 from meshtune.topology.collision import expected, measured, of_masks
 from meshtune.topology.graphs import components
 from meshtune.topology.why import Why
-from meshtune.wire.payload_sizes import update_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +103,8 @@ def run_network(
     config, method = site.config, carrier(methods)
     said = [method.announces(announced, factory) for announced in own]
     count = max(method.begin(a, {a.device: a}, factory).most for a in said)
-    chosen = method.kind.chosen(layers, factory.adapter)
-    bits = 8.0 * update_bytes(count, config.exchange.values, config.exchange.block, chosen=chosen)
+    form, block = config.exchange.values, config.exchange.block
+    bits = 8.0 * method.kind.update_bytes(count, layers, factory.adapter, form, block)
     policy, rank = method.masks, factory.adapter.rank
     found = [announced.masks if policy.selects else () for announced in own]
     if policy.selects and not all(found):  # nobody trains calibrated masks: those of the method decide

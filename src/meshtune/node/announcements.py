@@ -37,7 +37,7 @@ from meshtune.routing.statistics import Statistics, summarise
 from meshtune.runs.events import PhaseStarted, Progress
 from meshtune.runs.observer import Observer
 from meshtune.training.calibration import averaged_inputs, calibration_scores, entropies, layer_inputs, prompt_features
-from meshtune.wire.payload import Message
+from meshtune.wire.payload import Message, byte_tensor
 from meshtune.wire.positions import encode_positions
 
 
@@ -241,7 +241,7 @@ def to_messages(own: Announcement, method: Method, layers: Sequence[LayerSpec], 
     if method.kind.projected and not told:
         counts = sizes(layers, own.recipe.rank)
         packed = encode_positions(join(own.masks, counts), sum(counts))
-        tensors["mask"] = torch.frombuffer(bytearray(packed), dtype=torch.uint8)
+        tensors["mask"] = byte_tensor(packed)
     messages = [Message("announce", own.device, 0, own.device, meta, tensors)]
     if method.routing.statistics and own.statistics is not None:
         statistics = {

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from meshtune.methods.state import Member
 from meshtune.node.early_messages import EarlyMessages
-from meshtune.wire.payload import decode
+from meshtune.wire.payload import byte_tensor, decode
 
 Put = Callable[[Tensor], str]
 """Stores a tensor and returns its name."""
@@ -68,7 +67,7 @@ def unpack_versions(rows: Iterable[tuple[int, int, int]]) -> Versions:
 
 def pack_early(early: EarlyMessages, put: Put) -> dict[str, Any]:
     """Return the messages waiting for their round; empty if there are none."""
-    rows = [[sender, put(torch.frombuffer(bytearray(data), dtype=torch.uint8))] for sender, data in early.snapshot()]
+    rows = [[sender, put(byte_tensor(data))] for sender, data in early.snapshot()]
     return {"early": rows} if rows else {}
 
 

@@ -21,7 +21,7 @@ from meshtune.config.federation_config import ExchangeConfig
 from meshtune.errors import DivergedError, PayloadError, StaleError
 from meshtune.methods.state import Member, Update
 from meshtune.wire.chosen_values import apply_chosen, chosen_in, encode_chosen, largest
-from meshtune.wire.payload import Message
+from meshtune.wire.payload import Message, byte_tensor
 from meshtune.wire.plain_values import whole
 from meshtune.wire.validation import packed
 
@@ -56,7 +56,7 @@ def publish_largest(member: Member, summed: slice, version: int, base: Tensor, s
     held = apply_chosen(coded, base, settings.values)
     member.residual = values - held.float()
     changed = _changed(member.held.get(member.device), held.numel(), chosen, version)
-    return Update(member.device, version, held, _tensor(coded), changed)
+    return Update(member.device, version, held, byte_tensor(coded), changed)
 
 
 def rebase(member: Member) -> None:
@@ -77,7 +77,7 @@ def coded_values(update: Update, known: int) -> tuple[dict[str, int], Tensor]:
     if update.coded is not None and known == update.version - 1:
         return {"since": known}, update.coded
     chosen = (update.changed >= min(known + 1, _LATEST)).nonzero().view(-1)
-    return {AFTER: known}, _tensor(encode_chosen(update.values, update.values, chosen, _name(update.values), 0))
+    return {AFTER: known}, byte_tensor(encode_chosen(update.values, update.values, chosen, _name(update.values), 0))
 
 
 def read_update(member: Member, message: Message, version: int, base: Tensor, settings: ExchangeConfig) -> Update:
@@ -127,7 +127,3 @@ def _changed(held: Update | None, count: int, chosen: Tensor, version: int) -> T
 
 def _name(values: Tensor) -> str:
     return str(values.dtype).removeprefix("torch.")
-
-
-def _tensor(data: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8)

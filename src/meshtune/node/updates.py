@@ -22,7 +22,7 @@ from meshtune.methods.state import Member, Update
 from meshtune.node.summed_updates import coded_values, publish_largest
 from meshtune.wire.codec import apply_difference, encode_difference, encode_keyframe
 from meshtune.wire.content_cache import ContentCache
-from meshtune.wire.payload import Message, byte_split, decode, encode
+from meshtune.wire.payload import Message, byte_split, byte_tensor, decode, encode
 
 
 @dataclass(frozen=True)
@@ -185,4 +185,4 @@ def read_message(data: bytes, rules: UpdateRules) -> Message:
 
 def _bytes(data: bytes | None, otherwise: Tensor) -> Tensor:
     """Return ``data`` as a tensor (bytes,), or ``otherwise`` if ``data`` is None."""
-    return otherwise if data is None else torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    return otherwise if data is None else byte_tensor(data)

@@ -20,7 +20,7 @@ from meshtune.model.skeleton import Skeleton
 from meshtune.node.announcements import facts
 from meshtune.routing.config import RouterConfig
 from meshtune.wire.payload import DTYPES, Message, PayloadLimits
-from meshtune.wire.payload_sizes import PLAIN, mask_bytes, message_bytes, update_bytes
+from meshtune.wire.payload_sizes import PLAIN, mask_bytes, message_bytes
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
 """Element type and shape by name."""
@@ -80,9 +80,11 @@ def method_sizes(
     density = adapter.share if method.masks.selects else 1.0  # without a mask all of B is trained
     trained = method.kind.count(skeleton.layers, adapter, density, skeleton.parameters)
     sent = method.kind.sent(skeleton.layers, adapter, density, skeleton.parameters)
-    chosen = method.kind.chosen(skeleton.layers, adapter)
-    update = update_bytes(sent, exchange.values, exchange.block, chosen=chosen) if method.sharing.sends else 0
-    elements = sent if exchange.values in PLAIN and not any(chosen) else update
+    update = 0
+    if method.sharing.sends:
+        update = method.kind.update_bytes(sent, skeleton.layers, adapter, exchange.values, exchange.block)
+    coded = exchange.values not in PLAIN or any(method.kind.chosen(skeleton.layers, adapter))
+    elements = update if coded else sent
     fits = update <= PayloadLimits().total and elements <= PayloadLimits().elements
     mask, statistics, control = 0, 0, 0
     if method.sharing.sends:

@@ -43,7 +43,6 @@ from meshtune.simulator.rounds import play_round
 from meshtune.simulator.run_inputs import RunInputs, announced, load_inputs, planned, rated
 from meshtune.training.own_task import OwnTasks, looks
 from meshtune.training.process_memory import peak_memory
-from meshtune.wire.payload_sizes import update_bytes
 
 
 def run(config: RunConfig, out: Path, observer: Observer) -> Path:
@@ -185,16 +184,11 @@ def _begin(
             store.append({"event": "network", **network.facts()})
     state = begin(inputs.methods, graph, own, layers, inputs.factory, network)
     if network is not None:
-        exchange = inputs.config.exchange
+        most = {m: max(one.expert.most for one in state.members[m.name]) for m in inputs.methods if m.sharing.sends}
+        adapter, exchange = inputs.config.adapter, inputs.config.exchange
         updates = {
-            m.name: update_bytes(
-                max(one.expert.most for one in state.members[m.name]),
-                exchange.values,
-                exchange.block,
-                chosen=m.kind.chosen(layers, inputs.config.adapter),
-            )
-            for m in inputs.methods
-            if m.sharing.sends
+            m.name: m.kind.update_bytes(count, layers, adapter, exchange.values, exchange.block)
+            for m, count in most.items()
         }
         for note in crowded(network.site, network.formed.wanted, updates):
             observer(Note(note))

@@ -79,6 +79,11 @@ class Message:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+def byte_tensor(data: bytes) -> Tensor:
+    """Return ``data`` as a tensor of a message, uint8 (bytes,)."""
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
 def encode(message: Message, limits: PayloadLimits | None = None) -> bytes:
     """Return the message as bytes; equal messages give equal bytes.
 

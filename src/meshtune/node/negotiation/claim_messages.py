@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from meshtune.adapter.mask import join, pack
@@ -14,7 +13,7 @@ from meshtune.adapter.mask_claims import Mask
 from meshtune.methods.state import Masks
 from meshtune.node.negotiation.negotiation_schedule import Kind
 from meshtune.node.receiving import coded_mask, read_mask
-from meshtune.wire.payload import Message
+from meshtune.wire.payload import Message, byte_tensor
 from meshtune.wire.plain_values import fact, text
 from meshtune.wire.positions import encode_positions
 from meshtune.wire.validation import Receiver, check_envelope
@@ -53,7 +52,7 @@ def code_mask(mask: Mask, sizes: Sequence[int]) -> bytes:
 def claim_message(kind: Kind, device: int, coded: bytes, group: str | None = None) -> Message:
     """Return ``device``'s proposal or, with ``group``, its claim for that group."""
     meta = {} if group is None else {"group": group}
-    return Message(kind, device, 0, device, meta, {"mask": torch.frombuffer(bytearray(coded), dtype=torch.uint8)})
+    return Message(kind, device, 0, device, meta, {"mask": byte_tensor(coded)})
 
 
 def kind_of(message: Message) -> Kind:

@@ -10,12 +10,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
-
 from meshtune.errors import ForeignError, MalformedError, OversizedError
 from meshtune.node.transfer.config import LONGEST_PART
 from meshtune.printable import quoted
-from meshtune.wire.payload import Message, PayloadLimits, decode, encode
+from meshtune.wire.payload import Message, PayloadLimits, byte_tensor, decode, encode
 from meshtune.wire.plain_values import fact, text, whole
 from meshtune.wire.validation import check_tensors, packed
 
@@ -111,7 +109,7 @@ def write_transfer(said: Transferred, device: int, federation: str) -> bytes:
             kind, data, meta = "part", said.data, {**meta, "offset": said.offset}
         case KeepAlive():
             kind = "alive"
-    tensors = {"content": torch.frombuffer(bytearray(data), dtype=torch.uint8)} if data else {}
+    tensors = {"content": byte_tensor(data)} if data else {}
     return encode(Message(kind, device, 0, source, meta, tensors))
 
 
